@@ -1,0 +1,86 @@
+# Every chore of the project, by name. `make` alone lists them.
+#
+# .venv is made from requirements.lock once and remade when the lock changes. PYTHON picks the interpreter:
+# the first of these that is 3.11 or newer.
+
+PYTHON  ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; do \
+             $$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo $$p; break; }; done)
+WORKERS ?= 2
+CASES   ?= 100000
+
+BIN    := .venv/bin
+OLDEST := .venv-oldest/bin
+RESOLVE = $(BIN)/uv pip compile --quiet --no-config --universal --python-version 3.11 --generate-hashes --no-annotate \
+            --no-emit-index-url --no-emit-find-links --custom-compile-command "make lock" $(if $(UPGRADE),--upgrade)
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+.DEFAULT_GOAL := help
+.PHONY: help venv demo test test-all test-oldest check golden fuzz mutants bench bench-check docs lock clean
+
+help:  ## list what can be made
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+venv: .venv/.installed  ## create .venv from the hash-locked requirements
+
+demo: venv  ## the main job end to end on generated data: compile, build, materialize, serve, look up
+	@$(BIN)/python scripts/demo.py
+
+test: venv  ## the test suite, without the slow tests
+	@$(BIN)/pytest tests -n $(WORKERS) -q -m "not slow"
+
+test-all: venv  ## every test
+	@$(BIN)/pytest tests -n $(WORKERS) -q
+
+test-oldest: .venv-oldest/.installed  ## the test suite on the oldest DuckDB we support
+	@$(OLDEST)/pytest tests -n $(WORKERS) -q -m "not slow"
+
+check: venv  ## lint, format, types, import layers
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports --no-cache
+
+golden: venv  ## write sql/ and the golden files anew; review the difference
+	@$(BIN)/featurestore compile
+	@$(BIN)/pytest tests/golden -q --update-golden
+
+fuzz: venv  ## the property tests against the oracle, large (CASES=100000)
+	@FEATURESTORE_FUZZ_CASES=$(CASES) $(BIN)/pytest tests/property -n $(WORKERS) -q -m fuzz
+
+mutants: venv  ## plant leaks in the compiler; each must be killed
+	@$(BIN)/python scripts/mutants.py
+
+bench: venv  ## measure, side by side with peers
+	@$(BIN)/python benchmarks/run.py
+
+bench-check: venv  ## measure and fail where a promised figure is missed
+	@$(BIN)/python benchmarks/run.py --check
+
+docs: venv  ## write the generated reference
+	@$(BIN)/python scripts/docs.py
+
+lock: venv  ## bring the lock files up to pyproject.toml (UPGRADE=1: take the newest of everything)
+	@$(RESOLVE) --extra dev -o requirements.lock pyproject.toml
+	@echo 'duckdb==1.5.6' | $(RESOLVE) --no-deps -o requirements-oldest.lock -
+
+clean:  ## remove what was generated, except the environments
+	@rm -rf build dist data .featurestore .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+	@find featurestore tests registry scripts examples benchmarks -name __pycache__ -prune -exec rm -rf {} + 2>/dev/null || true
+
+# The stamp comes last, so an interrupted install starts over.
+.venv/.installed: requirements.lock pyproject.toml
+	$(call install,.venv)
+	@touch $@
+
+.venv-oldest/.installed: requirements.lock requirements-oldest.lock pyproject.toml
+	$(call install,.venv-oldest)
+	@$(OLDEST)/python -m pip install --quiet --require-hashes --no-deps -r requirements-oldest.lock
+	@touch $@
+
+define install
+	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer is needed; try: make PYTHON=/path/to/python3" >&2; exit 1; }
+	@echo "installing into $(1) (about a minute the first time)"
+	@$(PYTHON) -m venv $(1)
+	@$(1)/bin/python -m pip install --quiet --require-hashes -r requirements.lock
+	@$(1)/bin/python -m pip install --quiet --no-deps --no-build-isolation -e .
+endef

@@ -1,0 +1,185 @@
+"""The steps every part begins with: spine, facts, versions in force.
+
+Column names inside a statement: `row_id` and `asked_at` of the spine; `event_time` and `known_time` of facts; `key_…` join keys;
+`in_…` source columns. Features have their own names only in the final select, so no name of a user's can clash.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from featurestore.compiler.duckdb.scalars import canonical, condition, quoted
+from featurestore.compiler.duckdb.types import key_type
+from featurestore.compiler.statement import Steps, listed
+from featurestore.definitions import Source
+from featurestore.expressions import Expr
+from featurestore.intervals import format_instant
+from featurestore.plan.nodes import InForce, PlanKey, ReadSource, Visible, facts_of
+
+SOURCE_PREFIX = "source__"
+PACKED = "CAST(event_time AS HUGEINT) * 18446744073709551616 + known_time"
+"""Event and known time in one integer: its order is theirs. A running maximum of it is the newest fact so far."""
+UNPACKED_EVENT = "CAST((newest + 9223372036854775808) >> 64 AS BIGINT)"
+UNPACKED_KNOWN = "CAST(newest - CAST(event_time AS HUGEINT) * 18446744073709551616 AS BIGINT)"
+
+
+def relation(source: Source) -> str:
+    """The name under which an engine binds the rows of a source: times with a zone, all else as stored."""
+    return f"{SOURCE_PREFIX}{source.name}"
+
+
+def key_names(keys: Sequence[PlanKey]) -> list[str]:
+    """The key columns inside a statement; a view without entities has one constant key."""
+    return [quoted(f"key_{key.name}") for key in keys] or ["key_all"]
+
+
+def input_name(column: str) -> str:
+    return quoted(f"in_{column}")
+
+
+def on_keys(left: str, right: str, keys: Sequence[str]) -> str:
+    return " AND ".join(f"{left}.{key} = {right}.{key}" for key in keys)
+
+
+def not_null(columns: Sequence[str]) -> str:
+    return " AND ".join(f"{c} IS NOT NULL" for c in columns)
+
+
+def key_selects(keys: Sequence[PlanKey]) -> list[str]:
+    """Key columns from source columns, in the type their family compares in."""
+    if not keys:
+        return ["0 AS key_all"]
+    return [f"CAST({quoted(k.source_column)} AS {key_type(k.dtype)}) AS {quoted(f'key_{k.name}')}" for k in keys]
+
+
+def event_time(source: Source) -> str:
+    """e in microseconds, NULL outside the source's time range (infinite times are outside of any)."""
+    assert source.event_timestamp is not None
+    return _micros(source.event_timestamp, source)
+
+
+def known_time(source: Source) -> str:
+    """k in microseconds: the created timestamp, or e + delay."""
+    delay = source.known_delay.micros
+    from_event = f"{event_time(source)} + {delay}" if delay else event_time(source)
+    if source.created_timestamp is None:
+        return from_event
+    created = _micros(source.created_timestamp, source)
+    if source.created_null == "event":
+        return f"CASE WHEN {quoted(source.created_timestamp)} IS NULL THEN {from_event} ELSE {created} END"
+    return created
+
+
+def _micros(column: str, source: Source) -> str:
+    first, end = source.time_range
+    name = quoted(column)
+    inside = f"{name} >= TIMESTAMPTZ '{format_instant(first)}' AND {name} < TIMESTAMPTZ '{format_instant(end)}'"
+    return f"CASE WHEN {inside} THEN epoch_us({name}) END"
+
+
+def where_holds(rows: ReadSource, where: Expr) -> str:
+    return condition(where, {c.name: c.dtype for c in rows.columns}, quoted)
+
+
+def is_simple(visible: Visible) -> bool:
+    """Known time is event time plus a constant, and rows are no versions: the cheap plans serve."""
+    facts, versions, _ = facts_of(visible)
+    return versions is None and facts.rows.source.created_timestamp is None
+
+
+def add_rows_read(steps: Steps, visible: Visible, name: str, source_relation: str) -> None:
+    """The step `name`: rows of a relation as facts or versions to be: keys, times, inputs as stored.
+
+    Rows that are no versions and fail the view's condition are gone; of versions it only says whether each `holds`,
+    because one that does not hold still hides its predecessors.
+    """
+    facts, versions, where = facts_of(visible)
+    rows, source = facts.rows, facts.rows.source
+    columns = [*key_selects(facts.keys), f"{event_time(source)} AS event_time", f"{known_time(source)} AS known_time"]
+    kept = ""
+    if versions is not None:
+        columns = [*_version_columns(rows, versions, where), *columns]
+        note = f"rows of source {source.name}: versions of facts, whether each holds, what orders them"
+    else:
+        kept = "" if where is None else f"\nWHERE {where_holds(rows, where)}"
+        note = f"rows of source {source.name}: keys, times in microseconds UTC, inputs"
+    columns += [f"{quoted(c.name)} AS {input_name(c.name)}" for c in facts.inputs]
+    steps.add(name, note, f"SELECT\n{listed(columns)}\nFROM {source_relation}{kept}")
+
+
+def _version_columns(rows: ReadSource, versions: InForce, where: Expr | None) -> list[str]:
+    source, types = rows.source, {c.name: c.dtype for c in rows.columns}
+    holds = [] if where is None else [f"({where_holds(rows, where)}) IS TRUE"]
+    if source.deleted:
+        holds.append(f"{quoted(source.deleted)} IS NOT TRUE")
+    columns = [f"{canonical(quoted(c), types[c])} AS {quoted(f'row_{c}')}" for c in versions.row_key]
+    columns.append(f"{' AND '.join(holds) or 'TRUE'} AS holds")
+    columns.append(f"coalesce({quoted(source.deleted)}, FALSE) AS deleted" if source.deleted else "FALSE AS deleted")
+    if source.row_order:
+        columns.append(f"{canonical(quoted(source.row_order), types[source.row_order])} AS row_order")
+    return columns + [f"{canonical(quoted(c), types[c])} AS {quoted(f'by_{c}')}" for c in versions.order]
+
+
+def add_facts(steps: Steps, visible: Visible) -> None:
+    """The step `facts`, or for versioned sources `versions` and `repeated`: known before the cut-off.
+
+    Known times carry the run's shift from here on, so that every later step has one boundary.
+    """
+    facts, versions, _ = facts_of(visible)
+    add_rows_read(steps, visible, "rows_read", relation(facts.rows.source))
+    shifted = "SELECT * REPLACE (known_time + $known_shift AS known_time)\nFROM rows_read\n"
+    if versions is None:
+        present = not_null([*key_names(facts.keys), "event_time", "known_time"])
+        steps.add("facts", "facts known before the cut-off, their known time shifted by the serving lag",
+                  f"{shifted}WHERE {present} AND known_time < $known_before")  # fmt: skip
+        return
+    row_keys = [quoted(f"row_{c}") for c in versions.row_key]
+    steps.add("versions", "versions known before the cut-off, their known time shifted by the serving lag",
+              f"{shifted}WHERE {not_null([*row_keys, 'known_time'])} AND known_time < $known_before")  # fmt: skip
+    steps.add("repeated", "row keys with more than one version",
+              f"SELECT {', '.join(row_keys)}\nFROM versions\nGROUP BY ALL\nHAVING count(*) > 1", materialized=True)  # fmt: skip
+
+
+def version_order(visible: Visible, *, descending: bool) -> str:
+    """ORDER BY of versions: row_order if declared, known time, event time, deleted, then columns by name."""
+    facts, versions, _ = facts_of(visible)
+    assert versions is not None
+    columns = ["row_order"] if facts.rows.source.row_order else []
+    columns += ["known_time", "event_time", "deleted", *(quoted(f"by_{c}") for c in versions.order)]
+    direction = "DESC NULLS LAST" if descending else "ASC NULLS FIRST"
+    return ", ".join(f"{c} {direction}" for c in columns)
+
+
+def row_key_names(visible: Visible) -> list[str]:
+    _, versions, _ = facts_of(visible)
+    assert versions is not None
+    return [quoted(f"row_{c}") for c in versions.row_key]
+
+
+def fact_columns(visible: Visible) -> list[str]:
+    """key, event_time, known_time and input columns: what a fact is once it is in force."""
+    facts, _, _ = facts_of(visible)
+    return [*key_names(facts.keys), "event_time", "known_time", *(input_name(c.name) for c in facts.inputs)]
+
+
+def live(visible: Visible) -> str:
+    """A version in force that is a fact: it holds, and has keys and an event time."""
+    facts, _, _ = facts_of(visible)
+    return f"holds AND {not_null([*key_names(facts.keys), 'event_time'])}"
+
+
+def add_intervals(steps: Steps, visible: Visible) -> None:
+    """The step `intervals`: of repeated row keys, each version that is ever a fact, and until when (NULL: for ever)."""
+    keys = row_key_names(visible)
+    partition = ", ".join(keys)
+    steps.add(
+        "intervals",
+        "versions of repeated row keys that are ever facts, and when the next in order becomes known",
+        f"SELECT {', '.join(fact_columns(visible))}, until\nFROM (\n"
+        f"  SELECT *, min(known_time) OVER (\n    PARTITION BY {partition}\n"
+        f"    ORDER BY {version_order(visible, descending=False)}\n"
+        f"    ROWS BETWEEN 1 FOLLOWING AND UNBOUNDED FOLLOWING\n  ) AS until\n"
+        f"  FROM versions SEMI JOIN repeated USING ({partition})\n)\n"
+        f"WHERE {live(visible)} AND (until IS NULL OR until > greatest(event_time, known_time))",
+        materialized=True,
+    )

@@ -1,0 +1,167 @@
+"""The state of a view at a watermark: per key, the facts that any later instant may need.
+
+Rows come ordered by key, kind, event time. `kind` says what a row is for: 0 a mark that facts beyond the horizon are held
+back from that event time on; 1 a candidate for the latest values (the newest fact before the watermark, and one per
+pending event time after it); 2 a fact in reach of a window. A fact may stand twice.
+"""
+
+from __future__ import annotations
+
+from featurestore.compiler.duckdb.facts import (
+    PACKED,
+    UNPACKED_EVENT,
+    UNPACKED_KNOWN,
+    add_facts,
+    add_rows_read,
+    fact_columns,
+    input_name,
+    key_names,
+    live,
+    not_null,
+    relation,
+    row_key_names,
+    version_order,
+)
+from featurestore.compiler.duckdb.latest import add_candidates, add_chosen, value
+from featurestore.compiler.duckdb.scalars import quoted
+from featurestore.compiler.duckdb.static import add_static_rows
+from featurestore.compiler.duckdb.types import sql_type
+from featurestore.compiler.duckdb.windows import measure_sql
+from featurestore.compiler.statement import Steps, listed
+from featurestore.plan.nodes import OnlineState, StaticLookup, Visible, facts_of, measures, reach_of
+
+HELD, LATEST, IN_WINDOW = 0, 1, 2
+NEW_PREFIX = "new__"
+
+
+def online_state(plan: OnlineState, *, limited: bool) -> str:
+    """The statement: key columns, kind, event_time, the latest outputs, then measure_1… of the windows.
+
+    $known_before is the watermark, $horizon how far after it pending facts are kept. limited: only the keys in the
+    relation `touched`.
+    """
+    steps = Steps()
+    if isinstance(plan.facts, StaticLookup):
+        return _static(steps, plan, plan.facts)
+    _in_force(steps, plan.facts, limited)
+    branches = [_held_rows(plan)]
+    if plan.latest:
+        _newest(steps, plan.facts)
+        branches.append(_latest_rows(plan))
+    if plan.windows:
+        branches.append(_window_rows(plan))
+    keys = ", ".join(key_names(facts_of(plan.facts)[0].keys))
+    return steps.finish("the state, by key", "\nUNION ALL\n".join(branches) + f"\nORDER BY {keys}, kind, event_time")
+
+
+def _in_force(steps: Steps, visible: Visible, limited: bool) -> None:
+    """The steps `in_force` (facts at the watermark, of the keys to refresh) and `current` (those before the horizon)."""
+    add_facts(steps, visible)
+    facts, versions, _ = facts_of(visible)
+    semi = f" SEMI JOIN touched USING ({', '.join(key_names(facts.keys))})" if limited else ""
+    if versions is None:
+        steps.add("in_force", "facts of the keys to refresh", f"SELECT * FROM facts{semi}")
+    else:
+        row_keys = ", ".join(row_key_names(visible))
+        steps.add(
+            "newest_versions",
+            "of each row key the newest version known",
+            f"SELECT * FROM versions ANTI JOIN repeated USING ({row_keys})\nUNION ALL\n(\n"
+            f"  SELECT * FROM versions SEMI JOIN repeated USING ({row_keys})\n"
+            f"  QUALIFY row_number() OVER (PARTITION BY {row_keys} ORDER BY {version_order(visible, descending=True)}) = 1\n)",
+        )
+        steps.add("in_force", "those that are facts, of the keys to refresh",
+                  f"SELECT {', '.join(fact_columns(visible))} FROM newest_versions{semi} WHERE {live(visible)}")  # fmt: skip
+    steps.add("current", "facts up to the horizon", "SELECT * FROM in_force WHERE event_time < $known_before + $horizon")
+
+
+def _newest(steps: Steps, visible: Visible) -> None:
+    """The step `chosen`: per key the newest fact the watermark can see, and one per pending event time."""
+    keys = key_names(facts_of(visible)[0].keys)
+    usable = "event_time <= $known_before" if visible.exact else "event_time < $known_before"
+    group = f"CASE WHEN {usable} THEN NULL ELSE event_time END"
+    steps.add(
+        "wanted",
+        "per key the newest fact usable at the watermark, and those still to come",
+        f"SELECT {', '.join(keys)}, event_time, {UNPACKED_KNOWN} AS known_time\nFROM (\n"
+        f"  SELECT *, {UNPACKED_EVENT} AS event_time\n  FROM (\n"
+        f"    SELECT {', '.join(keys)}, {group} AS pending, max({PACKED}) AS newest\n    FROM current GROUP BY ALL\n  )\n)",
+    )
+    columns = [*keys, "event_time", "known_time"]
+    add_candidates(steps, visible, f"current SEMI JOIN wanted USING ({', '.join(columns)})")
+    add_chosen(steps, visible, columns)
+
+
+def _rows(plan: OnlineState, kind: int, source: str, latest: list[str], taken: list[str], event: str = "event_time") -> str:
+    assert isinstance(plan.facts, Visible)
+    facts, _, _ = facts_of(plan.facts)
+    columns = [*key_names(facts.keys), f"CAST({kind} AS UTINYINT) AS kind", f"{event} AS event_time"]
+    columns += [f"{sql} AS {quoted(o.name)}" for o, sql in zip(plan.latest, latest, strict=True)]
+    columns += [f"{sql} AS measure_{i}" for i, sql in enumerate(taken, 1)]
+    return f"SELECT\n{listed(columns)}\nFROM {source}"
+
+
+def _no_latest(plan: OnlineState) -> list[str]:
+    return [f"CAST(NULL AS {sql_type(o.dtype)})" for o in plan.latest]
+
+
+def _no_measures(plan: OnlineState) -> list[str]:
+    return [f"CAST(NULL AS {sql_type(m.dtype)})" for m in measures(plan.windows)]
+
+
+def _held_rows(plan: OnlineState) -> str:
+    source = "in_force WHERE event_time >= $known_before + $horizon GROUP BY ALL"
+    return _rows(plan, HELD, source, _no_latest(plan), _no_measures(plan), event="min(event_time)")
+
+
+def _latest_rows(plan: OnlineState) -> str:
+    assert isinstance(plan.facts, Visible)
+    types = {c.name: c.dtype for c in facts_of(plan.facts)[0].inputs}
+    return _rows(plan, LATEST, "chosen", [value(o, types, input_name) for o in plan.latest], _no_measures(plan))
+
+
+def _window_rows(plan: OnlineState) -> str:
+    assert isinstance(plan.facts, Visible)
+    types = {c.name: c.dtype for c in facts_of(plan.facts)[0].inputs}
+    reach = reach_of(plan.windows)
+    source = "current" if reach is None else f"current WHERE event_time >= $known_before - {reach}"
+    return _rows(plan, IN_WINDOW, source, _no_latest(plan), [measure_sql(m, types) for m in measures(plan.windows)])
+
+
+def _static(steps: Steps, plan: OnlineState, rows: StaticLookup) -> str:
+    add_static_rows(steps, rows)
+    keys = key_names(rows.keys)
+    types = {c.name: c.dtype for c in rows.inputs}
+    columns = [*keys, f"CAST({LATEST} AS UTINYINT) AS kind", "CAST(0 AS BIGINT) AS event_time"]
+    columns += [f"{value(o, types, input_name)} AS {quoted(o.name)}" for o in plan.latest]
+    return steps.finish("the state, by key", f"SELECT\n{listed(columns)}\nFROM facts\nORDER BY {', '.join(keys)}")
+
+
+def touched(plan: OnlineState) -> str:
+    """The statement that finds the keys a run must refresh: key columns, distinct, none NULL.
+
+    A row touches when it lies in a file the previous run did not see (relation `new__<source>`), became known since the
+    previous watermark ($previous), or was held back beyond its horizon. Of a versioned source every version, old or
+    new, of a touched row key names a key.
+    """
+    assert isinstance(plan.facts, Visible)
+    steps = Steps()
+    visible = plan.facts
+    facts, versions, _ = facts_of(visible)
+    keys = key_names(facts.keys)
+    name = facts.rows.source.name
+    add_rows_read(steps, visible, "rows_read", relation(facts.rows.source))
+    add_rows_read(steps, visible, "new_rows", f"{NEW_PREFIX}{name}")
+    steps.add(
+        "changed",
+        "rows in new files, known since the last run, or held back by it",
+        "SELECT * FROM new_rows\nUNION ALL\nSELECT * FROM rows_read\n"
+        "WHERE (known_time >= $previous AND known_time < $known_before) OR event_time >= $previous + $horizon",
+    )
+    if versions is None:
+        return steps.finish("their keys", f"SELECT DISTINCT {', '.join(keys)} FROM changed WHERE {not_null(keys)}")
+    row_keys = ", ".join(row_key_names(visible))
+    return steps.finish(
+        "the keys of all versions of their row keys",
+        f"SELECT DISTINCT {', '.join(keys)}\nFROM rows_read SEMI JOIN changed USING ({row_keys})\nWHERE {not_null(keys)}",
+    )

@@ -1,0 +1,49 @@
+"""Static look-ups: the one row of a key, the same for every instant."""
+
+from __future__ import annotations
+
+from featurestore.compiler.duckdb.facts import input_name, key_names, key_selects, not_null, on_keys, relation, where_holds
+from featurestore.compiler.duckdb.latest import FOUND, NOT_FOUND, value
+from featurestore.compiler.duckdb.scalars import canonical, quoted
+from featurestore.compiler.statement import Steps, listed
+from featurestore.plan.nodes import StaticLookup
+
+
+def add_static_rows(steps: Steps, plan: StaticLookup) -> None:
+    """The step `facts`: rows with a key, inputs canonical, that the view's condition keeps."""
+    columns = key_selects(plan.keys)
+    columns += [f"{canonical(quoted(c.name), c.dtype)} AS {input_name(c.name)}" for c in plan.inputs]
+    kept = "" if plan.condition is None else f"\nWHERE {where_holds(plan.rows, plan.condition)}"
+    steps.add("rows_read", f"rows of static source {plan.rows.source.name}",
+              f"SELECT\n{listed(columns)}\nFROM {relation(plan.rows.source)}{kept}")  # fmt: skip
+    keys = key_names(plan.keys)
+    steps.add("facts", "rows with a key", f"SELECT * FROM rows_read WHERE {not_null(keys)}")
+
+
+def duplicates(plan: StaticLookup) -> str:
+    """The statement that counts the rows of the first key with several: key columns, rows. Empty when all is well."""
+    steps = Steps()
+    add_static_rows(steps, plan)
+    keys = ", ".join(key_names(plan.keys))
+    return steps.finish("keys with more than one row", f"SELECT {keys}, count(*) AS rows\nFROM facts\nGROUP BY ALL\nHAVING count(*) > 1\n"
+                        f"ORDER BY ALL\nLIMIT 1")  # fmt: skip
+
+
+def static(plan: StaticLookup) -> str:
+    """The statement: __row, __event (NULL), __match, then the outputs; ordered by __row."""
+    steps = Steps()
+    add_static_rows(steps, plan)
+    keys = key_names(plan.keys)
+    types = {c.name: c.dtype for c in plan.inputs}
+    found = f"f.{keys[0]} IS NOT NULL"
+    columns = [
+        "s.row_id AS __row",
+        "CAST(NULL AS BIGINT) AS __event",
+        f"CAST(CASE WHEN {found} THEN {FOUND} ELSE {NOT_FOUND} END AS UTINYINT) AS __match",
+        *(f"CASE WHEN {found} THEN {value(o, types, lambda c: f'f.{input_name(c)}')} END AS {quoted(o.name)}"
+          for o in plan.outputs),
+    ]  # fmt: skip
+    return steps.finish(
+        "the answer, in spine order",
+        f"SELECT\n{listed(columns)}\nFROM spine AS s LEFT JOIN facts AS f ON {on_keys('s', 'f', keys)}\nORDER BY __row",
+    )

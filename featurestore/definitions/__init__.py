@@ -1,0 +1,13 @@
+"""What users write: frozen, keyword-only definitions, checked at birth. No I/O, no SQL."""
+
+from featurestore.definitions.aggregation import AGGREGATES, Feature, agg, latest
+from featurestore.definitions.base import Definition
+from featurestore.definitions.entity import Entity
+from featurestore.definitions.service import FeatureService
+from featurestore.definitions.source import ArrowSource, ParquetSource, Source
+from featurestore.definitions.view import FeatureView, ViewInstance
+
+__all__ = [
+    "AGGREGATES", "ArrowSource", "Definition", "Entity", "Feature", "FeatureService", "FeatureView", "ParquetSource",
+    "Source", "ViewInstance", "agg", "latest",
+]  # fmt: skip

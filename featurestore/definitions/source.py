@@ -1,0 +1,221 @@
+"""Sources: where facts come from, and how their times are to be read.
+
+A source declares meaning (which column is the event time, when a row became known, whether rows are versions of one
+fact); reading files is `featurestore.sources`' work.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from featurestore.definitions.base import Definition, FrozenMap, names
+from featurestore.dtypes import DType, parse_dtype
+from featurestore.errors import DefinitionError
+from featurestore.intervals import Duration, parse_duration, parse_instant, zone
+
+TIME_UNITS = ("s", "ms", "us", "ns")
+TIME_FORMAT_DIRECTIVES = {"%Y": r"\d{4}", "%m": r"\d{2}", "%d": r"\d{2}", "%H": r"\d{2}", "%M": r"\d{2}", "%S": r"\d{2}",
+                          "%f": r"\d{1,6}", "%z": r"[+-]\d{2}:?\d{2}|Z"}  # fmt: skip
+_DEFAULT_RANGE = (parse_instant("1677-01-01T00:00:00Z"), parse_instant("2262-01-01T00:00:00Z"))
+
+
+@dataclass(frozen=True, kw_only=True, repr=False)
+class Source(Definition):
+    """What all sources declare. Columns are named exactly as the data has them.
+
+    Args:
+        event_timestamp: column of the event time e: when it happened.
+        created_timestamp: column of the known time k: when the row could first be read. A row is visible at max(e, k).
+        delay: without a created timestamp, k = e + delay ("0s" declares that rows are known at once).
+        created_null: "never" (a row without created time is never known) or "event" (then k = e + delay).
+        row_key: columns that identify one fact; rows that share them are versions, the newest known one is in force.
+        row_order: a column that orders versions before k does. deleted: a bool column that marks a tombstone.
+        static: one row per key and no history, the same for every instant; takes no time option.
+        timezone: zone in which naive times are read, or {column: zone}. Default "UTC".
+        time_unit: "s", "ms", "us" or "ns" for integer times. time_format: for text times, built of
+            %Y %m %d %H %M %S %f %z and literal characters, or "iso8601".
+        date_is: what a DATE means as a time: "end", the last microsecond of that day (default), or "start".
+        time_range: (first, last) instants with offset; event and known times outside count as NULL.
+            Default: years 1677 to 2262, the end exclusive.
+        schema: {column: type} to pin the types; without it they come from the data.
+        allow_left_out: do not fail when more than half of the rows are left out for one reason.
+    Raises: DefinitionError FS201, FS202, FS204 (options that contradict), FS211 to FS213.
+    """
+
+    event_timestamp: str | None = None
+    created_timestamp: str | None = None
+    delay: Any = None
+    created_null: str = "never"
+    row_key: Any = ()
+    row_order: str | None = None
+    deleted: str | None = None
+    static: bool = False
+    timezone: Any = "UTC"
+    time_unit: str | None = None
+    time_format: str | None = None
+    date_is: str = "end"
+    time_range: Any = None
+    schema: Mapping[str, Any] | None = None
+    allow_left_out: bool = False
+
+    kind = "source"
+
+    def _check(self) -> None:
+        self._set("row_key", names(self.row_key, "row_key") if self.row_key else ())
+        self._set("delay", None if self.delay is None else parse_duration(self.delay, what="delay"))
+        self._check_choices()
+        self._check_combinations()
+        self._set("timezone", self._zones())
+        self._set("time_range", self._range())
+        if self.schema is not None:
+            self._set("schema", FrozenMap({column: parse_dtype(t) for column, t in self.schema.items()}))
+            missing = [c for c in self.declared_columns if c not in self.schema]
+            if missing:
+                raise DefinitionError("FS203", f"schema= lacks column {missing[0]!r}", known=self.schema)
+
+    def _check_choices(self) -> None:
+        for option, value, allowed in (
+            ("created_null", self.created_null, ("never", "event")),
+            ("date_is", self.date_is, ("end", "start")),
+            ("time_unit", self.time_unit, (None, *TIME_UNITS)),
+        ):
+            if value not in allowed:
+                raise DefinitionError("FS202", f"{option}={value!r} is not a choice", known=[repr(a) for a in allowed if a])
+        if self.time_format is not None and self.time_format != "iso8601":
+            check_time_format(self.time_format)
+        for option in ("event_timestamp", "created_timestamp", "row_order", "deleted"):
+            value = getattr(self, option)
+            if value is not None and (not isinstance(value, str) or not value):
+                raise DefinitionError("FS202", f"{option}={value!r} is not a column name")
+
+    def _check_combinations(self) -> None:
+        if self.static:
+            given = [o for o in ("event_timestamp", "created_timestamp", "delay", "row_key", "deleted", "row_order")
+                     if getattr(self, o) not in (None, ())]  # fmt: skip
+            if given:
+                raise DefinitionError("FS204", f"static=True has no history, so {given[0]} does not go with it")
+            return
+        if self.event_timestamp is None:
+            raise DefinitionError(
+                "FS204",
+                "a source without event_timestamp has no history to join",
+                hint="event_timestamp='…', or static=True if its values hold for every instant",
+            )
+        if self.created_timestamp and self.delay is not None and self.created_null != "event":
+            raise DefinitionError(
+                "FS204", "created_timestamp and delay both say when a row is known", hint="one of them, or created_null='event'"
+            )
+        if self.created_null == "event" and not self.created_timestamp:
+            raise DefinitionError("FS204", "created_null='event' needs a created_timestamp")
+        if self.row_order and not self.row_key:
+            raise DefinitionError("FS204", "row_order orders versions, so it needs row_key", hint="row_key=['…']")
+        if self.deleted and not self.row_key:
+            raise DefinitionError("FS204", "deleted marks a version of a fact, so it needs row_key", hint="row_key=['…']")
+
+    def _zones(self) -> str | FrozenMap[str]:
+        if isinstance(self.timezone, str):
+            return zone(self.timezone).key
+        if isinstance(self.timezone, Mapping):
+            return FrozenMap({column: zone(name).key for column, name in self.timezone.items()})
+        raise DefinitionError("FS212", f"timezone={self.timezone!r} is neither a zone nor {{column: zone}}", hint="'UTC'")
+
+    def _range(self) -> tuple[int, int]:
+        """(first instant, end), half open: the end of a declared range is included by adding one microsecond."""
+        if self.time_range is None:
+            return _DEFAULT_RANGE
+        try:
+            first, last = (parse_instant(x, what="time_range") for x in self.time_range)
+        except (TypeError, ValueError):
+            raise DefinitionError("FS202", f"time_range={self.time_range!r} is not a pair of instants") from None
+        except Exception as error:
+            raise DefinitionError("FS202", f"time_range: {error}") from None
+        if first > last:
+            raise DefinitionError("FS202", "time_range ends before it starts")
+        return first, last + 1
+
+    def zone_of(self, column: str) -> str:
+        """The zone in which naive times of `column` are read."""
+        return self.timezone if isinstance(self.timezone, str) else self.timezone.get(column, "UTC")
+
+    @property
+    def known_delay(self) -> Duration:
+        return self.delay or Duration(0)
+
+    @property
+    def assumed_known_at_once(self) -> bool:
+        """Nothing was declared about when rows become known."""
+        return not self.static and self.created_timestamp is None and self.delay is None
+
+    @property
+    def declared_columns(self) -> tuple[str, ...]:
+        """The columns the declaration itself names, in a fixed order, without repetition."""
+        named = (self.event_timestamp, self.created_timestamp, *self.row_key, self.row_order, self.deleted)
+        return tuple(dict.fromkeys(c for c in named if c))
+
+    @property
+    def time_columns(self) -> tuple[str, ...]:
+        return tuple(c for c in (self.event_timestamp, self.created_timestamp) if c)
+
+
+@dataclass(frozen=True, kw_only=True, repr=False)
+class ParquetSource(Source):
+    """Parquet files. `path` is a file, a folder's glob ("data/payments/*.parquet", ** allowed) or a list of these,
+    relative to the project folder. See `Source` for the other options."""
+
+    path: Any = ""
+
+    def _check(self) -> None:
+        paths = (self.path,) if isinstance(self.path, str) else tuple(self.path)
+        if not paths or not all(isinstance(p, str) and p for p in paths):
+            raise DefinitionError("FS202", f"path={self.path!r} is not a path", hint="path='data/payments/*.parquet'")
+        self._set("path", paths)
+        super()._check()
+
+
+@dataclass(frozen=True, kw_only=True, repr=False)
+class ArrowSource(Source):
+    """Rows from memory: a pyarrow Table, or a Polars or pandas frame. See `Source` for the other options."""
+
+    table: Any = field(default=None, compare=False, repr=False)
+
+    def _check(self) -> None:
+        self._set("table", as_arrow(self.table))
+        super()._check()
+
+
+def as_arrow(frame: Any) -> Any:
+    """A pyarrow Table from a Table, RecordBatch, Polars or pandas frame. Raises: DefinitionError FS202 for others."""
+    import pyarrow as pa
+
+    if isinstance(frame, pa.Table):
+        return frame
+    if isinstance(frame, pa.RecordBatch):
+        return pa.Table.from_batches([frame])
+    module = type(frame).__module__.split(".")[0]
+    if module == "pandas":
+        return pa.Table.from_pandas(frame, preserve_index=False)
+    if hasattr(frame, "__arrow_c_stream__"):
+        return pa.table(frame)
+    raise DefinitionError("FS202", f"table={type(frame).__name__} is no frame", hint="a pyarrow, Polars or pandas table")
+
+
+def check_time_format(text: str) -> None:
+    """A time format holds known directives, each once, and at least year, month and day."""
+    import re
+
+    used = re.findall(r"%.?", text)
+    unknown = [d for d in used if d not in TIME_FORMAT_DIRECTIVES]
+    if unknown or len(set(used)) < len(used) or not {"%Y", "%m", "%d"} <= set(used):
+        raise DefinitionError(
+            "FS202",
+            f"time_format={text!r} is not readable" + (f": {unknown[0]}" if unknown else ""),
+            known=["iso8601", *TIME_FORMAT_DIRECTIVES],
+            hint="'%Y-%m-%d %H:%M:%S'",
+        )
+
+
+def column_types(source: Source) -> Mapping[str, DType] | None:
+    """The declared types, if any."""
+    return source.schema

@@ -1,0 +1,1 @@
+"""What answers a request: the slow reference, which decides, and the fast engines, which must agree with it."""

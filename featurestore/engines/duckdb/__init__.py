@@ -1,0 +1,5 @@
+"""The DuckDB engine: runs compiled SQL, one connection per task."""
+
+from featurestore.engines.duckdb.session import Session, Settings, errors
+
+__all__ = ["Session", "Settings", "errors"]

@@ -1,0 +1,77 @@
+"""Bring the parts of a source to one spelling that DuckDB reads alike: times with a zone, one type per column.
+
+Files whose times are aware, or naive in UTC, in milliseconds or microseconds, are read as they are. All others (dates,
+integers and text as time, nanoseconds, other zones, half floats) are copied once, batch by batch, into a temporary
+Parquet file in which `sources.times` has read the times.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from featurestore.compiler.duckdb import quoted
+from featurestore.definitions import Source
+from featurestore.dtypes import TIMESTAMP, DType
+from featurestore.sources import Part, SourceData
+from featurestore.sources.times import source_reading, to_micros
+
+
+def is_direct(part: Part, source: Source, columns: Sequence[str], types: Mapping[str, DType]) -> bool:
+    """DuckDB may read the file as it lies."""
+    return part.stamp is not None and all(_direct_column(part, source, c, types) for c in columns)
+
+
+def _direct_column(part: Part, source: Source, column: str, types: Mapping[str, DType]) -> bool:
+    arrow = part.schema.field(column).type
+    if pa.types.is_timestamp(arrow):
+        return arrow.unit in ("ms", "us", "s") and (arrow.tz is not None or source.zone_of(column) == "UTC")
+    return column not in source.time_columns and not _holds_half(arrow) and not pa.types.is_date64(arrow)
+
+
+def _holds_half(arrow: pa.DataType) -> bool:
+    return pa.types.is_float16(arrow) or (pa.types.is_list(arrow) and _holds_half(arrow.value_type))
+
+
+def direct_select(paths: Sequence[str], part: Part, columns: Sequence[str]) -> str:
+    """SELECT over files of one physical schema; naive times become instants of UTC."""
+    items = []
+    for column in columns:
+        arrow, name = part.schema.field(column).type, quoted(column)
+        if pa.types.is_timestamp(arrow) and arrow.tz is None:
+            items.append(f"timezone('UTC', CAST({name} AS TIMESTAMP)) AS {name}")
+        else:
+            items.append(name)
+    files = ", ".join("'" + path.replace("'", "''") + "'" for path in paths)
+    return f"SELECT {', '.join(items) or '1'} FROM read_parquet([{files}], hive_partitioning = false)"
+
+
+def copy(part: Part, data: SourceData, columns: Sequence[str], types: Mapping[str, DType], path: Path) -> None:
+    """Write the part's columns to `path` with times read and types folded; memory stays that of a batch."""
+    schema = pa.schema([(c, target_type(data.source, c, types).arrow) for c in columns])
+    with pq.ParquetWriter(path, schema, compression="zstd", compression_level=1) as writer:
+        for batch in part.read(columns):
+            writer.write_batch(normalised(batch, data.source, schema))
+
+
+def target_type(source: Source, column: str, types: Mapping[str, DType]) -> DType:
+    return TIMESTAMP if column in source.time_columns else types[column]
+
+
+def normalised(batch: pa.RecordBatch, source: Source, schema: pa.Schema) -> pa.RecordBatch:
+    """The batch in `schema`: columns of time as instants in microseconds UTC, all else cast without loss."""
+    arrays = []
+    for field in schema:
+        column = batch.column(field.name)
+        if pa.types.is_timestamp(field.type):
+            arrays.append(to_micros(column, source_reading(source, field.name)).cast(field.type))
+        else:
+            arrays.append(_decoded(column).cast(field.type))
+    return pa.RecordBatch.from_arrays(arrays, schema=schema)
+
+
+def _decoded(column: pa.Array) -> pa.Array:
+    return column.dictionary_decode() if pa.types.is_dictionary(column.type) else column

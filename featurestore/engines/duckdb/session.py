@@ -1,0 +1,162 @@
+"""One DuckDB connection for one task: its settings, the relations bound to it, and the statements it runs.
+
+A connection shared by threads mixes up answers, so a session is used by one task at a time and closed with it. Its
+temporary files lie in a folder of its own, swept when it closes.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pyarrow as pa
+
+from featurestore.compiler.duckdb import MACROS, SOURCE_PREFIX, quoted
+from featurestore.dtypes import DType
+from featurestore.engines.duckdb import reading
+from featurestore.errors import DataError, FeatureStoreError, SourceError, StoreError
+from featurestore.sources import Part, SourceData
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Settings:
+    """threads None: as many as cores. memory_limit: a size such as "4GB". temp_directory None: the system's."""
+
+    threads: int | None = None
+    memory_limit: str | None = None
+    temp_directory: Path | None = None
+    asof_loop_join_threshold: int | None = None
+
+
+class Session:
+    """Statements over bound relations. Use as a context manager."""
+
+    def __init__(self, settings: Settings) -> None:
+        if settings.temp_directory is not None:
+            settings.temp_directory.mkdir(parents=True, exist_ok=True)
+        self.folder = Path(tempfile.mkdtemp(prefix="featurestore-", dir=settings.temp_directory))
+        self._con = duckdb.connect(config={"python_enable_replacements": "false", "autoload_known_extensions": "false"})
+        self._configure(settings)
+
+    def _configure(self, settings: Settings) -> None:
+        chosen: dict[str, object] = {"TimeZone": "UTC", "temp_directory": str(self.folder / "spill")}
+        chosen |= {"preserve_insertion_order": False, "enable_progress_bar": False}
+        for name in ("threads", "memory_limit", "asof_loop_join_threshold"):
+            if getattr(settings, name) is not None:
+                chosen[name] = getattr(settings, name)
+        for name, value in chosen.items():
+            self._con.execute(f"SET {name} = {_literal(value)}")
+        for macro in MACROS:
+            self._con.execute(macro)
+
+    def __enter__(self) -> Session:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        self._con.close()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def bind(self, name: str, table: pa.Table) -> None:
+        """Make a table known under a name."""
+        self._con.register(name, table)
+
+    def bind_source(self, data: SourceData, columns: Sequence[str], types: Mapping[str, DType], *, prefix: str = SOURCE_PREFIX) -> None:
+        """Make the rows of a source known as `source__<name>`: one SELECT per physical schema, times with a zone.
+
+        Raises: SourceError FS322 to FS325.
+        """
+        data.check(columns)
+        selects, groups = [], dict[tuple[object, ...], list[Part]]()
+        for number, part in enumerate(data.parts):
+            if reading.is_direct(part, data.source, columns, types):
+                groups.setdefault(tuple(part.schema.field(c).type for c in columns), []).append(part)
+            else:
+                selects.append(self._copied(part, data, columns, types, f"{prefix}{data.source.name}_{number}.parquet"))
+        for parts in groups.values():
+            paths = [str(p.stamp.path) for p in parts if p.stamp is not None]
+            selects.append(reading.direct_select(paths, parts[0], columns))
+        view = quoted(f"{prefix}{data.source.name}")
+        with errors(data.source.place):
+            self._con.execute(f"CREATE OR REPLACE TEMP VIEW {view} AS\n" + "\nUNION ALL BY NAME\n".join(selects or [self._empty(data, columns, types)]))
+
+    def _copied(self, part: Part, data: SourceData, columns: Sequence[str], types: Mapping[str, DType], name: str) -> str:
+        path = self.folder / name
+        try:
+            reading.copy(part, data, columns, types, path)
+        except (pa.ArrowException, OSError) as error:
+            raise SourceError("FS325", f"cannot be read: {str(error).splitlines()[0]}", where=part.name) from error
+        return f"SELECT {', '.join(quoted(c) for c in columns) or '1'} FROM read_parquet('{path}', hive_partitioning = false)"
+
+    def _empty(self, data: SourceData, columns: Sequence[str], types: Mapping[str, DType]) -> str:
+        """A source without files, such as the new files of a run that has none."""
+        schema = pa.schema([(c, reading.target_type(data.source, c, types).arrow) for c in columns])
+        name = f"empty__{data.source.name}"
+        self._con.register(name, schema.empty_table())
+        return f"SELECT * FROM {quoted(name)}"
+
+    def execute(self, sql: str, parameters: Mapping[str, object] | None = None) -> None:
+        with errors():
+            self._con.execute(sql, _used(sql, parameters))
+
+    def table(self, sql: str, parameters: Mapping[str, object] | None = None) -> pa.Table:
+        with errors():
+            return self._con.sql(sql, params=_used(sql, parameters)).to_arrow_table()
+
+    def reader(self, sql: str, parameters: Mapping[str, object] | None = None, rows: int = 131_072) -> pa.RecordBatchReader:
+        """Results as they come. The session can run nothing else until the reader is read to its end."""
+        with errors():
+            return self._con.sql(sql, params=_used(sql, parameters)).to_arrow_reader(rows)
+
+    def interrupt(self) -> None:
+        self._con.interrupt()
+
+
+def _used(sql: str, parameters: Mapping[str, object] | None) -> dict[str, Any] | None:
+    """Only the parameters the statement names: the engine refuses others."""
+    named = set(re.findall(r"\$([a-z_]+)", sql))
+    given = {name: value for name, value in (parameters or {}).items() if name in named}
+    return given or None
+
+
+def _literal(value: object) -> str:
+    if isinstance(value, bool | int):
+        return str(value).lower()
+    return "'" + str(value).replace("'", "''") + "'"
+
+
+@contextmanager
+def errors(where: str = "") -> Iterator[None]:
+    """DuckDB's errors in our words: what was wrong with the data, or with the machine."""
+    try:
+        yield
+    except FeatureStoreError:
+        raise
+    except (duckdb.Error, pa.ArrowException, OSError) as error:
+        raise translated(error, where) from error
+
+
+def translated(error: BaseException, where: str = "") -> FeatureStoreError:
+    text = str(error).strip()
+    first = text.splitlines()[0] if text else type(error).__name__
+    if "No space left" in text or "could not write" in text.lower() or "max_temp_directory_size" in text:
+        return StoreError("FS405", f"the disk is full: {first}", where=where, hint="free space, or another temp_directory")
+    if isinstance(error, duckdb.OutOfMemoryException) or "Out of Memory" in text:
+        return StoreError("FS406", f"memory limit reached: {first}", where=where, hint="a higher memory_limit")
+    if isinstance(error, duckdb.InvalidInputException | duckdb.IOException) or "parquet" in text.lower():
+        return SourceError("FS325", f"a source cannot be read: {first}", where=where, hint="write the file again")
+    if isinstance(error, duckdb.ConversionException | duckdb.OutOfRangeException):
+        return DataError("FS306", f"a value does not fit: {first}", where=where)
+    return DataError("FS306", f"the engine failed: {first}", where=where)

@@ -1,0 +1,409 @@
+"""One LMDB environment per path and process: opened, shared, grown, reopened after a fork, closed with its last user.
+
+Decides when it is safe to do what LMDB leaves to its caller:
+
+- LMDB must not be opened twice in one process, so environments are shared and counted (`acquire`, `release`).
+- The map may only change size, and the file only be reopened, while no transaction of this process is open. Every
+  transaction therefore passes a gate (`active`), and such changes wait until it is empty (`_exclusively`).
+- An environment does not survive fork: the child would write into its parent's reader slots. A child reopens it; a
+  child forked while a transaction was open cannot even close it safely, and is told so.
+- Handles (slots) are opened in transactions of their own, one at a time, and never closed: see `store` for why.
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import lmdb
+
+from featurestore.errors import StoreError
+from featurestore.online.lmdb.errors import absent, translate
+from featurestore.online.lmdb.files import exists, file_identity, sync_folder
+from featurestore.online.lmdb.header import check_file
+from featurestore.online.store import FORMAT, check_format
+
+META, TABLE = b"m", b"t"
+_FORMAT = b"f"
+_CATALOG = b"catalog"
+_SLOT_STEP = 16
+MAX_TABLES = 1024
+"""Tables alive at once. LMDB's cost of a transaction grows with it: 0.3 µs for 16, 0.7 µs for 1024, 2.6 µs for 4096."""
+_MAX_READERS = 1024
+_PATIENCE = 10.0
+"""Seconds to wait for this process's open snapshots before a change of the map is given up."""
+
+Tables = dict[str, lmdb._Database]
+Reading = tuple["lmdb.Transaction[bytes]", lmdb._Database, Tables]
+
+
+class NeedSlots(Exception):
+    """A write met more tables than there are slots open: it must start again after `add_slots`."""
+
+
+class Environment:
+    """What every store on one path shares. `slots[i]` is the handle of slot i; `catalog` that of the catalog."""
+
+    env: lmdb.Environment
+    catalog: lmdb._Database
+    _writer: int | None
+
+    def __init__(self, path: Path, read_only: bool, map_size: int) -> None:
+        self.path = path
+        self.users = 0
+        self.format = FORMAT
+        self.read_only = read_only
+        self.slots: list[lmdb._Database] = []
+        self._map_size = map_size
+        self._seen: tuple[int, Tables] = (-1, {})
+        self._new_locks()
+        self._usable = True
+        self._open()
+
+    # Reading
+
+    def begin_read(self) -> Reading:
+        """A read transaction, the catalog's handle, and the tables as that transaction sees them."""
+        self._enter()
+        try:
+            while True:
+                txn = self._try_begin()
+                if txn is None:
+                    continue
+                number, tables = self._seen
+                if number == txn.id():
+                    return txn, self.catalog, tables
+                found = self.tables(txn)
+                if found is not None:
+                    self._seen = (txn.id(), found)
+                    return txn, self.catalog, found
+                txn.abort()
+                self._open_slots()
+        except lmdb.Error as error:
+            self._leave()
+            raise translate(error, self.path) from error
+        except BaseException:
+            self._leave()
+            raise
+
+    def end_read(self, txn: lmdb.Transaction[bytes]) -> None:
+        if self._usable:
+            txn.abort()
+            self._leave()
+
+    def _try_begin(self) -> lmdb.Transaction[bytes] | None:
+        try:
+            return self.env.begin()
+        except lmdb.MapResizedError:
+            self._outside(self.adopt_size)
+        except lmdb.PanicError:
+            self._outside(self.reopen)
+        except lmdb.ReadersFullError:
+            if not self.env.reader_check():
+                raise
+        return None
+
+    def tables(self, txn: lmdb.Transaction[bytes]) -> Tables | None:
+        """Every table's handle, or None if another process made slots that are not open here yet."""
+        rows = [(name.decode(), int(slot)) for name, slot in scan_prefix(txn, self.catalog, TABLE)]
+        if any(slot >= len(self.slots) for _, slot in rows):
+            return None
+        return {name: self.slots[slot] for name, slot in rows}
+
+    # Writing
+
+    @contextmanager
+    def writing(self) -> Iterator[None]:
+        """The right to write, among the threads of this process; LMDB itself keeps other processes waiting."""
+        if self._writer == threading.get_ident():
+            raise RuntimeError("a write within a write")
+        with self._write_lock:
+            self._writer = threading.get_ident()
+            try:
+                yield
+            finally:
+                self._writer = None
+
+    @contextmanager
+    def active(self) -> Iterator[lmdb.Environment]:
+        """Within this no other thread changes the map: whoever begins a transaction is inside."""
+        self._enter()
+        try:
+            yield self.env
+        finally:
+            self._leave()
+
+    def ensure_room(self, expected_bytes: int) -> None:
+        """Forget dead readers, and make the map large enough for what is about to come."""
+        with self.active() as env:
+            env.reader_check()
+            info, page_size = env.info(), env.stat()["psize"]
+        needed = (info["last_pgno"] + 1) * page_size + expected_bytes * 3 // 2
+        size = info["map_size"]
+        while size < needed:
+            size *= 2
+        if size != info["map_size"]:
+            self._resize(size)
+
+    def grow(self) -> None:
+        """Twice the map."""
+        with self.active() as env:
+            size = env.info()["map_size"]
+        self._resize(size * 2)
+
+    def adopt_size(self) -> None:
+        """Take over the size another process has given the map."""
+        self._resize(0)
+
+    def reopen(self) -> None:
+        """Close and open again: after a failed write of the meta page, or to write where only reading was meant."""
+        self._exclusively(self._reopen)
+
+    def add_slots(self) -> None:
+        """Open what slots there are and create some more."""
+        while not self._add_slots():
+            pass
+
+    def _add_slots(self) -> bool:
+        known = len(self.slots)
+        wanted = min(known + _SLOT_STEP, MAX_TABLES)
+        if wanted == known:
+            raise StoreError("FS406", f"the online store holds {MAX_TABLES} tables already", where=str(self.path))
+        with self.active() as env, env.begin(write=True) as txn, self._handles:
+            if known != len(self.slots):
+                return False  # a handle another thread opened since this transaction began would share our number
+            opened = [env.open_db(_slot(number), txn=txn) for number in range(known, wanted)]
+            txn.commit()
+            self.slots += opened
+        return True
+
+    def _open_slots(self) -> None:
+        with self._handles, self.env.begin() as txn:
+            for number in itertools.count(len(self.slots)):
+                try:
+                    self.slots.append(self.env.open_db(_slot(number), txn=txn, create=False))
+                except lmdb.NotFoundError:
+                    return
+
+    # Opening and closing
+
+    def _open(self) -> None:
+        """Open or create. Raises: StoreError where there is nothing to read, or nothing that can be read."""
+        try:
+            self._prepare_folder()
+            self.env = lmdb.open(
+                str(self.path),
+                map_size=self._map_size,
+                readonly=self.read_only,
+                max_dbs=MAX_TABLES + 1,
+                max_readers=_MAX_READERS,
+                lib_version=0,  # the 0.9 layout, which `header` can check
+            )
+        except lmdb.Error as error:
+            raise translate(error, self.path) from error
+        except OSError as error:
+            raise StoreError(
+                "FS407", f"the online store cannot be opened: {error.strerror}", where=str(self.path)
+            ) from error
+        try:
+            self._open_catalog()
+            self._open_slots()
+            self._file = file_identity(self.path)
+        except lmdb.Error as error:
+            self.env.close()
+            raise translate(error, self.path) from error
+        except BaseException:
+            self.env.close()
+            raise
+
+    def _prepare_folder(self) -> None:
+        if exists(self.path):
+            check_file(self.path)
+        elif self.read_only:
+            raise absent(self.path)
+        else:
+            self.path.mkdir(parents=True, exist_ok=True)
+            sync_folder(self.path.parent)
+
+    def _open_catalog(self) -> None:
+        try:
+            with self.env.begin() as txn:
+                self.catalog = self.env.open_db(_CATALOG, txn=txn, create=False)
+                found = txn.get(_FORMAT, db=self.catalog)
+        except lmdb.NotFoundError:
+            found = None
+        self.format = check_format(int(found or self._create_catalog()), str(self.path))
+
+    def _create_catalog(self) -> bytes:
+        if self.read_only:
+            raise absent(self.path)
+        with self.env.begin(write=True) as txn:
+            self.catalog = self.env.open_db(_CATALOG, txn=txn)
+            txn.put(_FORMAT, str(FORMAT).encode(), db=self.catalog, overwrite=False)
+            found = txn.get(_FORMAT, b"", self.catalog)
+        sync_folder(self.path)
+        return found
+
+    def _reopen(self) -> None:
+        self._map_size = max(self._map_size, self.env.info()["map_size"])
+        self.env.close()
+        self._forget_handles()
+        self._open()
+
+    def _forget_handles(self) -> None:
+        self.slots = []
+        self._seen = (-1, {})
+
+    def make_writable(self) -> None:
+        self.read_only = False
+        try:
+            self.reopen()
+        except StoreError:
+            self.read_only = True
+            self._open()
+            raise
+
+    def is_current(self) -> bool:
+        """Whether the path still leads to the file that is open: a store removed and made anew is another store."""
+        return self._forked or not self._usable or self._file == file_identity(self.path)
+
+    def release(self) -> None:
+        """One user less; the last one closes the file, and with it whatever snapshot is still open."""
+        with _registry.lock:
+            self.users -= 1
+            if self.users:
+                return
+            if _registry.by_path.get(str(self.path)) is self:
+                del _registry.by_path[str(self.path)]
+            with self._gate:
+                if self._usable and not self._forked:
+                    self.env.close()
+
+    # The gate
+
+    def _new_locks(self) -> None:
+        self._gate = threading.Condition()
+        self._active = 0
+        self._changing = False
+        self._handles = threading.Lock()
+        self._write_lock = threading.Lock()
+        self._writer = None
+        self._forked = False
+
+    def _enter(self) -> None:
+        with self._gate:
+            if not self._usable:
+                raise StoreError(
+                    "FS408", "this process was forked while the online store was in use", where=str(self.path),
+                    hint="the 'spawn' start method, or fork before the first read",
+                )  # fmt: skip
+            if self._forked:
+                self._open()
+                self._forked = False
+            while self._changing:
+                self._gate.wait()
+            self._active += 1
+
+    def _leave(self) -> None:
+        with self._gate:
+            self._active -= 1
+            if self._changing:
+                self._gate.notify_all()
+
+    def _outside(self, change: Callable[[], None]) -> None:
+        """Do what needs an empty gate from within it."""
+        self._leave()
+        try:
+            change()
+        finally:
+            with self._gate:
+                self._active += 1
+
+    def _exclusively(self, change: Callable[[], None]) -> None:
+        with self._gate:
+            self._wait(lambda: not self._changing)
+            self._changing = True
+            try:
+                self._wait(lambda: self._active == 0)
+                change()
+            finally:
+                self._changing = False
+                self._gate.notify_all()
+
+    def _wait(self, condition: Callable[[], bool]) -> None:
+        if not self._gate.wait_for(condition, _PATIENCE):
+            raise StoreError(
+                "FS406",
+                f"the online store must grow, but a snapshot in this process stayed open for {_PATIENCE:.0f} s",
+                where=str(self.path),
+                hint="closing snapshots before writing",
+            )
+
+    def _resize(self, size: int) -> None:
+        def resize() -> None:
+            try:
+                self.env.set_mapsize(size)
+            except lmdb.Error as error:  # py-lmdb gives the environment up
+                self._reopen()
+                raise translate(error, self.path) from error
+
+        self._exclusively(resize)
+
+    def after_fork_in_child(self) -> None:
+        """Drop what belongs to the parent. With no transaction open, closing touches nothing the parent uses."""
+        self._usable = self._usable and self._active == 0
+        self._new_locks()
+        if self._usable:
+            self.env.close()
+            self._forget_handles()
+            self._forked = True
+
+
+class _Registry:
+    """The environments of this process, by real path."""
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.by_path: dict[str, Environment] = {}
+
+    def after_fork_in_child(self) -> None:
+        self.lock = threading.Lock()
+        for environment in self.by_path.values():
+            environment.after_fork_in_child()
+
+
+_registry = _Registry()
+os.register_at_fork(after_in_child=_registry.after_fork_in_child)
+
+
+def acquire(path: Path, read_only: bool, map_size: int) -> Environment:
+    """The environment of that path, opened on first use; give it back by `release`."""
+    real = os.path.realpath(path)
+    with _registry.lock:
+        environment = _registry.by_path.get(real)
+        if environment is None or not environment.is_current():
+            environment = _registry.by_path[real] = Environment(Path(real), read_only, map_size)
+        elif environment.read_only and not read_only:
+            environment.make_writable()
+        environment.users += 1
+        return environment
+
+
+def scan_prefix(
+    txn: lmdb.Transaction[bytes], database: lmdb._Database, kind: bytes, prefix: bytes = b""
+) -> Iterator[tuple[bytes, bytes]]:
+    """The catalog's rows of one kind whose name starts with `prefix`, as (name, value) in order."""
+    with txn.cursor(database) as cursor:
+        if cursor.set_range(kind + prefix):
+            for key, value in cursor:
+                if not key.startswith(kind + prefix):
+                    return
+                yield key[len(kind) :], value
+
+
+def _slot(number: int) -> bytes:
+    return b"slot%04d" % number

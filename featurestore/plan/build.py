@@ -1,0 +1,122 @@
+"""Turn bound views and services into plans. Meaning comes from the definitions; nothing here knows a dialect."""
+
+from __future__ import annotations
+
+from featurestore.expressions import result_type
+from featurestore.plan.leakage import prove
+from featurestore.plan.nodes import (
+    Facts,
+    InForce,
+    Latest,
+    OnlineState,
+    Output,
+    Part,
+    PartOf,
+    PlanKey,
+    ReadSource,
+    ReadSpine,
+    StaticLookup,
+    TrainingSet,
+    TypedColumn,
+    Visible,
+    Where,
+    Window,
+)
+from featurestore.registry import BoundInstance, BoundService, BoundView
+
+
+def training_set(service: BoundService) -> TrainingSet:
+    """The plan of a service's training sets, proven free of static leaks."""
+    parts = tuple(
+        PartOf(instance.name, instance.bound.name, instance.bound.fingerprint, part)
+        for instance in service.instances
+        for part in _parts(instance)
+    )
+    plan = TrainingSet(service.name, parts, service.service.feature_names)
+    prove(plan)
+    return plan
+
+
+def online_state(bound: BoundView) -> OnlineState:
+    """The plan of what the online store keeps of a view."""
+    keys = _keys(bound, tuple(key.name for key in bound.keys))
+    outputs = tuple(_output(bound, f.name, f.name) for f in bound.view.features)
+    latest = tuple(o for o in outputs if o.aggregate is None)
+    windows = tuple(o for o in outputs if o.aggregate is not None)
+    facts: Visible | StaticLookup
+    if bound.view.source.static:
+        facts = _static(bound, keys, latest)
+    else:
+        facts = _visible(bound, keys)
+    plan = OnlineState(bound.name, bound.fingerprint, facts, latest, windows)
+    prove(plan)
+    return plan
+
+
+def _parts(instance: BoundInstance) -> list[Part]:
+    bound = instance.bound
+    keys = _keys(bound, instance.instance.key_columns)
+    outputs = tuple(_output(bound, out, feature.name) for out, feature, _ in instance.features)
+    latest = tuple(o for o in outputs if o.aggregate is None)
+    windows = tuple(o for o in outputs if o.aggregate is not None)
+    if bound.view.source.static:
+        return [_static(bound, keys, latest)]
+    facts, spine = _visible(bound, keys), ReadSpine(keys)
+    ttl = None if bound.view.ttl is None else bound.view.ttl.micros
+    parts: list[Part] = []
+    if latest:
+        parts.append(Latest(spine, facts, ttl, latest))
+    if windows:
+        parts.append(Window(spine, facts, windows))
+    return parts
+
+
+def _keys(bound: BoundView, spine_columns: tuple[str, ...]) -> tuple[PlanKey, ...]:
+    return tuple(
+        PlanKey(key.name, key.column, column, key.dtype) for key, column in zip(bound.keys, spine_columns, strict=True)
+    )
+
+
+def _output(bound: BoundView, name: str, feature_name: str) -> Output:
+    feature = bound.view.feature(feature_name)
+    return Output(
+        name=name,
+        dtype=bound.feature_types[feature_name],
+        expression=feature.expression,
+        input_type=None if feature.expression is None else result_type(feature.expression, bound.types, what=name),
+        aggregate=feature.aggregate,
+        window=None if feature.window is None else feature.window.micros,
+        offset=feature.offset.micros,
+        where=feature.where,
+    )
+
+
+def _typed(bound: BoundView, columns: tuple[str, ...]) -> tuple[TypedColumn, ...]:
+    return tuple(TypedColumn(column, bound.types[column]) for column in columns)
+
+
+def _rows(bound: BoundView) -> ReadSource:
+    return ReadSource(bound.view.source, _typed(bound, bound.view.columns))
+
+
+def _visible(bound: BoundView, keys: tuple[PlanKey, ...]) -> Visible:
+    view = bound.view
+    facts = Facts(_rows(bound), keys, _typed(bound, view.input_columns))
+    chain: Facts | InForce | Where = facts
+    if view.source.row_key:
+        chain = InForce(facts, view.source.row_key, _version_order(bound))
+    if view.condition is not None:
+        chain = Where(chain, view.condition)
+    return Visible(chain, view.allow_exact_matches)
+
+
+def _version_order(bound: BoundView) -> tuple[str, ...]:
+    """The source columns the view reads, by name, which decide last between versions."""
+    declared = set(bound.view.source.declared_columns)
+    return tuple(sorted(c for c in bound.view.columns if c not in declared or c in bound.view.input_columns))
+
+
+def _static(bound: BoundView, keys: tuple[PlanKey, ...], outputs: tuple[Output, ...]) -> StaticLookup:
+    return StaticLookup(
+        ReadSpine(keys), _rows(bound), keys, _typed(bound, bound.view.input_columns), bound.view.condition, outputs
+    )

@@ -1,0 +1,91 @@
+"""A plan in words, for people: the text of `featurestore explain` and of sql/plan/*.txt. Byte-stable."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from featurestore import expressions
+from featurestore.intervals import Duration
+from featurestore.plan.leakage import assumed_known_at_once, static_sources
+from featurestore.plan.nodes import (
+    Facts,
+    InForce,
+    Latest,
+    Output,
+    PartOf,
+    ReadSource,
+    ReadSpine,
+    StaticLookup,
+    TrainingSet,
+    Visible,
+    Where,
+    Window,
+    children,
+)
+
+
+def explain(plan: TrainingSet) -> str:
+    """The plan as an indented tree, then what it takes on trust."""
+    lines = [f"TrainingSet {plan.service}: the spine's rows and columns, then {', '.join(plan.columns)}"]
+    for part in plan.parts:
+        lines += [f"  {line}" for line in _part(part)]
+    for name in static_sources(plan):
+        lines.append(f"trust: source {name} is static, the same for every instant")
+    for name in assumed_known_at_once(plan):
+        lines.append(f"trust: source {name} is assumed known at once (declare created_timestamp or delay)")
+    return "\n".join(lines) + "\n"
+
+
+def _part(part: PartOf) -> Iterator[str]:
+    yield f"{part.instance} (view {part.view}, fingerprint {part.fingerprint})"
+    yield from (f"  {line}" for line in _node(part.part))
+
+
+def _node(node: object) -> Iterator[str]:
+    yield _describe(node)
+    for child in children(node):
+        yield from (f"  {line}" for line in _node(child))
+
+
+def _describe(node: object) -> str:
+    match node:
+        case Latest(ttl=ttl, outputs=outputs):
+            age = "of any age" if ttl is None else f"at most {Duration(ttl)} old"
+            return f"Latest: newest visible fact, {age} -> {_names(outputs)}"
+        case Window(outputs=outputs):
+            return "Window: " + "; ".join(_window(o) for o in outputs)
+        case StaticLookup(outputs=outputs):
+            return f"StaticLookup: the one row of the key -> {_names(outputs)}"
+        case Visible(exact=exact):
+            bound = "at or before as_of" if exact else "strictly before as_of"
+            return f"Visible: max(event, known) {bound}, and known before the cut-off"
+        case Where(condition=condition):
+            return f"Where: {expressions.normalised(condition)}"
+        case InForce(row_key=row_key):
+            return f"InForce: of each {', '.join(row_key)} the newest version known"
+        case Facts(rows=rows, keys=keys):
+            return f"Facts: by {', '.join(k.source_column for k in keys) or 'no key'}, event {rows.source.event_timestamp}, {_known(rows)}"
+        case ReadSource(source=source, columns=columns):
+            return f"ReadSource {source.name}: {', '.join(c.name for c in columns)}"
+        case ReadSpine(keys=keys):
+            return f"ReadSpine: {', '.join(k.spine_column for k in keys) or 'no key'}, as_of"
+    raise AssertionError(node)
+
+
+def _known(rows: ReadSource) -> str:
+    source = rows.source
+    if source.created_timestamp:
+        return f"known {source.created_timestamp}"
+    return f"known after {source.known_delay}"
+
+
+def _names(outputs: tuple[Output, ...]) -> str:
+    return ", ".join(o.name for o in outputs)
+
+
+def _window(output: Output) -> str:
+    length = "lifetime" if output.window is None else str(Duration(output.window))
+    shift = f" offset {Duration(output.offset)}" if output.offset else ""
+    what = "" if output.expression is None else expressions.normalised(output.expression)
+    where = "" if output.where is None else f" where {expressions.normalised(output.where)}"
+    return f"{output.name} = {output.aggregate}({what}) over {length}{shift}{where}"

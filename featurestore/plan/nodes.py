@@ -1,0 +1,236 @@
+"""What a request means, in no dialect: ten frozen nodes.
+
+    TrainingSet ── parts ──> Latest ── facts ──> Visible ──> Where? ──> InForce? ──> Facts ──> ReadSource
+                             Window ── facts ──> Visible …
+                             StaticLookup ──> ReadSource            (no history, hence no visibility; marked)
+                             every part ── spine ──> ReadSpine
+    OnlineState ── facts ──> Visible …
+
+A source's rows reach an answer only through `Visible`, the one node that knows the boundary: `leakage.prove` checks it.
+Instants are integer microseconds; how a dialect spells a node is the compiler's business.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, fields
+
+from featurestore.definitions import Source
+from featurestore.dtypes import BOOL, DType
+from featurestore.expressions import Expr, widened
+
+
+@dataclass(frozen=True)
+class TypedColumn:
+    name: str
+    dtype: DType
+
+
+@dataclass(frozen=True)
+class PlanKey:
+    """A join key: its name in the plan, the source column, the spine or request column, and the source's type."""
+
+    name: str
+    source_column: str
+    spine_column: str
+    dtype: DType
+
+
+@dataclass(frozen=True)
+class Output:
+    """One column of an answer: its name, type, and the expression or aggregate over facts that gives it."""
+
+    name: str
+    dtype: DType
+    expression: Expr | None
+    input_type: DType | None = None
+    aggregate: str | None = None
+    window: int | None = None
+    offset: int = 0
+    where: Expr | None = None
+
+
+@dataclass(frozen=True)
+class Measure:
+    """What an aggregate takes of a fact: a value, NULL where its own condition does not hold; TRUE if it only counts."""
+
+    expression: Expr | None
+    where: Expr | None
+    dtype: DType
+
+
+@dataclass(frozen=True)
+class ReadSource:
+    """Rows of a source as stored: only the columns the view reads."""
+
+    source: Source
+    columns: tuple[TypedColumn, ...]
+
+
+@dataclass(frozen=True)
+class ReadSpine:
+    """The rows that ask: a row number in spine order, join keys of the source's types, and the instant `at`."""
+
+    keys: tuple[PlanKey, ...]
+
+
+@dataclass(frozen=True)
+class Facts:
+    """Rows with their event and known time; canonical values; rows that can never be a fact are gone.
+
+    Without row key: NULL event or known time or key is no fact. With one, only a NULL known time or row key is.
+    """
+
+    rows: ReadSource
+    keys: tuple[PlanKey, ...]
+    inputs: tuple[TypedColumn, ...]
+
+
+@dataclass(frozen=True)
+class InForce:
+    """Of the versions of one row key, when each is in force; deleted ones and those without time or key are no facts.
+
+    order: the columns that decide between versions known at the same instant, by name.
+    """
+
+    facts: Facts
+    row_key: tuple[str, ...]
+    order: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Where:
+    """Facts for which the view's condition is TRUE, judged on the version in force."""
+
+    facts: Facts | InForce
+    condition: Expr
+
+
+@dataclass(frozen=True)
+class Visible:
+    """The boundary: facts known before the cut-off and visible strictly before `at` (or at it, if exact).
+
+    Holds two parameters of a run: `known_before` (facts with k < it) and `known_shift` (added to k: the serving lag).
+    """
+
+    facts: Where | InForce | Facts
+    exact: bool
+
+
+@dataclass(frozen=True)
+class Latest:
+    """Per spine row the newest visible fact no older than ttl; ties by known time, then the inputs in order."""
+
+    spine: ReadSpine
+    facts: Visible
+    ttl: int | None
+    outputs: tuple[Output, ...]
+
+
+@dataclass(frozen=True)
+class Window:
+    """Per spine row aggregates of the visible facts whose event time lies in each output's window."""
+
+    spine: ReadSpine
+    facts: Visible
+    outputs: tuple[Output, ...]
+
+
+@dataclass(frozen=True)
+class StaticLookup:
+    """Per spine row the one row of a source without history, the same for every instant."""
+
+    spine: ReadSpine
+    rows: ReadSource
+    keys: tuple[PlanKey, ...]
+    inputs: tuple[TypedColumn, ...]
+    condition: Expr | None
+    outputs: tuple[Output, ...]
+
+
+Part = Latest | Window | StaticLookup
+
+
+@dataclass(frozen=True)
+class PartOf:
+    """A part of a training set and the view instance it answers for."""
+
+    instance: str
+    view: str
+    fingerprint: str
+    part: Part
+
+
+@dataclass(frozen=True)
+class TrainingSet:
+    """The spine's rows and columns, in order, then `columns` in service order, each from one part."""
+
+    service: str
+    parts: tuple[PartOf, ...]
+    columns: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class OnlineState:
+    """Per key the facts that any instant from the watermark on may need: the newest before it, those pending, and
+    (reach) those in windows; reach None with lifetime windows: all of them."""
+
+    view: str
+    fingerprint: str
+    facts: Visible | StaticLookup
+    latest: tuple[Output, ...]
+    windows: tuple[Output, ...]
+
+
+Node = (
+    TrainingSet | PartOf | OnlineState | Latest | Window | StaticLookup | Visible | Where | InForce | Facts | ReadSource
+    | ReadSpine
+)  # fmt: skip
+
+
+def children(node: object) -> Iterator[object]:
+    """The nodes directly below a node, in field order."""
+    for spec in fields(node):  # type: ignore[arg-type]
+        value = getattr(node, spec.name)
+        for item in value if isinstance(value, tuple) else (value,):
+            if isinstance(item, Node):
+                yield item
+
+
+def walk(node: object) -> Iterator[object]:
+    """The node and all below it, parents first."""
+    yield node
+    for child in children(node):
+        yield from walk(child)
+
+
+def facts_of(visible: Visible) -> tuple[Facts, InForce | None, Expr | None]:
+    """The chain below a boundary: the facts, their versioning if any, and the condition if any."""
+    node: object = visible.facts
+    condition = None
+    if isinstance(node, Where):
+        condition, node = node.condition, node.facts
+    versions = node if isinstance(node, InForce) else None
+    facts = versions.facts if versions is not None else node
+    assert isinstance(facts, Facts)
+    return facts, versions, condition
+
+
+def reach_of(windows: tuple[Output, ...]) -> int | None:
+    """How far before t the farthest window begins, in microseconds; None: without bound."""
+    reaches = [None if o.window is None else o.window + o.offset for o in windows]
+    return None if None in reaches else max((r for r in reaches if r is not None), default=0)
+
+
+def measure_of(output: Output) -> Measure:
+    """The measure an aggregate reads: floats as double, integers as int64, decimals as they are."""
+    if output.expression is None:
+        return Measure(None, output.where, BOOL)
+    assert output.input_type is not None
+    dtype = output.input_type if output.input_type.is_decimal else widened(output.input_type)
+    return Measure(output.expression, output.where, dtype)
+
+
+def measures(outputs: tuple[Output, ...]) -> tuple[Measure, ...]:
+    """The distinct measures of some aggregates, in order of first use."""
+    return tuple(dict.fromkeys(measure_of(o) for o in outputs))

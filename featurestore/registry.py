@@ -1,0 +1,360 @@
+"""The registry: definitions cross-checked against each other and, once column types are known, bound to them.
+
+`Registry.of` decides whether a set of definitions fits together; `Registry.bind` adds the sources' column types and
+gives every view and service a fingerprint. Both are immutable. Where definitions come from is `discovery`'s business,
+where types come from is `sources`'.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, TypeVar
+
+from featurestore import expressions
+from featurestore.definitions import Definition, Entity, Feature, FeatureService, FeatureView, Source, ViewInstance
+from featurestore.definitions.aggregation import check_condition
+from featurestore.definitions.base import FrozenMap
+from featurestore.dtypes import DType
+from featurestore.errors import DefinitionError, FeatureStoreError, UnknownName, nearest
+
+SEMANTICS_VERSION = 1
+"""Raised whenever the same definition would come to mean other values; part of every fingerprint."""
+MANIFEST_FORMAT = 1
+
+D = TypeVar("D", bound=Definition)
+Schemas = Mapping[str, Mapping[str, DType]]
+"""Source name -> column -> type."""
+
+
+@dataclass(frozen=True)
+class Registry:
+    """All definitions of a project, by kind and name."""
+
+    entities: Mapping[str, Entity]
+    sources: Mapping[str, Source]
+    views: Mapping[str, FeatureView]
+    services: Mapping[str, FeatureService]
+
+    @classmethod
+    def of(cls, definitions: Iterable[Definition]) -> Registry:
+        """Collect definitions and all that they reach.
+
+        Raises: DefinitionError FS209 when two of one kind share a name (both places are named).
+        """
+        found: dict[int, Definition] = {}
+        for definition in definitions:
+            _reach(definition, found)
+        return cls(
+            entities=_by_name(found.values(), Entity),
+            sources=_by_name(found.values(), Source),  # type: ignore[type-abstract]
+            views=_by_name(found.values(), FeatureView),
+            services=_by_name(found.values(), FeatureService),
+        )
+
+    def service(self, name: str | FeatureService) -> FeatureService:
+        """The service of that name. Raises: UnknownName FS101."""
+        if isinstance(name, FeatureService):
+            return name
+        return known(self.services, name, "feature service")
+
+    def view(self, name: str) -> FeatureView:
+        """The view of that name. Raises: UnknownName FS101."""
+        return known(self.views, name, "feature view")
+
+    def bind(self, schemas: Schemas) -> BoundRegistry:
+        """The registry with column types. Raises: DefinitionError FS203, FS216, FS217, FS219, FS220."""
+        views = {name: bind_view(view, schemas[view.source.name]) for name, view in self.views.items()}
+        services = {name: bind_service(service, views) for name, service in self.services.items()}
+        return BoundRegistry(registry=self, views=FrozenMap(views), services=FrozenMap(services), schemas=schemas)
+
+
+def known(items: Mapping[str, D], name: str, kind: str) -> D:
+    """items[name], or UnknownName FS101 with the known names and the nearest one."""
+    if name not in items:
+        raise UnknownName("FS101", f"unknown {kind} {name!r}", known=items, hint=nearest(name, items))
+    return items[name]
+
+
+def _reach(definition: Definition, found: dict[int, Definition]) -> None:
+    if id(definition) in found:
+        return
+    found[id(definition)] = definition
+    if isinstance(definition, FeatureService):
+        for instance in definition.instances:
+            _reach(instance.view, found)
+    elif isinstance(definition, FeatureView):
+        _reach(definition.source, found)
+        for entity in definition.entities:
+            _reach(entity, found)
+
+
+def _by_name(definitions: Iterable[Definition], kind: type[D]) -> Mapping[str, D]:
+    named: dict[str, D] = {}
+    for definition in definitions:
+        if not isinstance(definition, kind):
+            continue
+        twin = named.get(definition.name)
+        if twin is not None:
+            raise DefinitionError(
+                "FS209",
+                f"two definitions of kind {definition.kind} are named {definition.name!r}",
+                where=f"{twin.location} and {definition.location}",
+                hint="rename one, or import it instead of writing it again",
+            )
+        named[definition.name] = definition
+    return FrozenMap({name: named[name] for name in sorted(named)})
+
+
+@dataclass(frozen=True)
+class Key:
+    """One join key of a view: the entity's name for it, the source column that holds it, and that column's type."""
+
+    name: str
+    column: str
+    dtype: DType
+
+    @property
+    def family(self) -> str:
+        family = self.dtype.key_family
+        assert family is not None
+        return family
+
+
+@dataclass(frozen=True)
+class BoundView:
+    """A view whose columns have types.
+
+    types: every source column the view reads. feature_types: in the order of the view's features.
+    """
+
+    view: FeatureView
+    types: Mapping[str, DType]
+    keys: tuple[Key, ...]
+    feature_types: Mapping[str, DType]
+
+    @property
+    def name(self) -> str:
+        return self.view.name
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """32 hex digits that change whenever the meaning may have changed, and for nothing else."""
+        return fingerprint(self.meaning())
+
+    def meaning(self) -> dict[str, Any]:
+        """All that bears on the values, as plain data."""
+        view, source = self.view, self.view.source
+        return {
+            "semantics": SEMANTICS_VERSION,
+            "keys": [[key.name, key.column, key.dtype.name] for key in self.keys],
+            "source": source_meaning(source, self.types),
+            "where": None if view.condition is None else expressions.normalised(view.condition),
+            "ttl": None if view.ttl is None else view.ttl.micros,
+            "allow_exact_matches": view.allow_exact_matches,
+            "features": [self._feature(f) for f in view.features],
+        }
+
+    def _feature(self, feature: Feature) -> dict[str, Any]:
+        normal = expressions.normalised
+        return {
+            "name": feature.name,
+            "type": self.feature_types[feature.name].name,
+            "expression": None if feature.expression is None else normal(feature.expression),
+            "aggregate": feature.aggregate,
+            "window": None if feature.window is None else feature.window.micros,
+            "offset": feature.offset.micros,
+            "where": None if feature.where is None else normal(feature.where),
+        }
+
+    def to_manifest(self) -> dict[str, Any]:
+        """What an online store and its server need to know of the view, without code or source."""
+        meaning = self.meaning()
+        return {
+            "fingerprint": self.fingerprint,
+            "source": self.view.source.name,
+            "static": self.view.source.static,
+            "online": self.view.online,
+            "keys": [{"name": k.name, "type": k.dtype.name, "family": k.family} for k in self.keys],
+            **{part: meaning[part] for part in ("where", "ttl", "allow_exact_matches", "features")},
+        }
+
+
+def source_meaning(source: Source, types: Mapping[str, DType]) -> dict[str, Any]:
+    """The options of a source that bear on what its rows mean, and the types of the columns read."""
+    zones = {c: source.zone_of(c) for c in sorted(types) if types[c].is_timestamp or c in source.time_columns}
+    return {
+        "event_timestamp": source.event_timestamp,
+        "created_timestamp": source.created_timestamp,
+        "delay": source.known_delay.micros,
+        "created_null": source.created_null,
+        "row_key": list(source.row_key),
+        "row_order": source.row_order,
+        "deleted": source.deleted,
+        "static": source.static,
+        "timezones": zones,
+        "time_unit": source.time_unit,
+        "time_format": source.time_format,
+        "date_is": source.date_is,
+        "time_range": list(source.time_range),
+        "types": {column: types[column].name for column in sorted(types)},
+    }
+
+
+@dataclass(frozen=True)
+class BoundInstance:
+    """A view as a service uses it, with types."""
+
+    instance: ViewInstance
+    bound: BoundView
+
+    @property
+    def name(self) -> str:
+        return self.instance.name
+
+    @property
+    def features(self) -> tuple[tuple[str, Feature, DType], ...]:
+        """(output column, feature, type) in order."""
+        return tuple((out, f, self.bound.feature_types[f.name]) for out, f in self.instance.features)
+
+    @property
+    def keys(self) -> tuple[tuple[str, Key], ...]:
+        """(column of spine or request, key) in order of the view's join keys."""
+        return tuple(zip(self.instance.key_columns, self.bound.keys, strict=True))
+
+
+@dataclass(frozen=True)
+class BoundService:
+    """A service whose features have types."""
+
+    service: FeatureService
+    instances: tuple[BoundInstance, ...]
+
+    @property
+    def name(self) -> str:
+        return self.service.name
+
+    @cached_property
+    def fingerprint(self) -> str:
+        return fingerprint({"semantics": SEMANTICS_VERSION, "instances": [self._instance(i) for i in self.instances]})
+
+    def _instance(self, instance: BoundInstance) -> dict[str, Any]:
+        return {
+            "view": instance.bound.name,
+            "name": instance.name,
+            "fingerprint": instance.bound.fingerprint,
+            "keys": [[column, key.name] for column, key in instance.keys],
+            "features": [[out, feature.name] for out, feature, _ in instance.features],
+        }
+
+    @cached_property
+    def feature_types(self) -> Mapping[str, DType]:
+        """Output column -> type, in service order."""
+        return FrozenMap({out: dtype for i in self.instances for out, _, dtype in i.features})
+
+    @cached_property
+    def key_columns(self) -> Mapping[str, Key]:
+        """Column of spine or request -> key, in order of first use."""
+        return FrozenMap({column: key for i in reversed(self.instances) for column, key in reversed(i.keys)})
+
+    def to_manifest(self) -> dict[str, Any]:
+        return {"fingerprint": self.fingerprint, "instances": [self._instance(i) for i in self.instances]}
+
+
+@dataclass(frozen=True)
+class BoundRegistry:
+    """A registry with types: what plans, fingerprints and manifests are made from."""
+
+    registry: Registry
+    views: Mapping[str, BoundView]
+    services: Mapping[str, BoundService]
+    schemas: Schemas
+
+    def service(self, name: str | FeatureService) -> BoundService:
+        if isinstance(name, FeatureService):
+            if self.registry.services.get(name.name) is name:
+                return self.services[name.name]
+            return bind_service(name, self.views)
+        known(self.registry.services, name, "feature service")
+        return self.services[name]
+
+    def to_manifest(self) -> dict[str, Any]:
+        """The registry as data: what `sql/manifest.json` and the online store keep. Holds no path, clock or machine."""
+        used = {v.view.source.name for v in self.views.values()}
+        return {
+            "format": MANIFEST_FORMAT,
+            "sources": {s: {c: t.name for c, t in sorted(self.schemas[s].items())} for s in sorted(used)},
+            "views": {name: view.to_manifest() for name, view in self.views.items()},
+            "services": {name: service.to_manifest() for name, service in self.services.items()},
+        }
+
+
+def bind_view(view: FeatureView, schema: Mapping[str, DType]) -> BoundView:
+    """Give a view's columns their types. Raises: DefinitionError FS203, FS216, FS217, FS219."""
+    try:
+        return _bind_view(view, schema)
+    except FeatureStoreError as error:
+        raise error.at(view.place) from None
+
+
+def _bind_view(view: FeatureView, schema: Mapping[str, DType]) -> BoundView:
+    for column in view.columns:
+        if column not in schema:
+            raise DefinitionError(
+                "FS203", f"source {view.source.name!r} has no column {column!r}", known=schema, hint=nearest(column, schema)
+            )
+    types = {column: schema[column] for column in view.columns}
+    if view.condition is not None:
+        check_condition(view.condition, types, what="where")
+    keys = tuple(Key(name, column, types[column]) for name, column in zip(view.join_keys, view.key_columns, strict=True))
+    for key in keys:
+        if key.dtype.key_family is None:
+            raise DefinitionError(
+                "FS219", f"join key {key.column!r} is {key.dtype}: keys are integers, text, bool, date or binary",
+                hint="cast it where the data is written; floats as keys lose digits",
+            )  # fmt: skip
+    if view.source.deleted and types[view.source.deleted].name != "bool":
+        raise DefinitionError("FS219", f"deleted column {view.source.deleted!r} is {types[view.source.deleted]}, not bool")
+    _check_times(view.source, types)
+    return BoundView(view, FrozenMap(types), keys, FrozenMap({f.name: f.result_type(types) for f in view.features}))
+
+
+def _check_times(source: Source, types: Mapping[str, DType]) -> None:
+    for column in source.time_columns:
+        dtype = types[column]
+        if dtype.is_integer and source.time_unit is None:
+            raise DefinitionError("FS219", f"time column {column!r} is {dtype}", hint='time_unit="us" (or s, ms, ns)')
+        if dtype.name == "string" and source.time_format is None:
+            raise DefinitionError("FS219", f"time column {column!r} is text", hint='time_format="iso8601"')
+        if not (dtype.is_timestamp or dtype.is_integer or dtype.name in ("string", "date32")):
+            raise DefinitionError("FS219", f"time column {column!r} is {dtype}, which is not a time")
+
+
+def bind_service(service: FeatureService, views: Mapping[str, BoundView]) -> BoundService:
+    """Give a service's instances their types. Raises: DefinitionError FS220 when one column is a key of two families."""
+    bound = BoundService(service, tuple(BoundInstance(i, views[i.view.name]) for i in service.instances))
+    families: dict[str, Key] = {}
+    for instance in bound.instances:
+        for column, key in instance.keys:
+            other = families.setdefault(column, key)
+            if other.family != key.family:
+                raise DefinitionError(
+                    "FS220",
+                    f"column {column!r} is a key of type {other.dtype} and of type {key.dtype}",
+                    where=service.place,
+                    hint="with_join_key_map, so that each reads a column of its own type",
+                )
+    clash = set(bound.feature_types) & set(families)
+    if clash:
+        raise DefinitionError("FS207", f"{sorted(clash)[0]!r} is both a key and a feature", where=service.place,
+                              hint="view.with_prefix('…')")  # fmt: skip
+    return bound
+
+
+def fingerprint(meaning: Any) -> str:
+    """32 hex digits of the canonical JSON of plain data."""
+    canonical = json.dumps(meaning, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return hashlib.sha256(canonical.encode()).hexdigest()[:32]

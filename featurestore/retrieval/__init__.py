@@ -1,0 +1,1 @@
+"""Answer requests: training sets offline, look-ups online."""

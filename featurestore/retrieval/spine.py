@@ -1,0 +1,281 @@
+"""Read a spine: the rows that ask. Decides what its keys and instants are; its own columns pass through untouched.
+
+A spine is a Parquet or CSV file, a pyarrow table or reader, a Polars or pandas frame, or a DuckDB relation (in the order
+in which it is first delivered).
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from featurestore.dtypes import DType, from_arrow
+from featurestore.errors import FeatureStoreError, SpineError, UsageError, nearest
+from featurestore.intervals import FOREVER, zone
+from featurestore.sources.files import sha256
+from featurestore.sources.times import TimeReading, to_micros
+
+ROWS_AT_ONCE = 131_072
+
+
+@dataclass(frozen=True)
+class Spine:
+    """The rows that ask, unread columns left where they are.
+
+    schema: its columns as they will stand in the training set. Either `table` or `path` (Parquet) holds the rows.
+    """
+
+    schema: pa.Schema
+    rows: int
+    table: pa.Table | None = None
+    path: Path | None = None
+    identity: Mapping[str, Any] | None = None
+
+    def columns(self, names: Sequence[str]) -> pa.Table:
+        """Some columns, whole."""
+        if self.table is not None:
+            return self.table.select(names)
+        return pq.read_table(self.path, columns=list(names), partitioning=None)
+
+    def batches(self) -> Iterator[pa.Table]:
+        """All rows in order, ROWS_AT_ONCE at a time; one empty table for an empty spine."""
+        if self.table is not None:
+            for start in range(0, max(self.rows, 1), ROWS_AT_ONCE):
+                yield self.table.slice(start, ROWS_AT_ONCE)
+            return
+        if self.rows == 0:
+            yield self.schema.empty_table()
+            return
+        pending: list[pa.Table] = []
+        held = 0
+        with pq.ParquetFile(self.path, page_checksum_verification=True) as file:
+            for batch in file.iter_batches(batch_size=ROWS_AT_ONCE):
+                pending.append(pa.Table.from_batches([batch]).cast(self.schema))
+                held += batch.num_rows
+                while held >= ROWS_AT_ONCE:
+                    whole = pa.concat_tables(pending)
+                    yield whole.slice(0, ROWS_AT_ONCE)
+                    pending, held = [whole.slice(ROWS_AT_ONCE)], held - ROWS_AT_ONCE
+        if held:
+            yield pa.concat_tables(pending)
+
+
+def open_spine(given: Any, *, keys: Mapping[str, DType], as_of: str) -> Spine:
+    """Open whatever a user calls a spine. `keys` gives the types in which CSV keys are read.
+
+    Raises: UsageError FS105 (no such file or kind), SpineError FS301 (not readable), FS304 (columns that clash).
+    """
+    spine = _opened(given, keys, as_of)
+    _check_names(spine.schema)
+    return spine
+
+
+def _opened(given: Any, keys: Mapping[str, DType], as_of: str) -> Spine:
+    if isinstance(given, str | Path):
+        return _from_file(Path(given), keys)
+    table = _from_memory(given)
+    return Spine(schema=table.schema, rows=table.num_rows, table=table, identity={"kind": "memory"})
+
+
+def _from_file(path: Path, keys: Mapping[str, DType]) -> Spine:
+    if not path.is_file():
+        raise SpineError("FS301", f"no spine file {path.name!r}", where=str(path), hint="a Parquet or CSV file")
+    identity = {"kind": "file", "name": path.name, "size": path.stat().st_size, "sha256": sha256(path)}
+    if path.suffix.lower() == ".csv":
+        table = _read_csv(path, keys)
+        return Spine(schema=table.schema, rows=table.num_rows, table=table, identity=identity)
+    try:
+        with pq.ParquetFile(path) as file:
+            return Spine(
+                schema=file.schema_arrow.remove_metadata(), rows=file.metadata.num_rows, path=path, identity=identity
+            )
+    except (pa.ArrowException, OSError) as error:
+        reason = str(error).splitlines()[0]
+        raise SpineError("FS301", f"the spine cannot be read as Parquet: {reason}", where=path.name) from error
+
+
+def _read_csv(path: Path, keys: Mapping[str, DType]) -> pa.Table:
+    """Every column as text; keys are then read with the service's types ("007" stays text where the key is text)."""
+    from pyarrow import csv
+
+    try:
+        with path.open("rb") as file:
+            header = csv.open_csv(file).schema.names if path.stat().st_size else []
+        options = csv.ConvertOptions(
+            column_types={name: pa.string() for name in header}, strings_can_be_null=True, quoted_strings_can_be_null=False,
+            null_values=[""],
+        )  # fmt: skip
+        table = csv.read_csv(path, convert_options=options, parse_options=csv.ParseOptions(newlines_in_values=True))
+    except (pa.ArrowException, OSError) as error:
+        raise SpineError("FS301", f"the spine cannot be read as CSV: {str(error).splitlines()[0]}", where=path.name) from error
+    for name, dtype in keys.items():
+        if name in table.column_names and dtype.name != "string":
+            at = table.column_names.index(name)
+            table = table.set_column(at, name, _parsed(table[name], dtype, name))
+    return table
+
+
+def _parsed(column: pa.ChunkedArray, dtype: DType, name: str) -> pa.ChunkedArray:
+    if dtype.key_family == "integer":
+        good = pc.match_substring_regex(column, r"^[+-]?\d+$")
+        bad = pc.index(pc.fill_null(good, True), False).as_py()
+        if bad >= 0:
+            raise SpineError("FS302", f"key {name!r} is an integer, but row {bad} holds {column[bad].as_py()!r}")
+        exact = pc.if_else(pc.less_equal(pc.utf8_length(column), 38), column, None)
+        return exact.cast(pa.decimal128(38, 0))
+    try:
+        return column.cast(dtype.arrow)
+    except pa.ArrowException as error:
+        raise SpineError("FS302", f"key {name!r} cannot be read as {dtype}: {str(error).splitlines()[0]}") from error
+
+
+def _from_memory(given: Any) -> pa.Table:
+    if isinstance(given, pa.Table):
+        return given.replace_schema_metadata(None)
+    if isinstance(given, pa.RecordBatch):
+        return pa.Table.from_batches([given]).replace_schema_metadata(None)
+    if isinstance(given, pa.RecordBatchReader):
+        return given.read_all().replace_schema_metadata(None)
+    module = type(given).__module__.split(".")[0]
+    if module == "pandas":
+        return pa.Table.from_pandas(given, preserve_index=False).replace_schema_metadata(None)
+    if module == "polars" and hasattr(given, "collect"):
+        given = given.collect()
+    if hasattr(given, "to_arrow_table"):
+        return given.to_arrow_table().replace_schema_metadata(None)
+    if hasattr(given, "__arrow_c_stream__"):
+        return pa.table(given).replace_schema_metadata(None)
+    raise UsageError(
+        "FS105", f"a {type(given).__name__} is no spine",
+        hint="a path, or a pyarrow, Polars, pandas or DuckDB table",
+    )  # fmt: skip
+
+
+def _check_names(schema: pa.Schema) -> None:
+    seen: dict[str, str] = {}
+    for name in schema.names:
+        twin = seen.setdefault(name.lower(), name)
+        if twin is not name:
+            what = f"two columns named {name!r}" if twin == name else f"columns {twin!r} and {name!r}, which differ in case only"
+            raise SpineError("FS304", f"the spine has {what}", hint="rename one")
+
+
+def check_features(schema: pa.Schema, added: Sequence[str]) -> None:
+    """No column of the spine has the name of a column to be added, in any case. Raises: SpineError FS304."""
+    lower = {name.lower(): name for name in schema.names}
+    for name in added:
+        if name.lower() in lower:
+            raise SpineError(
+                "FS304", f"spine column {lower[name.lower()]!r} has the name of feature {name!r}",
+                hint="rename the spine's column, or view.with_prefix('…')",
+            )  # fmt: skip
+
+
+def instants(spine: Spine, as_of: str, *, timezone: str = "UTC", as_of_format: str | None = None) -> pa.Array:
+    """The spine's as_of as int64 microseconds.
+
+    Naive times are read in `timezone`, dates mean the first instant of their day, nanoseconds round down; text is ISO
+    8601 or `as_of_format`. Raises: SpineError FS303 (no such column, or not a time), FS300 (NULL or unreadable; the
+    first bad row is named).
+    """
+    if as_of not in spine.schema.names:
+        raise SpineError(
+            "FS303", f"the spine has no column {as_of!r}", known=spine.schema.names,
+            hint=nearest(as_of, spine.schema.names) or "--as-of-column NAME",
+        )  # fmt: skip
+    column = spine.columns([as_of])[as_of]
+    reading = TimeReading(zone=zone(timezone).key, format=as_of_format or "iso8601")
+    try:
+        micros = to_micros(column, reading)
+    except FeatureStoreError:
+        raise SpineError(
+            "FS303", f"as_of column {as_of!r} is {column.type}, which is not a time", hint="a timestamp with a zone"
+        ) from None
+    bad = pc.index(_usable(micros), False).as_py()
+    if bad >= 0:
+        shown = column[bad].cast(pa.string()).as_py() if column[bad].is_valid else "NULL"
+        raise SpineError("FS300", f"as_of column {as_of!r} is {shown} in row {bad} (counted from 0)", hint="drop the row")
+    return micros
+
+
+def _usable(micros: pa.Array) -> pa.Array:
+    """Present, and so far from the ends of int64 that no window or tick can leave it."""
+    limit = FOREVER // 8
+    inside = pc.and_(pc.less(micros, limit), pc.greater(micros, -limit))
+    return pc.fill_null(inside, False)
+
+
+def key_column(spine: Spine, column: str, dtype: DType) -> pa.Array:
+    """A spine column as a join key of the source's type; values outside its range become NULL and match nothing.
+
+    Raises: SpineError FS303 (missing), FS302 (another family, or floats).
+    """
+    if column not in spine.schema.names:
+        hint = nearest(column, spine.schema.names)
+        raise SpineError("FS303", f"the spine has no key column {column!r}", known=spine.schema.names, hint=hint)
+    values = spine.columns([column])[column].combine_chunks()
+    return to_key(values, column, dtype)
+
+
+def to_key(values: pa.Array, column: str, dtype: DType) -> pa.Array:
+    """Values of any encoding as keys that compare with a source column of `dtype`."""
+    if isinstance(values, pa.ChunkedArray):
+        values = values.combine_chunks()
+    if pa.types.is_dictionary(values.type):
+        values = values.dictionary_decode()
+    family = _family(values.type)
+    if pa.types.is_null(values.type):
+        return pa.nulls(len(values), _key_arrow(dtype))
+    if family != dtype.key_family:
+        hint = "CAST it to the source's type" + (" (floats lose digits as keys)" if family == "float" else "")
+        raise SpineError("FS302", f"key column {column!r} is {values.type}, but the source's is {dtype}", hint=hint)
+    if family == "integer":
+        return _integer_key(values, dtype)
+    return values.cast(_key_arrow(dtype))
+
+
+def _family(arrow: pa.DataType) -> str | None:
+    if pa.types.is_floating(arrow):
+        return "float"
+    try:
+        return from_arrow(arrow).key_family
+    except FeatureStoreError:
+        return None
+
+
+def _key_arrow(dtype: DType) -> pa.DataType:
+    if dtype.key_family == "integer":
+        wide = dtype.is_decimal or dtype.name == "uint64"
+        return pa.decimal128(38, 0) if wide else pa.int64()
+    return dtype.arrow
+
+
+def _integer_key(values: pa.Array, dtype: DType) -> pa.Array:
+    target = _key_arrow(dtype)
+    if pa.types.is_decimal(target):
+        return values.cast(target)
+    if pa.types.is_uint64(values.type):
+        values = pc.if_else(pc.less_equal(values, pa.scalar(2**63 - 1, pa.uint64())), values, None)
+    elif pa.types.is_decimal(values.type):
+        wide = values.cast(pa.decimal128(38, 0))
+        low, high = (pa.scalar(x, pa.int64()).cast(pa.decimal128(38, 0)) for x in (-(2**63), 2**63 - 1))
+        values = pc.if_else(pc.and_(pc.greater_equal(wide, low), pc.less_equal(wide, high)), wide, None)
+    return values.cast(pa.int64())
+
+
+def content_identity(table: pa.Table) -> str:
+    """sha256 of a table's content, for spines from memory."""
+    digest = hashlib.sha256()
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, table.schema) as writer:
+        for start in range(0, table.num_rows, ROWS_AT_ONCE):
+            writer.write_table(table.slice(start, ROWS_AT_ONCE).combine_chunks())
+    digest.update(sink.getvalue())
+    return digest.hexdigest()

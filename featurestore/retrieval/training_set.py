@@ -1,0 +1,363 @@
+"""Build a training set: the spine's rows, in order, with what could have been known at each row's instant.
+
+Each part of the plan is one statement, run one after the other because several as-of joins in one query use far more
+memory; their columns are laid side by side with the spine's and written as they come.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from featurestore import plan as planning
+from featurestore.compiler import duckdb as sql
+from featurestore.definitions.base import FrozenMap
+from featurestore.dtypes import TIMESTAMP
+from featurestore.engines.duckdb import Session, Settings
+from featurestore.engines.exact import exact_sum
+from featurestore.errors import DataError, SourceError, UsageError
+from featurestore.intervals import FOREVER
+from featurestore.plan.nodes import Latest, Output, Part, PartOf, StaticLookup, TrainingSet, Window
+from featurestore.registry import BoundService
+from featurestore.retrieval.content import ContentHash
+from featurestore.retrieval.spine import ROWS_AT_ONCE, Spine, check_features, instants, key_column
+from featurestore.sources import SourceData
+
+log = logging.getLogger(__name__)
+
+INCLUDES = ("status", "event_timestamp")
+STATUSES = ("present", "null", "expired", "not_found")
+_STATUS_TYPE = pa.string()
+
+
+@dataclass(frozen=True)
+class Request:
+    """What is asked of a build. known_before: facts with k < it only. serving_lag: microseconds by which facts are
+    known later than they are. include: of INCLUDES."""
+
+    as_of: str = "as_of"
+    timezone: str = "UTC"
+    as_of_format: str | None = None
+    known_before: int | None = None
+    serving_lag: int = 0
+    include: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        unknown = [i for i in self.include if i not in INCLUDES]
+        if unknown:
+            raise UsageError("FS102", f"unknown include {unknown[0]!r}", known=INCLUDES)
+
+
+@dataclass
+class Progress:
+    """What a long build tells whoever watches: a stage, and rows done of all."""
+
+    stage: str
+    done: int = 0
+    total: int | None = None
+
+
+Watcher = Callable[[Progress], None]
+
+
+@dataclass
+class Report:
+    """What a build did, in numbers. features: {column: {status: rows}}; left_out: {view: {reason: rows}}."""
+
+    rows: int = 0
+    features: dict[str, dict[str, int]] = field(default_factory=dict)
+    views: dict[str, dict[str, int]] = field(default_factory=dict)
+    left_out: dict[str, dict[str, int]] = field(default_factory=dict)
+    source_rows: dict[str, int] = field(default_factory=dict)
+    warnings: list[str] = field(default_factory=list)
+    content_hash: str = ""
+
+
+class Build:
+    """One build: `schema`, then `batches()` once, then `report`. Use as a context manager.
+
+    Raises on entry: SpineError, SourceError, DataError for whatever is wrong with spine or sources, before any work.
+    """
+
+    def __init__(
+        self,
+        service: BoundService,
+        spine: Spine,
+        sources: Mapping[str, SourceData],
+        settings: Settings,
+        request: Request,
+        watch: Watcher | None = None,
+    ) -> None:
+        self.service, self.spine, self.request = service, spine, request
+        self.plan = planning.training_set(service)
+        self.report = Report(rows=spine.rows)
+        self._sources, self._settings = sources, settings
+        self._watch = watch or (lambda _: None)
+        self._stack = ExitStack()
+        self._added = _added_fields(service, self.plan, request.include)
+        check_features(spine.schema, [f.name for f in self._added])
+        self.schema = pa.schema([*spine.schema, *self._added])
+
+    def __enter__(self) -> Build:
+        try:
+            self._at = instants(
+                self.spine, self.request.as_of, timezone=self.request.timezone, as_of_format=self.request.as_of_format
+            )
+            for part in self.plan.parts:
+                self._asked(part.part)
+            self._check_sources()
+        except BaseException:
+            self._stack.close()
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stack.close()
+
+    def batches(self) -> Iterator[pa.Table]:
+        """The training set, ROWS_AT_ONCE rows at a time; at least one table, which may be empty."""
+        content = ContentHash(self.schema)
+        readers = self._readers()
+        done = 0
+        for rows in self.spine.batches():
+            columns: dict[str, pa.ChunkedArray] = {}
+            for reader in readers:
+                columns |= reader.take(rows.num_rows)
+            self._count(columns)
+            added = [columns[f.name].cast(f.type) for f in self._added]
+            table = pa.Table.from_arrays([*rows.columns, *added], schema=self.schema)
+            content.update(table)
+            done += rows.num_rows
+            self._watch(Progress("joining", done, self.spine.rows))
+            yield table
+        self._check_unchanged()
+        self.report.content_hash = content.hexdigest()
+
+    def _readers(self) -> list[_PartReader]:
+        """All parts but the last are run to the end and kept in temporary files; the last streams."""
+        readers = []
+        for number, part in enumerate(self.plan.parts, 1):
+            self._watch(Progress(f"view {part.instance} ({number} of {len(self.plan.parts)})"))
+            session = self._stack.enter_context(Session(self._settings))
+            self._bind(session, part.part)
+            if isinstance(part.part, StaticLookup):
+                _check_static(session, part)
+            stream = session.reader(sql.part(part.part), self._parameters(part.part), ROWS_AT_ONCE)
+            if number < len(self.plan.parts):
+                stream = _spooled(stream, session.folder / "part.arrow", self._stack)
+            readers.append(_PartReader(part, stream, self.spine, self.request))
+        return readers
+
+    def _bind(self, session: Session, part: Part) -> None:
+        for source, columns in _sources_of(part).items():
+            data = self._sources[source]
+            session.bind_source(data, [c.name for c in columns], {c.name: c.dtype for c in columns})
+        session.bind("spine", self._asked(part))
+
+    def _asked(self, part: Part) -> pa.Table:
+        """The relation `spine` of a part: row_id, keys of the part's types, asked_at."""
+        columns = {"row_id": pa.array(range(self.spine.rows), pa.int64()), "asked_at": self._at}
+        for key in part.spine.keys:
+            columns[f"key_{key.name}"] = key_column(self.spine, key.spine_column, key.dtype)
+        if not part.spine.keys:
+            columns["key_all"] = pa.repeat(pa.scalar(0, pa.int32()), self.spine.rows)
+        return pa.table(columns)
+
+    def _parameters(self, part: Part) -> dict[str, object]:
+        return run_parameters(self.request.known_before, self.request.serving_lag, exact=_is_exact(part))
+
+    def _check_sources(self) -> None:
+        self._watch(Progress("checking sources"))
+        for instance in self.service.instances:
+            bound = instance.bound
+            if bound.name in self.report.left_out:
+                continue
+            data = self._sources[bound.view.source.name]
+            with Session(self._settings) as session:
+                counts = check_left_out(session, bound, data)
+            self.report.left_out[bound.name] = counts.left_out
+            self.report.source_rows[data.source.name] = counts.rows
+            self.report.warnings += [w for w in counts.warnings if w not in self.report.warnings]
+
+    def _count(self, columns: Mapping[str, pa.ChunkedArray]) -> None:
+        for instance in self.service.instances:
+            view = self.report.views.setdefault(instance.name, dict.fromkeys(STATUSES, 0))
+            for name, _, _ in instance.features:
+                counts = self.report.features.setdefault(name, dict.fromkeys(STATUSES, 0))
+                for item in pc.value_counts(columns[f"{name}__status"]):
+                    counts[item["values"].as_py()] += item["counts"].as_py()
+                    view[item["values"].as_py()] += item["counts"].as_py()
+
+    def _check_unchanged(self) -> None:
+        for name in {i.bound.view.source.name for i in self.service.instances}:
+            for stamp in self._sources[name].stamps:
+                if not stamp.unchanged():
+                    raise SourceError("FS326", "the file changed while it was read", where=stamp.name, hint="build again")
+
+
+def run_parameters(known_before: int | None, serving_lag: int, *, exact: bool) -> dict[str, object]:
+    """$known_before and $known_shift of a run. Exact matches compare with <=, the lag's bound stays strict: one more µs."""
+    shift = serving_lag + (1 if exact and serving_lag else 0)
+    return {"known_before": FOREVER if known_before is None else known_before, "known_shift": shift}
+
+
+def _is_exact(part: Part) -> bool:
+    return not isinstance(part, StaticLookup) and part.facts.exact
+
+
+def _sources_of(part: Part) -> dict[str, Sequence[Any]]:
+    from featurestore.plan.nodes import ReadSource, walk
+
+    return {node.source.name: node.columns for node in walk(part) if isinstance(node, ReadSource)}
+
+
+def _added_fields(service: BoundService, plan: TrainingSet, include: Sequence[str]) -> list[pa.Field]:
+    fields = [pa.field(name, dtype.arrow) for name, dtype in service.feature_types.items()]
+    if "status" in include:
+        fields += [pa.field(f"{name}__status", _STATUS_TYPE) for name in service.feature_types]
+    if "event_timestamp" in include:
+        fields += [pa.field(f"{name}__event_timestamp", TIMESTAMP.arrow) for name in service.feature_types]
+    return fields
+
+
+def _check_static(session: Session, part: PartOf) -> None:
+    assert isinstance(part.part, StaticLookup)
+    twice = session.table(sql.duplicates(part.part))
+    if twice.num_rows:
+        row = twice.to_pylist()[0]
+        key = ", ".join(str(v) for k, v in row.items() if k != "rows")
+        raise SourceError(
+            "FS308", f"static source {part.part.rows.source.name!r} has {row['rows']} rows for key {key}",
+            where=part.part.rows.source.place, hint="one row per key, or an event_timestamp",
+        )  # fmt: skip
+
+
+def _spooled(stream: pa.RecordBatchReader, path: Path, stack: ExitStack) -> pa.RecordBatchReader:
+    """The stream, run to its end into a temporary file and read back from there."""
+    with pa.OSFile(str(path), "wb") as sink, pa.ipc.new_stream(sink, stream.schema) as writer:
+        for batch in stream:
+            writer.write_batch(batch)
+    return stack.enter_context(pa.ipc.open_stream(stack.enter_context(pa.memory_map(str(path)))))
+
+
+class _PartReader:
+    """The columns of one part, in spine order, taken as many rows at a time as the spine gives."""
+
+    def __init__(self, part: PartOf, stream: pa.RecordBatchReader, spine: Spine, request: Request) -> None:
+        self._part, self._stream, self._request = part, stream, request
+        self._held: list[pa.RecordBatch] = []
+        self._rows = 0
+        self._next = 0
+
+    def take(self, rows: int) -> dict[str, pa.ChunkedArray]:
+        """The next `rows` rows: value, status and event timestamp of each output."""
+        while self._rows < rows:
+            batch = self._stream.read_next_batch()
+            self._held.append(batch)
+            self._rows += batch.num_rows
+        table = pa.Table.from_batches(self._held, schema=self._stream.schema)
+        mine, rest = table.slice(0, rows), table.slice(rows)
+        self._held, self._rows = rest.to_batches(), rest.num_rows
+        self._check_order(mine, rows)
+        return self._finished(mine.combine_chunks())
+
+    def _check_order(self, table: pa.Table, rows: int) -> None:
+        """One row per spine row, in order: an engine that drops, doubles or moves a row is caught here."""
+        if rows:
+            expected = pa.chunked_array([pa.array(range(self._next, self._next + rows), pa.int64())])
+            if not table["__row"].cast(pa.int64()).equals(expected):
+                raise DataError("FS309", f"the engine returned rows out of order for {self._part.instance}")
+        self._next += rows
+
+    def _finished(self, table: pa.Table) -> dict[str, pa.ChunkedArray]:
+        columns: dict[str, pa.ChunkedArray] = {}
+        for output in self._part.part.outputs:
+            value = self._value(table, output)
+            columns[output.name] = value
+            columns[f"{output.name}__status"] = _status(value, table)
+            columns[f"{output.name}__event_timestamp"] = _event(table)
+        return columns
+
+    def _value(self, table: pa.Table, output: Output) -> pa.ChunkedArray:
+        column = table[output.name]
+        if isinstance(self._part.part, Window):
+            if sql.needs_overflow_check(output):
+                self._check_overflow(table, output)
+            if sql.needs_exact_sum(output):
+                return pa.chunked_array([[exact_sum(v or ()) for v in column.to_pylist()]], pa.float64())
+        return column.cast(output.dtype.arrow)
+
+    def _check_overflow(self, table: pa.Table, output: Output) -> None:
+        row = pc.index(table[f"{output.name}__overflow"], True).as_py()
+        if row >= 0:
+            raise DataError(
+                "FS307", f"the sum {output.name!r} leaves int64, first in spine row {table['__row'][row].as_py()}",
+                hint="a CAST to double in the definition",
+            )  # fmt: skip
+
+
+def _status(value: pa.ChunkedArray, table: pa.Table) -> pa.ChunkedArray:
+    found = pc.if_else(pc.is_valid(value), "present", "null")
+    if "__match" not in table.column_names:
+        return found
+    match = table["__match"]
+    missing = pc.if_else(pc.equal(match, sql.EXPIRED), "expired", "not_found")
+    return pc.if_else(pc.equal(match, sql.FOUND), found, missing)
+
+
+def _event(table: pa.Table) -> pa.ChunkedArray:
+    if "__event" not in table.column_names:
+        return pa.chunked_array([pa.nulls(table.num_rows, TIMESTAMP.arrow)])
+    return table["__event"].cast(pa.int64()).cast(TIMESTAMP.arrow)
+
+
+@dataclass
+class SourceCounts:
+    """Rows of a source as one view sees them, and those it leaves out by reason."""
+
+    rows: int
+    left_out: dict[str, int]
+    warnings: list[str]
+
+
+def check_left_out(session: Session, bound: Any, data: SourceData) -> SourceCounts:
+    """Count the rows a view leaves out. Raises: SourceError FS327 when one reason takes more than half of them."""
+    state = planning.online_state(bound)
+    columns = bound.view.columns
+    session.bind_source(data, columns, {c: bound.types[c] for c in columns})
+    counts = session.table(sql.left_out(state)).to_pylist()[0]
+    rows, with_time = counts.pop("rows"), counts.pop("has_time_of_day")
+    left_out = {reason: n for reason, n in counts.items() if n}
+    for reason, n in left_out.items():
+        if 2 * n > rows and not bound.view.source.allow_left_out:
+            raise SourceError(
+                "FS327", f"{n} of {rows} rows of source {data.source.name!r} are left out: {reason} (view {bound.name!r})",
+                where=bound.view.source.place, hint="mend the data, or allow_left_out=True if that is meant",
+            )  # fmt: skip
+    warnings = _warnings(data, rows, with_time, bound.types)
+    if (ambiguous := sql.ambiguous(state)) and (n := session.table(ambiguous).to_pylist()[0]["ambiguous_versions"]):
+        left_out["ambiguous_versions"] = n
+    return SourceCounts(rows, left_out, warnings)
+
+
+def _warnings(data: SourceData, rows: int, with_time: bool, types: Mapping[str, Any]) -> list[str]:
+    source, warnings = data.source, []
+    event = source.event_timestamp
+    if event is not None and rows and not with_time and types[event].is_timestamp:
+        warnings.append(
+            f"source {source.name}: every {event} is midnight, probably a date: it counts as known at the start of its "
+            "day; store it as DATE (then date_is says what it means) or shift it"
+        )
+    if source.assumed_known_at_once:
+        warnings.append(f'source {source.name}: assumed known at once; declare created_timestamp, or delay (delay="0s")')
+    return warnings
+
+
+__all__ = ["Build", "FrozenMap", "Latest", "Progress", "Report", "Request", "SourceCounts", "check_left_out", "run_parameters"]

@@ -1,0 +1,100 @@
+"""Files as sources keep them: expanded from globs in a fixed order, with an identity that proves their content.
+
+The list is frozen when a build or run begins; `unchanged` tells at its end whether what was read is what was listed.
+"""
+
+from __future__ import annotations
+
+import glob
+import hashlib
+import json
+import os
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from featurestore.errors import SourceError
+
+_BLOCK = 1 << 22
+
+
+@dataclass(frozen=True)
+class FileStamp:
+    """A file as it was listed: `name` is its path relative to the project, with forward slashes."""
+
+    name: str
+    path: Path
+    size: int
+    mtime_ns: int
+
+    def unchanged(self) -> bool:
+        try:
+            now = self.path.stat()
+        except OSError:
+            return False
+        return (now.st_size, now.st_mtime_ns) == (self.size, self.mtime_ns)
+
+
+def expand(patterns: Sequence[str], root: Path, *, where: str = "") -> tuple[FileStamp, ...]:
+    """The files of all patterns, each once, sorted by name.
+
+    Raises: SourceError FS321 when a pattern matches nothing.
+    """
+    found: dict[str, FileStamp] = {}
+    for pattern in patterns:
+        absolute = pattern if os.path.isabs(pattern) else str(root / pattern)
+        paths = [absolute] if os.path.isfile(absolute) else glob.glob(absolute, recursive=True)
+        paths = [p for p in paths if os.path.isfile(p)]
+        if not paths:
+            raise SourceError("FS321", f"no file matches {pattern!r}", where=where, hint="the path, relative to the project")
+        for path in paths:
+            name = os.path.relpath(path, root).replace(os.sep, "/")
+            stat = os.stat(path)
+            found[name] = FileStamp(name, Path(path), stat.st_size, stat.st_mtime_ns)
+    return tuple(found[name] for name in sorted(found))
+
+
+def sha256(path: Path) -> str:
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(_BLOCK):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+class IdentityCache:
+    """sha256 of files, remembered by (path, size, mtime) so that an unchanged file is hashed once.
+
+    A file younger than two seconds is not remembered: it could change again within the clock's grain.
+    """
+
+    def __init__(self, path: Path | None) -> None:
+        self._path = path
+        self._known: dict[str, list[object]] = {}
+        if path is not None and path.exists():
+            try:
+                self._known = json.loads(path.read_text(encoding="utf-8"))["files"]
+            except (ValueError, KeyError, TypeError):
+                self._known = {}
+
+    def identify(self, stamps: Iterable[FileStamp]) -> list[dict[str, object]]:
+        """[{"path", "size", "sha256"}] in the order given."""
+        identities = []
+        for stamp in stamps:
+            key, mark = str(stamp.path.resolve()), [stamp.size, stamp.mtime_ns]
+            entry = self._known.get(key)
+            digest = str(entry[2]) if entry is not None and entry[:2] == mark else sha256(stamp.path)
+            if time.time_ns() - stamp.mtime_ns > 2_000_000_000:
+                self._known[key] = [*mark, digest]
+            identities.append({"path": stamp.name, "size": stamp.size, "sha256": digest})
+        self._save()
+        return identities
+
+    def _save(self) -> None:
+        if self._path is None:
+            return
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        aside = self._path.with_suffix(f".{os.getpid()}")
+        aside.write_text(json.dumps({"format": 1, "files": self._known}), encoding="utf-8")
+        aside.replace(self._path)

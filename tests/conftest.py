@@ -1,0 +1,55 @@
+"""What every test can count on: one time zone, one environment, the same random choices on any machine."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import hypothesis
+import pytest
+
+from tests import needs
+
+# An unlikely zone (+12:45, with summer time): code that leans on the machine's own zone fails here, not at a user's.
+os.environ["TZ"] = "Pacific/Chatham"
+time.tzset()
+
+# A developer's own settings must not reach the tests; these three are about the tests themselves.
+for _name in [name for name in os.environ if name.startswith("FEATURESTORE_")]:
+    if _name not in {"FEATURESTORE_REQUIRE", "FEATURESTORE_DATA", "FEATURESTORE_FUZZ_CASES"}:
+        del os.environ[_name]
+
+# The same cases on every run; `make fuzz` alone looks for new ones. No deadline: a busy machine is not a failure.
+hypothesis.settings.register_profile("same", derandomize=True, database=None, deadline=None)
+hypothesis.settings.register_profile("fuzz", deadline=None, print_blob=True)
+hypothesis.settings.load_profile("fuzz" if "FEATURESTORE_FUZZ_CASES" in os.environ else "same")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--update-golden", action="store_true", help="write the golden files, compare nothing")
+
+
+@pytest.fixture(scope="session")
+def require() -> Callable[[str], str]:
+    """`require("redis-server")` is its path; without it the test skips, or fails if FEATURESTORE_REQUIRE lists it."""
+    return needs.require_program
+
+
+@pytest.fixture(scope="session")
+def real_data() -> Path:
+    """The folder of real data sets; without it the test skips, or fails if FEATURESTORE_REQUIRE lists "data"."""
+    return needs.real_data()
+
+
+@pytest.fixture(scope="session")
+def update_golden(pytestconfig: pytest.Config) -> bool:
+    """Whether golden files are to be written rather than compared."""
+    return bool(pytestconfig.getoption("--update-golden"))
+
+
+@pytest.fixture(scope="session")
+def fuzz_cases() -> int:
+    """How many cases a property test compares: 3,000 in `make test`, FEATURESTORE_FUZZ_CASES in `make fuzz`."""
+    return int(os.environ.get("FEATURESTORE_FUZZ_CASES", "3000"))
