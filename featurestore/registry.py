@@ -258,7 +258,11 @@ class BoundService:
     @cached_property
     def key_columns(self) -> Mapping[str, Key]:
         """Column of spine or request -> key, in order of first use."""
-        return FrozenMap({column: key for i in reversed(self.instances) for column, key in reversed(i.keys)})
+        first: dict[str, Key] = {}
+        for instance in self.instances:
+            for column, key in instance.keys:
+                first.setdefault(column, key)
+        return FrozenMap(first)
 
     def to_manifest(self) -> dict[str, Any]:
         return {"fingerprint": self.fingerprint, "instances": [self._instance(i) for i in self.instances]}

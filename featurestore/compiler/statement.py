@@ -25,16 +25,17 @@ class Statement:
 class Steps:
     """CTEs in order, then the final select."""
 
-    steps: list[tuple[str, str, str, bool]] = field(default_factory=list)
+    steps: list[tuple[str, str, str, str]] = field(default_factory=list)
 
-    def add(self, name: str, comment: str, sql: str, *, materialized: bool = False) -> None:
-        self.steps.append((name, comment, sql, materialized))
+    def add(self, name: str, comment: str, sql: str, *, materialized: bool | None = None) -> None:
+        """Add a step. materialized: kept once (True), inlined wherever it is used (False), or as the engine likes."""
+        hint = {True: "MATERIALIZED ", False: "NOT MATERIALIZED ", None: ""}[materialized]
+        self.steps.append((name, comment, sql, hint))
 
     def finish(self, comment: str, select: str) -> str:
         blocks = []
-        for name, note, sql, materialized in self.steps:
-            kept = "AS MATERIALIZED (" if materialized else "AS ("
-            blocks.append(f"-- {note}\n{name} {kept}\n{indent(sql, '  ')}\n)")
+        for name, note, sql, hint in self.steps:
+            blocks.append(f"-- {note}\n{name} AS {hint}(\n{indent(sql, '  ')}\n)")
         return "WITH\n" + ",\n".join(blocks) + f"\n-- {comment}\n{select}\n"
 
 

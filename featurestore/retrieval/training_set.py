@@ -7,7 +7,7 @@ memory; their columns are laid side by side with the spine's and written as they
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,15 +18,16 @@ import pyarrow.compute as pc
 
 from featurestore import plan as planning
 from featurestore.compiler import duckdb as sql
-from featurestore.definitions.base import FrozenMap
 from featurestore.dtypes import TIMESTAMP
 from featurestore.engines.duckdb import Session, Settings
 from featurestore.engines.exact import exact_sum
 from featurestore.errors import DataError, SourceError, UsageError
 from featurestore.intervals import FOREVER
-from featurestore.plan.nodes import Latest, Output, Part, PartOf, StaticLookup, TrainingSet, Window
+from featurestore.plan.nodes import Output, Part, PartOf, ReadSource, StaticLookup, TrainingSet, Window, walk
 from featurestore.registry import BoundService
+from featurestore.retrieval.checks import check_left_out, check_static
 from featurestore.retrieval.content import ContentHash
+from featurestore.retrieval.progress import Progress, Watcher
 from featurestore.retrieval.spine import ROWS_AT_ONCE, Spine, check_features, instants, key_column
 from featurestore.sources import SourceData
 
@@ -53,18 +54,6 @@ class Request:
         unknown = [i for i in self.include if i not in INCLUDES]
         if unknown:
             raise UsageError("FS102", f"unknown include {unknown[0]!r}", known=INCLUDES)
-
-
-@dataclass
-class Progress:
-    """What a long build tells whoever watches: a stage, and rows done of all."""
-
-    stage: str
-    done: int = 0
-    total: int | None = None
-
-
-Watcher = Callable[[Progress], None]
 
 
 @dataclass
@@ -148,7 +137,7 @@ class Build:
             session = self._stack.enter_context(Session(self._settings))
             self._bind(session, part.part)
             if isinstance(part.part, StaticLookup):
-                _check_static(session, part)
+                check_static(session, part.part)
             stream = session.reader(sql.part(part.part), self._parameters(part.part), ROWS_AT_ONCE)
             if number < len(self.plan.parts):
                 stream = _spooled(stream, session.folder / "part.arrow", self._stack)
@@ -213,8 +202,6 @@ def _is_exact(part: Part) -> bool:
 
 
 def _sources_of(part: Part) -> dict[str, Sequence[Any]]:
-    from featurestore.plan.nodes import ReadSource, walk
-
     return {node.source.name: node.columns for node in walk(part) if isinstance(node, ReadSource)}
 
 
@@ -225,18 +212,6 @@ def _added_fields(service: BoundService, plan: TrainingSet, include: Sequence[st
     if "event_timestamp" in include:
         fields += [pa.field(f"{name}__event_timestamp", TIMESTAMP.arrow) for name in service.feature_types]
     return fields
-
-
-def _check_static(session: Session, part: PartOf) -> None:
-    assert isinstance(part.part, StaticLookup)
-    twice = session.table(sql.duplicates(part.part))
-    if twice.num_rows:
-        row = twice.to_pylist()[0]
-        key = ", ".join(str(v) for k, v in row.items() if k != "rows")
-        raise SourceError(
-            "FS308", f"static source {part.part.rows.source.name!r} has {row['rows']} rows for key {key}",
-            where=part.part.rows.source.place, hint="one row per key, or an event_timestamp",
-        )  # fmt: skip
 
 
 def _spooled(stream: pa.RecordBatchReader, path: Path, stack: ExitStack) -> pa.RecordBatchReader:
@@ -316,48 +291,3 @@ def _event(table: pa.Table) -> pa.ChunkedArray:
     if "__event" not in table.column_names:
         return pa.chunked_array([pa.nulls(table.num_rows, TIMESTAMP.arrow)])
     return table["__event"].cast(pa.int64()).cast(TIMESTAMP.arrow)
-
-
-@dataclass
-class SourceCounts:
-    """Rows of a source as one view sees them, and those it leaves out by reason."""
-
-    rows: int
-    left_out: dict[str, int]
-    warnings: list[str]
-
-
-def check_left_out(session: Session, bound: Any, data: SourceData) -> SourceCounts:
-    """Count the rows a view leaves out. Raises: SourceError FS327 when one reason takes more than half of them."""
-    state = planning.online_state(bound)
-    columns = bound.view.columns
-    session.bind_source(data, columns, {c: bound.types[c] for c in columns})
-    counts = session.table(sql.left_out(state)).to_pylist()[0]
-    rows, with_time = counts.pop("rows"), counts.pop("has_time_of_day")
-    left_out = {reason: n for reason, n in counts.items() if n}
-    for reason, n in left_out.items():
-        if 2 * n > rows and not bound.view.source.allow_left_out:
-            raise SourceError(
-                "FS327", f"{n} of {rows} rows of source {data.source.name!r} are left out: {reason} (view {bound.name!r})",
-                where=bound.view.source.place, hint="mend the data, or allow_left_out=True if that is meant",
-            )  # fmt: skip
-    warnings = _warnings(data, rows, with_time, bound.types)
-    if (ambiguous := sql.ambiguous(state)) and (n := session.table(ambiguous).to_pylist()[0]["ambiguous_versions"]):
-        left_out["ambiguous_versions"] = n
-    return SourceCounts(rows, left_out, warnings)
-
-
-def _warnings(data: SourceData, rows: int, with_time: bool, types: Mapping[str, Any]) -> list[str]:
-    source, warnings = data.source, []
-    event = source.event_timestamp
-    if event is not None and rows and not with_time and types[event].is_timestamp:
-        warnings.append(
-            f"source {source.name}: every {event} is midnight, probably a date: it counts as known at the start of its "
-            "day; store it as DATE (then date_is says what it means) or shift it"
-        )
-    if source.assumed_known_at_once:
-        warnings.append(f'source {source.name}: assumed known at once; declare created_timestamp, or delay (delay="0s")')
-    return warnings
-
-
-__all__ = ["Build", "FrozenMap", "Latest", "Progress", "Report", "Request", "SourceCounts", "check_left_out", "run_parameters"]

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from featurestore.definitions.base import check_name
 from featurestore.errors import UsageError
-from featurestore.scaffold.aside import aside, files, sync
+from featurestore.scaffold.aside import files, folder_aside, sync
 
 if TYPE_CHECKING:
     from featurestore.scaffold.generate import Progress
@@ -42,7 +42,7 @@ def create(
     chosen = name_of(target) if name is None else check_name(name, "project")
     _refuse_unless_empty(target)
     target.parent.mkdir(parents=True, exist_ok=True)
-    with aside(target.parent) as staging:
+    with folder_aside(target.parent) as staging:
         _copy_template(staging / "new", chosen)
         generate(staging / "new" / "data", rows=rows, seed=seed, progress=progress)
         made = [path.relative_to(staging / "new").as_posix() for path in files(staging / "new")]

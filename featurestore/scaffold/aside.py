@@ -13,7 +13,7 @@ _PREFIX = ".featurestore-aside-"
 
 
 @contextmanager
-def aside(folder: Path) -> Iterator[Path]:
+def folder_aside(folder: Path) -> Iterator[Path]:
     """A new folder inside `folder` (which must exist), gone afterwards. Those that killed runs left are swept first."""
     _sweep(folder)
     made = Path(tempfile.mkdtemp(prefix=f"{_PREFIX}{os.getpid()}-", dir=folder))

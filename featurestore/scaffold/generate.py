@@ -23,7 +23,7 @@ import pyarrow.parquet as pq
 
 from featurestore.errors import UsageError
 from featurestore.scaffold import tables
-from featurestore.scaffold.aside import aside, files, sync
+from featurestore.scaffold.aside import files, folder_aside, sync
 from featurestore.scaffold.tables import World
 
 CHUNK = 200_000
@@ -67,7 +67,7 @@ def generate(
         raise UsageError("FS102", f"--rows {rows} makes no data", hint="--rows 100000")
     directory = Path(directory)
     directory.mkdir(parents=True, exist_ok=True)
-    with aside(directory) as staging:
+    with folder_aside(directory) as staging:
         counts = _write_all(staging, World(rows=rows, seed=seed), progress or (lambda done, total: None))
         made = _move(staging, directory)
     return {"rows": counts, "files": made, "seed": seed}

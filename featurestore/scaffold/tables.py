@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import lru_cache
 
 import polars as pl
 
@@ -102,6 +103,21 @@ def card_id(card: pl.Expr) -> pl.Expr:
     return pl.lit("c") + _padded(card, 7)
 
 
+@lru_cache(maxsize=1)
+def _merchant_ids(count: int) -> pl.Series:
+    """All merchant ids, spelled once: spelling them anew for each payment would be a third of the work."""
+    return row_numbers(0, count).select(merchant_id(pl.col("i"))).to_series()
+
+
+@lru_cache(maxsize=1)
+def _card_ids(count: int) -> pl.Series:
+    return row_numbers(0, count).select(card_id(pl.col("i"))).to_series()
+
+
+def _listed(values: pl.Series, position: pl.Expr) -> pl.Expr:
+    return pl.lit(values).gather(position.cast(pl.UInt32))
+
+
 def _padded(n: pl.Expr, width: int) -> pl.Expr:
     return n.cast(pl.String).str.zfill(width)
 
@@ -162,11 +178,12 @@ def _with_facts(world: World, frame: pl.DataFrame) -> pl.DataFrame:
         delay=_loading_delay(world, together),
     )
     country = _home(world, pl.col("customer"))
+    second_card = d.one_in(s, "second card", 3).cast(pl.UInt64)
     return frame.with_columns(
         payment_id=s.cast(pl.Int64) + FIRST_PAYMENT,
         customer_id=_null_one_in(d, 300, "no customer", customer_id(pl.col("customer"))),
-        merchant_id=_null_one_in(d, 100, "no merchant", merchant_id(pl.col("merchant"))),
-        card_id=card_id(pl.col("customer") * word(2) + d.one_in(s, "second card", 3).cast(pl.UInt64)),
+        merchant_id=_null_one_in(d, 100, "no merchant", _listed(_merchant_ids(world.merchants), pl.col("merchant"))),
+        card_id=_listed(_card_ids(2 * world.customers), pl.col("customer") * word(2) + second_card),
         amount=_null_one_in(d, 200, "no amount", _amount(world, s)),
         currency=look_up(country, words.CURRENCIES),
         status=d.choice(s, "status", ("pending",) * 3 + ("void",) * 2 + ("settled",) * 95),

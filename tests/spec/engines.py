@@ -1,7 +1,7 @@
 """The engines that must pass every spec case: a name, and how to ask it.
 
-A new engine is one function (case, empty folder) -> Answer and one row here. `case.write(folder)` puts the sources there
-as Parquet, and `case.service(folder)` is the definition that reads them.
+A new engine is one function (case, empty folder) -> Answer and one row here. `case.write(folder)` puts the sources
+there as Parquet, and `case.service(folder)` is the definition that reads them.
 """
 
 from __future__ import annotations

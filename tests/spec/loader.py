@@ -1,12 +1,12 @@
 """Read `.spec` files: the contract as small tables, each a story that every engine must tell the same way.
 
-Decides the format, and what it means for an answer to match. How an engine is asked is `engines`' business. A file opens
-with `# Title` and prose. A case is a heading, prose, and sections whose lines are indented:
+Decides the format, and what it means for an answer to match. How an engine is asked is `engines`' business. A file
+opens with `# Title` and prose. A case is a heading, prose, and sections whose lines are indented:
 
     ## the newest usable row wins
     Why, in a sentence.
 
-    source moves: event_timestamp="at"            keyword arguments of ParquetSource; `---` in the table starts a new file
+    source moves: event_timestamp="at"            keyword arguments of ParquetSource; `---` in the table: next file
       customer | at         | country
       1        | 2024-01-01 | FR
     view v: source=moves, ttl="7d"                keyword arguments of FeatureView; a feature a line
@@ -19,9 +19,10 @@ with `# Title` and prose. A case is a heading, prose, and sections whose lines a
       FR      | present        | 2024-01-01
 
 Optional: `entity route: origin, destination` (else every view is about `customer`), `service: v, v.with_prefix("x_")`
-(else all views in order), `types: country=string`, `left out v: key_null=1`. A column is `name` or `name:type` with an
-Arrow type; without one, cells decide: bool, int64, double, timestamp[us, UTC], else string. Times without offset are UTC,
-or local where the type has no zone. NULL is NULL; a cell in quotes is text as Python reads it.
+(else all views in order), `types: country=string`, `left out v: key_null=1`. Without a spine, customers 1, 2, … ask at
+2100-01-01, one per expected row. A column is `name` or `name:type` with an Arrow type; without one, cells decide: bool,
+int64, double, timestamp[us, UTC], else string. Times without offset are UTC, or local where the type has no zone. NULL
+is NULL; a cell in quotes is text as Python reads it.
 """
 
 from __future__ import annotations
@@ -101,8 +102,10 @@ class Case:
     @property
     def spine(self) -> pa.Table:
         section = self.one("spine")
-        assert section is not None
-        return read_table(section.lines)
+        if section is not None:
+            return read_table(section.lines)
+        rows = 1 if self.one("expect") is None else len(_columns(self)[1])
+        return read_table(["customer | as_of", *(f"{number} | 2100-01-01" for number in range(1, rows + 1))])
 
     @property
     def options(self) -> dict[str, Any]:
@@ -228,7 +231,9 @@ def arrow_type(text: str) -> pa.DataType:
         return pa.timestamp(match[1], match[2])
     if match := re.fullmatch(r"decimal\((\d+), ?(\d+)\)", text):
         return pa.decimal128(int(match[1]), int(match[2]))
-    made: pa.DataType = {"double": pa.float64, "float": pa.float32, "bool": pa.bool_}.get(text, getattr(pa, text, None))()
+    made: pa.DataType = {"double": pa.float64, "float": pa.float32, "bool": pa.bool_}.get(
+        text, getattr(pa, text, None)
+    )()
     return made
 
 
@@ -315,7 +320,7 @@ def _wanted(title: str, cell: str, answer: Answer) -> Any:
         return cell
     if part == "event":
         return micros(cell)
-    return None if cell == "NULL" else comparable(read_cell(cell, answer.types[name].arrow))
+    return comparable(None if cell == "NULL" else read_cell(cell, answer.types[name].arrow))
 
 
 def _found(case: Case, answer: Answer) -> list[dict[str, Any]]:
@@ -340,4 +345,4 @@ def comparable(value: Any) -> Any:
         return (value, value.as_tuple().exponent)
     if isinstance(value, list):
         return [comparable(v) for v in value]
-    return (type(value).__name__, value)
+    return None if value is None else (type(value).__name__, value)

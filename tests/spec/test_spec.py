@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
 
+from featurestore.definitions import AGGREGATES
+from featurestore.engines.reference import ReferenceEngine
+from featurestore.engines.reference.facts import column_types
+from featurestore.expressions import CASTS, OPERATIONS, Call, Cast, Expr, operand_type
 from tests.spec.engines import ENGINES
-from tests.spec.loader import Answer, Case, read_cases, run_case
+from tests.spec.loader import Answer, Case, parse, read_cases, run_case
 
 CASES = read_cases(Path(__file__).parent)
 
@@ -23,5 +28,63 @@ def test_the_contract_holds(case: Case, engine: Callable[[Case, Path], Answer], 
     run_case(case, engine, tmp_path)
 
 
+def by_files(case: Case, folder: Path) -> Answer:
+    """The reference over Parquet instead of memory."""
+    case.write(folder)
+    names = [section.name for section in case.all("source")]
+    files = {name: [pq.read_table(f) for f in sorted((folder / name).glob("*.parquet"))] for name in names}
+    return ReferenceEngine(files).answer(case.service(folder), case.spine, **case.options)
+
+
+def test_the_files_of_a_case_hold_what_its_tables_say(tmp_path: Path) -> None:
+    for number, case in enumerate(CASES):
+        run_case(case, by_files, tmp_path / str(number))
+
+
 def test_every_case_has_a_name_of_its_own() -> None:
     assert len({case.id for case in CASES}) == len(CASES) > 80
+
+
+def test_every_operation_cast_and_aggregate_has_a_case() -> None:
+    operations, casts, aggregates = set(), set(), set()
+    for case in (c for c in CASES if c.one("expect error") is None):
+        for view in (instance.view for instance in case.service().instances):
+            types = column_types(view, case.tables[view.source.name])
+            aggregates |= {feature.aggregate for feature in view.features}
+            written = [e for f in view.features for e in (f.expression, f.where) if e is not None]
+            for node in (n for e in written for n in nodes(e)):
+                if isinstance(node, Call):
+                    operations.add(node.operation)
+                if isinstance(node, Cast):
+                    casts.add((str(operand_type(node.operand, types)), str(node.dtype)))
+    assert set(OPERATIONS) - operations == set()
+    assert set(CASTS) - casts == set()
+    assert set(AGGREGATES) - aggregates == set()
+
+
+def nodes(expression: Expr) -> Iterator[Expr]:
+    yield expression
+    for inner in (expression.operand,) if isinstance(expression, Cast) else getattr(expression, "args", ()):
+        yield from nodes(inner)
+
+
+def test_a_line_outside_every_section_is_an_error() -> None:
+    with pytest.raises(ValueError, match="in no section"):
+        parse("## a case\nA story.\n\nsource t: static=True\n  customer\n  1\nsorce u: static=True\n", "topic")
+
+
+def test_an_expectation_that_does_not_hold_fails(tmp_path: Path) -> None:
+    text = """## a case
+source t: static=True
+  customer | a
+  1        | 1
+view v: source=t
+  latest("a")
+expect:
+  a
+  1
+"""
+    run_case(parse(text, "topic")[0], ENGINES["reference"], tmp_path)
+    for wrong in ("2", "NULL"):
+        with pytest.raises(AssertionError):
+            run_case(parse(text.replace("  a\n  1\n", f"  a\n  {wrong}\n"), "topic")[0], ENGINES["reference"], tmp_path)

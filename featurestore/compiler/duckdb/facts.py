@@ -104,7 +104,8 @@ def add_rows_read(steps: Steps, visible: Visible, name: str, source_relation: st
         kept = "" if where is None else f"\nWHERE {where_holds(rows, where)}"
         note = f"rows of source {source.name}: keys, times in microseconds UTC, inputs"
     columns += [f"{quoted(c.name)} AS {input_name(c.name)}" for c in facts.inputs]
-    steps.add(name, note, f"SELECT\n{listed(columns)}\nFROM {source_relation}{kept}")
+    # Inlined: a step used twice would otherwise be kept whole, and these are as large as the source.
+    steps.add(name, note, f"SELECT\n{listed(columns)}\nFROM {source_relation}{kept}", materialized=False)
 
 
 def _version_columns(rows: ReadSource, versions: InForce, where: Expr | None) -> list[str]:
@@ -131,11 +132,12 @@ def add_facts(steps: Steps, visible: Visible) -> None:
     if versions is None:
         present = not_null([*key_names(facts.keys), "event_time", "known_time"])
         steps.add("facts", "facts known before the cut-off, their known time shifted by the serving lag",
-                  f"{shifted}WHERE {present} AND known_time < $known_before")  # fmt: skip
+                  f"{shifted}WHERE {present} AND known_time < $known_before", materialized=False)  # fmt: skip
         return
     row_keys = [quoted(f"row_{c}") for c in versions.row_key]
     steps.add("versions", "versions known before the cut-off, their known time shifted by the serving lag",
-              f"{shifted}WHERE {not_null([*row_keys, 'known_time'])} AND known_time < $known_before")  # fmt: skip
+              f"{shifted}WHERE {not_null([*row_keys, 'known_time'])} AND known_time < $known_before",
+              materialized=False)  # fmt: skip
     steps.add("repeated", "row keys with more than one version",
               f"SELECT {', '.join(row_keys)}\nFROM versions\nGROUP BY ALL\nHAVING count(*) > 1", materialized=True)  # fmt: skip
 

@@ -167,7 +167,8 @@ def _versioned(steps: Steps, plan: Latest) -> None:
     row_tick, fact_tick = tick(visible.exact)
     add_intervals(steps, visible)
     steps.add("single", "facts of row keys with one version",
-              f"SELECT * FROM versions ANTI JOIN repeated USING ({row_keys}) WHERE {live(visible)}")  # fmt: skip
+              f"SELECT * FROM versions ANTI JOIN repeated USING ({row_keys}) WHERE {live(visible)}",
+              materialized=False)  # fmt: skip
     steps.add(
         "timeline",
         "spine rows, and facts that are never replaced at the instant they become visible",
@@ -176,17 +177,19 @@ def _versioned(steps: Steps, plan: Latest) -> None:
         f"SELECT {', '.join(keys)}, {fact_tick}, NULL, {PACKED} FROM intervals WHERE until IS NULL",
     )
     _add_running(steps, keys)
-    _add_matched(steps, keys, ", tick // 2 AS asked_at, newest")
+    _add_matched(steps, keys, f", {'(tick - 1)' if visible.exact else 'tick'} // 2 AS asked_at, newest")
     columns = [*keys, "event_time", "known_time"]
     by = ", ".join(columns)
     steps.add("wanted", "the lasting facts that answer some row",
               f"SELECT DISTINCT {by} FROM matched WHERE newest IS NOT NULL")  # fmt: skip
     own = ", ".join(fact_columns(visible))
+    steps.add("wanted_versions", "versions with those times, before any other join can grow on them",
+              f"SELECT * FROM versions SEMI JOIN wanted USING ({by})", materialized=True)  # fmt: skip
     steps.add(
         "lasting",
-        "those facts with their inputs",
-        f"SELECT {own} FROM (\n  SELECT * FROM versions SEMI JOIN wanted USING ({by})\n) ANTI JOIN repeated USING ({row_keys}) "
-        f"WHERE {live(visible)}\nUNION ALL\nSELECT {own} FROM intervals SEMI JOIN wanted USING ({by}) WHERE until IS NULL",
+        "the lasting facts among them, with their inputs",
+        f"SELECT {own} FROM wanted_versions ANTI JOIN repeated USING ({row_keys}) WHERE {live(visible)}\nUNION ALL\n"
+        f"SELECT {own} FROM intervals SEMI JOIN wanted USING ({by}) WHERE until IS NULL",
     )
     add_candidates(steps, visible, "lasting")
     add_chosen(steps, visible, columns)

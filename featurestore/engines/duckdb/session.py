@@ -154,7 +154,7 @@ def translated(error: BaseException, where: str = "") -> FeatureStoreError:
     if "No space left" in text or "could not write" in text.lower() or "max_temp_directory_size" in text:
         return StoreError("FS405", f"the disk is full: {first}", where=where, hint="free space, or another temp_directory")
     if isinstance(error, duckdb.OutOfMemoryException) or "Out of Memory" in text:
-        return StoreError("FS406", f"memory limit reached: {first}", where=where, hint="a higher memory_limit")
+        return StoreError("FS409", f"memory limit reached: {first}", where=where, hint="a higher memory_limit")
     if isinstance(error, duckdb.InvalidInputException | duckdb.IOException) or "parquet" in text.lower():
         return SourceError("FS325", f"a source cannot be read: {first}", where=where, hint="write the file again")
     if isinstance(error, duckdb.ConversionException | duckdb.OutOfRangeException):

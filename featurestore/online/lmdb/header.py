@@ -5,12 +5,15 @@ says how many pages there are. A sound file may yet be a little shorter, because
 back are never written; so missing pages are damage only if they are not on the free list, which is read here when need
 be (about one file in fifty).
 
-Layout (LMDB 0.9, 64 bit, little-endian). Page: number u64, pad u16, flags u16, lower u16, upper u16, then u16 offsets of
-nodes; lower ends the offsets. Meta: that header's 16 bytes, magic u32, version u32, address u64, map size u64, two
-database descriptors of 48 bytes (the free list's first: page size u32 at its start, root page u64 at its end), last page
-u64, transaction u64. Node: lo u16, hi u16, flags u16, key size u16, key, data; a branch's child is lo, hi, flags as 48
-bits; a leaf's data size is lo, hi, and with flag 1 the data is the number of an overflow page. Free list data: u64s,
-their number first.
+Layout (LMDB 0.9, 64 bit, little-endian):
+
+    page   number u64, pad u16, flags u16, lower u16, upper u16, then u16 offsets of its nodes as far as lower
+    meta   16 bytes page header, magic u32, version u32, address u64, map size u64, two database descriptors of 48 bytes
+           (the free list's first: it begins with the page size u32 and ends with its root page u64), last page u64,
+           transaction u64
+    node   lo u16, hi u16, flags u16, key size u16, key, data; a branch's child is lo, hi, flags as 48 bits, a leaf's
+           data size lo, hi; with flag 1 the data is the number of an overflow page
+    free   a leaf's data in the free list: a count u64, then so many page numbers u64
 """
 
 from __future__ import annotations

@@ -4,10 +4,10 @@ Decides how tables and metas lie in LMDB and in which order a write happens. How
 grown and survived across fork is the business of `environment`.
 
 Layout: a *catalog* database holds `f` (the format), `m<name>` (metas) and `t<table>` (the slot a table lives in). A
-slot is a named LMDB database that is created once and never deleted: dropping a table empties its slot, and the next
-table takes it over. Databases named after tables would read better, but LMDB's handles to a deleted database are a
-trap (another process may still hold one), and a server that lives through a thousand generations would run out of
-them. The catalog is read in the same transaction as the rows, so a table's name can never lead to another's rows.
+slot is a named LMDB database, made with the store and never deleted: dropping a table empties its slot, and the next
+table takes it over. Databases named after tables would read better, but a handle must be opened before it is used, in
+py-lmdb behind the back of every running writer, and a server that lives through a thousand generations would run out
+of handles. The catalog is read in the same transaction as the rows, so a table's name can never lead to another's rows.
 """
 
 from __future__ import annotations
@@ -25,12 +25,13 @@ from types import TracebackType
 import lmdb
 
 from featurestore.errors import StoreError, StoreLocked
-from featurestore.online.lmdb.environment import META, TABLE, Environment, NeedSlots, acquire, scan_prefix
+from featurestore.online.lmdb.environment import MAX_TABLES, META, TABLE, Environment, acquire, scan_prefix
 from featurestore.online.lmdb.errors import translate
 from featurestore.online.store import TOTAL, Batch, check_keys, check_name, closed
 
-MAP_SIZE = 1 << 34
-"""16 GiB of address space to begin with; the file itself grows only as rows come. Doubled whenever it is full."""
+MAP_SIZE = 1 << 36
+"""64 GiB of address space to begin with; the file itself grows only as rows come. Doubled whenever it is full, which has
+to wait for open snapshots of this process: hence not a small one."""
 
 _CHUNK = 16_384
 
@@ -38,8 +39,9 @@ _CHUNK = 16_384
 class LmdbStore:
     """An online store in the folder `path`; see `OnlineStore` for what it promises.
 
-    Opening to write creates the folder; opening `read_only` where nothing was ever written is a StoreError. Any number
-    of stores, threads and processes may share a path (not over NFS). Two in one process share one environment.
+    Opening to write creates the folder, and waits for a write under way in another process; opening `read_only` never
+    waits, and where nothing was ever written is a StoreError. Any number of stores, threads and processes may share a
+    path (not over NFS). Those of one process share one environment.
     """
 
     def __init__(self, path: Path, *, read_only: bool = False, map_size: int = MAP_SIZE) -> None:
@@ -69,8 +71,6 @@ class LmdbStore:
                     environment.adopt_size()
                 except lmdb.PanicError:
                     environment.reopen()
-                except NeedSlots:
-                    environment.add_slots()
                 except lmdb.Error as error:
                     raise translate(error, self.path) from error
 
@@ -183,14 +183,12 @@ class _Snapshot(_View):
 
 
 class _Batch(_View):
-    """A write transaction. New tables take free slots; when those run out the write starts again with more."""
+    """A write transaction. A new table takes a free slot, a dropped one gives its slot back."""
 
     __slots__ = ("_environment", "_free")
 
     def __init__(self, environment: Environment, txn: lmdb.Transaction[bytes]) -> None:
         tables = environment.tables(txn)
-        if tables is None:
-            raise NeedSlots
         super().__init__(txn, environment.catalog, tables)
         taken = set(map(id, tables.values()))
         self._free = [number for number, slot in enumerate(environment.slots) if id(slot) not in taken]
@@ -236,7 +234,7 @@ class _Batch(_View):
         database = self._tables.get(table)
         if database is None:
             if not self._free:
-                raise NeedSlots
+                raise StoreError("FS406", f"the online store holds {MAX_TABLES} tables already, all it can")
             number = self._free.pop(0)
             database = self._tables[table] = self._environment.slots[number]
             self._txn.put(TABLE + table.encode(), str(number).encode(), db=self._catalog)

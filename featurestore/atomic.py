@@ -1,0 +1,94 @@
+"""Files that are there whole or not at all: written aside, fsynced, renamed; leftovers of the dead are swept.
+
+A name aside carries the writer's pid, so that a sweep leaves the files of a living writer alone.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from featurestore.errors import StoreError
+
+
+def aside(path: Path) -> Path:
+    """Where a file is written before it takes its name."""
+    return path.with_name(f".{path.name}.{os.getpid()}.partial")
+
+
+def sync(path: Path) -> None:
+    """Force a file's, or a folder's entries', way to the disk."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def commit(written: Path, path: Path) -> None:
+    """Give a finished file its name, durably: it takes the place of what was there."""
+    sync(written)
+    os.replace(written, path)
+    sync(path.parent)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Replace a file's text, all or nothing."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    written = aside(path)
+    with disk_errors(path), removed_on_error(written):
+        written.write_text(text, encoding="utf-8")
+        commit(written, path)
+
+
+def leftovers(path: Path) -> list[Path]:
+    """Files aside of `path` whose writer is dead."""
+    pattern = re.compile(re.escape(f".{path.name}.") + r"(\d+)\.partial")
+    found = []
+    with contextlib.suppress(FileNotFoundError):
+        for entry in sorted(os.scandir(path.parent), key=lambda e: e.name):
+            match = pattern.fullmatch(entry.name)
+            if match and not _alive(int(match[1])):
+                found.append(Path(entry.path))
+    return found
+
+
+def sweep(path: Path) -> None:
+    """Remove what dead writers of `path` left."""
+    for left in leftovers(path):
+        left.unlink(missing_ok=True)
+
+
+def _alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+@contextmanager
+def removed_on_error(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except BaseException:
+        path.unlink(missing_ok=True)
+        raise
+
+
+@contextmanager
+def disk_errors(path: Path) -> Iterator[None]:
+    """OSErrors of writing, in our words. Raises: StoreError FS405 (disk full), FS407 (cannot write)."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise StoreError("FS405", "the disk is full", where=str(path.name), hint="free space; nothing was changed") from error
+        raise StoreError("FS407", f"cannot write: {error.strerror or error}", where=str(path.name)) from error

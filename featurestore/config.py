@@ -1,0 +1,120 @@
+"""Settings: featurestore.toml, then the environment (FEATURESTORE_ONLINE__STORE=redis), then the caller.
+
+Every key has a default. What a key means is said beside it; docs/reference/config.md is generated from here.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+
+from featurestore.errors import UsageError, nearest
+
+FILE_NAME = "featurestore.toml"
+CONFIG_FORMAT = 1
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Project(_Section):
+    name: str = Field("project", description="the project's name, in manifests and messages")
+    registry: str = Field("registry", description="folder of the definitions, relative to the project")
+    sql: str = Field("sql", description="folder of the compiled SQL, relative to the project")
+
+
+class Offline(_Section):
+    engine: str = Field("duckdb", pattern="^duckdb$", description="the engine that builds training sets")
+    threads: int | None = Field(None, ge=1, description="threads of the engine; default: all cores")
+    memory_limit: str = Field("2GB", description="memory the engine may use before it spills to temp_directory")
+    temp_directory: str = Field(".featurestore/tmp", description="folder for spilled data, relative to the project")
+
+
+class Online(_Section):
+    store: str = Field("lmdb", pattern="^(lmdb|memory)$", description="the online store: lmdb, or memory for one process")
+    path: str = Field(".featurestore/online", description="folder of the LMDB store, relative to the project")
+    horizon: str = Field("30d", description="how far beyond a watermark pending facts are kept; later ones wait for a later run")
+
+
+class Server(_Section):
+    host: str = Field("127.0.0.1", description="address the server binds")
+    port: int = Field(8000, ge=0, le=65535, description="port the server binds; 0: any free one")
+    max_rows: int = Field(10_000, ge=1, description="entities one request may ask for")
+    max_body: int = Field(8_000_000, ge=1_000, description="bytes of a request body")
+
+
+class Config(BaseSettings):
+    """All settings of a project."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="FEATURESTORE_", env_nested_delimiter="__", extra="ignore", frozen=True, nested_model_default_partial_update=True
+    )
+
+    format: int = Field(CONFIG_FORMAT, description="version of this file's format")
+    project: Project = Project()
+    offline: Offline = Offline()
+    online: Online = Online()
+    server: Server = Server()
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """The environment goes over the file (which arrives as init values)."""
+        return env_settings, init_settings
+
+
+def load(root: Path | None) -> Config:
+    """The settings of the project folder `root`, or the defaults and the environment without one.
+
+    Raises: UsageError FS107 for a file that cannot be read, an unknown key, a value of the wrong type or a newer format.
+    """
+    given: dict[str, Any] = {}
+    if root is not None:
+        given = _read(root / FILE_NAME)
+    try:
+        return Config(**given)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise UsageError("FS107", f"setting {where}: {first['msg']}", where=FILE_NAME, hint=_hint(where)) from error
+
+
+def _read(path: Path) -> dict[str, Any]:
+    if not path.is_file():
+        raise UsageError("FS107", f"no {FILE_NAME}", where=str(path.parent), hint="featurestore init DIR, or --project DIR")
+    try:
+        given = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise UsageError("FS107", f"cannot be read: {error}", where=FILE_NAME) from error
+    if given.get("format", CONFIG_FORMAT) > CONFIG_FORMAT:
+        raise UsageError("FS107", f"format {given['format']} is newer than {CONFIG_FORMAT}", where=FILE_NAME, hint="a newer featurestore")
+    unknown = [key for key in given if key not in Config.model_fields]
+    if unknown:
+        raise UsageError("FS107", f"unknown section {unknown[0]!r}", where=FILE_NAME, known=Config.model_fields,
+                         hint=nearest(unknown[0], Config.model_fields))  # fmt: skip
+    return given
+
+
+def _hint(where: str) -> str:
+    section, _, key = where.partition(".")
+    fields = {"project": Project, "offline": Offline, "online": Online, "server": Server}.get(section)
+    return nearest(key, fields.model_fields) if fields is not None else ""
+
+
+def find_project(start: Path) -> Path:
+    """The nearest folder from `start` upwards that holds featurestore.toml. Raises: UsageError FS107."""
+    for folder in (start, *start.parents):
+        if (folder / FILE_NAME).is_file():
+            return folder
+    raise UsageError("FS107", f"no {FILE_NAME} in this folder or above", hint="featurestore init DIR, or --project DIR")

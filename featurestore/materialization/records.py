@@ -1,0 +1,60 @@
+"""From the rows of an online state to (key, record) pairs of bytes, batch by batch, in order of keys."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from featurestore.compiler.duckdb import HELD
+from featurestore.intervals import FOREVER
+from featurestore.online.codec import RecordCodec, encode_keys, storage_keys
+
+PAIRS = pa.schema([("key", pa.binary()), ("record", pa.binary()), ("held", pa.bool_())])
+
+
+def pairs(batches: Iterable[pa.RecordBatch], families: Sequence[str], codec: RecordCodec, *, exact: bool) -> Iterator[pa.RecordBatch]:
+    """Group rows (key columns, kind, event_time, values), which come sorted by key and kind, into one record per key.
+
+    exact: whether a fact is usable at its own event time; then a held-back one ends the record's exactness a µs earlier.
+    """
+    carry: pa.Table | None = None
+    for batch in batches:
+        rows = pa.Table.from_batches([batch])
+        rows = rows if carry is None else pa.concat_tables([carry, rows])
+        keys = _keys(rows, families)
+        starts = _starts(keys)
+        last = starts[-1].as_py() if len(starts) else 0
+        carry = rows.slice(last)
+        if last:
+            yield _encoded(rows.slice(0, last), keys.slice(0, last), starts.slice(0, len(starts) - 1), codec, len(families), exact)
+    if carry is not None and carry.num_rows:
+        keys = _keys(carry, families)
+        yield _encoded(carry, keys, _starts(keys), codec, len(families), exact)
+
+
+def _keys(rows: pa.Table, families: Sequence[str]) -> pa.Array:
+    columns = [rows.column(i).combine_chunks() for i in range(len(families))]
+    return encode_keys(columns, families, rows=rows.num_rows)
+
+
+def _starts(keys: pa.Array) -> pa.Array:
+    """The positions at which a new key begins."""
+    if len(keys) == 0:
+        return pa.array([], pa.int64())
+    changed = pc.not_equal(keys.slice(1), keys.slice(0, len(keys) - 1))
+    return pa.concat_arrays([pa.array([0], pa.int64()), pc.add(pc.indices_nonzero(changed).cast(pa.int64()), 1)])
+
+
+def _encoded(rows: pa.Table, keys: pa.Array, starts: pa.Array, codec: RecordCodec, key_count: int, exact: bool) -> pa.RecordBatch:
+    rows = rows.combine_chunks()
+    values = [rows.column(i) for i in range(max(key_count, 1) + 2, rows.num_columns)]
+    kind, event = rows["kind"].combine_chunks(), rows["event_time"].combine_chunks()
+    entries = codec.encode_entries(kind, event, values)
+    held = pc.equal(kind.take(starts), HELD)
+    until = pc.subtract(event.take(starts), 1 if exact else 0)
+    exact_until = pc.if_else(held, until, pa.scalar(FOREVER, pa.int64()))
+    offsets = pa.concat_arrays([starts, pa.array([rows.num_rows], pa.int64())])
+    records = codec.encode_records(exact_until, offsets, entries)
+    return pa.RecordBatch.from_arrays([storage_keys(keys.take(starts)), records, held], schema=PAIRS)

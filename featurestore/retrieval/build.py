@@ -1,0 +1,104 @@
+"""One call from a request to a training set in memory or in a file, with its manifest."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from featurestore import plan as planning
+from featurestore.compiler.files import training_set_sql
+from featurestore.definitions import Source
+from featurestore.engines.duckdb import Settings
+from featurestore.errors import UsageError
+from featurestore.intervals import format_instant
+from featurestore.plan.leakage import assumed_known_at_once, static_sources
+from featurestore.registry import BoundService
+from featurestore.retrieval import output as files
+from featurestore.retrieval.progress import Watcher
+from featurestore.retrieval.spine import Spine, content_identity, open_spine
+from featurestore.retrieval.training_set import Build, Report, Request
+from featurestore.sources import IdentityCache, SourceData
+
+ENGINES = ("duckdb",)
+
+
+@dataclass
+class Done:
+    """A finished build: the table, or the path written; what was counted; the manifest (of a file)."""
+
+    result: pa.Table | Path
+    report: Report
+    manifest: dict[str, Any] | None = None
+
+
+def request(*, engine: str, **given: Any) -> Request:
+    """A checked request. Raises: UsageError FS102 for an unknown engine or include, or a negative lag."""
+    if engine not in ENGINES:
+        raise UsageError("FS102", f"unknown engine {engine!r}", known=ENGINES)
+    return Request(**given)
+
+
+def run(
+    service: BoundService,
+    spine: Any,
+    *,
+    sources: Callable[[Source], SourceData],
+    settings: Settings,
+    identities: IdentityCache,
+    request: Request,
+    output: Path | None,
+    watch: Watcher | None = None,
+) -> Done:
+    """Build a training set. Raises what `Build` and `output.write` raise; nothing is then written."""
+    if output is not None:
+        files.check_output(output)
+    key_types = {column: key.dtype for column, key in service.key_columns.items()}
+    opened = open_spine(spine, keys=key_types, as_of=request.as_of)
+    data = {i.bound.view.source.name: sources(i.bound.view.source) for i in service.instances}
+    with Build(service, opened, data, settings, request, watch) as build:
+        if output is None:
+            table = pa.concat_tables(list(build.batches()))
+            return Done(table, build.report)
+        manifest = files.write(output, build.schema, build.batches(), lambda: describe(build, opened, data, identities))
+        return Done(output, build.report, manifest)
+
+
+def describe(build: Build, spine: Spine, data: dict[str, SourceData], identities: IdentityCache) -> dict[str, Any]:
+    """The manifest of a build, all but its output file: what went in, what it means, what was counted."""
+    asked, service, report = build.request, build.service, build.report
+    identity = dict(spine.identity or {})
+    if spine.table is not None and "sha256" not in identity:
+        identity["sha256"] = content_identity(spine.table)
+    sql = training_set_sql(service, build.plan)
+    return {
+        "format": files.MANIFEST_FORMAT,
+        "kind": "training_set",
+        "service": service.name,
+        "fingerprint": service.fingerprint,
+        "views": {i.bound.name: i.bound.fingerprint for i in service.instances},
+        "plan": hashlib.sha256(planning.explain(build.plan).encode()).hexdigest(),
+        "sql": hashlib.sha256(sql.encode()).hexdigest(),
+        "engine": "duckdb",
+        "versions": _versions(),
+        "sources": {name: identities.identify(d.stamps) or "memory" for name, d in sorted(data.items())},
+        "spine": identity,
+        "as_of": {"column": asked.as_of, "timezone": asked.timezone, "format": asked.as_of_format},
+        "known_before": None if asked.known_before is None else format_instant(asked.known_before),
+        "serving_lag_us": asked.serving_lag,
+        "include": list(asked.include),
+        "trust": {"static": static_sources(build.plan), "assumed_known_at_once": assumed_known_at_once(build.plan)},
+        "columns": [[f.name, str(f.type)] for f in build.schema],
+        "content_hash": report.content_hash,
+        **{k: v for k, v in asdict(report).items() if k in ("rows", "views", "features", "left_out", "source_rows")},
+    }
+
+
+def _versions() -> dict[str, str]:
+    from importlib.metadata import version
+
+    return {name: version(name) for name in ("duckdb", "pyarrow")}

@@ -1,0 +1,117 @@
+"""Write a training set and its manifest: aside first, then both take their names.
+
+The training set's own rename is the moment of commit. Its manifest, complete before that moment, follows; should the
+process die between the two, the next start (or `manifest_of`) finds the manifest aside, which names the file's sha256.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from featurestore import atomic
+from featurestore.errors import UsageError
+from featurestore.failpoints import reach
+from featurestore.sources.files import sha256
+
+MANIFEST_FORMAT = 1
+_SUFFIXES = (".parquet", ".csv")
+
+
+def manifest_path(output: Path) -> Path:
+    return output.with_name(output.name + ".manifest.json")
+
+
+def check_output(output: Path) -> None:
+    """Raises: UsageError FS106 for an unknown suffix or a missing folder."""
+    if output.suffix.lower() not in _SUFFIXES:
+        raise UsageError("FS106", f"unknown kind of output {output.name!r}", known=_SUFFIXES, hint=f"{output.name}.parquet")
+    if not output.parent.is_dir():
+        raise UsageError("FS106", f"no folder {str(output.parent)!r} to write to", hint=f"mkdir -p {output.parent}")
+
+
+def write(output: Path, schema: pa.Schema, tables: Iterable[pa.Table], describe: Any) -> dict[str, Any]:
+    """Write tables to `output` (.parquet, or .csv) and beside it the manifest that `describe()` gives at the end.
+
+    Returns: the manifest. Raises: StoreError FS405, FS407; on any error nothing under either name has changed.
+    """
+    recover(output)
+    manifest_file = manifest_path(output)
+    data, note = atomic.aside(output), atomic.aside(manifest_file)
+    with atomic.disk_errors(output), atomic.removed_on_error(data), atomic.removed_on_error(note):
+        _write_tables(data, output.suffix.lower(), schema, tables)
+        reach("build.written")
+        manifest = {**describe(), "output": {"name": output.name, "size": data.stat().st_size, "sha256": sha256(data)}}
+        note.write_text(dumps(manifest), encoding="utf-8")
+        atomic.sync(note)
+        reach("build.described")
+        atomic.commit(data, output)
+        reach("build.renamed")
+        atomic.commit(note, manifest_file)
+        reach("build.done")
+    return manifest
+
+
+def _write_tables(path: Path, suffix: str, schema: pa.Schema, tables: Iterable[pa.Table]) -> None:
+    if suffix == ".csv":
+        from pyarrow import csv
+
+        with csv.CSVWriter(str(path), _csv_schema(schema)) as writer:
+            for number, table in enumerate(tables):
+                writer.write_table(table.cast(_csv_schema(schema)))
+                reach(f"build.batch{number}")
+        return
+    with pq.ParquetWriter(path, schema, compression="zstd", compression_level=1) as writer:
+        for number, table in enumerate(tables):
+            writer.write_table(table, row_group_size=max(table.num_rows, 1))
+            reach(f"build.batch{number}")
+
+
+def _csv_schema(schema: pa.Schema) -> pa.Schema:
+    for field in schema:
+        if pa.types.is_nested(field.type):
+            raise UsageError("FS106", f"column {field.name!r} is {field.type}, which CSV cannot hold", hint="a .parquet output")
+    return pa.schema([(f.name, f.type.value_type if pa.types.is_dictionary(f.type) else f.type) for f in schema])
+
+
+def recover(output: Path) -> None:
+    """Finish or sweep what a killed build left: a manifest whose training set stands gets its name, the rest goes."""
+    manifest_file = manifest_path(output)
+    for note in atomic.leftovers(manifest_file):
+        if output.is_file() and _describes(note, output):
+            atomic.commit(note, manifest_file)
+        else:
+            note.unlink(missing_ok=True)
+    atomic.sweep(output)
+
+
+def manifest_of(output: Path) -> dict[str, Any] | None:
+    """The manifest of the training set that stands under this name, also between its rename and the manifest's."""
+    manifest_file = manifest_path(output)
+    for candidate in (manifest_file, *manifest_file.parent.glob(f".{manifest_file.name}.*.partial")):
+        if candidate.is_file() and _describes(candidate, output):
+            return json.loads(candidate.read_text(encoding="utf-8"))  # type: ignore[no-any-return]
+    return None
+
+
+def _describes(note: Path, output: Path) -> bool:
+    try:
+        described = json.loads(note.read_text(encoding="utf-8"))["output"]
+        return bool(described["size"] == output.stat().st_size and described["sha256"] == sha256(output))
+    except (ValueError, KeyError, OSError):
+        return False
+
+
+def dumps(document: Mapping[str, Any]) -> str:
+    """JSON for people and diffs: indented, keys in the order given, unicode as it is."""
+    return json.dumps(document, indent=2, ensure_ascii=False) + "\n"
+
+
+def digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()

@@ -1,0 +1,268 @@
+"""FeatureStore: a project, or definitions in a notebook, wired to an engine and an online store. Wiring only."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from featurestore import config as settings
+from featurestore import discovery
+from featurestore.definitions import ArrowSource, Definition, FeatureService
+from featurestore.dtypes import DType, parse_dtype
+from featurestore.errors import SourceError, UsageError
+from featurestore.intervals import Clock, SystemClock, parse_duration, parse_instant
+from featurestore.registry import BoundRegistry, BoundService, Registry, known
+from featurestore.sources import IdentityCache, SourceData, open_source
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from featurestore.engines.duckdb import Settings
+    from featurestore.materialization import ViewReport
+    from featurestore.online.store import OnlineStore
+    from featurestore.retrieval.online_features import OnlineFeatures, OnlineReader
+    from featurestore.retrieval.progress import Progress
+    from featurestore.retrieval.training_set import Report
+
+
+class FeatureStore:
+    """A feature store over a project folder, or over definitions alone.
+
+    Args:
+        project: the folder that holds featurestore.toml (or one below it).
+        definitions: services, views, … instead of a folder; nothing is then read from or written to disk but the
+            sources' files (paths relative to the working directory), and the online store lives in memory.
+        clock: who tells the time; the system's by default.
+    Raises: UsageError FS107 (no project or bad settings), DefinitionError.
+    """
+
+    def __init__(
+        self, project: str | Path | None = None, *, definitions: Iterable[Definition] | None = None, clock: Clock | None = None
+    ) -> None:
+        if (project is None) == (definitions is None):
+            raise UsageError("FS107", "give either a project folder or definitions", hint='FeatureStore(".")')
+        self.root = None if project is None else settings.find_project(Path(project).resolve())
+        self.config = settings.load(self.root)
+        self.clock: Clock = clock or SystemClock()
+        self._definitions = None if definitions is None else list(discovery.definitions_in(list(definitions)))
+
+    # What the project holds.
+
+    @cached_property
+    def registry(self) -> Registry:
+        """The definitions, cross-checked."""
+        if self._definitions is not None:
+            return Registry.of(self._definitions)
+        assert self.root is not None
+        return discovery.load(self.root / self.config.project.registry)
+
+    @cached_property
+    def bound(self) -> BoundRegistry:
+        """The definitions with the sources' column types: declared, else from the files, else from sql/manifest.json."""
+        return self.registry.bind({name: self._types(name) for name in self.registry.sources})
+
+    def source(self, name: str) -> SourceData:
+        """A source's files as they are now, frozen. Raises: SourceError FS321, FS325."""
+        return open_source(self.registry.sources[name], self._base)
+
+    def _types(self, name: str) -> Mapping[str, DType]:
+        source = self.registry.sources[name]
+        if source.schema is not None:
+            return source.schema
+        try:
+            return self.source(name).types
+        except SourceError as error:
+            committed = self._committed_types().get(name)
+            if error.code != "FS321" or committed is None:
+                raise
+            return {column: parse_dtype(t) for column, t in committed.items()}
+
+    def _committed_types(self) -> Mapping[str, Mapping[str, str]]:
+        path = None if self.root is None else self.sql_folder / "manifest.json"
+        if path is None or not path.is_file():
+            return {}
+        return json.loads(path.read_text(encoding="utf-8")).get("sources", {})  # type: ignore[no-any-return]
+
+    @property
+    def _base(self) -> Path:
+        return self.root or Path.cwd()
+
+    @property
+    def sql_folder(self) -> Path:
+        """Where compiled SQL lies."""
+        return self._base / self.config.project.sql
+
+    # Training sets.
+
+    def build_training_set(
+        self,
+        service: str | FeatureService,
+        spine: Any,
+        *,
+        as_of: str = "as_of",
+        timezone: str = "UTC",
+        as_of_format: str | None = None,
+        known_before: str | int | None = None,
+        serving_lag: Any = None,
+        include: Sequence[str] = (),
+        engine: str | None = None,
+        output: str | Path | None = None,
+        watch: Callable[[Progress], None] | None = None,
+        report: Callable[[Report], None] | None = None,
+    ) -> pa.Table | Path:
+        """Join a service's features to a spine, each row as of its own instant.
+
+        Args:
+            service: its name, or the definition. spine: a path (Parquet, CSV), Arrow, Polars, pandas or DuckDB relation.
+            as_of: the spine's column of instants; naive ones are read in `timezone`, text as ISO 8601 or `as_of_format`.
+            known_before: use facts known before this instant only (ISO 8601 with offset, or microseconds).
+            serving_lag: answer as a store materialized that long before each row would have ("1h").
+            include: "status", "event_timestamp" add <feature>__status, <feature>__event_timestamp.
+            output: write .parquet or .csv there, with OUTPUT.manifest.json, instead of returning a table.
+            watch: called with progress. report: called once with what the build counted.
+        Returns: a pyarrow Table, or the output's path: the spine's rows and columns in order, then the features.
+        Raises: UnknownName FS101, UsageError, SpineError, SourceError, DataError, StoreError; nothing is then written.
+        """
+        from featurestore.retrieval import build
+
+        done = build.run(
+            self.bound_service(service),
+            spine,
+            sources=self.source_of,
+            settings=self.engine_settings(),
+            identities=self.identities,
+            request=build.request(
+                as_of=as_of, timezone=timezone, as_of_format=as_of_format, known_before=_instant(known_before),
+                serving_lag=0 if serving_lag is None else parse_duration(serving_lag, what="serving_lag").micros,
+                include=tuple(include), engine=engine or self.config.offline.engine,
+            ),
+            output=None if output is None else Path(output),
+            watch=watch,
+        )  # fmt: skip
+        if report is not None:
+            report(done.report)
+        return done.result
+
+    def bound_service(self, service: str | FeatureService) -> BoundService:
+        """A service with types, from the registry or given as a definition. Raises: UnknownName FS101."""
+        if isinstance(service, FeatureService) and self.registry.services.get(service.name) is not service:
+            own = Registry.of([service])
+            return own.bind({n: open_source(s, self._base).types for n, s in own.sources.items()}).services[service.name]
+        return self.bound.service(service)
+
+    def source_of(self, source: Any) -> SourceData:
+        """The files of a source definition, frozen now."""
+        return open_source(source, self._base)
+
+    # Online.
+
+    def materialize(
+        self,
+        views: Sequence[str] | str | None = None,
+        *,
+        known_before: str | int | None = None,
+        full: bool = False,
+        watch: Callable[[Progress], None] | None = None,
+    ) -> list[ViewReport]:
+        """Bring views (default: all that are kept online) to a watermark (default: now) in the online store.
+
+        Returns: one report per view. Raises: UsageError FS101, FS108, StoreLocked FS401, SourceError, StoreError.
+        """
+        from featurestore import materialization
+
+        chosen = [views] if isinstance(views, str) else list(views or [])
+        for name in chosen:
+            view = known(self.registry.views, name, "feature view")
+            if not view.online:
+                raise UsageError("FS109", f"view {name!r} says online=False", where=view.place)
+        return materialization.materialize(
+            self.bound,
+            lambda name: self.source(name),
+            self.online,
+            views=chosen or [n for n, v in self.registry.views.items() if v.online],
+            clock=self.clock,
+            settings=self.engine_settings(),
+            identities=self.identities,
+            horizon=parse_duration(self.config.online.horizon, what="online.horizon"),
+            known_before=_instant(known_before),
+            full=full,
+            watch=watch,
+        )
+
+    def get_online_features(
+        self,
+        service: str | FeatureService,
+        entities: Mapping[str, Any] | Sequence[Mapping[str, Any]],
+        *,
+        request: Mapping[str, Any] | None = None,
+        as_of: str | int | None = None,
+        include: Sequence[str] = (),
+    ) -> OnlineFeatures:
+        """Look features up in the online store.
+
+        Args:
+            entities: {key column: value or list of values}, or a list of {key column: value}.
+            request: request columns of on-demand features (no service takes any yet).
+            as_of: answer for this instant instead of now; not before the watermark.
+        Returns: OnlineFeatures, one row per entity, in order; a NULL key, like an unknown one, is not_found.
+        Raises: UnknownName FS501, RequestError FS502, FS504, TooEarly FS503, StoreError FS402.
+        """
+        name = service if isinstance(service, str) else service.name
+        if request:
+            from featurestore.errors import RequestError
+
+            raise RequestError("FS502", f"unknown request column {next(iter(request))!r}")
+        return self.reader.get(name, _columns(entities), as_of=_instant(as_of), include=include)
+
+    @cached_property
+    def online(self) -> OnlineStore:
+        """The online store, opened for writing."""
+        return open_online(self.config, self.root)
+
+    @cached_property
+    def reader(self) -> OnlineReader:
+        from featurestore.retrieval.online_features import OnlineReader
+
+        return OnlineReader(self.online, self.clock)
+
+    # Shared parts.
+
+    def engine_settings(self) -> Settings:
+        from featurestore.engines.duckdb import Settings
+
+        offline = self.config.offline
+        temp = None if self.root is None else self.root / offline.temp_directory
+        return Settings(threads=offline.threads, memory_limit=offline.memory_limit, temp_directory=temp)
+
+    @cached_property
+    def identities(self) -> IdentityCache:
+        """sha256 of the sources' files, remembered below .featurestore/."""
+        return IdentityCache(None if self.root is None else self.root / ".featurestore" / "identities.json")
+
+
+def open_online(config: settings.Config, root: Path | None, *, read_only: bool = False) -> OnlineStore:
+    """The store that the settings name; in memory without a project folder. Raises: StoreError FS402 to FS408."""
+    if root is None or config.online.store == "memory":
+        from featurestore.online.memory import MemoryStore
+
+        return MemoryStore()
+    from featurestore.online.lmdb import LmdbStore
+
+    return LmdbStore(root / config.online.path, read_only=read_only)
+
+
+def _instant(given: str | int | None) -> int | None:
+    return parse_instant(given) if isinstance(given, str) else given
+
+
+def _columns(entities: Mapping[str, Any] | Sequence[Mapping[str, Any]]) -> dict[str, list[Any]]:
+    if isinstance(entities, Mapping):
+        return {name: list(v) if isinstance(v, list | tuple) else [v] for name, v in entities.items()}
+    names = list(dict.fromkeys(name for row in entities for name in row))
+    return {name: [row.get(name) for row in entities] for name in names}
+
+
+__all__ = ["ArrowSource", "FeatureStore", "open_online"]

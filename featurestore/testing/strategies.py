@@ -1,0 +1,438 @@
+"""Draw definitions, rows and spines on which point-in-time engines go wrong.
+
+A `World` is one definition and many small cases that share its source and spine: the case number is one more join key
+(`case_no`), so that a hundred cases cost an engine one build. Times collide on purpose: with `as_of`, with ttl, windows,
+offsets, delays and cut-offs before it, and one microsecond to either side. Values are those that break comparisons.
+
+How rows lie in files, and who is compared with whom, is the test's business. Everything is drawn from one
+`random.Random`, because drawing value by value is too slow for thousands of cases; `worlds` is the Hypothesis strategy.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import date
+from decimal import Decimal
+from random import Random
+from typing import Any
+
+import pyarrow as pa
+
+from featurestore.definitions import ArrowSource, Entity, FeatureService, FeatureView, ParquetSource, agg, latest
+from featurestore.intervals import Duration, parse_instant
+
+Row = dict[str, Any]
+"""One row of a source or spine: Python values by column; times are integer microseconds UTC."""
+
+EVENT, CREATED, CASE = "happened", "loaded", "case_no"
+UNIX = pa.timestamp("us", "UTC")
+FAR = parse_instant("2300-01-01T00:00:00Z")
+"""Outside the default time range, so it counts as NULL."""
+BASES = tuple(parse_instant(t) for t in (
+    "2024-03-10T12:00:00Z",
+    "1970-01-01T00:00:00Z",
+    "1899-12-31T23:59:59Z",
+    "2023-11-05T06:30:00Z",  # New York reads 01:30 twice on this day
+    "2025-03-30T01:00:00Z",  # Paris skips from 02:00 to 03:00 here
+))  # fmt: skip
+
+VALUES: Mapping[str, tuple[pa.DataType, Sequence[Any]]] = {
+    "v": (
+        pa.float64(),
+        (math.nan, math.inf, -math.inf, 0.0, -0.0, 1.0, 0.1, 0.2, 0.3, 1e16, -1e16, 1.0, 1e308, 5e-324, -2.5),
+    ),
+    "f": (pa.float32(), (math.nan, math.inf, 0.0, -0.0, 1.5, 0.10000000149011612, 16777216.0, 1.0)),
+    "n": (pa.int64(), (0, 1, 2, 3, -1, 2**53 + 1, 2**53, 2**58, -(2**58))),
+    "small": (pa.int16(), (0, 1, 2, -3, 32767, -32768)),
+    "u": (pa.uint64(), (0, 1, 2**63, 2**64 - 1, 2**53 + 1)),
+    "s": (pa.string(), ("", "a", "A", "a ", "\u00e9", "e\u0301", "\U0001f600", "\uffff", "b", "\x00")),
+    "status": (pa.string(), ("settled", "settled", "settled", "void", "Settled")),
+    "b": (pa.bool_(), (True, False)),
+    "d": (pa.decimal128(12, 2), tuple(Decimal(x) for x in ("0.00", "0.10", "-0.10", "9999999999.99", "2.50"))),
+    "ts": (UNIX, (0, -1, 1, 1_700_000_000_000_001, -(10**15))),
+    "day": (pa.date32(), (date(1970, 1, 1), date(1969, 12, 31), date(2024, 2, 29))),
+    "blob": (pa.binary(), (b"", b"\x00", b"\xff", b"a")),
+    "items": (pa.list_(pa.float64()), ([], [1.0], [1.0, None], [math.nan], [-0.0], [0.0, 2.0], [1.0, 2.0])),
+}
+"""Value columns: Arrow type, and the values worth meeting (NULL is added when drawn)."""
+
+KEYS: Mapping[str, tuple[Sequence[pa.DataType], Sequence[pa.DataType], Sequence[Any]]] = {
+    "integer": (
+        (pa.int64(), pa.int64(), pa.uint64(), pa.decimal128(20, 0)),
+        (pa.int64(), pa.decimal128(38, 0)),
+        (1, 2, 2**53, 2**53 + 1, -1, 2**63 - 1),
+    ),
+    "narrow": ((pa.int8(), pa.int16(), pa.uint16()), (pa.int64(), pa.int32(), pa.uint64()), (1, 2, 127, 128, 65_537)),
+    "text": (
+        (pa.string(),),
+        (pa.string(), pa.large_string(), pa.dictionary(pa.int32(), pa.string()), pa.string_view()),
+        ("a", "A", "a ", "", "\u00e9", "e\u0301", "\U0001f600", "1", "1|1"),
+    ),
+    "bool": ((pa.bool_(),), (pa.bool_(),), (True, False)),
+    "date": ((pa.date32(),), (pa.date32(), pa.date64()), (date(1970, 1, 1), date(1969, 12, 31), date(2024, 2, 29))),
+    "binary": ((pa.binary(),), (pa.binary(), pa.large_binary()), (b"", b"\x00", b"a", b"\xff")),
+}
+"""Families of join keys: types in a source, types in a spine, values. A value its type cannot hold is drawn as NULL."""
+
+LATEST = (
+    *(f'latest("{c}")' for c in VALUES),
+    'latest("n + small", name="{}")',
+    'latest("v * 2.0 - n", name="{}")',
+    """latest("upper(s) || '!'", name="{}")""",
+    'latest("CASE WHEN b THEN v WHEN n > 1 THEN 0.5 END", name="{}")',
+    'latest("coalesce(v, d)", name="{}")',
+    'latest("n / small", name="{}")',
+    'latest("greatest(v, n)", name="{}")',
+    """latest("s IN ('a', 'b', NULL)", name="{}")""",
+    'latest("v = 1.0 OR v > 0.2", name="{}")',
+)
+AGGREGATES = (
+    'agg.count({}, name="{}")',
+    'agg.count("v", {}, name="{}")',
+    'agg.sum("v", {}, name="{}")',
+    'agg.sum("v", {}, name="{}")',
+    'agg.sum("n", {}, name="{}")',
+    'agg.sum("d", {}, name="{}")',
+    'agg.sum("f", {}, name="{}")',
+    'agg.sum("v + 0.1", {}, name="{}")',
+    'agg.sum("n - small", {}, name="{}")',
+    *(f'agg.count_distinct("{c}", {{}}, name="{{}}")' for c in ("v", "f", "n", "s", "b", "d", "day", "blob", "ts")),
+)
+CONDITIONS = (
+    "status = 'settled'",
+    "status = 'settled'",
+    "v > 0.2",
+    "v <> 1.0",
+    "b",
+    "n IS NOT NULL AND n >= 0",
+    "NOT b OR v IS NULL",
+)
+
+KINDS: Mapping[str, Callable[[Random, int], Row]] = {
+    "at_once": lambda rng, unit: {},
+    "delayed": lambda rng, unit: {"delay": _span(rng, unit)},
+    "created": lambda rng, unit: {"created_timestamp": CREATED},
+    "created_or_event": lambda rng, unit: {
+        "created_timestamp": CREATED, "created_null": "event", **({"delay": _span(rng, unit)} if rng.random() < 0.6 else {}),
+    },
+    "versions": lambda rng, unit: {
+        "created_timestamp": CREATED, "row_key": [CASE, "rid"], **({"row_order": "seq"} if rng.random() < 0.25 else {}),
+    },
+    "versions_deleted": lambda rng, unit: {
+        "created_timestamp": CREATED, "row_key": [CASE, "rid"], "deleted": "gone",
+        **({"row_order": "seq"} if rng.random() < 0.25 else {}),
+    },
+    "versions_delayed": lambda rng, unit: {
+        "row_key": [CASE, "rid"], **({"delay": _span(rng, unit)} if rng.random() < 0.7 else {}),
+        **({"deleted": "gone"} if rng.random() < 0.5 else {}),
+    },
+    "static": lambda rng, unit: {"static": True},
+}  # fmt: skip
+"""Kinds of source, each with the options that make it one."""
+
+
+@dataclass(frozen=True)
+class Key:
+    """A join key: its name, the columns that hold it, their types, and the values drawn."""
+
+    name: str
+    source_column: str
+    spine_column: str
+    source_type: pa.DataType
+    spine_type: pa.DataType
+    values: Sequence[Any]
+
+
+@dataclass(frozen=True)
+class Definition:
+    """One view and service, as text that runs: `source` and `view` hold the keyword arguments that vary."""
+
+    kind: str
+    keys: tuple[Key, ...]
+    source: Mapping[str, Any]
+    view: Mapping[str, Any]
+    features: tuple[str, ...]
+    services: tuple[str, ...]
+    columns: Mapping[str, pa.DataType]
+
+    def text(self, where: str) -> str:
+        """Python that defines `service`; `where` is the source's `path=…` or `table=…`."""
+        maker = "ArrowSource" if where.startswith("table=") else "ParquetSource"
+        times = {} if self.kind == "static" else {"event_timestamp": EVENT}
+        source = _arguments({**times, **self.source, "allow_left_out": True})
+        view = _arguments(self.view)
+        features = "".join(f"    {f},\n" for f in self.features)
+        return (
+            f'thing = Entity(name="thing", join_keys={[k.name for k in self.keys]!r})\n'
+            f'facts = {maker}(name="facts", {where}, {source})\n'
+            f'view = FeatureView(name="view", entities=[thing], source=facts{", " if view else ""}{view}, features=[\n{features}])\n'
+            f'service = FeatureService(name="service", features=[{", ".join(self.services)}])\n'
+        )
+
+    def service(self, *, path: str | None = None, table: pa.Table | None = None) -> FeatureService:
+        """The definition, over files or a table."""
+        names: dict[str, Any] = {
+            "Entity": Entity, "ArrowSource": ArrowSource, "ParquetSource": ParquetSource, "FeatureView": FeatureView,
+            "FeatureService": FeatureService, "agg": agg, "latest": latest, "rows": table,
+        }  # fmt: skip
+        exec(self.text("table=rows" if path is None else f"path={path!r}"), names)
+        found: FeatureService = names["service"]
+        return found
+
+    @property
+    def spine_types(self) -> dict[str, pa.DataType]:
+        """The spine's columns; the last one is nobody's business and must come back unchanged."""
+        return {k.spine_column: k.spine_type for k in self.keys} | {"as_of": UNIX, "note": pa.string()}
+
+
+@dataclass(frozen=True)
+class World:
+    """A definition and its cases. rows and spine carry the case number in `case_no`.
+
+    known_before and serving_lag (µs) are cut-offs that some created times meet.
+    """
+
+    definition: Definition
+    rows: tuple[Row, ...]
+    spine: tuple[Row, ...]
+    known_before: int
+    serving_lag: int
+
+
+def worlds(kind: str, cases: int = 100) -> Any:
+    """The Hypothesis strategy of worlds of one of KINDS. Shrinking acts on the seed only: it means little."""
+    from hypothesis import strategies as st
+
+    return st.integers(0, 2**64 - 1).map(lambda seed: world(Random(f"{kind}/{seed}"), kind, cases))
+
+
+def world(rng: Random, kind: str, cases: int) -> World:
+    """A world of `cases` cases."""
+    unit = rng.choice((1, 10, 1_000, 10**6, 3_600 * 10**6))
+    spans = sorted(rng.sample(range(2, 14), 4))
+    made = _Drawing(rng, kind, unit, tuple(s * unit for s in spans), rng.choice(BASES))
+    definition = made.definition()
+    rows: list[Row] = []
+    spine: list[Row] = []
+    for case in range(cases):
+        for target, drawn in zip((rows, spine), made.case(definition), strict=True):
+            target += [{CASE: case, **row} for row in drawn]
+    return World(definition, tuple(rows), tuple(spine), made.known_before, made.lag)
+
+
+class _Drawing:
+    """One world in the making: its durations, and the instants around which everything happens."""
+
+    def __init__(self, rng: Random, kind: str, unit: int, spans: tuple[int, ...], base: int) -> None:
+        self.rng, self.kind, self.unit, self.base = rng, kind, unit, base
+        self.ttl, self.short, self.offset, self.long = rng.sample(spans, 4)
+        self.lag = rng.choice((1, self.short, self.offset))
+        self.known_before = base + rng.choice((0, 1, self.short, -self.short))
+
+    def definition(self) -> Definition:
+        rng = self.rng
+        source = KINDS[self.kind](rng, self.unit)
+        self.delay = int(source["delay"][:-2]) if "delay" in source else 0
+        view: Row = {}
+        if self.kind != "static":
+            if rng.random() < 0.85:
+                view["ttl"] = _spelled(self.ttl)
+            if rng.random() < 0.4:
+                view["allow_exact_matches"] = True
+        if rng.random() < (0.75 if "versions" in self.kind else 0.4):
+            view["where"] = CONDITIONS[0] if rng.random() < 0.5 else rng.choice(CONDITIONS)
+        keys = self._keys()
+        mapped = {k.name: k.source_column for k in keys if k.source_column != k.name}
+        if mapped:
+            view["join_key_map"] = mapped
+        columns = {CASE: pa.int32(), **{k.source_column: k.source_type for k in keys}, "decoy": pa.string()}
+        columns |= {name: dtype for name, (dtype, _) in VALUES.items()}
+        if self.kind != "static":
+            columns |= {EVENT: UNIX, CREATED: UNIX, "rid": rng.choice((pa.int64(), pa.string())), "gone": pa.bool_()}
+            columns["seq"] = rng.choice((pa.int64(), pa.float64()))
+        return Definition(self.kind, keys, source, view, self._features(), self._services(keys), columns)
+
+    def _keys(self) -> tuple[Key, ...]:
+        rng = self.rng
+        keys = [Key(CASE, CASE, CASE, pa.int32(), rng.choice((pa.int64(), pa.int32())), ())]
+        for name in ("key", "second")[: rng.choice((0, 1, 1, 1, 2))]:
+            source_types, spine_types, values = KEYS[rng.choice(list(KEYS))]
+            column = rng.choice((name, "the " + name))
+            few = rng.sample(list(values), min(len(values), 4))
+            keys.append(Key(name, column, name, rng.choice(source_types), rng.choice(spine_types), few))
+        if len(keys) > 1 and rng.random() < 0.25:
+            keys[1] = replace(keys[1], spine_column="asked " + keys[1].name)
+        return tuple(keys)
+
+    def _features(self) -> tuple[str, ...]:
+        rng = self.rng
+        drawn = rng.sample(LATEST, rng.choice((1, 2, 3)))
+        if not any(f.startswith(('latest("v")', 'latest("s")', 'latest("n")')) for f in drawn):
+            drawn.append(rng.choice(('latest("v")', 'latest("s")', 'latest("n")')))
+        features = [f.format(f"x{i}") for i, f in enumerate(drawn)]
+        if self.kind == "static":
+            return tuple(features)
+        for i, f in enumerate(rng.sample(AGGREGATES, rng.choice((2, 3, 4)))):
+            features.append(f.format(self._window(first=i == 0), f"w{i}"))
+        return tuple(features)
+
+    def _window(self, *, first: bool) -> str:
+        rng = self.rng
+        length = self.short if first else rng.choice((self.short, self.long, None))
+        options: Row = {"window": None if length is None else _spelled(length)}
+        if not first and rng.random() < 0.4:
+            options["offset"] = _spelled(self.offset)
+        if rng.random() < 0.25:
+            options["where"] = rng.choice(CONDITIONS)
+        return _arguments(options)
+
+    def _services(self, keys: tuple[Key, ...]) -> tuple[str, ...]:
+        asked = {k.name: k.spine_column for k in keys if k.spine_column != k.name}
+        first = f"view.with_join_key_map({asked!r})" if asked else "view"
+        if self.rng.random() < 0.2:
+            return (first, f'{first}.with_prefix("again_")')
+        return (first,)
+
+    def case(self, definition: Definition) -> tuple[list[Row], list[Row]]:
+        """(source rows, spine rows) of one case, without its number."""
+        rng = self.rng
+        live = [{k.name: self._key(k) for k in definition.keys[1:]} for _ in range(rng.choice((1, 1, 2)))]
+        first = self.base + rng.choice((0, 0, 1, -1, self.short))
+        instants = [first] + [
+            first + rng.choice((0, 1, -1, self.short, -self.short, self.ttl, self.long))
+            for _ in range(rng.randrange(4))
+        ]
+        spine = []
+        for t in instants:
+            row = {k.spine_column: self._held(self._pick(live, k), k.spine_type) for k in definition.keys[1:]}
+            spine.append(row | {"as_of": t, "note": rng.choice(("x", None, ""))})
+        if self.kind == "static":
+            return self._static_rows(definition, live), spine
+        rows: list[Row] = []
+        for _ in range(rng.choice((0, 2, 4, 6, 8, 10))):
+            rows.append(self._row(definition, live, rng.choice(instants), rows))
+        return rows, spine
+
+    def _key(self, key: Key) -> Any:
+        return self.rng.choice(list(key.values))
+
+    def _pick(self, live: list[Row], key: Key) -> Any:
+        chance = self.rng.random()
+        if chance < 0.04:
+            return None
+        return self._key(key) if chance < 0.08 else self.rng.choice(live)[key.name]
+
+    @staticmethod
+    def _held(value: Any, dtype: pa.DataType) -> Any:
+        """The value if the type can hold it, else NULL."""
+        if isinstance(value, int) and not isinstance(value, bool):
+            return value if pa.types.is_decimal(dtype) or fits(value, dtype) else None
+        return value
+
+    def _static_rows(self, definition: Definition, live: list[Row]) -> list[Row]:
+        """At most one row per key, and rows without one."""
+        rows: dict[Any, Row] = {}
+        for _ in range(self.rng.choice((0, 1, 2, 3))):
+            row = {k.source_column: self._held(self._pick(live, k), k.source_type) for k in definition.keys[1:]}
+            known = tuple(row.values())
+            rows.setdefault(known if None not in known else len(rows), row | self._values())
+        return list(rows.values())
+
+    def _row(self, definition: Definition, live: list[Row], t: int, earlier: list[Row]) -> Row:
+        rng = self.rng
+        if earlier and rng.random() < 0.1:
+            return dict(rng.choice(earlier))
+        row = {k.source_column: self._held(self._pick(live, k), k.source_type) for k in definition.keys[1:]}
+        row |= self._values()
+        row |= {
+            EVENT: self._event(t),
+            "rid": self._rid(definition, len(earlier)),
+            "seq": rng.choice((None, 0, 1, 1, 2)),
+        }
+        row |= {"gone": rng.choice((True, False, False, None)) if rng.random() < 0.6 else False}
+        row[CREATED] = self._created(row[EVENT], t)
+        if earlier and rng.random() < 0.35:
+            row |= self._shared(rng.choice(earlier), definition)
+        return row
+
+    def _shared(self, other: Row, definition: Definition) -> Row:
+        """What a row takes from an earlier one, so that ties, late rows and corrections are common."""
+        rng = self.rng
+        keys = [k.source_column for k in definition.keys[1:]]
+        taken = [EVENT, *keys]
+        if "versions" in self.kind and rng.random() < 0.7:
+            taken = ["rid", *rng.sample(taken, len(taken) - rng.choice((0, 0, 1)))]
+        elif rng.random() < 0.6:
+            taken.append(CREATED)
+        shared = {c: other[c] for c in taken}
+        if rng.random() < 0.3:
+            shared |= {c: other[c] for c in rng.sample(list(VALUES), 8)}
+        return shared
+
+    def _rid(self, definition: Definition, n: int) -> Any:
+        value = self.rng.choice((None, *range(2 + n // 2))) if self.rng.random() < 0.3 else self.rng.choice((0, 1, 2))
+        return value if value is None or pa.types.is_integer(definition.columns["rid"]) else f"r{value}"
+
+    def _values(self) -> Row:
+        rng = self.rng
+        return {c: None if rng.random() < 0.15 else rng.choice(pool) for c, (_, pool) in VALUES.items()} | {
+            "decoy": "x"
+        }
+
+    def _event(self, t: int) -> int | None:
+        rng = self.rng
+        chance = rng.random()
+        if chance < 0.03:
+            return None
+        if chance < 0.045:
+            return FAR
+        if chance < 0.25:
+            return t - rng.randrange(2 * self.long)
+        near = rng.choice((0, -1, 1)) if rng.random() < 0.6 else 0
+        back = rng.choice(
+            (
+                0,
+                self.ttl,
+                self.ttl,
+                self.short,
+                self.short,
+                self.offset,
+                self.long,
+                self.offset + self.short,
+                self.delay,
+            )
+        )
+        return t - back + near
+
+    def _created(self, e: int | None, t: int) -> int | None:
+        rng = self.rng
+        chance = rng.random()
+        if chance < 0.08:
+            return None
+        if chance < 0.10:
+            return FAR
+        if chance < 0.50 and e is not None:
+            return e + rng.choice((0, 0, 1, self.short))
+        return rng.choice((t, t, t - 1, t + 1, t - self.short, t - self.lag, t - self.lag - 1, t - self.lag + 1, self.known_before,
+                           self.known_before - 1, t + self.long))  # fmt: skip
+
+
+def fits(value: int, dtype: pa.DataType) -> bool:
+    """Whether an integer type holds the value."""
+    bits = dtype.bit_width
+    low, high = (0, 2**bits - 1) if pa.types.is_unsigned_integer(dtype) else (-(2 ** (bits - 1)), 2 ** (bits - 1) - 1)
+    return low <= value <= high
+
+
+def _span(rng: Random, unit: int) -> str:
+    return _spelled(rng.choice((1, unit, 3 * unit)))
+
+
+def _spelled(micros: int) -> str:
+    return f"{Duration(micros).micros}us"
+
+
+def _arguments(options: Mapping[str, Any]) -> str:
+    return ", ".join(f"{name}={value!r}" for name, value in options.items())

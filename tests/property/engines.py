@@ -1,0 +1,98 @@
+"""Ask DuckDB and the oracle the same question, and say where they differ: bit by bit, status by status."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from featurestore.definitions import FeatureService
+from featurestore.dtypes import DType
+from featurestore.engines.duckdb import Settings
+from featurestore.engines.reference import ReferenceEngine
+from featurestore.registry import Registry
+from featurestore.retrieval.spine import open_spine
+from featurestore.retrieval.training_set import Build, Request
+from featurestore.sources import open_source
+from tests.spec.loader import comparable
+
+Cells = Mapping[str, list[tuple[Any, str, int | None]]]
+"""Feature -> per spine row its value (comparable bit by bit), status, and event time in microseconds."""
+
+
+@dataclass(frozen=True)
+class Question:
+    """What is asked beside the spine: the zone of a naive as_of, and the cut-offs in microseconds."""
+
+    timezone: str = "UTC"
+    known_before: int | None = None
+    serving_lag: int = 0
+
+    def __str__(self) -> str:
+        return f"timezone={self.timezone!r}, known_before={self.known_before}, serving_lag={self.serving_lag}"
+
+
+@dataclass(frozen=True)
+class Answered:
+    """types: of the features. left_out: of the service's one view, by reason."""
+
+    cells: Cells
+    types: Mapping[str, DType]
+    left_out: Mapping[str, int]
+
+
+def by_oracle(service: FeatureService, tables: Sequence[pa.Table], spine: pa.Table, question: Question) -> Answered:
+    answer = ReferenceEngine({"facts": tables}).answer(
+        service, spine, timezone=question.timezone, known_before=question.known_before, serving_lag=question.serving_lag
+    )
+    cells = {
+        name: list(zip(map(comparable, answer.values[name]), answer.statuses[name], answer.event_timestamps[name], strict=True))
+        for name in answer.names
+    }
+    return Answered(cells, answer.types, answer.left_out["view"])
+
+
+def by_duckdb(
+    service: FeatureService, spine: pa.Table, question: Question, settings: Settings | None = None
+) -> Answered:
+    """Raises: AssertionError when the spine's own columns or the types do not come back as they must."""
+    source = service.instances[0].view.source
+    data = open_source(source, Path("/"))
+    bound = Registry.of([service]).bind({"facts": data.types}).service("service")
+    request = Request(
+        timezone=question.timezone, known_before=question.known_before, serving_lag=question.serving_lag,
+        include=("status", "event_timestamp"),
+    )  # fmt: skip
+    opened = open_spine(spine, keys={}, as_of="as_of")
+    with Build(bound, opened, {"facts": data}, settings or Settings(threads=1), request) as build:
+        found = pa.concat_tables(list(build.batches()))
+    assert found.select(spine.column_names).equals(spine)
+    types = dict(bound.feature_types)
+    assert {n: found.schema.field(n).type for n in types} == {n: t.arrow for n, t in types.items()}
+    cells = {
+        name: list(zip(
+            map(comparable, _values(found[name])), found[f"{name}__status"].to_pylist(),
+            found[f"{name}__event_timestamp"].cast(pa.int64()).to_pylist(), strict=True,
+        ))
+        for name in types
+    }  # fmt: skip
+    left_out = {reason: n for reason, n in build.report.left_out["view"].items() if reason != "ambiguous_versions"}
+    return Answered(cells, types, left_out)
+
+
+def _values(column: pa.ChunkedArray) -> list[Any]:
+    return (column.cast(pa.int64()) if pa.types.is_timestamp(column.type) else column).to_pylist()
+
+
+def differences(expected: Answered, found: Answered) -> list[tuple[int, str, Any, Any]]:
+    """(spine row, feature, expected cell, found cell) of every cell that differs."""
+    assert expected.types == found.types
+    return [
+        (row, name, wanted, got)
+        for name in expected.cells
+        for row, (wanted, got) in enumerate(zip(expected.cells[name], found.cells[name], strict=True))
+        if wanted != got
+    ]
