@@ -1,24 +1,18 @@
 """featurestore: point-in-time correct features, offline and online, from one definition.
 
 >>> from featurestore import Entity, ParquetSource, FeatureView, FeatureService, FeatureStore, agg, latest
+
+Names are imported when first used: `featurestore --help` must not pay for Arrow, nor definitions for the engine.
 """
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import TYPE_CHECKING
 
-from featurestore.definitions import (
-    ArrowSource,
-    Entity,
-    FeatureService,
-    FeatureView,
-    ParquetSource,
-    agg,
-    latest,
-)
-from featurestore.errors import DataError, DefinitionError, FeatureStoreError, StoreError, UsageError
-
 if TYPE_CHECKING:
+    from featurestore.definitions import ArrowSource, Entity, FeatureService, FeatureView, ParquetSource, agg, latest
+    from featurestore.errors import DataError, DefinitionError, FeatureStoreError, StoreError, UsageError
     from featurestore.store import FeatureStore
 
 __version__ = "0.1.0"
@@ -27,11 +21,20 @@ __all__ = [
     "FeatureView", "ParquetSource", "StoreError", "UsageError", "agg", "latest",
 ]  # fmt: skip
 
+_ELSEWHERE = {"FeatureStore": "featurestore.store"} | dict.fromkeys(
+    ("DataError", "DefinitionError", "FeatureStoreError", "StoreError", "UsageError"), "featurestore.errors"
+)
+"""Where a public name lives, unless among the definitions."""
+
 
 def __getattr__(name: str) -> object:
-    """FeatureStore is imported when first named: definitions alone must not pay for the engine."""
-    if name == "FeatureStore":
-        from featurestore.store import FeatureStore
+    """A public name, imported from where it lives and kept (PEP 562)."""
+    if name not in __all__:
+        raise AttributeError(f"module 'featurestore' has no attribute {name!r}")
+    value = getattr(import_module(_ELSEWHERE.get(name, "featurestore.definitions")), name)
+    globals()[name] = value
+    return value
 
-        return FeatureStore
-    raise AttributeError(f"module 'featurestore' has no attribute {name!r}")
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -90,5 +90,7 @@ def disk_errors(path: Path) -> Iterator[None]:
         yield
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise StoreError("FS405", "the disk is full", where=str(path.name), hint="free space; nothing was changed") from error
+            raise StoreError(
+                "FS405", "the disk is full", where=str(path.name), hint="free space; nothing was changed"
+            ) from error
         raise StoreError("FS407", f"cannot write: {error.strerror or error}", where=str(path.name)) from error

@@ -36,9 +36,13 @@ class Offline(_Section):
 
 
 class Online(_Section):
-    store: str = Field("lmdb", pattern="^(lmdb|memory)$", description="the online store: lmdb, or memory for one process")
+    store: str = Field(
+        "lmdb", pattern="^(lmdb|memory)$", description="the online store: lmdb, or memory for one process"
+    )
     path: str = Field(".featurestore/online", description="folder of the LMDB store, relative to the project")
-    horizon: str = Field("30d", description="how far beyond a watermark pending facts are kept; later ones wait for a later run")
+    horizon: str = Field(
+        "30d", description="how far beyond a watermark pending facts are kept; later ones wait for a later run"
+    )
 
 
 class Server(_Section):
@@ -52,14 +56,18 @@ class Config(BaseSettings):
     """All settings of a project."""
 
     model_config = SettingsConfigDict(
-        env_prefix="FEATURESTORE_", env_nested_delimiter="__", extra="ignore", frozen=True, nested_model_default_partial_update=True
+        env_prefix="FEATURESTORE_",
+        env_nested_delimiter="__",
+        extra="ignore",
+        frozen=True,
+        nested_model_default_partial_update=True,
     )
 
     format: int = Field(CONFIG_FORMAT, description="version of this file's format")
-    project: Project = Project()
-    offline: Offline = Offline()
-    online: Online = Online()
-    server: Server = Server()
+    project: Project = Field(default_factory=lambda: Project.model_validate({}))
+    offline: Offline = Field(default_factory=lambda: Offline.model_validate({}))
+    online: Online = Field(default_factory=lambda: Online.model_validate({}))
+    server: Server = Field(default_factory=lambda: Server.model_validate({}))
 
     @classmethod
     def settings_customise_sources(
@@ -92,13 +100,20 @@ def load(root: Path | None) -> Config:
 
 def _read(path: Path) -> dict[str, Any]:
     if not path.is_file():
-        raise UsageError("FS107", f"no {FILE_NAME}", where=str(path.parent), hint="featurestore init DIR, or --project DIR")
+        raise UsageError(
+            "FS107", f"no {FILE_NAME}", where=str(path.parent), hint="featurestore init DIR, or --project DIR"
+        )
     try:
         given = tomllib.loads(path.read_text(encoding="utf-8"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise UsageError("FS107", f"cannot be read: {error}", where=FILE_NAME) from error
     if given.get("format", CONFIG_FORMAT) > CONFIG_FORMAT:
-        raise UsageError("FS107", f"format {given['format']} is newer than {CONFIG_FORMAT}", where=FILE_NAME, hint="a newer featurestore")
+        raise UsageError(
+            "FS107",
+            f"format {given['format']} is newer than {CONFIG_FORMAT}",
+            where=FILE_NAME,
+            hint="a newer featurestore",
+        )
     unknown = [key for key in given if key not in Config.model_fields]
     if unknown:
         raise UsageError("FS107", f"unknown section {unknown[0]!r}", where=FILE_NAME, known=Config.model_fields,
@@ -108,8 +123,8 @@ def _read(path: Path) -> dict[str, Any]:
 
 def _hint(where: str) -> str:
     section, _, key = where.partition(".")
-    fields = {"project": Project, "offline": Offline, "online": Online, "server": Server}.get(section)
-    return nearest(key, fields.model_fields) if fields is not None else ""
+    sections: dict[str, type[_Section]] = {"project": Project, "offline": Offline, "online": Online, "server": Server}
+    return nearest(key, sections[section].model_fields) if section in sections else ""
 
 
 def find_project(start: Path) -> Path:

@@ -32,7 +32,7 @@ class Column:
 class Literal:
     """A constant: None, bool, int (64 bit), float, or str."""
 
-    value: None | bool | int | float | str
+    value: bool | int | float | str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -349,7 +349,9 @@ def _arguments(node: Any) -> list[Any]:
         if key in ("expression", "expressions", "decimals", "fill"):
             values.extend(value if isinstance(value, list) else [value])
         elif value is not True:
-            raise DefinitionError("FS215", f"{node.sql(dialect='duckdb')} has an option that is not allowed", hint="plain arguments")
+            raise DefinitionError(
+                "FS215", f"{node.sql(dialect='duckdb')} has an option that is not allowed", hint="plain arguments"
+            )
     return values
 
 
@@ -415,7 +417,9 @@ def _call_type(name: str, types: list[DType | None], what: str) -> DType | None:
     operation = OPERATIONS[name]
     least, most = operation.arity
     if len(types) < least or (most is not None and len(types) > most):
-        raise DefinitionError("FS216", f"{operation.spelling} in {what} got {len(types)} operands", hint=operation.spelling)
+        raise DefinitionError(
+            "FS216", f"{operation.spelling} in {what} got {len(types)} operands", hint=operation.spelling
+        )
     try:
         return operation.rule(types)
     except _Mismatch as mismatch:

@@ -10,5 +10,5 @@ _AT = os.environ.get("FEATURESTORE_FAIL_AT", "")
 
 def reach(name: str) -> None:
     """Die here, as by kill -9, if FEATURESTORE_FAIL_AT names this moment."""
-    if _AT == name:
+    if name == _AT:
         os.kill(os.getpid(), signal.SIGKILL)

@@ -50,7 +50,7 @@ class Registry:
             _reach(definition, found)
         return cls(
             entities=_by_name(found.values(), Entity),
-            sources=_by_name(found.values(), Source),  # type: ignore[type-abstract]
+            sources=_by_name(found.values(), Source),
             views=_by_name(found.values(), FeatureView),
             services=_by_name(found.values(), FeatureService),
         )
@@ -308,12 +308,17 @@ def _bind_view(view: FeatureView, schema: Mapping[str, DType]) -> BoundView:
     for column in view.columns:
         if column not in schema:
             raise DefinitionError(
-                "FS203", f"source {view.source.name!r} has no column {column!r}", known=schema, hint=nearest(column, schema)
+                "FS203",
+                f"source {view.source.name!r} has no column {column!r}",
+                known=schema,
+                hint=nearest(column, schema),
             )
     types = {column: schema[column] for column in view.columns}
     if view.condition is not None:
         check_condition(view.condition, types, what="where")
-    keys = tuple(Key(name, column, types[column]) for name, column in zip(view.join_keys, view.key_columns, strict=True))
+    keys = tuple(
+        Key(name, column, types[column]) for name, column in zip(view.join_keys, view.key_columns, strict=True)
+    )
     for key in keys:
         if key.dtype.key_family is None:
             raise DefinitionError(
@@ -321,7 +326,9 @@ def _bind_view(view: FeatureView, schema: Mapping[str, DType]) -> BoundView:
                 hint="cast it where the data is written; floats as keys lose digits",
             )  # fmt: skip
     if view.source.deleted and types[view.source.deleted].name != "bool":
-        raise DefinitionError("FS219", f"deleted column {view.source.deleted!r} is {types[view.source.deleted]}, not bool")
+        raise DefinitionError(
+            "FS219", f"deleted column {view.source.deleted!r} is {types[view.source.deleted]}, not bool"
+        )
     _check_times(view.source, types)
     return BoundView(view, FrozenMap(types), keys, FrozenMap({f.name: f.result_type(types) for f in view.features}))
 

@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from featurestore.engines.duckdb import Settings
     from featurestore.materialization import ViewReport
     from featurestore.online.store import OnlineStore
+    from featurestore.progress import Progress
     from featurestore.retrieval.online_features import OnlineFeatures, OnlineReader
-    from featurestore.retrieval.progress import Progress
     from featurestore.retrieval.training_set import Report
 
 
@@ -40,7 +40,11 @@ class FeatureStore:
     """
 
     def __init__(
-        self, project: str | Path | None = None, *, definitions: Iterable[Definition] | None = None, clock: Clock | None = None
+        self,
+        project: str | Path | None = None,
+        *,
+        definitions: Iterable[Definition] | None = None,
+        clock: Clock | None = None,
     ) -> None:
         if (project is None) == (definitions is None):
             raise UsageError("FS107", "give either a project folder or definitions", hint='FeatureStore(".")')
@@ -150,7 +154,9 @@ class FeatureStore:
         """A service with types, from the registry or given as a definition. Raises: UnknownName FS101."""
         if isinstance(service, FeatureService) and self.registry.services.get(service.name) is not service:
             own = Registry.of([service])
-            return own.bind({n: open_source(s, self._base).types for n, s in own.sources.items()}).services[service.name]
+            return own.bind({n: open_source(s, self._base).types for n, s in own.sources.items()}).services[
+                service.name
+            ]
         return self.bound.service(service)
 
     def source_of(self, source: Any) -> SourceData:

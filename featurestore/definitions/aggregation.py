@@ -56,6 +56,9 @@ AGGREGATES: Mapping[str, Aggregate] = {
 }
 
 
+NO_OFFSET = Duration(0)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Feature:
     """One named column of a view: an expression over the source's columns, taken latest or aggregated over a window.
@@ -67,7 +70,7 @@ class Feature:
     expression: Expr | None
     aggregate: str | None = None
     window: Duration | None = None
-    offset: Duration = Duration(0)
+    offset: Duration = NO_OFFSET
     where: Expr | None = None
     description: str = ""
     location: str = field(default="", compare=False, repr=False)
@@ -113,7 +116,8 @@ def latest(column: str, *, name: str | None = None, description: str = "") -> Fe
     Args: column: a source column or allow-listed expression; an expression needs `name`.
     Raises: DefinitionError FS201, FS205 (needs a name), FS214, FS215.
     """
-    return _located(lambda: _latest(column, name, description))
+    feature: Feature = _located(lambda: _latest(column, name, description))
+    return feature
 
 
 def _latest(column: str, name: str | None, description: str) -> Feature:
@@ -121,7 +125,9 @@ def _latest(column: str, name: str | None, description: str) -> Feature:
     if name is None and not isinstance(expression, Column):
         raise DefinitionError("FS205", f"latest({column!r}) is an expression and needs a name", hint="name='…'")
     chosen = name if name is not None else column.strip().strip('"')
-    return Feature(name=check_name(chosen, "feature"), expression=expression, description=description, location=caller())
+    return Feature(
+        name=check_name(chosen, "feature"), expression=expression, description=description, location=caller()
+    )
 
 
 class _Aggregations:
@@ -170,7 +176,9 @@ def _aggregates(
     aggregate: str, column: str | None, window: Any, offset: Any, where: str | None, name: str | None, description: str
 ) -> Feature | tuple[Feature, ...]:
     if window is ...:
-        raise DefinitionError("FS206", f"agg.{aggregate} needs a window", hint='window="7d", or window=None for the whole past')
+        raise DefinitionError(
+            "FS206", f"agg.{aggregate} needs a window", hint='window="7d", or window=None for the whole past'
+        )
     expression = None if column is None else expressions.parse(column)
     if expression is None and AGGREGATES[aggregate].needs_input:
         raise DefinitionError("FS202", f"agg.{aggregate} needs a column or expression")
@@ -210,7 +218,13 @@ def _spelled(duration: Any) -> str:
 
 
 def _feature_name(
-    aggregate: str, expression: Expr | None, window: Any, offset: Any, where: Expr | None, name: str | None, several: bool
+    aggregate: str,
+    expression: Expr | None,
+    window: Any,
+    offset: Any,
+    where: Expr | None,
+    name: str | None,
+    several: bool,
 ) -> str:
     suffix = "lifetime" if window is None else _spelled(window)
     if name is not None:

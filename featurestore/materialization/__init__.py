@@ -1,6 +1,5 @@
-"""Fill the online store: idempotent runs, generations, watermarks."""
+"""Fill the online store: idempotent runs that bring each view to a new watermark."""
 
-from featurestore.materialization.generations import Generation, served_services
 from featurestore.materialization.run import ViewReport, materialize
 
-__all__ = ["Generation", "ViewReport", "materialize", "served_services"]
+__all__ = ["ViewReport", "materialize"]

@@ -14,7 +14,9 @@ from featurestore.online.codec import RecordCodec, encode_keys, storage_keys
 PAIRS = pa.schema([("key", pa.binary()), ("record", pa.binary()), ("held", pa.bool_())])
 
 
-def pairs(batches: Iterable[pa.RecordBatch], families: Sequence[str], codec: RecordCodec, *, exact: bool) -> Iterator[pa.RecordBatch]:
+def pairs(
+    batches: Iterable[pa.RecordBatch], families: Sequence[str], codec: RecordCodec, *, exact: bool
+) -> Iterator[pa.RecordBatch]:
     """Group rows (key columns, kind, event_time, values), which come sorted by key and kind, into one record per key.
 
     exact: whether a fact is usable at its own event time; then a held-back one ends the record's exactness a µs earlier.
@@ -28,7 +30,9 @@ def pairs(batches: Iterable[pa.RecordBatch], families: Sequence[str], codec: Rec
         last = starts[-1].as_py() if len(starts) else 0
         carry = rows.slice(last)
         if last:
-            yield _encoded(rows.slice(0, last), keys.slice(0, last), starts.slice(0, len(starts) - 1), codec, len(families), exact)
+            yield _encoded(
+                rows.slice(0, last), keys.slice(0, last), starts.slice(0, len(starts) - 1), codec, len(families), exact
+            )
     if carry is not None and carry.num_rows:
         keys = _keys(carry, families)
         yield _encoded(carry, keys, _starts(keys), codec, len(families), exact)
@@ -47,7 +51,9 @@ def _starts(keys: pa.Array) -> pa.Array:
     return pa.concat_arrays([pa.array([0], pa.int64()), pc.add(pc.indices_nonzero(changed).cast(pa.int64()), 1)])
 
 
-def _encoded(rows: pa.Table, keys: pa.Array, starts: pa.Array, codec: RecordCodec, key_count: int, exact: bool) -> pa.RecordBatch:
+def _encoded(
+    rows: pa.Table, keys: pa.Array, starts: pa.Array, codec: RecordCodec, key_count: int, exact: bool
+) -> pa.RecordBatch:
     rows = rows.combine_chunks()
     values = [rows.column(i) for i in range(max(key_count, 1) + 2, rows.num_columns)]
     kind, event = rows["kind"].combine_chunks(), rows["event_time"].combine_chunks()

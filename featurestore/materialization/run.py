@@ -18,17 +18,17 @@ import pyarrow as pa
 from featurestore import plan as planning
 from featurestore.compiler import duckdb as sql
 from featurestore.engines.duckdb import Session, Settings
+from featurestore.engines.duckdb.checks import check_left_out, check_static
 from featurestore.errors import SourceError, UsageError
 from featurestore.failpoints import reach
 from featurestore.intervals import Clock, Duration, format_instant
-from featurestore.materialization.generations import Generation, generation, next_number, publish
 from featurestore.materialization.records import PAIRS, pairs
 from featurestore.online.codec import RecordCodec, encode_keys, storage_keys
+from featurestore.online.generations import Generation, generation, next_number, publish
 from featurestore.online.store import Batch, OnlineStore
 from featurestore.plan.nodes import OnlineState, StaticLookup, Visible, measures
+from featurestore.progress import Progress, Watcher
 from featurestore.registry import BoundRegistry, BoundView
-from featurestore.retrieval.checks import check_left_out, check_static
-from featurestore.retrieval.progress import Progress, Watcher
 from featurestore.sources import IdentityCache, SourceData
 
 log = logging.getLogger(__name__)
@@ -78,7 +78,9 @@ def materialize(
     now = clock.now()
     watermark = now if known_before is None else known_before
     if watermark > now:
-        raise UsageError("FS108", f"--known-before {format_instant(watermark)} is in the future", hint="an instant that is past")
+        raise UsageError(
+            "FS108", f"--known-before {format_instant(watermark)} is in the future", hint="an instant that is past"
+        )
     with store.lock():
         reports = []
         for name in views:
@@ -244,4 +246,3 @@ def _online_services(registry: BoundRegistry) -> Mapping[str, Mapping[str, Any]]
 def _storage_keys(touched: pa.Table, families: Sequence[str]) -> Iterable[bytes]:
     columns = [touched.column(i).combine_chunks() for i in range(len(families))]
     return storage_keys(encode_keys(columns, families, rows=touched.num_rows)).to_pylist()  # type: ignore[no-any-return]
-

@@ -148,9 +148,7 @@ def check_keys(keys: Sequence[bytes]) -> None:
     """Raises: StoreError for a key outside the bounds every store shares."""
     shortest, longest = min(map(len, keys)), max(map(len, keys))
     if not shortest or longest > MAX_KEY:
-        raise StoreError(
-            "FS406", f"a key of {longest if shortest else 0} bytes; keys have 1 to {MAX_KEY}", hint="storage_key"
-        )
+        raise StoreError("FS406", f"a key of {longest if shortest else 0} bytes; keys have 1 to {MAX_KEY}", hint="storage_key")
 
 
 def closed(where: str) -> StoreError:

@@ -102,12 +102,10 @@ def _rows(bound: BoundView) -> ReadSource:
 def _visible(bound: BoundView, keys: tuple[PlanKey, ...]) -> Visible:
     view = bound.view
     facts = Facts(_rows(bound), keys, _typed(bound, view.input_columns))
-    chain: Facts | InForce | Where = facts
-    if view.source.row_key:
-        chain = InForce(facts, view.source.row_key, _version_order(bound))
-    if view.condition is not None:
-        chain = Where(chain, view.condition)
-    return Visible(chain, view.allow_exact_matches)
+    source = view.source
+    current = InForce(facts, source.row_key, _version_order(bound)) if source.row_key else facts
+    kept = current if view.condition is None else Where(current, view.condition)
+    return Visible(kept, view.allow_exact_matches)
 
 
 def _version_order(bound: BoundView) -> tuple[str, ...]:

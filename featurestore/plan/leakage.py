@@ -7,7 +7,16 @@ is checked against the oracle and by the mutants.
 from __future__ import annotations
 
 from featurestore.errors import DefinitionError
-from featurestore.plan.nodes import Latest, OnlineState, ReadSource, StaticLookup, TrainingSet, Visible, Window, children
+from featurestore.plan.nodes import (
+    Latest,
+    OnlineState,
+    ReadSource,
+    StaticLookup,
+    TrainingSet,
+    Visible,
+    Window,
+    children,
+)
 
 
 def prove(plan: TrainingSet | OnlineState) -> None:
@@ -20,7 +29,9 @@ def prove(plan: TrainingSet | OnlineState) -> None:
         if any(isinstance(node, StaticLookup) for node in path) and source.source.static:
             continue
         raise DefinitionError(
-            "FS221", f"source {source.source.name!r} reaches the answer without a boundary in time", where=source.source.place
+            "FS221",
+            f"source {source.source.name!r} reaches the answer without a boundary in time",
+            where=source.source.place,
         )
 
 

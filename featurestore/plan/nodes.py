@@ -223,11 +223,12 @@ def reach_of(windows: tuple[Output, ...]) -> int | None:
 
 
 def measure_of(output: Output) -> Measure:
-    """The measure an aggregate reads: floats as double, integers as int64, decimals as they are."""
+    """The measure an aggregate reads: floats as double, integers as int64, decimals and uint64 as they are."""
     if output.expression is None:
         return Measure(None, output.where, BOOL)
     assert output.input_type is not None
-    dtype = output.input_type if output.input_type.is_decimal else widened(output.input_type)
+    whole = output.input_type.is_decimal or output.input_type.name == "uint64"
+    dtype = output.input_type if whole else widened(output.input_type)
     return Measure(output.expression, output.where, dtype)
 
 

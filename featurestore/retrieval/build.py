@@ -17,9 +17,9 @@ from featurestore.engines.duckdb import Settings
 from featurestore.errors import UsageError
 from featurestore.intervals import format_instant
 from featurestore.plan.leakage import assumed_known_at_once, static_sources
+from featurestore.progress import Watcher
 from featurestore.registry import BoundService
 from featurestore.retrieval import output as files
-from featurestore.retrieval.progress import Watcher
 from featurestore.retrieval.spine import Spine, content_identity, open_spine
 from featurestore.retrieval.training_set import Build, Report, Request
 from featurestore.sources import IdentityCache, SourceData

@@ -39,7 +39,12 @@ def _feed(digest: Any, chunk: pa.Array) -> None:
     if pa.types.is_dictionary(kind):
         return _feed(digest, chunk.dictionary_decode())
     digest.update(chunk.is_valid().cast(pa.uint8()).buffers()[1] or b"")
-    if pa.types.is_string(kind) or pa.types.is_binary(kind) or pa.types.is_large_string(kind) or pa.types.is_large_binary(kind):
+    if (
+        pa.types.is_string(kind)
+        or pa.types.is_binary(kind)
+        or pa.types.is_large_string(kind)
+        or pa.types.is_large_binary(kind)
+    ):
         filled = pc.fill_null(chunk, b"" if "binary" in str(kind) else "")
         lengths = pc.binary_length(filled).cast(pa.int64())
         digest.update(_bytes(lengths, 8))
@@ -57,4 +62,8 @@ def _feed(digest: Any, chunk: pa.Array) -> None:
 
 def _bytes(array: pa.Array, width: int) -> memoryview:
     buffer = array.buffers()[1]
-    return memoryview(b"") if buffer is None else memoryview(buffer)[array.offset * width : (array.offset + len(array)) * width]
+    return (
+        memoryview(b"")
+        if buffer is None
+        else memoryview(buffer)[array.offset * width : (array.offset + len(array)) * width]
+    )

@@ -31,7 +31,9 @@ def manifest_path(output: Path) -> Path:
 def check_output(output: Path) -> None:
     """Raises: UsageError FS106 for an unknown suffix or a missing folder."""
     if output.suffix.lower() not in _SUFFIXES:
-        raise UsageError("FS106", f"unknown kind of output {output.name!r}", known=_SUFFIXES, hint=f"{output.name}.parquet")
+        raise UsageError(
+            "FS106", f"unknown kind of output {output.name!r}", known=_SUFFIXES, hint=f"{output.name}.parquet"
+        )
     if not output.parent.is_dir():
         raise UsageError("FS106", f"no folder {str(output.parent)!r} to write to", hint=f"mkdir -p {output.parent}")
 
@@ -76,7 +78,9 @@ def _write_tables(path: Path, suffix: str, schema: pa.Schema, tables: Iterable[p
 def _csv_schema(schema: pa.Schema) -> pa.Schema:
     for field in schema:
         if pa.types.is_nested(field.type):
-            raise UsageError("FS106", f"column {field.name!r} is {field.type}, which CSV cannot hold", hint="a .parquet output")
+            raise UsageError(
+                "FS106", f"column {field.name!r} is {field.type}, which CSV cannot hold", hint="a .parquet output"
+            )
     return pa.schema([(f.name, f.type.value_type if pa.types.is_dictionary(f.type) else f.type) for f in schema])
 
 

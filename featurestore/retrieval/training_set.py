@@ -20,14 +20,14 @@ from featurestore import plan as planning
 from featurestore.compiler import duckdb as sql
 from featurestore.dtypes import TIMESTAMP
 from featurestore.engines.duckdb import Session, Settings
+from featurestore.engines.duckdb.checks import check_left_out, check_static
 from featurestore.engines.exact import exact_sum
 from featurestore.errors import DataError, SourceError, UsageError
 from featurestore.intervals import FOREVER
 from featurestore.plan.nodes import Output, Part, PartOf, ReadSource, StaticLookup, TrainingSet, Window, walk
+from featurestore.progress import Progress, Watcher
 from featurestore.registry import BoundService
-from featurestore.retrieval.checks import check_left_out, check_static
 from featurestore.retrieval.content import ContentHash
-from featurestore.retrieval.progress import Progress, Watcher
 from featurestore.retrieval.spine import ROWS_AT_ONCE, Spine, check_features, instants, key_column
 from featurestore.sources import SourceData
 
@@ -188,7 +188,9 @@ class Build:
         for name in {i.bound.view.source.name for i in self.service.instances}:
             for stamp in self._sources[name].stamps:
                 if not stamp.unchanged():
-                    raise SourceError("FS326", "the file changed while it was read", where=stamp.name, hint="build again")
+                    raise SourceError(
+                        "FS326", "the file changed while it was read", where=stamp.name, hint="build again"
+                    )
 
 
 def run_parameters(known_before: int | None, serving_lag: int, *, exact: bool) -> dict[str, object]:

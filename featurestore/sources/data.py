@@ -84,7 +84,9 @@ class SourceData:
         for name in part.schema.names:
             twin = seen.setdefault(name.lower(), name)
             if twin != name or part.schema.names.count(name) > 1:
-                raise SourceError("FS323", f"columns {twin!r} and {name!r} differ in case only, or are one", where=part.name)
+                raise SourceError(
+                    "FS323", f"columns {twin!r} and {name!r} differ in case only, or are one", where=part.name
+                )
 
     def _check_column(self, part: Part, column: str) -> None:
         if column not in part.schema.names:
@@ -130,7 +132,10 @@ def open_source(source: Source, root: Path) -> SourceData:
     Raises: SourceError FS321 (no file), FS325 (not readable as Parquet).
     """
     if isinstance(source, ArrowSource):
-        return SourceData(source, (Part(name=source.name, schema=source.table.schema, rows=source.table.num_rows, table=source.table),))
+        return SourceData(
+            source,
+            (Part(name=source.name, schema=source.table.schema, rows=source.table.num_rows, table=source.table),),
+        )
     assert isinstance(source, ParquetSource)
     stamps = expand(source.path, root, where=source.place)
     return SourceData(source, tuple(_parquet_part(stamp) for stamp in stamps))
@@ -142,4 +147,6 @@ def _parquet_part(stamp: FileStamp) -> Part:
             return Part(name=stamp.name, schema=file.schema_arrow, rows=file.metadata.num_rows, stamp=stamp)
     except (pa.ArrowException, OSError) as error:
         reason = str(error).splitlines()[0]
-        raise SourceError("FS325", f"cannot be read as Parquet: {reason}", where=stamp.name, hint="write the file again") from error
+        raise SourceError(
+            "FS325", f"cannot be read as Parquet: {reason}", where=stamp.name, hint="write the file again"
+        ) from error

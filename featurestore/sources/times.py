@@ -39,7 +39,11 @@ class TimeReading:
 def source_reading(source: Source, column: str) -> TimeReading:
     """How `source` says its column of times is read."""
     return TimeReading(
-        zone=source.zone_of(column), unit=source.time_unit, format=source.time_format, date_is=source.date_is, later=True
+        zone=source.zone_of(column),
+        unit=source.time_unit,
+        format=source.time_format,
+        date_is=source.date_is,
+        later=True,
     )
 
 
@@ -70,7 +74,11 @@ def _from_timestamp(column: pa.Array, reading: TimeReading) -> pa.Array:
 
 def _from_integer(column: pa.Array, reading: TimeReading) -> pa.Array:
     """Integers count from 1970 in UTC: they have no zone to be read in."""
-    wide = pc.if_else(pc.greater(column, pa.scalar(2**63 - 1, pa.uint64())), None, column) if column.type == pa.uint64() else column
+    wide = (
+        pc.if_else(pc.greater(column, pa.scalar(2**63 - 1, pa.uint64())), None, column)
+        if column.type == pa.uint64()
+        else column
+    )
     return _scaled(wide.cast(pa.int64()), reading.unit or "us", reading.later)
 
 
@@ -130,7 +138,9 @@ def _from_text(column: pa.Array, reading: TimeReading) -> pa.Array:
         micros = pc.add(micros, pc.if_else(pc.equal(pc.multiply(micros, 1_000), nanos), 0, 1))
     local = pc.add(whole, micros)
     has_offset = pc.is_valid(offset)
-    return pc.if_else(has_offset, pc.subtract(local, pc.fill_null(_offset_micros(offset), 0)), localized(local, reading))
+    return pc.if_else(
+        has_offset, pc.subtract(local, pc.fill_null(_offset_micros(offset), 0)), localized(local, reading)
+    )
 
 
 def _iso_pattern() -> tuple[str, tuple[str, ...]]:

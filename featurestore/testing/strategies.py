@@ -257,7 +257,8 @@ class _Drawing:
     def _keys(self) -> tuple[Key, ...]:
         rng = self.rng
         keys = [Key(CASE, CASE, CASE, pa.int32(), rng.choice((pa.int64(), pa.int32())), ())]
-        for name in ("key", "second")[: rng.choice((0, 1, 1, 1, 2))]:
+        least = int("versions" in self.kind or self.kind == "static")
+        for name in ("key", "second")[: rng.choice((least, 1, 1, 1, 2))]:
             source_types, spine_types, values = KEYS[rng.choice(list(KEYS))]
             column = rng.choice((name, "the " + name))
             few = rng.sample(list(values), min(len(values), 4))
@@ -275,14 +276,15 @@ class _Drawing:
         if self.kind == "static":
             return tuple(features)
         for i, f in enumerate(rng.sample(AGGREGATES, rng.choice((2, 3, 4)))):
-            features.append(f.format(self._window(first=i == 0), f"w{i}"))
+            features.append(f.format(self._window(i), f"w{i}"))
         return tuple(features)
 
-    def _window(self, *, first: bool) -> str:
+    def _window(self, number: int) -> str:
+        """The first window is short and ends at t, the second ends at an offset, the others are any."""
         rng = self.rng
-        length = self.short if first else rng.choice((self.short, self.long, None))
+        length = self.short if number == 0 else rng.choice((self.short, self.long, None))
         options: Row = {"window": None if length is None else _spelled(length)}
-        if not first and rng.random() < 0.4:
+        if number == 1 or (number > 1 and rng.random() < 0.4):
             options["offset"] = _spelled(self.offset)
         if rng.random() < 0.25:
             options["where"] = rng.choice(CONDITIONS)
@@ -300,18 +302,18 @@ class _Drawing:
         rng = self.rng
         live = [{k.name: self._key(k) for k in definition.keys[1:]} for _ in range(rng.choice((1, 1, 2)))]
         first = self.base + rng.choice((0, 0, 1, -1, self.short))
-        instants = [first] + [
-            first + rng.choice((0, 1, -1, self.short, -self.short, self.ttl, self.long))
-            for _ in range(rng.randrange(4))
-        ]
+        steps = (0, 1, -1, self.short, -self.short, self.ttl, self.long)
+        instants = [first, *(first + rng.choice(steps) for _ in range(rng.randrange(4)))]
         spine = []
         for t in instants:
             row = {k.spine_column: self._held(self._pick(live, k), k.spine_type) for k in definition.keys[1:]}
             spine.append(row | {"as_of": t, "note": rng.choice(("x", None, ""))})
         if self.kind == "static":
             return self._static_rows(definition, live), spine
+        # Half of the cases gather a few rows at one distance before as_of, so that nothing newer hides that edge.
+        self.gathered = rng.choice((self.ttl, self.ttl, self.ttl, self.short, self.offset)) if rng.random() < 0.5 else None
         rows: list[Row] = []
-        for _ in range(rng.choice((0, 2, 4, 6, 8, 10))):
+        for _ in range(rng.choice((0, 2, 4, 6, 8, 10)) if self.gathered is None else rng.choice((1, 2, 2, 3))):
             rows.append(self._row(definition, live, rng.choice(instants), rows))
         return rows, spine
 
@@ -320,9 +322,12 @@ class _Drawing:
 
     def _pick(self, live: list[Row], key: Key) -> Any:
         chance = self.rng.random()
-        if chance < 0.04:
+        if chance < 0.06:
             return None
-        return self._key(key) if chance < 0.08 else self.rng.choice(live)[key.name]
+        return self._key(key) if chance < 0.1 else self.rng.choice(live)[key.name]
+
+    def _any(self, key: Key) -> Any:
+        return None if self.rng.random() < 0.1 else self._key(key)
 
     @staticmethod
     def _held(value: Any, dtype: pa.DataType) -> Any:
@@ -334,8 +339,8 @@ class _Drawing:
     def _static_rows(self, definition: Definition, live: list[Row]) -> list[Row]:
         """At most one row per key, and rows without one."""
         rows: dict[Any, Row] = {}
-        for _ in range(self.rng.choice((0, 1, 2, 3))):
-            row = {k.source_column: self._held(self._pick(live, k), k.source_type) for k in definition.keys[1:]}
+        for _ in range(self.rng.choice((0, 1, 2, 4))):
+            row = {k.source_column: self._held(self._any(k), k.source_type) for k in definition.keys[1:]}
             known = tuple(row.values())
             rows.setdefault(known if None not in known else len(rows), row | self._values())
         return list(rows.values())
@@ -361,11 +366,12 @@ class _Drawing:
         """What a row takes from an earlier one, so that ties, late rows and corrections are common."""
         rng = self.rng
         keys = [k.source_column for k in definition.keys[1:]]
-        taken = [EVENT, *keys]
-        if "versions" in self.kind and rng.random() < 0.7:
-            taken = ["rid", *rng.sample(taken, len(taken) - rng.choice((0, 0, 1)))]
-        elif rng.random() < 0.6:
-            taken.append(CREATED)
+        if "versions" in self.kind and rng.random() < 0.6:
+            taken = ["rid", EVENT, *keys]
+            if rng.random() < 0.5:  # a version that moves the fact
+                taken.remove(rng.choice(taken[1:]))
+        else:
+            taken = [EVENT, *keys, *([CREATED] if rng.random() < 0.6 else [])]
         shared = {c: other[c] for c in taken}
         if rng.random() < 0.3:
             shared |= {c: other[c] for c in rng.sample(list(VALUES), 8)}
@@ -388,9 +394,11 @@ class _Drawing:
             return None
         if chance < 0.045:
             return FAR
-        if chance < 0.25:
+        near = rng.choice((0, -1, 1)) if rng.random() < 0.7 else 0
+        if self.gathered is not None:
+            return t - self.gathered + near
+        if chance < 0.2:
             return t - rng.randrange(2 * self.long)
-        near = rng.choice((0, -1, 1)) if rng.random() < 0.6 else 0
         back = rng.choice(
             (
                 0,
@@ -413,7 +421,7 @@ class _Drawing:
             return None
         if chance < 0.10:
             return FAR
-        if chance < 0.50 and e is not None:
+        if chance < (0.5 if self.gathered is None else 0.8) and e is not None:
             return e + rng.choice((0, 0, 1, self.short))
         return rng.choice((t, t, t - 1, t + 1, t - self.short, t - self.lag, t - self.lag - 1, t - self.lag + 1, self.known_before,
                            self.known_before - 1, t + self.long))  # fmt: skip

@@ -50,7 +50,7 @@ class Layout:
 
 def draw_layout(rng: Random, *, timed: bool) -> Layout:
     files = tuple(
-        File(rng.choice(("pyarrow", "polars")), rng.choice(("us", "us", "us", "ns", "ms")),
+        File(rng.choice(("pyarrow", "polars")), rng.choice(("us", "us", "us", "ns", "ns", "us", "us", "ms")),
              rng.choice(("string", "large", "dictionary")), rng.choice((3, 50, 10_000)))
         for _ in range(rng.choice((1, 2, 3, 4, 5)))
     )  # fmt: skip

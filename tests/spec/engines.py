@@ -8,8 +8,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
+import pyarrow as pa
+
+from featurestore.engines.duckdb import Settings
+from featurestore.engines.reference import Answer as FullAnswer
 from featurestore.engines.reference import ReferenceEngine
+from featurestore.registry import Registry
+from featurestore.retrieval.spine import open_spine
+from featurestore.retrieval.training_set import Build, Request
+from featurestore.sources import open_source
 from tests.spec.loader import Answer, Case
 
 
@@ -17,4 +26,33 @@ def by_reference(case: Case, folder: Path) -> Answer:
     return ReferenceEngine(case.tables).answer(case.service(), case.spine, **case.options)
 
 
-ENGINES: Mapping[str, Callable[[Case, Path], Answer]] = {"reference": by_reference}
+def by_duckdb(case: Case, folder: Path) -> Answer:
+    case.write(folder)
+    service = case.service(folder)
+    registry = Registry.of([service])
+    sources = {name: open_source(source, folder) for name, source in registry.sources.items()}
+    bound = registry.bind({name: data.types for name, data in sources.items()}).services[service.name]
+    options: dict[str, Any] = {"as_of": "as_of", **case.options}
+    keys = {column: key.dtype for column, key in bound.key_columns.items()}
+    request = Request(include=("status", "event_timestamp"), **options)
+    spine = open_spine(case.spine, keys=keys, as_of=request.as_of)
+    with Build(bound, spine, sources, Settings(threads=2), request) as build:
+        table = pa.concat_tables(list(build.batches()))
+    return _answer(table, dict(bound.feature_types), build.report.left_out)
+
+
+def _answer(table: pa.Table, types: dict[str, Any], left_out: dict[str, dict[str, int]]) -> Answer:
+    def plain(column: pa.ChunkedArray) -> list[Any]:
+        return (column.cast(pa.int64()) if pa.types.is_timestamp(column.type) else column).to_pylist()
+
+    return FullAnswer(
+        names=tuple(types),
+        types=types,
+        values={name: plain(table[name]) for name in types},
+        statuses={name: table[f"{name}__status"].to_pylist() for name in types},
+        event_timestamps={name: plain(table[f"{name}__event_timestamp"]) for name in types},
+        left_out=left_out,
+    )
+
+
+ENGINES: Mapping[str, Callable[[Case, Path], Answer]] = {"reference": by_reference, "duckdb": by_duckdb}

@@ -14,7 +14,7 @@ opens with `# Title` and prose. A case is a heading, prose, and sections whose l
     spine: timezone="Europe/Paris"                as_of, timezone, known_before="…Z", serving_lag="1h"
       customer | as_of
       1        | 2024-01-03
-    expect:                                       or `expect error: FS301`, then words that the error must say
+    expect:                                       or `expect error: FS300`, then words that the error must say
       country | country.status | country.event
       FR      | present        | 2024-01-01
 
@@ -129,9 +129,7 @@ class Case:
             names[s.name] = ParquetSource(name=s.name, path=path, **_arguments(s.head, names))
         for s in self.all("view"):
             features = [eval(line, dict(names)) for line in s.lines]
-            names[s.name] = FeatureView(
-                name=s.name, features=features, **{"entities": entities, **_arguments(s.head, names)}
-            )
+            names[s.name] = FeatureView(name=s.name, features=features, **{"entities": entities, **_arguments(s.head, names)})
         chosen = self.one("service")
         listed = eval(f"[{chosen.head}]", dict(names)) if chosen else [names[s.name] for s in self.all("view")]
         return FeatureService(name="service", features=listed)
@@ -231,9 +229,7 @@ def arrow_type(text: str) -> pa.DataType:
         return pa.timestamp(match[1], match[2])
     if match := re.fullmatch(r"decimal\((\d+), ?(\d+)\)", text):
         return pa.decimal128(int(match[1]), int(match[2]))
-    made: pa.DataType = {"double": pa.float64, "float": pa.float32, "bool": pa.bool_}.get(
-        text, getattr(pa, text, None)
-    )()
+    made: pa.DataType = {"double": pa.float64, "float": pa.float32, "bool": pa.bool_}.get(text, getattr(pa, text, None))()
     return made
 
 

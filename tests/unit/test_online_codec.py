@@ -166,15 +166,14 @@ def integers(bits, signed=True):
 
 def decimals(precision, scale):
     bound = 10**precision - 1
-    return st.integers(-bound, bound).map(
-        lambda unscaled: Decimal((unscaled < 0, tuple(map(int, str(abs(unscaled)))), -scale))
-    )
+    return st.integers(-bound, bound).map(lambda unscaled: Decimal((unscaled < 0, tuple(map(int, str(abs(unscaled)))), -scale)))
 
 
 SCALARS = {
     "bool": st.booleans(),
     "int8": integers(8), "int16": integers(16), "int32": integers(32), "int64": integers(64),
-    "uint8": integers(8, False), "uint16": integers(16, False), "uint32": integers(32, False), "uint64": integers(64, False),
+    "uint8": integers(8, False), "uint16": integers(16, False),
+    "uint32": integers(32, False), "uint64": integers(64, False),
     "float": st.floats(width=32), "double": st.floats(),
     "string": TEXT, "binary": st.binary(max_size=8),
     "date32": integers(32), "timestamp[us, UTC]": integers(64),

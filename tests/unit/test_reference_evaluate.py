@@ -61,9 +61,7 @@ def test_halves_round_away_from_zero(x: float) -> None:
         assert abs(near) > abs(x)
 
 
-@pytest.mark.parametrize(
-    "a, b", [(-2.0, math.inf), (-0.5, math.inf), (-2.0, math.nan), (1.0, math.nan), (math.nan, 0.0)]
-)
+@pytest.mark.parametrize("a, b", [(-2.0, math.inf), (-0.5, math.inf), (-2.0, math.nan), (1.0, math.nan), (math.nan, 0.0)])
 def test_powers_of_infinities_and_nan_are_ieee(a: float, b: float) -> None:
     assert repr(value("power(x, y)", x=a, y=b)) == repr(math.pow(a, b))
 

@@ -69,7 +69,8 @@ def test_a_date_is_all_instants_that_show_it(zone: str, day: str) -> None:
         ("2024-01-10T12:00:00.000000001Z", "2024-01-10T12:00:00.000001"),
         ("2024-01-10", "2024-01-10T22:59:59.999999"),
         ("20240110", None), ("2024-W02-1", None), ("2024-1-10", None), ("2024-01-10T12", None),
-        ("2024-01-10T24:00", None), ("2024-01-10T12:00:60", None), ("2024-02-30", None), ("0000-01-01", None), ("", None), ("２０２４-01-10", None),
+        ("2024-01-10T24:00", None), ("2024-01-10T12:00:60", None),
+        ("2024-02-30", None), ("0000-01-01", None), ("", None), ("２０２４-01-10", None),
     ],
 )  # fmt: skip
 def test_iso_text_in_a_source(text: str, instant: str | None) -> None:

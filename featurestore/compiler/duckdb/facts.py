@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from featurestore.compiler.duckdb.scalars import canonical, condition, quoted
+from featurestore.compiler.duckdb.scalars import canonical, condition, quoted, sortable
 from featurestore.compiler.duckdb.types import key_type
 from featurestore.compiler.statement import Steps, listed
 from featurestore.definitions import Source
@@ -66,7 +66,7 @@ def known_time(source: Source) -> str:
         return from_event
     created = _micros(source.created_timestamp, source)
     if source.created_null == "event":
-        return f"CASE WHEN {quoted(source.created_timestamp)} IS NULL THEN {from_event} ELSE {created} END"
+        return f"coalesce({created}, {from_event})"
     return created
 
 
@@ -118,7 +118,7 @@ def _version_columns(rows: ReadSource, versions: InForce, where: Expr | None) ->
     columns.append(f"coalesce({quoted(source.deleted)}, FALSE) AS deleted" if source.deleted else "FALSE AS deleted")
     if source.row_order:
         columns.append(f"{canonical(quoted(source.row_order), types[source.row_order])} AS row_order")
-    return columns + [f"{canonical(quoted(c), types[c])} AS {quoted(f'by_{c}')}" for c in versions.order]
+    return columns + [f"{sortable(canonical(quoted(c), types[c]), types[c])} AS {quoted(f'by_{c}')}" for c in versions.order]
 
 
 def add_facts(steps: Steps, visible: Visible) -> None:

@@ -24,7 +24,7 @@ from featurestore.compiler.duckdb.facts import (
     on_keys,
     row_key_names,
 )
-from featurestore.compiler.duckdb.scalars import canonical, quoted, scalar
+from featurestore.compiler.duckdb.scalars import canonical, quoted, scalar, sortable
 from featurestore.compiler.statement import Steps, listed
 from featurestore.dtypes import DType
 from featurestore.expressions import Column
@@ -47,9 +47,7 @@ def latest(plan: Latest) -> str:
         source = f"matched AS m LEFT JOIN chosen AS a ON {_same(plan, 'm', ['event_time'])}"
         return steps.finish("the answer, in spine order", _answer(plan, source, "a", spine="m", event="m.event_time"))
     _timeline(steps, plan)
-    source = (
-        f"spine AS s LEFT JOIN matched AS m USING (row_id)\nLEFT JOIN chosen AS a ON {_same(plan, 'm', ['event_time', 'known_time'])}"
-    )
+    source = f"spine AS s LEFT JOIN matched AS m USING (row_id)\nLEFT JOIN chosen AS a ON {_same(plan, 'm', ['event_time', 'known_time'])}"
     return steps.finish("the answer, in spine order", _answer(plan, source, "a", spine="s"))
 
 
@@ -140,7 +138,7 @@ def add_candidates(steps: Steps, visible: Visible, source: str) -> None:
 
 def tie_order(facts: Facts, extra: list[str]) -> str:
     """Newest known first, then the greatest tuple of inputs; NULL is lowest."""
-    columns = [*extra, *(input_name(c.name) for c in facts.inputs)]
+    columns = [*extra, *(sortable(input_name(c.name), c.dtype) for c in facts.inputs)]
     return ", ".join(f"{c} DESC NULLS LAST" for c in columns) or "1"
 
 
@@ -201,7 +199,11 @@ def _merge_replaced(steps: Steps, plan: Latest, columns: list[str]) -> None:
     visible, keys = plan.facts, _keys(plan)
     facts, _, _ = facts_of(visible)
     start = "greatest(r.event_time, r.known_time)"
-    inside = f"{start} <= m.asked_at AND m.asked_at < r.until" if visible.exact else f"{start} < m.asked_at AND m.asked_at <= r.until"
+    inside = (
+        f"{start} <= m.asked_at AND m.asked_at < r.until"
+        if visible.exact
+        else f"{start} < m.asked_at AND m.asked_at <= r.until"
+    )
     inputs = [input_name(c.name) for c in facts.inputs]
     steps.add(
         "replaced",

@@ -61,6 +61,13 @@ def canonical(sql: str, dtype: DType) -> str:
     return sql
 
 
+def sortable(sql: str, dtype: DType) -> str:
+    """What ORDER BY puts in the contract's order: inside lists the engine holds NULL for the greatest, we for the least."""
+    if not dtype.is_list:
+        return sql
+    return f"list_transform({sql}, lambda x: row(x IS NOT NULL, {sortable('x', dtype.item)}))"
+
+
 def widened(sql: str, dtype: DType) -> str:
     """A stored value in the type computations use: int64, exact-to-nearest double, or itself."""
     if dtype.is_integer:
@@ -129,9 +136,10 @@ def _modulo(args: Sequence[SqlExpr], _: DType) -> SqlExpr:
     return _when((_equal(b, _number(-1)), _subtract(a, a)), otherwise=rest)
 
 
-def _absolute(name: str) -> Callable[[Sequence[SqlExpr], DType], SqlExpr]:
+def _signless(make: Callable[[SqlExpr], SqlExpr]) -> Callable[[Sequence[SqlExpr], DType], SqlExpr]:
+    """abs and minus: the least int64 has no opposite."""
+
     def lower(args: Sequence[SqlExpr], result: DType) -> SqlExpr:
-        make = (lambda x: exp.Neg(this=_paren(x))) if name == "negate" else (lambda x: _func("abs", x))
         return _try_cast(make(_wide(args[0])), "BIGINT") if result == INT64 else make(args[0])
 
     return lower
@@ -180,8 +188,8 @@ OPERATIONS: Mapping[str, Callable[[Sequence[SqlExpr], DType], SqlExpr]] = {
     "multiply": _exact(_multiply),
     "divide": lambda args, _: _binary(exp.Div)(args[0], _func("nullif", args[1], _number(0))),
     "modulo": _modulo,
-    "negate": _absolute("negate"),
-    "abs": _absolute("abs"),
+    "negate": _signless(lambda a: exp.Neg(this=_paren(a))),
+    "abs": _signless(lambda a: _func("abs", a)),
     "equal": _infix(exp.EQ),
     "not_equal": _infix(exp.NEQ),
     "less": _infix(exp.LT),

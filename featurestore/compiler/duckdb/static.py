@@ -2,7 +2,15 @@
 
 from __future__ import annotations
 
-from featurestore.compiler.duckdb.facts import input_name, key_names, key_selects, not_null, on_keys, relation, where_holds
+from featurestore.compiler.duckdb.facts import (
+    input_name,
+    key_names,
+    key_selects,
+    not_null,
+    on_keys,
+    relation,
+    where_holds,
+)
 from featurestore.compiler.duckdb.latest import FOUND, NOT_FOUND, value
 from featurestore.compiler.duckdb.scalars import canonical, quoted
 from featurestore.compiler.statement import Steps, listed

@@ -15,7 +15,7 @@ from featurestore.compiler.duckdb.facts import (
     on_keys,
     row_key_names,
 )
-from featurestore.compiler.duckdb.scalars import condition, quoted, scalar, widened
+from featurestore.compiler.duckdb.scalars import canonical, condition, quoted, scalar, widened
 from featurestore.compiler.duckdb.types import sql_type
 from featurestore.compiler.statement import Steps, listed
 from featurestore.definitions import AGGREGATES
@@ -65,7 +65,8 @@ def measure_sql(measure: Measure, types: dict[str, DType]) -> str:
     elif isinstance(measure.expression, Column):
         column = measure.expression.name
         stored = types[column]
-        sql = input_name(column) if stored.is_decimal else widened(input_name(column), stored)
+        name = input_name(column)
+        sql = canonical(name, stored) if stored == measure.dtype else widened(name, stored)
     else:
         sql = scalar(measure.expression, types, input_name, measure.dtype)
     if measure.where is None:

@@ -73,7 +73,9 @@ class Session:
         """Make a table known under a name."""
         self._con.register(name, table)
 
-    def bind_source(self, data: SourceData, columns: Sequence[str], types: Mapping[str, DType], *, prefix: str = SOURCE_PREFIX) -> None:
+    def bind_source(
+        self, data: SourceData, columns: Sequence[str], types: Mapping[str, DType], *, prefix: str = SOURCE_PREFIX
+    ) -> None:
         """Make the rows of a source known as `source__<name>`: one SELECT per physical schema, times with a zone.
 
         Raises: SourceError FS322 to FS325.
@@ -90,9 +92,14 @@ class Session:
             selects.append(reading.direct_select(paths, parts[0], columns))
         view = quoted(f"{prefix}{data.source.name}")
         with errors(data.source.place):
-            self._con.execute(f"CREATE OR REPLACE TEMP VIEW {view} AS\n" + "\nUNION ALL BY NAME\n".join(selects or [self._empty(data, columns, types)]))
+            self._con.execute(
+                f"CREATE OR REPLACE TEMP VIEW {view} AS\n"
+                + "\nUNION ALL BY NAME\n".join(selects or [self._empty(data, columns, types)])
+            )
 
-    def _copied(self, part: Part, data: SourceData, columns: Sequence[str], types: Mapping[str, DType], name: str) -> str:
+    def _copied(
+        self, part: Part, data: SourceData, columns: Sequence[str], types: Mapping[str, DType], name: str
+    ) -> str:
         path = self.folder / name
         try:
             reading.copy(part, data, columns, types, path)
@@ -115,7 +122,9 @@ class Session:
         with errors():
             return self._con.sql(sql, params=_used(sql, parameters)).to_arrow_table()
 
-    def reader(self, sql: str, parameters: Mapping[str, object] | None = None, rows: int = 131_072) -> pa.RecordBatchReader:
+    def reader(
+        self, sql: str, parameters: Mapping[str, object] | None = None, rows: int = 131_072
+    ) -> pa.RecordBatchReader:
         """Results as they come. The session can run nothing else until the reader is read to its end."""
         with errors():
             return self._con.sql(sql, params=_used(sql, parameters)).to_arrow_reader(rows)
@@ -152,7 +161,9 @@ def translated(error: BaseException, where: str = "") -> FeatureStoreError:
     text = str(error).strip()
     first = text.splitlines()[0] if text else type(error).__name__
     if "No space left" in text or "could not write" in text.lower() or "max_temp_directory_size" in text:
-        return StoreError("FS405", f"the disk is full: {first}", where=where, hint="free space, or another temp_directory")
+        return StoreError(
+            "FS405", f"the disk is full: {first}", where=where, hint="free space, or another temp_directory"
+        )
     if isinstance(error, duckdb.OutOfMemoryException) or "Out of Memory" in text:
         return StoreError("FS409", f"memory limit reached: {first}", where=where, hint="a higher memory_limit")
     if isinstance(error, duckdb.InvalidInputException | duckdb.IOException) or "parquet" in text.lower():

@@ -118,7 +118,7 @@ class _Asked:
                 cell = (_latest if feature.is_latest else _window)(feature, history, usable, t)
             except SumOverflow as overflow:
                 raise SourceError(
-                    "FS307", f"the sum {name!r} overflows: {overflow}", where=f"spine row {row + 1}",
+                    "FS307", f"the sum {name!r} overflows: {overflow}", where=f"spine row {row} (counted from 0)",
                     hint="a cast to double inside the sum",
                 ) from None  # fmt: skip
             answers.append((name, cell))
@@ -177,20 +177,20 @@ def _check_names(service: FeatureService, spine: pa.Table) -> None:
 def _column(spine: pa.Table, name: str) -> Any:
     if name not in spine.column_names:
         known = spine.column_names
-        raise SpineError("FS305", f"the spine has no column {name!r}", known=known, hint=nearest(name, known))
+        raise SpineError("FS303", f"the spine has no column {name!r}", known=known, hint=nearest(name, known))
     return spine.column(name)
 
 
 def _instants(spine: pa.Table, as_of: str, reading: Reading) -> list[int]:
     column = _column(spine, as_of)
     if not (reading.can_read(column.type) or (pa.types.is_null(column.type) and len(column))):
-        raise SpineError("FS301", f"column {as_of!r} of type {column.type} is no time", hint="a timestamp column")
+        raise SpineError("FS303", f"column {as_of!r} of type {column.type} is no time", hint="a timestamp column")
     instants = []
     for row, scalar in enumerate(column):
         instant = None if pa.types.is_null(column.type) else reading.instant(scalar)
         if instant is None or not LEAST_INT64 + 1 < instant < GREATEST_INT64:
             shown = scalar.as_py() if is_text(plain(column.type)) else "NULL" if instant is None else "infinite"
-            raise SpineError("FS301", f"{as_of!r} is {shown!r}, not an instant", where=f"spine row {row + 1}")
+            raise SpineError("FS300", f"{as_of!r} is {shown!r}, not an instant", where=f"spine row {row} (counted from 0)")
         instants.append(instant)
     return instants
 
@@ -200,9 +200,7 @@ def _spine_keys(instance: ViewInstance, history: History, spine: pa.Table) -> li
     for name, column, wanted in zip(instance.key_columns, columns, history.families, strict=True):
         family = key_family(column.type)
         if family is None:
-            raise SpineError(
-                "FS303", f"spine column {name!r} of type {column.type} is no key", hint=f"a cast to {wanted}"
-            )
+            raise SpineError("FS303", f"spine column {name!r} of type {column.type} is no key", hint=f"a cast to {wanted}")
         if family not in ("", wanted):
             what = f"spine column {name!r} is {family}, but view {instance.name!r} is keyed by {wanted}"
             raise SpineError("FS302", what, hint=f"a cast to {wanted}")

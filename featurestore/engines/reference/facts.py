@@ -181,6 +181,9 @@ class _Reader:
         self.view, self.source = view, view.source
         self.left_out: Counter[str] = Counter()
         self.condition = None if view.condition is None else evaluator(view.condition, types)
+        # Columns the source declares count by their meaning (NULL in `deleted` is false), unless a feature reads them too.
+        declared = set(self.source.declared_columns) - set(view.input_columns)
+        self.last_order = sorted(set(view.columns) - declared)
         self.expressions = {f.name: f.expression and evaluator(f.expression, types) for f in view.features}
         self.conditions = {f.name: f.where and evaluator(f.where, types) for f in view.features}
 
@@ -228,7 +231,7 @@ class _Reader:
         self._count(event_missing, known_missing, key, row_key)
         deleted = bool(source.deleted and values[source.deleted])
         first = rank(values[source.row_order]) if source.row_order else None
-        order = (first, rank(k), rank(e), deleted, tuple(rank(values[c]) for c in sorted(self.view.columns)))
+        order = (first, rank(k), rank(e), deleted, tuple(rank(values[c]) for c in self.last_order))
         kept = self.condition is None or self.condition(values) is True
         return Row(values, key, e, k, row_key, deleted, order, kept, self._results(values))
 

@@ -126,9 +126,7 @@ class _View:
 
     __slots__ = ("_catalog", "_tables", "_txn")
 
-    def __init__(
-        self, txn: lmdb.Transaction[bytes], catalog: lmdb._Database, tables: dict[str, lmdb._Database]
-    ) -> None:
+    def __init__(self, txn: lmdb.Transaction[bytes], catalog: lmdb._Database, tables: dict[str, lmdb._Database]) -> None:
         self._txn = txn
         self._catalog = catalog
         self._tables = tables
@@ -174,9 +172,7 @@ class _Snapshot(_View):
         self._txn, self._catalog, self._tables = self._environment.begin_read()
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self._environment.end_read(self._txn)
         if isinstance(error, lmdb.Error):
             raise translate(error, self._environment.path) from error

@@ -8,7 +8,7 @@ from typing import Any
 
 from featurestore import plan as planning
 from featurestore.compiler import duckdb as sql
-from featurestore.engines.duckdb import Session
+from featurestore.engines.duckdb.session import Session
 from featurestore.errors import SourceError
 from featurestore.plan.nodes import StaticLookup
 from featurestore.registry import BoundView
@@ -53,7 +53,9 @@ def _warnings(data: SourceData, rows: int, with_time: bool, types: Mapping[str, 
             "day; store it as DATE (then date_is says what it means) or shift it"
         )
     if source.assumed_known_at_once:
-        warnings.append(f'source {source.name}: assumed known at once; declare created_timestamp, or delay (delay="0s")')
+        warnings.append(
+            f'source {source.name}: assumed known at once; declare created_timestamp, or delay (delay="0s")'
+        )
     return warnings
 
 

@@ -1,0 +1,119 @@
+"""Generated data: what each case reads. The same bytes of meaning on every machine, made once and kept.
+
+Every draw is a hash of (row, what is drawn), so rows do not depend on threads or on order. A folder is complete when its
+mark stands; the mark names the recipe, so a changed recipe or size is generated anew.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import inspect
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import duckdb
+
+FIRST = "TIMESTAMPTZ '2024-01-01 00:00:00+00'"
+SECONDS = 365 * 86_400
+VALUES = ("v1", "v2", "v3", "v4", "v5")
+"""Two doubles, an integer, a text of 5,000 different ones, a boolean; v1 is NULL in 2% of rows."""
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """How much a case reads: rows of the source, keys in it, rows of the spine."""
+
+    rows: int
+    keys: int
+    spine: int
+    files: int = 4
+
+
+def events(folder: Path, sizes: Sizes) -> None:
+    """Facts with an event time `e` and a created time `k`: 90% known within a minute, 10% up to three days late.
+
+    One fact in a hundred has a twin of the same key and event time, with other values.
+    """
+    once = sizes.rows * 100 // 101
+    twin = """
+        SELECT key, e, CASE WHEN v5 THEN k ELSE k + INTERVAL 1 HOUR END AS k, v2 AS v1, v1 AS v2, v3 + 1 AS v3, v4, NOT v5 AS v5
+        FROM facts WHERE id % 100 = 0"""
+    _copy_files(folder, sizes, once, f"SELECT key, e, k, {', '.join(VALUES)} FROM facts UNION ALL {twin}")
+
+
+def versions(folder: Path, sizes: Sizes) -> None:
+    """Facts with a row key; 5% have a second version up to ten days later, one in ten of those a third.
+
+    Of the second versions a third is a delete, a third moves to another key, a third to another event time; all
+    change values.
+    """
+    once = sizes.rows * 1000 // 1055
+    second = f"""
+        SELECT id, CASE WHEN id % 60 = 20 THEN (key + 1) % {sizes.keys} ELSE key END AS key,
+               CASE WHEN id % 60 = 40 THEN e + INTERVAL 1 DAY ELSE e END AS e,
+               k + to_seconds(CAST(v2 * 864000 AS BIGINT)) AS k, id % 60 = 0 AS deleted, v2 AS v1, v2, v3, v4, v5
+        FROM facts WHERE id % 20 = 0"""
+    third = """
+        SELECT id, key, e, k + to_seconds(CAST((10 + v2 * 10) * 86400 AS BIGINT)) AS k, FALSE AS deleted, v1, v2, v3 + 5 AS v3,
+               v4, v5
+        FROM facts WHERE id % 200 = 0"""
+    columns = f"id, key, e, k, FALSE AS deleted, {', '.join(VALUES)}"
+    _copy_files(folder, sizes, once, f"SELECT {columns} FROM facts UNION ALL {second} UNION ALL {third}")
+
+
+def _copy_files(folder: Path, sizes: Sizes, ids: int, select: str) -> None:
+    with _connection() as con:
+        for number in range(sizes.files):
+            start, end = number * ids // sizes.files, (number + 1) * ids // sizes.files
+            con.execute(f"""
+                COPY (
+                  WITH facts AS (
+                    SELECT id, key, e, v1, v2, v3, v4, v5,
+                           e + to_seconds(CAST(CASE WHEN {_draw("late")} < 0.1 THEN {_draw("delay")} * 259200
+                                               ELSE {_draw("delay")} * 60 END AS BIGINT)) AS k
+                    FROM (
+                      SELECT id, CAST(floor({_draw("key")} * {sizes.keys}) AS BIGINT) AS key,
+                             {FIRST} + to_seconds(CAST(floor({_draw("time")} * {SECONDS}) AS BIGINT)) AS e,
+                             CASE WHEN {_draw("null")} >= 0.02 THEN {_draw("v1")} * 100 END AS v1, {_draw("v2")} AS v2,
+                             CAST({_draw("v3")} * 1000000 AS BIGINT) AS v3,
+                             'category_' || CAST(floor({_draw("v4")} * 5000) AS INTEGER) AS v4, {_draw("v5")} < 0.5 AS v5
+                      FROM range({start}, {end}) AS r(id)
+                    )
+                  )
+                  {select}
+                ) TO '{folder}/facts_{number}.parquet' (FORMAT parquet)""")
+        con.execute(f"""
+            COPY (
+              SELECT CAST(floor({_draw("spine key")} * {sizes.keys}) AS BIGINT) AS key,
+                     {FIRST} + to_seconds(CAST(floor({_draw("spine time")} * {SECONDS}) AS BIGINT)) AS as_of,
+                     {_draw("label")} < 0.3 AS label
+              FROM range({sizes.spine}) AS r(id)
+            ) TO '{folder}/spine.parquet' (FORMAT parquet)""")
+
+
+def _draw(what: str) -> str:
+    """A number in [0, 1) that depends on the row and on what is drawn."""
+    return f"(CAST(hash(id, '{what}') >> 11 AS DOUBLE) / 9007199254740992.0)"
+
+
+def _connection() -> duckdb.DuckDBPyConnection:
+    con = duckdb.connect(config={"threads": 2})
+    con.execute("SET TimeZone = 'UTC'")
+    return con
+
+
+def ensure(root: Path, name: str, make: Callable[[Path, Sizes], None], sizes: Sizes) -> Path:
+    """The folder that holds the data of this recipe and size; generated now if it is not there."""
+    recipe = f"{inspect.getsource(_copy_files)}{inspect.getsource(make)}{sizes}{duckdb.__version__}"
+    digest = hashlib.sha256(recipe.encode()).hexdigest()[:12]
+    folder, mark = root / name, root / name / "complete"
+    if mark.is_file() and mark.read_text(encoding="utf-8") == digest:
+        return folder
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    print(f"generating {name}: {sizes.rows:,} rows, {sizes.keys:,} keys, spine {sizes.spine:,} rows", flush=True)
+    make(folder, sizes)
+    mark.write_text(digest, encoding="utf-8")
+    return folder

@@ -1,0 +1,91 @@
+"""What is measured: one function per contender. Each is run by a process of its own (`python tasks.py NAME '{…}'`).
+
+A task does its imports first, then times one call as its user makes it. It prints one line of JSON: seconds, peak memory
+in MB, and what else it has to say.
+"""
+
+from __future__ import annotations
+
+import json
+import resource
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+HERE = Path(__file__).resolve().parent
+THREADS = 2
+
+
+class Stopwatch:
+    """Seconds on the clock, and seconds of all threads on the processors: the second hardly knows of other programs."""
+
+    def __enter__(self) -> Stopwatch:
+        self._wall, self._cpu = time.perf_counter(), time.process_time()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._wall, self._cpu = time.perf_counter() - self._wall, time.process_time() - self._cpu
+
+    def read(self) -> dict[str, Any]:
+        return {"seconds": self._wall, "cpu_seconds": self._cpu}
+
+
+def baseline(folder: str, output: str) -> dict[str, Any]:
+    """The hand-written statement, on a connection with DuckDB's own settings."""
+    import duckdb
+
+    sql = (HERE / "sql" / "asof_baseline.sql").read_text(encoding="utf-8")
+    sql = sql.format(facts=f"{folder}/facts_*.parquet", spine=f"{folder}/spine.parquet", output=output)
+    with Stopwatch() as watch, duckdb.connect() as con:
+        con.execute(f"SET threads = {THREADS}")
+        con.execute("SET TimeZone = 'UTC'")
+        con.execute("SET enable_progress_bar = false")
+        con.execute(sql)
+    return watch.read()
+
+
+def build(folder: str, output: str, kind: str, again: bool = False) -> dict[str, Any]:
+    """`build_training_set` from files to a file: the first call of a process, nothing remembered. again: a second one."""
+    from featurestore import FeatureStore
+
+    service = training_service(folder, kind)
+    with Stopwatch() as watch:
+        store = FeatureStore(definitions=[service])
+        store.build_training_set(service, f"{folder}/spine.parquet", output=output)
+    if again:
+        with Stopwatch() as watch:
+            store.build_training_set(service, f"{folder}/spine.parquet", output=output)
+    return watch.read()
+
+
+def training_service(folder: str, kind: str) -> Any:
+    """Five latest features over a folder's facts. kind: "event", "created" or "versioned"."""
+    from featurestore import Entity, FeatureService, FeatureView, ParquetSource, latest
+
+    known: dict[str, Any] = {
+        "event": {},
+        "created": {"created_timestamp": "k"},
+        "versioned": {"created_timestamp": "k", "row_key": ["id"], "deleted": "deleted"},
+    }[kind]
+    source = ParquetSource(name="facts", path=f"{folder}/facts_*.parquet", event_timestamp="e", **known)
+    view = FeatureView(
+        name="newest", entities=[Entity(name="key")], source=source,
+        features=[latest(column) for column in ("v1", "v2", "v3", "v4", "v5")],
+    )  # fmt: skip
+    return FeatureService(name="bench", features=[view])
+
+
+TASKS: dict[str, Callable[..., dict[str, Any]]] = {"baseline": baseline, "build": build}
+
+
+def peak_mb() -> float:
+    """The most memory this process has held, in MB of a million bytes."""
+    scale = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * scale / 1e6
+
+
+if __name__ == "__main__":
+    found = TASKS[sys.argv[1]](**json.loads(sys.argv[2]))
+    print(json.dumps({"peak_mb": peak_mb(), **found}))

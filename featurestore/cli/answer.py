@@ -1,0 +1,112 @@
+"""What a command answers, for people and as JSON, and what errors look like on the way out."""
+
+from __future__ import annotations
+
+import base64
+import errno
+import json
+import math
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import date
+from decimal import Decimal
+from pathlib import PurePath
+from typing import Any
+
+from featurestore.errors import FeatureStoreError, StoreError, UsageError
+
+INTERRUPTED = 130
+
+
+class CheckFailed(FeatureStoreError):
+    """A check ran, and what it checked is not so: exit 1."""
+
+    exit_code = 1
+
+
+class Interrupted(FeatureStoreError):
+    """Ctrl-C: exit 130."""
+
+    exit_code = INTERRUPTED
+
+    def __init__(self) -> None:
+        super().__init__("FS902", "interrupted", hint="the same command again: nothing is half-written")
+
+
+@dataclass
+class Answer:
+    """A command's answer. result: for `--json`. text: for people. errors: the first decides the exit code.
+
+    silent: all was said already (help, version); `code` is then the exit code.
+    """
+
+    result: Mapping[str, Any] | None = None
+    text: str = ""
+    errors: list[FeatureStoreError] = field(default_factory=list)
+    silent: bool = False
+    code: int = 0
+
+    @property
+    def exit_code(self) -> int:
+        return self.errors[0].exit_code if self.errors else self.code
+
+
+def show(answer: Answer, command: str, *, as_json: bool) -> None:
+    """Print an answer: one JSON object on stdout, or the text there and errors on stderr."""
+    if answer.silent:
+        return
+    if as_json:
+        print(document(answer, command))
+        return
+    if answer.text:
+        print(answer.text.rstrip("\n"), flush=True)
+    for error in answer.errors:
+        print(error, file=sys.stderr)
+
+
+def document(answer: Answer, command: str) -> str:
+    """{"command", "ok", "result", "errors"} on one line."""
+    whole = {
+        "command": command,
+        "ok": not answer.errors,
+        "result": answer.result,
+        "errors": [error.to_dict() for error in answer.errors],
+    }
+    return json.dumps(plain(whole), ensure_ascii=False, allow_nan=False)
+
+
+def plain(value: Any) -> Any:
+    """A value as JSON can hold it: NaN and infinities by name, decimals and times as text, bytes in base64."""
+    if isinstance(value, Mapping):
+        return {str(k): plain(v) for k, v in value.items()}
+    if isinstance(value, list | tuple | set | frozenset):
+        return [plain(v) for v in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
+    if isinstance(value, bytes):
+        return base64.b64encode(value).decode()
+    if isinstance(value, date):
+        return value.isoformat()
+    return str(value) if isinstance(value, Decimal | PurePath) else value
+
+
+def usage(error: Any) -> UsageError:
+    """What the parser refused, in our words. `error` is a ClickException."""
+    context = getattr(error, "ctx", None)
+    path = context.command_path if context is not None else "featurestore"
+    what = str(error.format_message()).strip().split("\n")[0].rstrip(".")
+    known = getattr(error, "possibilities", None) or ()
+    return UsageError("FS100", what[:1].lower() + what[1:], known=known, hint=f"{path} --help")
+
+
+def unexpected(error: BaseException, *, verbose: bool) -> FeatureStoreError:
+    """An exception nobody foresaw, in one line. What the system refused is no surprise and gets its own codes."""
+    text = " ".join(str(error).split())
+    if isinstance(error, OSError) and error.errno is not None:
+        where = PurePath(str(error.filename)).name if error.filename else ""
+        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+            return StoreError("FS405", "the disk is full", where=where, hint="free space; nothing was changed")
+        return StoreError("FS407", f"the system refused: {error.strerror or text}", where=where)
+    hint = "the traceback above, in a bug report" if verbose else "-v for the traceback"
+    return FeatureStoreError("FS901", f"unexpected {type(error).__name__}: {text}"[:500], hint=hint)

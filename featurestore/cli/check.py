@@ -1,0 +1,166 @@
+"""`featurestore check`: do the definitions fit each other and their sources, and with --data the rows as well."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from featurestore.cli import show
+from featurestore.cli.answer import Answer
+from featurestore.cli.command import Run
+from featurestore.cli.stale import is_stale
+from featurestore.errors import FeatureStoreError
+
+if TYPE_CHECKING:
+    from featurestore.progress import Watcher
+    from featurestore.registry import BoundService, BoundView
+
+
+def check(
+    run: Run,
+    data: Annotated[bool, typer.Option("--data", help="Look at the rows too: left out, midnights, ambiguous versions.")] = False,
+) -> Answer:
+    """Load the definitions, check them against each other and the sources' columns, and plan every service.
+
+    All that is wrong is reported, not the first thing only.
+
+    Example:
+      featurestore check --data
+    """
+    looked = _Check(run)
+    looked.views()
+    looked.services()
+    if data:
+        with run.progress() as watch:
+            looked.rows(watch)
+    result = looked.result()
+    return Answer(result, _text(result), looked.errors)
+
+
+class _Check:
+    """One pass over a project; what is wrong is collected."""
+
+    def __init__(self, run: Run) -> None:
+        self.run, self.store, self.registry = run, run.store, run.store.registry
+        self.errors: list[FeatureStoreError] = []
+        self.bound: dict[str, BoundView] = {}
+        self.planned: dict[str, dict[str, Any]] = {}
+        self.data: dict[str, dict[str, Any]] | None = None
+
+    def views(self) -> None:
+        """Give every view its types, and hold its columns against every file."""
+        from featurestore.registry import bind_view
+
+        types = {name: self._types(name) for name in self.registry.sources}
+        for name, view in self.registry.views.items():
+            found = types[view.source.name]
+            if found is None:
+                continue
+            try:
+                bound = bind_view(view, found)
+                self._check_files(bound)
+                self.bound[name] = bound
+            except FeatureStoreError as error:
+                self._add(error)
+
+    def services(self) -> None:
+        """Plan every service whose views are sound."""
+        from featurestore.registry import bind_service
+
+        for name, service in self.registry.services.items():
+            if any(i.view.name not in self.bound for i in service.instances):
+                continue
+            try:
+                self.planned[name] = _planned(bind_service(service, self.bound))
+            except FeatureStoreError as error:
+                self._add(error)
+
+    def rows(self, watch: Watcher) -> None:
+        """Count, view by view, the rows that are no facts."""
+        from featurestore.progress import Progress
+
+        self.data = {}
+        for name, bound in self.bound.items():
+            watch(Progress(f"rows of view {name}"))
+            try:
+                self.data[name] = self._counted(bound)
+            except FeatureStoreError as error:
+                self._add(error)
+
+    def _types(self, name: str) -> Any:
+        """A source's column types, or None where there are none: then the error is noted."""
+        try:
+            types = self.store.types_of(name)
+        except FeatureStoreError as error:
+            self._add(error)
+            return None
+        return types
+
+    def _check_files(self, bound: BoundView) -> None:
+        """Every file of the source has the view's columns. Files that are absent are a warning: types are known."""
+        try:
+            source = self.store.source(bound.view.source.name)
+        except FeatureStoreError as error:
+            if error.code != "FS321":
+                raise
+            self.run.warn(f"source {bound.view.source.name}: {error.what}; its types are those declared or committed")
+            return
+        source.check(bound.view.columns)
+
+    def _counted(self, bound: BoundView) -> dict[str, Any]:
+        from featurestore import plan as planning
+        from featurestore.engines.duckdb import Session
+        from featurestore.engines.duckdb.checks import check_left_out, check_static
+        from featurestore.plan.nodes import StaticLookup
+
+        with Session(self.store.engine_settings()) as session:
+            counts = check_left_out(session, bound, self.store.source(bound.view.source.name))
+            facts = planning.online_state(bound).facts
+            if isinstance(facts, StaticLookup):
+                check_static(session, facts)
+        for warning in counts.warnings:
+            self.run.warn(warning)
+        return {"source": bound.view.source.name, "rows": counts.rows, "left_out": counts.left_out}
+
+    def _add(self, error: FeatureStoreError) -> None:
+        if str(error) not in map(str, self.errors):
+            self.errors.append(error)
+
+    def result(self) -> dict[str, Any]:
+        """What was found, in numbers and names."""
+        registry = self.registry
+        kinds = ("entities", "sources", "views")
+        return {
+            "project": self.store.config.project.name,
+            **{kind: len(getattr(registry, kind)) for kind in kinds},
+            "services": self.planned,
+            "features": sum(len(view.features) for view in registry.views.values()),
+            "assumed_known_at_once": [n for n, s in registry.sources.items() if s.assumed_known_at_once],
+            "static": [n for n, s in registry.sources.items() if s.static],
+            "sql_stale": None if self.errors else is_stale(self.store),
+            "data": self.data,
+            "warnings": self.run.warnings,
+        }
+
+
+def _planned(service: BoundService) -> dict[str, Any]:
+    """A service, once its plan has passed the proof that nothing reaches it but through the boundary in time."""
+    from featurestore import plan as planning
+
+    plan = planning.training_set(service)
+    return {"views": len(service.instances), "features": len(service.feature_types), "parts": len(plan.parts)}
+
+
+def _text(result: dict[str, Any]) -> str:
+    kinds = ("entities", "sources", "views", "features")
+    lines = [f"{result['project']}: " + ", ".join(f"{result[k]} {k}" for k in kinds) + f", {len(result['services'])} services"]
+    lines += [f"  {name}: {s['features']} features of {s['views']} views" for name, s in result["services"].items()]
+    for what in ("assumed_known_at_once", "static"):
+        if result[what]:
+            lines.append(f"{what.replace('_', ' ')}: {', '.join(result[what])}")
+    for view, counted in (result["data"] or {}).items():
+        lines.append(f"{view}: {counted['rows']:,} rows of {counted['source']}, left out: {show.counts(counted['left_out'])}")
+    if result["sql_stale"]:
+        lines.append("sql/ is stale: featurestore compile")
+    return "\n".join(lines)

@@ -1,0 +1,130 @@
+"""What all commands share: the options every one takes, the project they work on, warnings and progress."""
+
+from __future__ import annotations
+
+import inspect
+import logging
+import sys
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from featurestore.cli.answer import Answer
+from featurestore.errors import DefinitionError, FeatureStoreError, UsageError
+
+if TYPE_CHECKING:
+    from featurestore.progress import Watcher
+    from featurestore.store import FeatureStore
+
+_PROJECT = typer.Option(
+    "--project", metavar="DIR", help="The project folder. Default: the nearest one upwards with featurestore.toml.", show_default=False
+)  # fmt: skip
+_JSON = typer.Option("--json", help="Print one JSON object on stdout, also for errors.", show_default=False)
+_VERBOSE = typer.Option("-v", "--verbose", help="Log on stderr; with a traceback for what was not foreseen.", show_default=False)
+_QUIET = typer.Option("--quiet", help="Nothing on stderr but errors.", show_default=False)
+_COMMON = {
+    "project": (Annotated[Path | None, _PROJECT], None),
+    "as_json": (Annotated[bool, _JSON], False),
+    "verbose": (Annotated[bool, _VERBOSE], False),
+    "quiet": (Annotated[bool, _QUIET], False),
+}
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What must be known of a command line even when it cannot be parsed."""
+
+    command: str
+    as_json: bool
+    verbose: bool
+
+    @classmethod
+    def of(cls, arguments: Sequence[str]) -> Asked:
+        options = list(arguments[: arguments.index("--")] if "--" in arguments else arguments)
+        command = next((a for a in options if not a.startswith("-")), "")
+        return cls(command, "--json" in options, "-v" in options or "--verbose" in options)
+
+
+@dataclass
+class Run:
+    """One run of a command."""
+
+    command: str
+    project: Path | None = None
+    as_json: bool = False
+    verbose: bool = False
+    quiet: bool = False
+    warnings: list[str] = field(default_factory=list)
+
+    @cached_property
+    def store(self) -> FeatureStore:
+        """The project's store. Raises: UsageError FS107; a folder named by --project must itself be a project."""
+        from featurestore.config import FILE_NAME
+        from featurestore.store import FeatureStore
+
+        if self.project is not None and not (self.project / FILE_NAME).is_file():
+            raise UsageError(
+                "FS107", f"--project {str(self.project)!r} holds no {FILE_NAME}", hint="featurestore init DIR, or another folder"
+            )
+        return FeatureStore(self.project or Path.cwd())
+
+    def warn(self, text: str) -> None:
+        """Say once what the reader should know, and go on."""
+        if text in self.warnings:
+            return
+        self.warnings.append(text)
+        if not self.quiet:
+            print(f"warning: {text}", file=sys.stderr, flush=True)
+
+    def progress(self) -> AbstractContextManager[Watcher]:
+        """Show progress on stderr while inside; the watcher is what long work calls."""
+        from featurestore.cli.bars import progress
+
+        return progress(quiet=self.quiet)
+
+    def start_logging(self) -> None:
+        """The library's log on stderr: warnings and worse, all of it with -v, errors alone with --quiet."""
+        level = logging.DEBUG if self.verbose else logging.ERROR if self.quiet else logging.WARNING
+        handler = logging.StreamHandler(sys.stderr)
+        handler.setFormatter(logging.Formatter("%(levelname)s %(name)s: %(message)s"))
+        logger = logging.getLogger("featurestore")
+        logger.handlers[:] = [handler]
+        logger.setLevel(level)
+
+
+def add(app: typer.Typer, function: Callable[..., Answer]) -> None:
+    """Make a function `command(run, …)` a command: its parameters and the common ones become the command line's."""
+    name = function.__name__
+    own = [p for p in inspect.signature(function, eval_str=True).parameters.values() if p.name != "run"]
+
+    def command(**given: Any) -> Answer:
+        run = Run(name, **{option: given.pop(option) for option in _COMMON})
+        run.start_logging()
+        return function(run, **given)
+
+    common = [
+        inspect.Parameter(n, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
+        for n, (annotation, default) in _COMMON.items()
+    ]
+    parameters = [p.replace(kind=inspect.Parameter.KEYWORD_ONLY) for p in own] + common
+    command.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    command.__annotations__ = {p.name: p.annotation for p in parameters}
+    app.command(name, help=_help(function))(command)
+
+
+def _help(function: Callable[..., Answer]) -> str:
+    """The docstring; its last paragraph, the example, keeps its lines."""
+    text, _, example = inspect.cleandoc(function.__doc__ or "").rpartition("Example:\n")
+    return f"{text.strip()}\n\n\b\nExample:\n{example}"
+
+
+def typed_wrong(option: str, error: FeatureStoreError) -> FeatureStoreError:
+    """A value refused where definitions are read, come from the command line: then it is usage, exit 2."""
+    if not isinstance(error, DefinitionError):
+        return error
+    return UsageError(error.code, f"{option}: {error.what}", known=error.known, hint=error.hint)

@@ -1,0 +1,48 @@
+"""`featurestore materialize`: bring the online store to a watermark."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from featurestore.cli import show
+from featurestore.cli.answer import Answer
+from featurestore.cli.command import Run
+from featurestore.cli.stale import warn_if_stale
+
+if TYPE_CHECKING:
+    from featurestore.materialization import ViewReport
+
+
+def materialize(
+    run: Run,
+    views: Annotated[list[str] | None, typer.Argument(metavar="[VIEW]...", help="Feature views. Default: all that are kept online.")] = None,
+    known_before: Annotated[str | None, typer.Option(metavar="TS", help="The watermark: facts known before it. Default: now.")] = None,
+    full: Annotated[bool, typer.Option("--full", help="Make the views anew instead of stepping on from the last run.")] = False,
+) -> Answer:
+    """Fill the online store: each view is brought to the watermark, and switches to it at once.
+
+    A watermark before the stored one leaves nothing to do. Killed at any moment, the last complete state answers.
+
+    Example:
+      featurestore materialize --known-before 2026-01-01T00:00:00Z
+    """
+    warn_if_stale(run)
+    with run.progress() as watch:
+        reports = run.store.materialize(views, known_before=known_before, full=full, watch=watch)
+    for report in reports:
+        for warning in report.warnings:
+            run.warn(warning)
+    result = {"views": [report.to_dict() for report in reports], "warnings": run.warnings}
+    return Answer(result, "\n".join(map(_line, reports)) or "no view is kept online")
+
+
+def _line(report: ViewReport) -> str:
+    if report.mode == "nothing":
+        return f"{report.view}: nothing to do, {report.reason}"
+    why = f" ({report.reason})" if report.reason else ""
+    line = f"{report.view}: {report.mode}{why}, watermark {report.watermark}, {report.keys:,} keys, {report.keys_written:,} written"
+    for count, what in ((report.keys_removed, "removed"), (report.keys_held_back, "with facts held back"), (report.new_files, "new files")):
+        line += f", {count:,} {what}" if count else ""
+    return line + (f"; left out: {show.counts(report.left_out)}" if report.left_out else "")

@@ -1,0 +1,61 @@
+"""Numbers, times and tables as people read them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+_SPANS = (("d", 86_400), ("h", 3_600), ("min", 60), ("s", 1))
+_SIZES = ("bytes", "kB", "MB", "GB", "TB")
+
+
+def age(micros: int) -> str:
+    """A length of time in its two greatest units: "3 h 5 min"; below a second: "0 s"."""
+    seconds, parts = abs(micros) // 1_000_000, []
+    for unit, length in _SPANS:
+        if seconds >= length:
+            parts.append(f"{seconds // length} {unit}")
+            seconds %= length
+        elif parts:
+            break
+        if len(parts) == 2:
+            break
+    return ("-" if micros < 0 and parts else "") + (" ".join(parts) or "0 s")
+
+
+def size(number: int) -> str:
+    """Bytes, in thousands: "12.3 MB"."""
+    amount, unit = float(number), _SIZES[0]
+    for unit in _SIZES:
+        if amount < 1000 or unit == _SIZES[-1]:
+            break
+        amount /= 1000
+    return f"{number} {unit}" if unit == _SIZES[0] else f"{amount:.1f} {unit}"
+
+
+def table(header: Sequence[str], rows: Iterable[Sequence[Any]], *, indent: str = "") -> str:
+    """Columns padded with spaces, numbers to the right."""
+    body = [[cell(value) for value in row] for row in rows]
+    numeric = [all(isinstance(row[i], int | float) for row in rows) for i in range(len(header))] if body else [False] * len(header)
+    widths = [max(len(line[i]) for line in [list(header), *body]) for i in range(len(header))]
+    lines = []
+    for line in [list(header), *body]:
+        cells = [c.rjust(w) if n else c.ljust(w) for c, w, n in zip(line, widths, numeric, strict=True)]
+        lines.append((indent + "  ".join(cells)).rstrip())
+    return "\n".join(lines)
+
+
+def cell(value: Any) -> str:
+    """One value on one line."""
+    if value is None:
+        return "NULL"
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, int):
+        return f"{value:,}" if abs(value) >= 10_000 else str(value)
+    return str(value).replace("\n", "\\n")
+
+
+def counts(counted: Mapping[str, int]) -> str:
+    """"present 12, null 3"; "none" for no counts."""
+    return ", ".join(f"{name.replace('_', ' ')} {number:,}" for name, number in counted.items()) or "none"
