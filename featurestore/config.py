@@ -15,6 +15,8 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 from featurestore.errors import UsageError, nearest
 
 FILE_NAME = "featurestore.toml"
+SIZE = r"\d+(\.\d+)? ?([kKmMgGtT][iI]?)?[bB]"
+"""How an amount of memory is written: "4GB", "512 MiB"."""
 CONFIG_FORMAT = 1
 
 
@@ -31,7 +33,9 @@ class Project(_Section):
 class Offline(_Section):
     engine: str = Field("duckdb", pattern="^duckdb$", description="the engine that builds training sets")
     threads: int | None = Field(None, ge=1, description="threads of the engine; default: all cores")
-    memory_limit: str = Field("2GB", description="memory the engine may use before it spills to temp_directory")
+    memory_limit: str = Field(
+        "2GB", pattern=f"^{SIZE}$", description="memory the engine may use before it spills to temp_directory"
+    )
     temp_directory: str = Field(".featurestore/tmp", description="folder for spilled data, relative to the project")
 
 

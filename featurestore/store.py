@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -66,13 +67,14 @@ class FeatureStore:
     @cached_property
     def bound(self) -> BoundRegistry:
         """The definitions with the sources' column types: declared, else from the files, else from sql/manifest.json."""
-        return self.registry.bind({name: self._types(name) for name in self.registry.sources})
+        return self.registry.bind({name: self.types_of(name) for name in self.registry.sources})
 
     def source(self, name: str) -> SourceData:
         """A source's files as they are now, frozen. Raises: SourceError FS321, FS325."""
         return open_source(self.registry.sources[name], self._base)
 
-    def _types(self, name: str) -> Mapping[str, DType]:
+    def types_of(self, name: str) -> Mapping[str, DType]:
+        """A source's column types: declared, else from its files, else from sql/manifest.json. Raises: SourceError."""
         source = self.registry.sources[name]
         if source.schema is not None:
             return source.schema
@@ -112,7 +114,9 @@ class FeatureStore:
         known_before: str | int | None = None,
         serving_lag: Any = None,
         include: Sequence[str] = (),
+        label: str | None = None,
         engine: str | None = None,
+        memory_limit: str | None = None,
         output: str | Path | None = None,
         watch: Callable[[Progress], None] | None = None,
         report: Callable[[Report], None] | None = None,
@@ -125,6 +129,8 @@ class FeatureStore:
             known_before: use facts known before this instant only (ISO 8601 with offset, or microseconds).
             serving_lag: answer as a store materialized that long before each row would have ("1h").
             include: "status", "event_timestamp" add <feature>__status, <feature>__event_timestamp.
+            label: the spine's label column, to be checked, counted and recorded.
+            memory_limit: what the engine may use, such as "4GB", instead of what the settings say.
             output: write .parquet or .csv there, with OUTPUT.manifest.json, instead of returning a table.
             watch: called with progress. report: called once with what the build counted.
         Returns: a pyarrow Table, or the output's path: the spine's rows and columns in order, then the features.
@@ -136,12 +142,12 @@ class FeatureStore:
             self.bound_service(service),
             spine,
             sources=self.source_of,
-            settings=self.engine_settings(),
+            settings=self.engine_settings(memory_limit),
             identities=self.identities,
             request=build.request(
                 as_of=as_of, timezone=timezone, as_of_format=as_of_format, known_before=_instant(known_before),
                 serving_lag=0 if serving_lag is None else parse_duration(serving_lag, what="serving_lag").micros,
-                include=tuple(include), engine=engine or self.config.offline.engine,
+                include=tuple(include), label=label, engine=engine or self.config.offline.engine,
             ),
             output=None if output is None else Path(output),
             watch=watch,
@@ -230,18 +236,24 @@ class FeatureStore:
 
     @cached_property
     def reader(self) -> OnlineReader:
+        """Look-ups in the online store; a store on disk is opened for reading only. Raises: StoreError FS402 without one."""
         from featurestore.retrieval.online_features import OnlineReader
 
-        return OnlineReader(self.online, self.clock)
+        in_memory = self.root is None or self.config.online.store == "memory"
+        store = self.online if in_memory else open_online(self.config, self.root, read_only=True)
+        return OnlineReader(store, self.clock)
 
     # Shared parts.
 
-    def engine_settings(self) -> Settings:
+    def engine_settings(self, memory_limit: str | None = None) -> Settings:
+        """What the engine may use, as the settings say. Raises: UsageError FS102 for a `memory_limit` that is no size."""
         from featurestore.engines.duckdb import Settings
 
+        if memory_limit is not None and not re.fullmatch(settings.SIZE, memory_limit):
+            raise UsageError("FS102", f"memory limit {memory_limit!r} is not a size", hint="4GB")
         offline = self.config.offline
         temp = None if self.root is None else self.root / offline.temp_directory
-        return Settings(threads=offline.threads, memory_limit=offline.memory_limit, temp_directory=temp)
+        return Settings(offline.threads, memory_limit or offline.memory_limit, temp)
 
     @cached_property
     def identities(self) -> IdentityCache:

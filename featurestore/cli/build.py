@@ -28,13 +28,23 @@ def build(
     spine: Annotated[Path, Option(metavar="FILE", help="The rows that ask: join keys, as_of, label (Parquet or CSV).")],
     output: Annotated[Path, Option(metavar="FILE", help="The training set to write: .parquet or .csv.")],
     as_of_column: Annotated[str, Option(metavar="COLUMN", help="The spine's column of instants.")] = "as_of",
-    as_of_format: Annotated[str | None, Option(metavar="F", help="Format of as_of in text, such as '%d.%m.%Y'; default ISO 8601.")] = None,
+    as_of_format: Annotated[
+        str | None, Option(metavar="F", help="Format of as_of in text, such as '%d.%m.%Y'; default ISO 8601.")
+    ] = None,
     timezone: Annotated[str, Option(metavar="Z", help="The zone in which naive as_of are read.")] = "UTC",
     known_before: Annotated[str | None, Option(metavar="TS", help="Use facts known before this instant only.")] = None,
-    serving_lag: Annotated[str, Option(metavar="DURATION", help="Answer as a store materialized that long before each row.")] = "0s",
-    include: Annotated[list[str] | None, Option(metavar="LIST", help="Add columns per feature: status,event_timestamp.")] = None,
-    label: Annotated[str | None, Option(metavar="COLUMN", help="The spine's label column: checked, counted, recorded.")] = None,
-    engine: Annotated[str | None, Option(metavar="duckdb|spark", help="The engine. Default: as in featurestore.toml.")] = None,
+    serving_lag: Annotated[
+        str, Option(metavar="DURATION", help="Answer as a store materialized that long before each row.")
+    ] = "0s",
+    include: Annotated[
+        list[str] | None, Option(metavar="LIST", help="Add columns per feature: status,event_timestamp.")
+    ] = None,
+    label: Annotated[
+        str | None, Option(metavar="COLUMN", help="The spine's label column: checked, counted, recorded.")
+    ] = None,
+    engine: Annotated[
+        str | None, Option(metavar="duckdb|spark", help="The engine. Default: as in featurestore.toml.")
+    ] = None,
     memory_limit: Annotated[str | None, Option(metavar="SIZE", help="Memory the engine may use, such as 4GB.")] = None,
 ) -> Answer:
     """Build a training set: the spine's rows, in order, with what could have been known at each row's instant.
@@ -73,7 +83,10 @@ def _check_options(timezone: str, serving_lag: str) -> None:
     """Raises: UsageError for a zone or a duration typed wrong."""
     from featurestore.intervals import parse_duration, zone
 
-    for option, read in (("--timezone", lambda: zone(timezone)), ("--serving-lag", lambda: parse_duration(serving_lag))):
+    for option, read in (
+        ("--timezone", lambda: zone(timezone)),
+        ("--serving-lag", lambda: parse_duration(serving_lag)),
+    ):
         try:
             read()
         except FeatureStoreError as error:

@@ -25,7 +25,9 @@ _PROJECT = typer.Option(
     "--project", metavar="DIR", help="The project folder. Default: the nearest one upwards with featurestore.toml.", show_default=False
 )  # fmt: skip
 _JSON = typer.Option("--json", help="Print one JSON object on stdout, also for errors.", show_default=False)
-_VERBOSE = typer.Option("-v", "--verbose", help="Log on stderr; with a traceback for what was not foreseen.", show_default=False)
+_VERBOSE = typer.Option(
+    "-v", "--verbose", help="Log on stderr; with a traceback for what was not foreseen.", show_default=False
+)
 _QUIET = typer.Option("--quiet", help="Nothing on stderr but errors.", show_default=False)
 _COMMON = {
     "project": (Annotated[Path | None, _PROJECT], None),
@@ -69,7 +71,9 @@ class Run:
 
         if self.project is not None and not (self.project / FILE_NAME).is_file():
             raise UsageError(
-                "FS107", f"--project {str(self.project)!r} holds no {FILE_NAME}", hint="featurestore init DIR, or another folder"
+                "FS107",
+                f"--project {str(self.project)!r} holds no {FILE_NAME}",
+                hint="featurestore init DIR, or another folder",
             )
         return FeatureStore(self.project or Path.cwd())
 

@@ -26,9 +26,15 @@ INCLUDES = ("statuses", "event_timestamps")
 def get(
     run: Run,
     service: ServiceArgument,
-    keys: Annotated[list[str] | None, typer.Argument(metavar="KEY=VALUE...", help="The entity: one KEY=VALUE per join key.")] = None,
-    request: Annotated[list[str] | None, typer.Option(metavar="NAME=VALUE", help="A request column of on-demand features.")] = None,
-    as_of: Annotated[str | None, typer.Option(metavar="TS", help="Answer for this instant, not before the watermark. Default: now.")] = None,
+    keys: Annotated[
+        list[str] | None, typer.Argument(metavar="KEY=VALUE...", help="The entity: one KEY=VALUE per join key.")
+    ] = None,
+    request: Annotated[
+        list[str] | None, typer.Option(metavar="NAME=VALUE", help="A request column of on-demand features.")
+    ] = None,
+    as_of: Annotated[
+        str | None, typer.Option(metavar="TS", help="Answer for this instant, not before the watermark. Default: now.")
+    ] = None,
 ) -> Answer:
     """Look up one entity's features in the online store: value, status and event time of each.
 
@@ -87,11 +93,15 @@ def _pairs(given: Sequence[str], what: str, names: Mapping[str, str] | None) -> 
     for argument in given:
         name, equals, value = argument.partition("=")
         if not equals:
-            raise RequestError("FS502", f"{argument!r} is not {what.split()[0].upper()}=VALUE", known=names or (), hint=f"{argument}=…")
+            raise RequestError(
+                "FS502", f"{argument!r} is not {what.split()[0].upper()}=VALUE", known=names or (), hint=f"{argument}=…"
+            )
         if names is not None and name not in names:
             raise RequestError("FS502", f"unknown {what} {name!r}", known=names, hint=nearest(name, names))
         if name in pairs:
-            raise RequestError("FS502", f"{what} {name!r} is given twice", hint="one entity per call; the HTTP server takes many")
+            raise RequestError(
+                "FS502", f"{what} {name!r} is given twice", hint="one entity per call; the HTTP server takes many"
+            )
         pairs[name] = value
     for name in names or ():
         if name not in pairs:

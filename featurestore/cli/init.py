@@ -21,7 +21,9 @@ NEXT = (
 
 def init(
     run: Run,
-    directory: Annotated[Path, typer.Argument(metavar="DIR", help="A folder that does not exist yet, or an empty one.")],
+    directory: Annotated[
+        Path, typer.Argument(metavar="DIR", help="A folder that does not exist yet, or an empty one.")
+    ],
     rows: Annotated[int, typer.Option(metavar="N", help="Rows of payments to generate.")] = 20_000,
 ) -> Answer:
     """Scaffold a project with a seeded generated data set that runs at once.
@@ -36,7 +38,11 @@ def init(
 
     target = directory if run.project is None else run.project / directory
     with run.progress() as watch:
-        made = scaffold.create(target, rows=rows, progress=lambda done, total: watch(Progress("generating payments", done, total)))
+        made = scaffold.create(
+            target, rows=rows, progress=lambda done, total: watch(Progress("generating payments", done, total))
+        )
     text = f"made {target}: {len(made)} files, {rows:,} rows of payments\n\nnext:\n"
     text += "\n".join(f"  {line}" for line in (f"cd {target}", *NEXT))
-    return Answer({"project": str(target), "name": scaffold.name_of(target.absolute()), "rows": rows, "files": made}, text)
+    return Answer(
+        {"project": str(target), "name": scaffold.name_of(target.absolute()), "rows": rows, "files": made}, text
+    )

@@ -23,7 +23,8 @@ class Interrupts:
     def __init__(self) -> None:
         self.seen = False
         self._active = (
-            threading.current_thread() is threading.main_thread() and signal.getsignal(signal.SIGINT) is signal.default_int_handler
+            threading.current_thread() is threading.main_thread()
+            and signal.getsignal(signal.SIGINT) is signal.default_int_handler
         )
 
     def __enter__(self) -> Interrupts:

@@ -17,9 +17,15 @@ if TYPE_CHECKING:
 
 def materialize(
     run: Run,
-    views: Annotated[list[str] | None, typer.Argument(metavar="[VIEW]...", help="Feature views. Default: all that are kept online.")] = None,
-    known_before: Annotated[str | None, typer.Option(metavar="TS", help="The watermark: facts known before it. Default: now.")] = None,
-    full: Annotated[bool, typer.Option("--full", help="Make the views anew instead of stepping on from the last run.")] = False,
+    views: Annotated[
+        list[str] | None, typer.Argument(metavar="[VIEW]...", help="Feature views. Default: all that are kept online.")
+    ] = None,
+    known_before: Annotated[
+        str | None, typer.Option(metavar="TS", help="The watermark: facts known before it. Default: now.")
+    ] = None,
+    full: Annotated[
+        bool, typer.Option("--full", help="Make the views anew instead of stepping on from the last run.")
+    ] = False,
 ) -> Answer:
     """Fill the online store: each view is brought to the watermark, and switches to it at once.
 
@@ -43,6 +49,10 @@ def _line(report: ViewReport) -> str:
         return f"{report.view}: nothing to do, {report.reason}"
     why = f" ({report.reason})" if report.reason else ""
     line = f"{report.view}: {report.mode}{why}, watermark {report.watermark}, {report.keys:,} keys, {report.keys_written:,} written"
-    for count, what in ((report.keys_removed, "removed"), (report.keys_held_back, "with facts held back"), (report.new_files, "new files")):
+    for count, what in (
+        (report.keys_removed, "removed"),
+        (report.keys_held_back, "with facts held back"),
+        (report.new_files, "new files"),
+    ):
         line += f", {count:,} {what}" if count else ""
     return line + (f"; left out: {show.counts(report.left_out)}" if report.left_out else "")

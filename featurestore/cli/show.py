@@ -36,7 +36,11 @@ def size(number: int) -> str:
 def table(header: Sequence[str], rows: Iterable[Sequence[Any]], *, indent: str = "") -> str:
     """Columns padded with spaces, numbers to the right."""
     body = [[cell(value) for value in row] for row in rows]
-    numeric = [all(isinstance(row[i], int | float) for row in rows) for i in range(len(header))] if body else [False] * len(header)
+    numeric = (
+        [all(isinstance(row[i], int | float) for row in rows) for i in range(len(header))]
+        if body
+        else [False] * len(header)
+    )
     widths = [max(len(line[i]) for line in [list(header), *body]) for i in range(len(header))]
     lines = []
     for line in [list(header), *body]:
@@ -57,5 +61,5 @@ def cell(value: Any) -> str:
 
 
 def counts(counted: Mapping[str, int]) -> str:
-    """"present 12, null 3"; "none" for no counts."""
+    """ "present 12, null 3"; "none" for no counts."""
     return ", ".join(f"{name.replace('_', ' ')} {number:,}" for name, number in counted.items()) or "none"

@@ -91,6 +91,7 @@ def describe(build: Build, spine: Spine, data: dict[str, SourceData], identities
         "known_before": None if asked.known_before is None else format_instant(asked.known_before),
         "serving_lag_us": asked.serving_lag,
         "include": list(asked.include),
+        "label": report.label,
         "trust": {"static": static_sources(build.plan), "assumed_known_at_once": assumed_known_at_once(build.plan)},
         "columns": [[f.name, str(f.type)] for f in build.schema],
         "content_hash": report.content_hash,

@@ -184,6 +184,19 @@ def check_features(schema: pa.Schema, added: Sequence[str]) -> None:
             )  # fmt: skip
 
 
+def check_label(schema: pa.Schema, label: str, taken: Sequence[str]) -> None:
+    """The label is a column of the spine, and not one that asks (`taken`). Raises: UsageError FS110."""
+    if label not in schema.names:
+        raise UsageError(
+            "FS110",
+            f"the spine has no label column {label!r}",
+            known=schema.names,
+            hint=nearest(label, schema.names),
+        )
+    if label in taken:
+        raise UsageError("FS110", f"label column {label!r} is a join key or as_of", known=[n for n in schema.names if n not in taken])
+
+
 def instants(spine: Spine, as_of: str, *, timezone: str = "UTC", as_of_format: str | None = None) -> pa.Array:
     """The spine's as_of as int64 microseconds.
 
@@ -243,8 +256,8 @@ def to_key(values: pa.Array, column: str, dtype: DType) -> pa.Array:
         return pa.nulls(len(values), _key_arrow(dtype))
     if family != dtype.key_family:
         if family == "float":
-            raise SpineError("FS303", f"key column {column!r} is {values.type}: floats lose digits as keys", hint="CAST it")
-        hint = "CAST it to the source's type"
+            raise SpineError("FS303", f"key column {column!r} is {values.type}: floats lose digits as keys", hint=f"a cast to {dtype}")
+        hint = f"a cast to {dtype}"
         raise SpineError("FS302", f"key column {column!r} is {values.type}, but the source's is {dtype}", hint=hint)
     if family == "integer":
         return _integer_key(values, dtype)

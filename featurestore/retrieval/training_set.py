@@ -28,7 +28,7 @@ from featurestore.plan.nodes import Output, Part, PartOf, ReadSource, StaticLook
 from featurestore.progress import Progress, Watcher
 from featurestore.registry import BoundService
 from featurestore.retrieval.content import ContentHash
-from featurestore.retrieval.spine import ROWS_AT_ONCE, Spine, check_features, instants, key_column
+from featurestore.retrieval.spine import ROWS_AT_ONCE, Spine, check_features, check_label, instants, key_column
 from featurestore.sources import SourceData
 
 log = logging.getLogger(__name__)
@@ -41,7 +41,7 @@ _STATUS_TYPE = pa.string()
 @dataclass(frozen=True)
 class Request:
     """What is asked of a build. known_before: facts with k < it only. serving_lag: microseconds by which facts are
-    known later than they are. include: of INCLUDES."""
+    known later than they are. include: of INCLUDES. label: the spine's label column."""
 
     as_of: str = "as_of"
     timezone: str = "UTC"
@@ -49,6 +49,7 @@ class Request:
     known_before: int | None = None
     serving_lag: int = 0
     include: tuple[str, ...] = ()
+    label: str | None = None
 
     def __post_init__(self) -> None:
         unknown = [i for i in self.include if i not in INCLUDES]
@@ -58,13 +59,15 @@ class Request:
 
 @dataclass
 class Report:
-    """What a build did, in numbers. features: {column: {status: rows}}; left_out: {view: {reason: rows}}."""
+    """What a build did, in numbers. features: {column: {status: rows}}; left_out: {view: {reason: rows}}; label:
+    {"column": its name, "present": rows with a value, "null": rows without}."""
 
     rows: int = 0
     features: dict[str, dict[str, int]] = field(default_factory=dict)
     views: dict[str, dict[str, int]] = field(default_factory=dict)
     left_out: dict[str, dict[str, int]] = field(default_factory=dict)
     source_rows: dict[str, int] = field(default_factory=dict)
+    label: dict[str, Any] | None = None
     warnings: list[str] = field(default_factory=list)
     content_hash: str = ""
 
@@ -92,6 +95,9 @@ class Build:
         self._stack = ExitStack()
         self._added = _added_fields(service, self.plan, request.include)
         check_features(spine.schema, [f.name for f in self._added])
+        if request.label is not None:
+            check_label(spine.schema, request.label, [*service.key_columns, request.as_of])
+            self.report.label = {"column": request.label, "present": 0, "null": 0}
         self.schema = pa.schema([*spine.schema, *self._added])
 
     def __enter__(self) -> Build:
@@ -120,6 +126,7 @@ class Build:
             for reader in readers:
                 columns |= reader.take(rows.num_rows)
             self._count(columns)
+            self._count_label(rows)
             added = [columns[f.name].cast(f.type) for f in self._added]
             table = pa.Table.from_arrays([*rows.columns, *added], schema=self.schema)
             content.update(table)
@@ -183,6 +190,13 @@ class Build:
                 for item in pc.value_counts(columns[f"{name}__status"]):
                     counts[item["values"].as_py()] += item["counts"].as_py()
                     view[item["values"].as_py()] += item["counts"].as_py()
+
+    def _count_label(self, rows: pa.Table) -> None:
+        label = self.report.label
+        if label is not None:
+            nulls = rows[label["column"]].null_count
+            label["null"] += nulls
+            label["present"] += rows.num_rows - nulls
 
     def _check_unchanged(self) -> None:
         for name in {i.bound.view.source.name for i in self.service.instances}:

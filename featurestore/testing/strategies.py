@@ -303,31 +303,34 @@ class _Drawing:
         live = [{k.name: self._key(k) for k in definition.keys[1:]} for _ in range(rng.choice((1, 1, 2)))]
         first = self.base + rng.choice((0, 0, 1, -1, self.short))
         steps = (0, 1, -1, self.short, -self.short, self.ttl, self.long)
-        instants = [first, *(first + rng.choice(steps) for _ in range(rng.randrange(4)))]
+        instants = [first, *(first + rng.choice(steps) for _ in range(rng.choice((1, 2, 3, 4))))]
         spine = []
         for t in instants:
-            row = {k.spine_column: self._held(self._pick(live, k), k.spine_type) for k in definition.keys[1:]}
+            named = self._picked(live, definition)
+            row = {k.spine_column: self._held(named[k.name], k.spine_type) for k in definition.keys[1:]}
             spine.append(row | {"as_of": t, "note": rng.choice(("x", None, ""))})
         if self.kind == "static":
             return self._static_rows(definition, live), spine
         # Half of the cases gather a few rows at one distance before as_of, so that nothing newer hides that edge.
-        self.gathered = rng.choice((self.ttl, self.ttl, self.ttl, self.short, self.offset)) if rng.random() < 0.5 else None
+        self.gathered = rng.choice((self.ttl, self.ttl, self.short, self.offset)) if rng.random() < 0.6 else None
         rows: list[Row] = []
-        for _ in range(rng.choice((0, 2, 4, 6, 8, 10)) if self.gathered is None else rng.choice((1, 2, 2, 3))):
+        for _ in range(rng.choice((0, 3, 5, 7, 9, 11)) if self.gathered is None else rng.choice((2, 3, 4))):
             rows.append(self._row(definition, live, rng.choice(instants), rows))
         return rows, spine
 
     def _key(self, key: Key) -> Any:
         return self.rng.choice(list(key.values))
 
-    def _pick(self, live: list[Row], key: Key) -> Any:
-        chance = self.rng.random()
-        if chance < 0.06:
-            return None
-        return self._key(key) if chance < 0.1 else self.rng.choice(live)[key.name]
+    def _picked(self, live: list[Row], definition: Definition) -> Row:
+        """One of the case's keys; now and then another or none in one of its columns."""
+        picked = dict(self.rng.choice(live))
+        if len(definition.keys) > 1 and self.rng.random() < 0.2:
+            key = self.rng.choice(definition.keys[1:])
+            picked[key.name] = self._any(key)
+        return picked
 
     def _any(self, key: Key) -> Any:
-        return None if self.rng.random() < 0.1 else self._key(key)
+        return None if self.rng.random() < 0.5 else self._key(key)
 
     @staticmethod
     def _held(value: Any, dtype: pa.DataType) -> Any:
@@ -340,25 +343,26 @@ class _Drawing:
         """At most one row per key, and rows without one."""
         rows: dict[Any, Row] = {}
         for _ in range(self.rng.choice((0, 1, 2, 4))):
-            row = {k.source_column: self._held(self._any(k), k.source_type) for k in definition.keys[1:]}
+            row = {k.source_column: self._held(self._key(k) if self.rng.random() < 0.9 else None, k.source_type) for k in definition.keys[1:]}
             known = tuple(row.values())
             rows.setdefault(known if None not in known else len(rows), row | self._values())
         return list(rows.values())
 
     def _row(self, definition: Definition, live: list[Row], t: int, earlier: list[Row]) -> Row:
         rng = self.rng
-        if earlier and rng.random() < 0.1:
+        if earlier and rng.random() < 0.12:
             return dict(rng.choice(earlier))
-        row = {k.source_column: self._held(self._pick(live, k), k.source_type) for k in definition.keys[1:]}
+        named = self._picked(live, definition)
+        row = {k.source_column: self._held(named[k.name], k.source_type) for k in definition.keys[1:]}
         row |= self._values()
         row |= {
             EVENT: self._event(t),
             "rid": self._rid(definition, len(earlier)),
             "seq": rng.choice((None, 0, 1, 1, 2)),
         }
-        row |= {"gone": rng.choice((True, False, False, None)) if rng.random() < 0.6 else False}
+        row |= {"gone": rng.choice((True, None)) if earlier and rng.random() < 0.5 else False}
         row[CREATED] = self._created(row[EVENT], t)
-        if earlier and rng.random() < 0.35:
+        if earlier and rng.random() < (0.6 if "versions" in self.kind else 0.35):
             row |= self._shared(rng.choice(earlier), definition)
         return row
 
@@ -366,7 +370,7 @@ class _Drawing:
         """What a row takes from an earlier one, so that ties, late rows and corrections are common."""
         rng = self.rng
         keys = [k.source_column for k in definition.keys[1:]]
-        if "versions" in self.kind and rng.random() < 0.6:
+        if "versions" in self.kind and rng.random() < 0.75:
             taken = ["rid", EVENT, *keys]
             if rng.random() < 0.5:  # a version that moves the fact
                 taken.remove(rng.choice(taken[1:]))
@@ -378,7 +382,7 @@ class _Drawing:
         return shared
 
     def _rid(self, definition: Definition, n: int) -> Any:
-        value = self.rng.choice((None, *range(2 + n // 2))) if self.rng.random() < 0.3 else self.rng.choice((0, 1, 2))
+        value = self.rng.choice((None, 0, 1)) if self.rng.random() < 0.3 else n
         return value if value is None or pa.types.is_integer(definition.columns["rid"]) else f"r{value}"
 
     def _values(self) -> Row:
@@ -390,9 +394,9 @@ class _Drawing:
     def _event(self, t: int) -> int | None:
         rng = self.rng
         chance = rng.random()
-        if chance < 0.03:
+        if chance < 0.04:
             return None
-        if chance < 0.045:
+        if chance < 0.055:
             return FAR
         near = rng.choice((0, -1, 1)) if rng.random() < 0.7 else 0
         if self.gathered is not None:

@@ -10,6 +10,7 @@ import logging
 import re
 import shutil
 import tempfile
+import weakref
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -38,6 +39,16 @@ class Settings:
     asof_loop_join_threshold: int | None = None
 
 
+_sessions: weakref.WeakSet[Session] = weakref.WeakSet()
+"""The open ones: Ctrl-C must reach a statement that keeps the main thread inside the engine."""
+
+
+def interrupt_all() -> None:
+    """Stop the statements of all sessions; each ends in an error. May be called from any thread."""
+    for session in list(_sessions):
+        session.interrupt()
+
+
 class Session:
     """Statements over bound relations. Use as a context manager."""
 
@@ -58,6 +69,7 @@ class Session:
             self._con.execute(f"SET {name} = {_literal(value)}")
         for macro in MACROS:
             self._con.execute(macro)
+        _sessions.add(self)
 
     def __enter__(self) -> Session:
         return self
@@ -66,6 +78,7 @@ class Session:
         self.close()
 
     def close(self) -> None:
+        _sessions.discard(self)
         self._con.close()
         shutil.rmtree(self.folder, ignore_errors=True)
 
