@@ -16,7 +16,7 @@ from decimal import Decimal
 from functools import cached_property
 from typing import Any
 
-from featurestore.dtypes import DATE, STRING, TIMESTAMP, DType
+from featurestore.dtypes import DATE, DType
 from featurestore.errors import RequestError, StoreError, TooEarly, UnknownName, nearest
 from featurestore.intervals import Clock, format_instant
 from featurestore.online.codec import encode_key, storage_key
@@ -64,18 +64,17 @@ class OnlineFeatures:
     """An answer: one row per entity, in the order asked, one value per feature, in service order.
 
     Values are Python's: int, float, str, bool, bytes, Decimal, list, dates as date, times as microseconds.
-    as_of: the instant answered for, microseconds. watermarks: {view instance: microseconds}. include: of INCLUDES; what
-    `to_dict` and `to_arrow` add, as training sets do: <feature>__status, <feature>__event_timestamp.
+    as_of: the instant answered for, microseconds. watermarks: {view instance: microseconds}. Statuses and event timestamps
+    are made when they are first looked at.
     """
 
-    def __init__(self, service: Service, found: Found, include: Sequence[str] = ()) -> None:
+    def __init__(self, service: Service, found: Found) -> None:
         self.feature_service = service.name
         self.fingerprint = service.fingerprint
         self.as_of = found.t
         self.feature_names = service.feature_names
         self.feature_types = service.feature_types
         self.watermarks: Mapping[str, int] = service.watermarks
-        self.include = tuple(include)
         self._found = found
 
     def __repr__(self) -> str:
@@ -101,7 +100,7 @@ class OnlineFeatures:
         return self._found.event_timestamps()
 
     def to_dict(self) -> dict[str, list[Any]]:
-        """{column: values}, as plain Python; times as ISO 8601 text."""
+        """{feature: values}, as plain Python; times as ISO 8601 text."""
         return {name: [_shown(v, dtype) for v in values] for name, dtype, values in self._columns()}
 
     def to_arrow(self) -> Any:
@@ -115,21 +114,22 @@ class OnlineFeatures:
         return pa.table(arrays)
 
     def _columns(self) -> list[tuple[str, DType, list[Any]]]:
-        named = list(enumerate(zip(self.feature_names, self.feature_types, strict=True)))
-        columns = [(name, dtype, [row[i] for row in self.rows]) for i, (name, dtype) in named]
-        if "statuses" in self.include:
-            columns += [(f"{name}__status", STRING, [row[i] for row in self.statuses]) for i, (name, _) in named]
-        if "event_timestamps" in self.include:
-            columns += [
-                (f"{name}__event_timestamp", TIMESTAMP, [row[i] for row in self.event_timestamps]) for i, (name, _) in named
-            ]
-        return columns
+        columns = zip(self.feature_names, self.feature_types, strict=True)
+        return [(name, dtype, [row[i] for row in self.rows]) for i, (name, dtype) in enumerate(columns)]
 
 
 def _with_dates(value: Any) -> Any:
     if isinstance(value, list):
         return [_with_dates(item) for item in value]
-    return None if value is None else _EPOCH_DAY + timedelta(days=value)
+    return None if value is None else as_date(value)
+
+
+def as_date(days: int) -> date | int:
+    """Days since 1970 as a date; as they are outside the years 1 to 9999, which Python's dates do not know."""
+    try:
+        return _EPOCH_DAY + timedelta(days=days)
+    except OverflowError:
+        return days
 
 
 def _shown(value: Any, dtype: DType) -> Any:
@@ -213,6 +213,10 @@ class OnlineReader:
 
     def __init__(self, store: OnlineStore, clock: Clock) -> None:
         self.store, self.clock = store, clock
+        self.forget()
+
+    def forget(self) -> None:
+        """Resolve everything anew: for when another store has taken this one's place."""
         self._resolved = _Resolved(None, {})
 
     def service(self, snapshot: Snapshot, name: str) -> Service:
@@ -242,7 +246,7 @@ class OnlineReader:
             service = self.service(snapshot, name)
             keys, rows = checked_keys(service, entities)
             found = service.look_up(snapshot, keys, rows, service.instant(as_of, self.clock))
-        return OnlineFeatures(service, found, include)
+        return OnlineFeatures(service, found)
 
 
 class _Resolved:
@@ -317,4 +321,4 @@ def _brief(value: object) -> str:
     return text if len(text) <= 60 else f"{text[:59]}…"
 
 
-__all__ = ["Found", "INCLUDES", "OnlineFeatures", "OnlineReader", "Service", "checked_keys"]
+__all__ = ["Found", "INCLUDES", "OnlineFeatures", "OnlineReader", "Service", "as_date", "checked_keys"]

@@ -42,7 +42,8 @@ class Spine:
         """Some columns, whole."""
         if self.table is not None:
             return self.table.select(names)
-        return pq.read_table(self.path, columns=list(names), partitioning=None)
+        with pq.ParquetFile(self.path) as file:  # pq.read_table would import pandas, a second on the first call
+            return file.read(columns=list(names)).select(list(names))
 
     def batches(self) -> Iterator[pa.Table]:
         """All rows in order, ROWS_AT_ONCE at a time; one empty table for an empty spine."""

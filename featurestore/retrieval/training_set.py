@@ -24,7 +24,7 @@ from featurestore.engines.duckdb.checks import check_left_out, check_static
 from featurestore.engines.exact import exact_sum
 from featurestore.errors import DataError, SourceError, UsageError
 from featurestore.intervals import FOREVER
-from featurestore.plan.nodes import Output, Part, PartOf, ReadSource, StaticLookup, TrainingSet, Window, walk
+from featurestore.plan.nodes import Output, Part, PartOf, PlanKey, ReadSource, StaticLookup, TrainingSet, Window, walk
 from featurestore.progress import Progress, Watcher
 from featurestore.registry import BoundService
 from featurestore.retrieval.content import ContentHash
@@ -92,6 +92,7 @@ class Build:
         self.report = Report(rows=spine.rows)
         self._sources, self._settings = sources, settings
         self._watch = watch or (lambda _: None)
+        self._keys: dict[tuple[str, str], pa.Array] = {}
         self._stack = ExitStack()
         self._added = _added_fields(service, self.plan, request.include)
         check_features(spine.schema, [f.name for f in self._added])
@@ -159,12 +160,19 @@ class Build:
 
     def _asked(self, part: Part) -> pa.Table:
         """The relation `spine` of a part: row_id, keys of the part's types, asked_at."""
-        columns = {"row_id": pa.array(range(self.spine.rows), pa.int64()), "asked_at": self._at}
+        columns = {"row_id": pa.arange(0, self.spine.rows), "asked_at": self._at}
         for key in part.spine.keys:
-            columns[f"key_{key.name}"] = key_column(self.spine, key.spine_column, key.dtype)
+            columns[f"key_{key.name}"] = self._key(key)
         if not part.spine.keys:
             columns["key_all"] = pa.repeat(pa.scalar(0, pa.int32()), self.spine.rows)
         return pa.table(columns)
+
+    def _key(self, key: PlanKey) -> pa.Array:
+        """A key column of the spine, read once for all parts that compare it in one type."""
+        which = (key.spine_column, key.dtype.name)
+        if which not in self._keys:
+            self._keys[which] = key_column(self.spine, key.spine_column, key.dtype)
+        return self._keys[which]
 
     def _parameters(self, part: Part) -> dict[str, object]:
         return run_parameters(self.request.known_before, self.request.serving_lag, exact=_is_exact(part))
@@ -262,7 +270,7 @@ class _PartReader:
     def _check_order(self, table: pa.Table, rows: int) -> None:
         """One row per spine row, in order: an engine that drops, doubles or moves a row is caught here."""
         if rows:
-            expected = pa.chunked_array([pa.array(range(self._next, self._next + rows), pa.int64())])
+            expected = pa.chunked_array([pa.arange(self._next, self._next + rows)])
             if not table["__row"].cast(pa.int64()).equals(expected):
                 raise DataError("FS309", f"the engine returned rows out of order for {self._part.instance}")
         self._next += rows

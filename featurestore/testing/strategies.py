@@ -48,7 +48,7 @@ VALUES: Mapping[str, tuple[pa.DataType, Sequence[Any]]] = {
     "small": (pa.int16(), (0, 1, 2, -3, 32767, -32768)),
     "u": (pa.uint64(), (0, 1, 2**63, 2**64 - 1, 2**53 + 1)),
     "s": (pa.string(), ("", "a", "A", "a ", "\u00e9", "e\u0301", "\U0001f600", "\uffff", "b", "\x00")),
-    "status": (pa.string(), ("settled", "settled", "settled", "void", "Settled")),
+    "status": (pa.string(), ("settled", "settled", "settled", "settled", "void", "Settled")),
     "b": (pa.bool_(), (True, False)),
     "d": (pa.decimal128(12, 2), tuple(Decimal(x) for x in ("0.00", "0.10", "-0.10", "9999999999.99", "2.50"))),
     "ts": (UNIX, (0, -1, 1, 1_700_000_000_000_001, -(10**15))),
@@ -126,7 +126,7 @@ KINDS: Mapping[str, Callable[[Random, int], Row]] = {
     },
     "versions_delayed": lambda rng, unit: {
         "row_key": [CASE, "rid"], **({"delay": _span(rng, unit)} if rng.random() < 0.7 else {}),
-        **({"deleted": "gone"} if rng.random() < 0.5 else {}),
+        "deleted": "gone",
     },
     "static": lambda rng, unit: {"static": True},
 }  # fmt: skip
@@ -237,11 +237,11 @@ class _Drawing:
         self.delay = int(source["delay"][:-2]) if "delay" in source else 0
         view: Row = {}
         if self.kind != "static":
-            if rng.random() < 0.85:
+            if rng.random() < 0.9:
                 view["ttl"] = _spelled(self.ttl)
             if rng.random() < 0.4:
                 view["allow_exact_matches"] = True
-        if rng.random() < (0.75 if "versions" in self.kind else 0.4):
+        if rng.random() < (0.6 if "versions" in self.kind else 0.4):
             view["where"] = CONDITIONS[0] if rng.random() < 0.5 else rng.choice(CONDITIONS)
         keys = self._keys()
         mapped = {k.name: k.source_column for k in keys if k.source_column != k.name}
@@ -310,9 +310,10 @@ class _Drawing:
             row = {k.spine_column: self._held(named[k.name], k.spine_type) for k in definition.keys[1:]}
             spine.append(row | {"as_of": t, "note": rng.choice(("x", None, ""))})
         if self.kind == "static":
-            return self._static_rows(definition, live), spine
+            return self._static_rows(definition), spine
         # Half of the cases gather a few rows at one distance before as_of, so that nothing newer hides that edge.
         self.gathered = rng.choice((self.ttl, self.ttl, self.short, self.offset)) if rng.random() < 0.6 else None
+        self.near = rng.choice((0, -1, 1, -1, 1))
         rows: list[Row] = []
         for _ in range(rng.choice((0, 3, 5, 7, 9, 11)) if self.gathered is None else rng.choice((2, 3, 4))):
             rows.append(self._row(definition, live, rng.choice(instants), rows))
@@ -339,11 +340,12 @@ class _Drawing:
             return value if pa.types.is_decimal(dtype) or fits(value, dtype) else None
         return value
 
-    def _static_rows(self, definition: Definition, live: list[Row]) -> list[Row]:
+    def _static_rows(self, definition: Definition) -> list[Row]:
         """At most one row per key, and rows without one."""
         rows: dict[Any, Row] = {}
         for _ in range(self.rng.choice((0, 1, 2, 4))):
-            row = {k.source_column: self._held(self._key(k) if self.rng.random() < 0.9 else None, k.source_type) for k in definition.keys[1:]}
+            named = self._picked([{k.name: self._key(k) for k in definition.keys[1:]}], definition)
+            row = {k.source_column: self._held(named[k.name], k.source_type) for k in definition.keys[1:]}
             known = tuple(row.values())
             rows.setdefault(known if None not in known else len(rows), row | self._values())
         return list(rows.values())
@@ -360,7 +362,7 @@ class _Drawing:
             "rid": self._rid(definition, len(earlier)),
             "seq": rng.choice((None, 0, 1, 1, 2)),
         }
-        row |= {"gone": rng.choice((True, None)) if earlier and rng.random() < 0.5 else False}
+        row |= {"gone": rng.choice((True, True, None)) if earlier and rng.random() < 0.4 else False}
         row[CREATED] = self._created(row[EVENT], t)
         if earlier and rng.random() < (0.6 if "versions" in self.kind else 0.35):
             row |= self._shared(rng.choice(earlier), definition)
@@ -372,13 +374,16 @@ class _Drawing:
         keys = [k.source_column for k in definition.keys[1:]]
         if "versions" in self.kind and rng.random() < 0.75:
             taken = ["rid", EVENT, *keys]
-            if rng.random() < 0.5:  # a version that moves the fact
+            if rng.random() < 0.6:  # a version that moves the fact
                 taken.remove(rng.choice(taken[1:]))
         else:
             taken = [EVENT, *keys, *([CREATED] if rng.random() < 0.6 else [])]
         shared = {c: other[c] for c in taken}
         if rng.random() < 0.3:
             shared |= {c: other[c] for c in rng.sample(list(VALUES), 8)}
+        for key in definition.keys[1:]:
+            if key.source_column not in shared:
+                shared[key.source_column] = self._held(self._key(key), key.source_type)
         return shared
 
     def _rid(self, definition: Definition, n: int) -> Any:
@@ -387,36 +392,22 @@ class _Drawing:
 
     def _values(self) -> Row:
         rng = self.rng
-        return {c: None if rng.random() < 0.15 else rng.choice(pool) for c, (_, pool) in VALUES.items()} | {
-            "decoy": "x"
-        }
+        values = {c: None if rng.random() < 0.15 else rng.choice(pool) for c, (_, pool) in VALUES.items()}
+        return values | {"decoy": "x"}
 
     def _event(self, t: int) -> int | None:
         rng = self.rng
         chance = rng.random()
-        if chance < 0.04:
+        if chance < 0.05:
             return None
-        if chance < 0.055:
+        if chance < 0.06:
             return FAR
-        near = rng.choice((0, -1, 1)) if rng.random() < 0.7 else 0
         if self.gathered is not None:
-            return t - self.gathered + near
+            return t - self.gathered + (self.near if rng.random() < 0.6 else rng.choice((0, -1, 1)))
         if chance < 0.2:
             return t - rng.randrange(2 * self.long)
-        back = rng.choice(
-            (
-                0,
-                self.ttl,
-                self.ttl,
-                self.short,
-                self.short,
-                self.offset,
-                self.long,
-                self.offset + self.short,
-                self.delay,
-            )
-        )
-        return t - back + near
+        far = (0, 0, self.ttl, self.ttl, self.short, self.short, self.offset, self.long, self.offset + self.short, self.delay)
+        return t - rng.choice(far) + rng.choice((0, 0, -1, 1))
 
     def _created(self, e: int | None, t: int) -> int | None:
         rng = self.rng

@@ -1,0 +1,239 @@
+"""One-key look-ups over HTTP, beside a static FastAPI route that returns the same bytes on the same server settings.
+
+    python benchmarks/serve.py PROJECT        a project whose online store is filled
+
+Both servers run in processes of their own; the load comes from a third. Rounds alternate and the best of each counts,
+since noise only takes away.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+HERE = Path(__file__).resolve().parent
+CONNECTIONS = 16
+ROUNDS = 5
+SECONDS = 1.5
+PATH = "/v1/online-features"
+
+
+def measure(project_root: str | Path) -> dict[str, Any]:
+    """Requests per second and latencies of a one-key look-up and of the static route, and what the look-up costs in process.
+
+    Returns: {"ours": {"rate", "p50_ms", "p99_ms"}, "static_fastapi": {…}, "ratio", "in_process_us", "features"}; rates over
+    16 connections, latencies over one.
+    """
+    root = Path(project_root).resolve()
+    question, features = one_key(root)
+    body = json.dumps(question).encode()
+    with server("--ours", str(root)) as ours:
+        answer = _once(ours, body)
+        with server("--static", answer.hex()) as static:
+            assert _once(static, body) == answer
+            found = _rounds({"ours": ours, "static_fastapi": static}, body)
+    ratio = found["ours"]["rate"] / found["static_fastapi"]["rate"]
+    return {**found, "ratio": round(ratio, 3), "in_process_us": in_process(root, question), "features": features}
+
+
+def one_key(root: Path) -> tuple[dict[str, Any], int]:
+    """A look-up of one entity that the first service knows, as of its watermark; and how many features that gives."""
+    from featurestore import config
+    from featurestore.intervals import SystemClock, format_instant
+    from featurestore.online.codec import decode_key
+    from featurestore.retrieval.online_features import OnlineReader
+    from featurestore.store import open_online
+
+    store = open_online(config.load(root), root, read_only=True)
+    with store.read() as snapshot:
+        name, service = next(iter(OnlineReader(store, SystemClock()).services(snapshot).items()))
+        entities: dict[str, list[Any]] = {}
+        for view in service.views:
+            key, _ = next(snapshot.scan(view.table))
+            for column, value in zip(view.key_columns, decode_key(key[1:], view.families), strict=True):
+                entities.setdefault(column, [value])
+    store.close()
+    as_of = format_instant(service.watermark)
+    return {"feature_service": name, "entities": entities, "as_of": as_of}, len(service.feature_names)
+
+
+def in_process(root: Path, question: dict[str, Any]) -> float:
+    """Microseconds of one `get_online_features`."""
+    from featurestore import FeatureStore
+
+    store = FeatureStore(root)
+    name, entities, as_of = question["feature_service"], question["entities"], question["as_of"]
+    best = float("inf")
+    for _ in range(10):
+        start = time.perf_counter()
+        for _ in range(300):
+            store.get_online_features(name, entities, as_of=as_of)
+        best = min(best, (time.perf_counter() - start) / 300)
+    return round(best * 1e6, 1)
+
+
+@contextmanager
+def server(*arguments: str) -> Iterator[int]:
+    """A server process on a free port. Gives: the port."""
+    environment = {**os.environ, "PYTHONPATH": str(HERE.parent)}
+    command = [sys.executable, __file__, *arguments]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment)
+    try:
+        assert process.stderr is not None
+        said = process.stderr.readline()
+        if "serving on" not in said:
+            raise RuntimeError(said + process.stderr.read())
+        yield int(said.rsplit(":", 1)[1])
+    finally:
+        process.terminate()
+        process.wait(10)
+
+
+def _rounds(ports: dict[str, int], body: bytes) -> dict[str, dict[str, float]]:
+    loads = {name: _load(port, body) for name, port in ports.items()}
+    best = {name: dict(one) for name, one in loads.items()}
+    for number in range(1, ROUNDS):
+        for name in list(ports)[:: -1 if number % 2 else 1]:
+            for what, value in _load(ports[name], body).items():
+                best[name][what] = (max if what == "rate" else min)(best[name][what], value)
+    return best
+
+
+def _load(port: int, body: bytes) -> dict[str, float]:
+    """One round of load, from a process of its own."""
+    done = subprocess.run(
+        [sys.executable, __file__, "--load", str(port), body.decode()], capture_output=True, text=True, check=True
+    )
+    return json.loads(done.stdout)  # type: ignore[no-any-return]
+
+
+def _request(port: int, body: bytes) -> bytes:
+    head = f"POST {PATH} HTTP/1.1\r\nhost: 127.0.0.1:{port}\r\ncontent-type: application/json\r\n"
+    return head.encode() + b"content-length: %d\r\n\r\n" % len(body) + body
+
+
+def _once(port: int, body: bytes) -> bytes:
+    """The body of one answer."""
+    with socket.create_connection(("127.0.0.1", port)) as connection:
+        connection.sendall(_request(port, body))
+        head, _, rest = _until_head(connection)
+        length = next(int(h.split(b":")[1]) for h in head.split(b"\r\n") if h.lower().startswith(b"content-length"))
+        while len(rest) < length:
+            rest += connection.recv(65_536)
+    assert head.startswith(b"HTTP/1.1 200"), head + rest
+    return rest
+
+
+def _until_head(connection: socket.socket) -> tuple[bytes, bytes, bytes]:
+    got = b""
+    while b"\r\n\r\n" not in got:
+        got += connection.recv(65_536)
+    return got.partition(b"\r\n\r\n")
+
+
+class _Client(asyncio.Protocol):
+    """Asks again as soon as it is answered; answers are all of one length."""
+
+    def __init__(self, request: bytes, latencies: list[float]) -> None:
+        self._request, self._latencies = request, latencies
+        self._got, self._length = b"", 0
+
+    def connection_made(self, transport: Any) -> None:
+        self._transport = transport
+        self._ask()
+
+    def _ask(self) -> None:
+        self._asked = time.perf_counter()
+        self._transport.write(self._request)
+
+    def data_received(self, data: bytes) -> None:
+        self._got += data
+        if not self._length:
+            head, _, _ = self._got.partition(b"\r\n\r\n")
+            length = next(int(h.split(b":")[1]) for h in head.split(b"\r\n") if h.lower().startswith(b"content-length"))
+            self._length = len(head) + 4 + length
+        if len(self._got) >= self._length:
+            assert len(self._got) == self._length
+            assert self._got.startswith(b"HTTP/1.1 200")
+            self._latencies.append(time.perf_counter() - self._asked)
+            self._got = b""
+            self._ask()
+
+
+async def _clients(port: int, body: bytes, connections: int, seconds: float) -> tuple[float, list[float]]:
+    latencies: list[float] = []
+    loop = asyncio.get_running_loop()
+    request = _request(port, body)
+    made = [await loop.create_connection(lambda: _Client(request, latencies), "127.0.0.1", port) for _ in range(connections)]
+    await asyncio.sleep(0.2)
+    latencies.clear()
+    start = time.perf_counter()
+    await asyncio.sleep(seconds)
+    rate = len(latencies) / (time.perf_counter() - start)
+    for transport, _ in made:
+        transport.abort()
+    return rate, sorted(latencies)
+
+
+def load(port: int, body: bytes) -> dict[str, float]:
+    import uvloop
+
+    rate, _ = uvloop.run(_clients(port, body, CONNECTIONS, SECONDS))
+    _, latencies = uvloop.run(_clients(port, body, 1, SECONDS))
+    place = len(latencies) - 1
+    return {
+        "rate": round(rate),
+        "p50_ms": round(latencies[place // 2] * 1e3, 3),
+        "p99_ms": round(latencies[place * 99 // 100] * 1e3, 3),
+    }
+
+
+def serve_ours(root: Path) -> None:
+    from featurestore import config
+    from featurestore.server.run import serve
+
+    serve(config.load(root), root, port=0)
+
+
+def serve_static(answer: bytes) -> None:
+    """The same bytes from a FastAPI route, by the same server with the same settings."""
+    from fastapi import FastAPI, Response
+
+    from featurestore.server import run
+
+    app = FastAPI()
+
+    @app.post(PATH)
+    async def static() -> Response:
+        return Response(answer, media_type="application/json")
+
+    with run._bound("127.0.0.1", 0) as listening:
+        address = run._address(listening)
+        run._Server(run._settings(lambda: app, 1), lambda: run._tell(address)).run([listening])  # type: ignore[arg-type, return-value]
+
+
+def main(arguments: list[str]) -> None:
+    match arguments:
+        case ["--ours", root]:
+            serve_ours(Path(root))
+        case ["--static", answer]:
+            serve_static(bytes.fromhex(answer))
+        case ["--load", port, body]:
+            print(json.dumps(load(int(port), body.encode())))
+        case [root]:
+            print(json.dumps(measure(root), indent=2))
+        case _:
+            sys.exit(__doc__)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -1,0 +1,135 @@
+"""Read the body of a look-up: which fields there are, and of which types. Keys are checked against the service later."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from decimal import Decimal
+from http import HTTPStatus
+from typing import Any, NamedTuple
+
+import orjson
+
+from featurestore.errors import RequestError, UsageError, nearest
+from featurestore.intervals import parse_instant
+from featurestore.retrieval.online_features import INCLUDES, Keys, Service
+from featurestore.server.problems import Refused
+
+FIELDS = ("feature_service", "entities", "request", "as_of", "include", "int64")
+_KNOWN = frozenset(FIELDS)
+_RFC3339 = re.compile(
+    r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d{1,9})?([Zz]|[+-]([01]\d|2[0-3]):[0-5]\d)", re.ASCII
+)
+_INTEGER = re.compile(r"-?(0|[1-9]\d{0,38})", re.ASCII)
+
+
+class Asked(NamedTuple):
+    """A look-up as asked. as_of: microseconds, or None for now. int64_text: 64-bit integers come and go as text."""
+
+    feature_service: str
+    entities: Mapping[str, Sequence[Any]]
+    as_of: int | None
+    include: Sequence[str]
+    int64_text: bool
+
+    def keys(self, service: Service) -> Keys:
+        """The entities, with integer keys in text read where that was asked for."""
+        if not self.int64_text:
+            return self.entities
+        families = service.keys
+        return {
+            column: [_integer(v, column) for v in values] if families.get(column) == "integer" else values
+            for column, values in self.entities.items()
+        }
+
+
+def read(body: bytes) -> Asked:
+    """Raises: Refused FS505 (400: not JSON), RequestError FS506 (422: fields), UsageError FS103 (422: as_of)."""
+    try:
+        given = orjson.loads(body)
+    except orjson.JSONDecodeError as error:
+        raise Refused(HTTPStatus.BAD_REQUEST, "FS505", f"the body is not JSON: {error}") from None
+    if not isinstance(given, dict):
+        raise RequestError("FS506", "the body must be a JSON object", known=FIELDS)
+    if not _KNOWN.issuperset(given):
+        field = next(f for f in given if f not in _KNOWN)
+        raise RequestError("FS506", f"unknown field {field!r}", known=FIELDS, hint=nearest(field, FIELDS))
+    entities = given.get("entities")
+    if not isinstance(entities, dict) or not all(type(values) is list for values in entities.values()):
+        raise RequestError("FS506", "entities must map each key column to a list of values", hint='{"customer_id": [1, 2]}')
+    _refuse_repeated(body, given, entities)
+    return Asked(
+        _service(given.get("feature_service")),
+        entities,
+        None if len(given) == 2 else _optional(given),
+        given.get("include", ()),
+        "int64" in given,
+    )
+
+
+def _service(name: object) -> str:
+    if not isinstance(name, str):
+        raise RequestError("FS506", "feature_service must be the name of a service")
+    return name
+
+
+def _optional(given: Mapping[str, Any]) -> int | None:
+    """The instant asked for; the other fields that may be absent are only checked."""
+    request = given.get("request", {})
+    if not isinstance(request, dict):
+        raise RequestError("FS506", "request must map each request column to a list of values")
+    if request:
+        raise RequestError("FS502", f"unknown request column {next(iter(request))!r}")
+    include = given.get("include", [])
+    if not isinstance(include, list) or not all(isinstance(i, str) and i in INCLUDES for i in include):
+        raise RequestError("FS506", f"include takes {' and '.join(INCLUDES)}", known=INCLUDES)
+    if "int64" in given and given["int64"] != "string":
+        raise RequestError("FS506", 'int64 takes "string" only', known=["string"])
+    return _instant(given["as_of"]) if "as_of" in given else None
+
+
+def _instant(text: object) -> int:
+    if not isinstance(text, str) or not _RFC3339.fullmatch(text):
+        shown = json.dumps(text)
+        raise RequestError(
+            "FS506", f"as_of {shown[:60]} is not an RFC 3339 instant with an offset", hint='"2026-01-31T13:45:00Z"'
+        )
+    try:
+        return parse_instant(text, what="as_of")
+    except UsageError as error:
+        raise RequestError("FS506", error.what, hint=error.hint) from None
+
+
+def _integer(value: Any, column: str) -> Any:
+    """A decimal string as the integer it writes; beyond 128 bits as well, where it matches nothing."""
+    if not isinstance(value, str):
+        return value
+    if not _INTEGER.fullmatch(value):
+        raise RequestError("FS504", f"key {column!r} takes an integer, got {json.dumps(value)[:60]}")
+    return int(Decimal(value)) if len(value) > 19 else int(value)
+
+
+def _refuse_repeated(body: bytes, given: Mapping[str, Any], entities: Mapping[str, Any]) -> None:
+    """A name given twice in one object: orjson would keep the last in silence.
+
+    Every name is followed by a colon, so as many colons as names mean that nothing is repeated, and that is cheap to see.
+    Only where there are more (in an instant, in a text key) is the body read a second time.
+    """
+    colons = len(given) + len(entities)
+    as_of = given.get("as_of")
+    if isinstance(as_of, str) and b"\\" not in body:
+        colons += as_of.count(":")
+    if body.count(b":") != colons:
+        try:
+            json.loads(body, object_pairs_hook=_distinct)
+        except RecursionError:
+            raise RequestError("FS506", "the body is nested too deeply") from None
+
+
+def _distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    names = dict(pairs)
+    if len(names) < len(pairs):
+        twice = next(name for i, (name, _) in enumerate(pairs) if name in dict(pairs[:i]))
+        raise Refused(HTTPStatus.BAD_REQUEST, "FS505", f"the body names {twice!r} twice")
+    return names

@@ -1,0 +1,74 @@
+"""A store that may come later: opened when it is there, and opened anew when another takes its place."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+
+from featurestore.errors import StoreError
+from featurestore.online.store import Batch, OnlineStore, Snapshot
+
+LOOK_EVERY = 1.0
+"""Seconds between looks at whether the store's place holds another one."""
+
+
+class LateStore:
+    """An online store to read from, wherever and whenever it comes to be. For use by one thread.
+
+    Args:
+        open_store: opens it. Raises: StoreError while there is none.
+        identity: tells one store from the next at the same place; None where there is none.
+        changed: called after another store was opened.
+    """
+
+    format = 0
+
+    def __init__(
+        self, open_store: Callable[[], OnlineStore], identity: Callable[[], object], changed: Callable[[], None]
+    ) -> None:
+        self._open_store, self._identity, self._changed = open_store, identity, changed
+        self._store: OnlineStore | None = None
+        self._opened: object = None
+        self._look_at = 0.0
+
+    def read(self) -> AbstractContextManager[Snapshot]:
+        """A snapshot of the store that is there. Raises: StoreError where none is."""
+        if self._store is None or time.monotonic() >= self._look_at:
+            self._look()
+        assert self._store is not None
+        return self._store.read()
+
+    def _look(self) -> None:
+        """Open what is there; where nothing new can be opened, what is open goes on answering."""
+        self._look_at = time.monotonic() + LOOK_EVERY
+        found = self._identity()
+        if self._store is not None and found in (None, self._opened):
+            return
+        try:
+            store = self._open_store()
+        except StoreError:
+            if self._store is None:
+                raise
+            return
+        self.close()
+        self._store, self._opened = store, found
+        self._changed()
+
+    def close(self) -> None:
+        store, self._store = self._store, None
+        if store is not None:
+            store.close()
+
+    # The rest of the protocol: a server only reads.
+
+    def write(self, fill: Callable[[Batch], None], *, expected_bytes: int = 0) -> None:
+        raise StoreError("FS407", "the online store was opened read-only")
+
+    @contextmanager
+    def lock(self) -> Iterator[None]:
+        raise StoreError("FS407", "the online store was opened read-only")
+        yield
+
+    def sizes(self) -> dict[str, int]:
+        return {} if self._store is None else self._store.sizes()

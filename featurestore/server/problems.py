@@ -1,0 +1,54 @@
+"""Errors over HTTP: RFC 9457 problem documents, made from the one tree of errors.
+
+The class decides the status. What a store or a bug has to say about this machine (paths, tracebacks) is logged, not told.
+"""
+
+from __future__ import annotations
+
+import logging
+from http import HTTPStatus
+
+import orjson
+
+from featurestore.errors import FeatureStoreError, StoreError
+
+log = logging.getLogger(__name__)
+
+Headers = list[tuple[bytes, bytes]]
+RETRY_SECONDS = 1
+
+
+class Refused(FeatureStoreError):
+    """A request that HTTP itself gives a status for. closes: what is left of its body is not worth reading."""
+
+    def __init__(
+        self, status: HTTPStatus, code: str, what: str, *, hint: str = "", headers: Headers | None = None, closes: bool = False
+    ) -> None:
+        super().__init__(code, what, hint=hint)
+        self.http_status = status  # type: ignore[misc]
+        self.headers = [*(headers or []), *([(b"connection", b"close")] if closes else [])]
+
+
+def problem(error: Exception) -> tuple[int, Headers, bytes]:
+    """Status, headers and body that tell of an error."""
+    if not isinstance(error, FeatureStoreError) or error.http_status == HTTPStatus.INTERNAL_SERVER_ERROR:
+        log.error("unexpected error", exc_info=error)
+        error = FeatureStoreError("FS511", "the server failed; its log says how", hint="a report to those who run it")
+    elif isinstance(error, StoreError):
+        log.warning("%s", error)
+    status = HTTPStatus(error.http_status)
+    told = error.to_dict()
+    body = {
+        "type": "about:blank",
+        "title": status.phrase,
+        "status": status.value,
+        "detail": told["what"],
+        "code": told["code"],
+        "where": "" if isinstance(error, StoreError) else told["where"],
+        "known": told["known"],
+        "try": told["try"],
+    }
+    headers: Headers = [(b"content-type", b"application/problem+json"), *getattr(error, "headers", [])]
+    if status == HTTPStatus.SERVICE_UNAVAILABLE:
+        headers.append((b"retry-after", b"%d" % RETRY_SECONDS))
+    return status.value, headers, orjson.dumps(body)

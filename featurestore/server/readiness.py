@@ -1,0 +1,55 @@
+"""When a server may be sent requests: once every service it is to answer has a generation."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Mapping
+from pathlib import Path
+from typing import Any
+
+from featurestore.errors import StoreError, UsageError
+from featurestore.registry import MANIFEST_FORMAT
+
+
+class Readiness:
+    """awaited: the services a manifest promises; without one, any service will do."""
+
+    def __init__(self, awaited: Collection[str] = ()) -> None:
+        self.awaited = tuple(awaited)
+
+    def check(self, served: Collection[str]) -> None:
+        """Raises: StoreError FS510 (503) naming what is missing."""
+        missing = [name for name in self.awaited if name not in served]
+        if missing:
+            what = f"no generation yet of feature service {missing[0]!r}"
+            raise StoreError("FS510", what, known=served, hint="featurestore materialize")
+        if not served:
+            raise StoreError("FS510", "the online store holds no feature service yet", hint="featurestore materialize")
+
+    def check_awaited(self, served: Collection[str], name: str) -> None:
+        """Raises: StoreError FS510 for a service that is not there yet, rather than unknown."""
+        if not served or name in self.awaited:
+            self.check(served)
+
+
+def awaited(manifest: Path) -> list[str]:
+    """The services of a manifest that can be served: those whose views are all kept online.
+
+    Raises: UsageError FS107 for a file that is no manifest, or one of a newer format.
+    """
+    try:
+        given = json.loads(manifest.read_text(encoding="utf-8"))
+        services, views = given["services"], given["views"]
+        if given["format"] > MANIFEST_FORMAT:
+            raise UsageError("FS107", f"manifest of format {given['format']}", where=str(manifest), hint="a newer featurestore")
+        return [name for name, service in services.items() if _is_online(service, views)]
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        what = f"is no manifest: {error.strerror if isinstance(error, OSError) else type(error).__name__}"
+        raise UsageError("FS107", what, where=str(manifest), hint="sql/manifest.json, as featurestore compile writes it") from None
+
+
+def _is_online(service: Mapping[str, Any], views: Mapping[str, Mapping[str, Any]]) -> bool:
+    return all(views[instance["view"]]["online"] for instance in service["instances"])
+
+
+__all__ = ["Readiness", "awaited"]

@@ -1,0 +1,98 @@
+"""What requests and answers look like, for OpenAPI. The hot path reads and writes them by itself (`asked`, `wire`)."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Key = int | str | bool | None
+Value = float | int | str | bool | list[Any] | None
+Status = Literal["present", "null", "expired", "not_found", "stale", "unavailable"]
+Instant = Annotated[str, Field(json_schema_extra={"format": "date-time"}, examples=["2026-01-31T13:45:00.000000Z"])]
+
+
+class _Closed(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+
+class OnlineFeaturesRequest(_Closed):
+    """A look-up: one entity per place of the lists."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "feature_service": "fraud_v1",
+                    "entities": {"customer_id": [10038, 10039], "merchant_id": ["m00042", None]},
+                    "include": ["statuses"],
+                }
+            ]
+        }
+    )
+
+    feature_service: str = Field(description="Name of the service.")
+    entities: dict[str, list[Key]] = Field(
+        description="One list of values per key column, all of one length. Dates as YYYY-MM-DD, binary in base64; "
+        "null matches nothing. {} for a service without keys."
+    )
+    request: dict[str, list[Any]] = Field({}, description="Inputs of on-demand features, by column.")
+    as_of: Instant | None = Field(
+        None, description="The instant to answer for, RFC 3339 with an offset; not before the watermarks. Default: now."
+    )
+    include: list[Literal["statuses", "event_timestamps"]] = Field([], description="What to add to the values.")
+    int64: Literal["string"] | None = Field(
+        None, description="Write 64-bit integers as text, and read integer keys from text: for clients that count in doubles."
+    )
+
+
+class OnlineFeatures(_Closed):
+    """One row per entity, in the order asked; one value per feature, in the order of feature_names."""
+
+    feature_service: str
+    fingerprint: str = Field(description="Of the definition that answered.")
+    as_of: Instant = Field(description="The instant answered for.")
+    feature_names: list[str]
+    rows: list[list[Value]] = Field(
+        description='NaN and infinities are "NaN", "Infinity", "-Infinity"; decimals text; times RFC 3339 in UTC; '
+        "dates YYYY-MM-DD; binary base64."
+    )
+    statuses: list[list[Status]] = Field([], description="Only if included. A value that is not present is null.")
+    event_timestamps: list[list[Instant | None]] = Field([], description="Only if included; null for windows.")
+    watermarks: dict[str, Instant] = Field(description="View -> facts known before this instant are in.")
+
+
+class Feature(_Closed):
+    name: str
+    type: str = Field(description="An Arrow type.", examples=["double"])
+
+
+class FeatureService(_Closed):
+    """A service that can be asked."""
+
+    name: str
+    fingerprint: str
+    keys: dict[str, str] = Field(description="Key column -> integer, text, bool, date or binary.")
+    features: list[Feature]
+    watermarks: dict[str, Instant]
+
+
+class FeatureServices(_Closed):
+    feature_services: list[FeatureService]
+
+
+class State(_Closed):
+    status: Literal["ok", "ready"]
+
+
+class Problem(_Closed):
+    """An error, as RFC 9457 writes it: what, where, what is known, and what to try."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    code: str = Field(examples=["FS501"])
+    where: str
+    known: list[str]
+    try_: str = Field(alias="try")

@@ -1,0 +1,86 @@
+-- Online state of feature view merchant_profile at the watermark $known_before, pending facts up to $horizon beyond.
+-- Fingerprint 30d97713bccb10852123e3b9cdc4d891. kind 0: facts beyond are held back; 1: latest values; 2: in reach of a window.
+
+WITH
+-- rows of source merchants: keys, times in microseconds UTC, inputs
+rows_read AS NOT MATERIALIZED (
+  SELECT
+    CAST("merchant_id" AS VARCHAR) AS "key_merchant_id",
+    CASE WHEN "valid_from" >= TIMESTAMPTZ '1677-01-01T00:00:00.000000Z' AND "valid_from" < TIMESTAMPTZ '2262-01-01T00:00:00.000000Z' THEN epoch_us("valid_from") END AS event_time,
+    CASE WHEN "valid_from" >= TIMESTAMPTZ '1677-01-01T00:00:00.000000Z' AND "valid_from" < TIMESTAMPTZ '2262-01-01T00:00:00.000000Z' THEN epoch_us("valid_from") END + 3600000000 AS known_time,
+    "name" AS "in_name",
+    "category" AS "in_category",
+    "risk_score" AS "in_risk_score"
+  FROM source__merchants
+),
+-- facts known before the cut-off, their known time shifted by the serving lag
+facts AS NOT MATERIALIZED (
+  SELECT * REPLACE (known_time + $known_shift AS known_time)
+  FROM rows_read
+  WHERE "key_merchant_id" IS NOT NULL AND event_time IS NOT NULL AND known_time IS NOT NULL AND known_time < $known_before
+),
+-- facts of the keys to refresh
+in_force AS (
+  SELECT * FROM facts
+),
+-- facts up to the horizon
+current AS (
+  SELECT * FROM in_force WHERE event_time < $known_before + $horizon
+),
+-- per key the newest fact usable at the watermark, and those still to come
+wanted AS (
+  SELECT "key_merchant_id", event_time, CAST(newest - CAST(event_time AS HUGEINT) * 18446744073709551616 AS BIGINT) AS known_time
+  FROM (
+    SELECT *, CAST((newest + 9223372036854775808) >> 64 AS BIGINT) AS event_time
+    FROM (
+      SELECT "key_merchant_id", CASE WHEN event_time < $known_before THEN NULL ELSE event_time END AS pending, max(CAST(event_time AS HUGEINT) * 18446744073709551616 + known_time) AS newest
+      FROM current GROUP BY ALL
+    )
+  )
+),
+-- those facts with their inputs, made canonical
+candidates AS MATERIALIZED (
+  SELECT
+    "key_merchant_id",
+    event_time,
+    known_time,
+    "in_name" AS "in_name",
+    "in_category" AS "in_category",
+    canonical_double("in_risk_score") AS "in_risk_score"
+  FROM current SEMI JOIN wanted USING ("key_merchant_id", event_time, known_time)
+),
+-- facts that more than one row claims to be
+tied AS MATERIALIZED (
+  SELECT "key_merchant_id", event_time, known_time FROM candidates GROUP BY ALL HAVING count(*) > 1
+),
+-- one candidate each: of tied ones the greatest by known time, then by inputs
+chosen AS (
+  SELECT * FROM candidates ANTI JOIN tied USING ("key_merchant_id", event_time, known_time)
+  UNION ALL
+  (
+    SELECT * FROM candidates SEMI JOIN tied USING ("key_merchant_id", event_time, known_time)
+    QUALIFY row_number() OVER (PARTITION BY "key_merchant_id", event_time, known_time ORDER BY "in_name" DESC NULLS LAST, "in_category" DESC NULLS LAST, "in_risk_score" DESC NULLS LAST) = 1
+  )
+)
+-- the state, by key
+SELECT
+  "key_merchant_id",
+  CAST(0 AS UTINYINT) AS kind,
+  min(event_time) AS event_time,
+  CAST(NULL AS VARCHAR) AS "merchant_name",
+  CAST(NULL AS VARCHAR) AS "merchant_category",
+  CAST(NULL AS DOUBLE) AS "risk_score",
+  CAST(NULL AS BOOLEAN) AS "is_sensitive"
+FROM in_force WHERE event_time >= $known_before + $horizon GROUP BY ALL
+UNION ALL
+SELECT
+  "key_merchant_id",
+  CAST(1 AS UTINYINT) AS kind,
+  event_time AS event_time,
+  "in_name" AS "merchant_name",
+  "in_category" AS "merchant_category",
+  "in_risk_score" AS "risk_score",
+  CAST("in_category" IN ('gambling', 'travel') AS BOOLEAN) AS "is_sensitive"
+FROM chosen
+ORDER BY "key_merchant_id", kind, event_time
+;

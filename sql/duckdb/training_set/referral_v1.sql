@@ -1,0 +1,720 @@
+-- Training set of feature service referral_v1: one statement per view instance and kind of feature.
+-- Fingerprint 3453a5bd7ef51da16e1feff61c52121e. Each returns one row per spine row, ordered by __row.
+-- $known_before: facts known before it only. $known_shift: microseconds by which facts are known later.
+
+-- card_payments: Window of view card_payments
+-- reads spine (row_id, asked_at, customer_id), source__payments
+WITH
+-- rows of source payments: versions of facts, whether each holds, what orders them
+rows_read AS NOT MATERIALIZED (
+  SELECT
+    "payment_id" AS "row_payment_id",
+    ("status" = 'settled') IS TRUE AND "is_deleted" IS NOT TRUE AS holds,
+    coalesce("is_deleted", FALSE) AS deleted,
+    canonical_double("amount") AS "by_amount",
+    "card_country" AS "by_card_country",
+    "city" AS "by_city",
+    "customer_id" AS "by_customer_id",
+    "merchant_id" AS "by_merchant_id",
+    "paid_at" AS "by_paid_at",
+    "status" AS "by_status",
+    CAST("customer_id" AS BIGINT) AS "key_customer_id",
+    CASE WHEN "paid_at" >= TIMESTAMPTZ '1677-01-01T00:00:00.000000Z' AND "paid_at" < TIMESTAMPTZ '2262-01-01T00:00:00.000000Z' THEN epoch_us("paid_at") END AS event_time,
+    CASE WHEN "loaded_at" >= TIMESTAMPTZ '1677-01-01T00:00:00.000000Z' AND "loaded_at" < TIMESTAMPTZ '2262-01-01T00:00:00.000000Z' THEN epoch_us("loaded_at") END AS known_time,
+    "card_country" AS "in_card_country",
+    "city" AS "in_city",
+    "amount" AS "in_amount",
+    "merchant_id" AS "in_merchant_id",
+    "paid_at" AS "in_paid_at"
+  FROM source__payments
+),
+-- versions known before the cut-off, their known time shifted by the serving lag
+versions AS NOT MATERIALIZED (
+  SELECT * REPLACE (known_time + $known_shift AS known_time)
+  FROM rows_read
+  WHERE "row_payment_id" IS NOT NULL AND known_time IS NOT NULL AND known_time < $known_before
+),
+-- row keys with more than one version
+repeated AS MATERIALIZED (
+  SELECT "row_payment_id"
+  FROM versions
+  GROUP BY ALL
+  HAVING count(*) > 1
+),
+-- versions of repeated row keys that are ever facts, and when the next in order becomes known
+intervals AS MATERIALIZED (
+  SELECT "key_customer_id", event_time, known_time, "in_card_country", "in_city", "in_amount", "in_merchant_id", "in_paid_at", until
+  FROM (
+    SELECT *, min(known_time) OVER (
+      PARTITION BY "row_payment_id"
+      ORDER BY known_time ASC NULLS FIRST, event_time ASC NULLS FIRST, deleted ASC NULLS FIRST, "by_amount" ASC NULLS FIRST, "by_card_country" ASC NULLS FIRST, "by_city" ASC NULLS FIRST, "by_customer_id" ASC NULLS FIRST, "by_merchant_id" ASC NULLS FIRST, "by_paid_at" ASC NULLS FIRST, "by_status" ASC NULLS FIRST
+      ROWS BETWEEN 1 FOLLOWING AND UNBOUNDED FOLLOWING
+    ) AS until
+    FROM versions SEMI JOIN repeated USING ("row_payment_id")
+  )
+  WHERE holds AND "key_customer_id" IS NOT NULL AND event_time IS NOT NULL AND (until IS NULL OR until > greatest(event_time, known_time))
+),
+-- facts, and until when each is in force (NULL: for ever)
+facts AS (
+  SELECT "key_customer_id", event_time, known_time, "in_card_country", "in_city", "in_amount", "in_merchant_id", "in_paid_at", CAST(NULL AS BIGINT) AS until
+  FROM versions ANTI JOIN repeated USING ("row_payment_id") WHERE holds AND "key_customer_id" IS NOT NULL AND event_time IS NOT NULL
+  UNION ALL
+  SELECT "key_customer_id", event_time, known_time, "in_card_country", "in_city", "in_amount", "in_merchant_id", "in_paid_at", until FROM intervals
+),
+-- facts, the instant they become visible, and what the aggregates take of them
+measured AS (
+  SELECT
+    "key_customer_id",
+    event_time,
+    greatest(event_time, known_time) AS visible_from,
+    until,
+    TRUE AS measure_1,
+    canonical_double("in_amount") AS measure_2,
+    "in_merchant_id" AS measure_3
+  FROM facts
+),
+-- spine rows and the visible facts in reach of any window
+pairs AS (
+  SELECT s.row_id, s.asked_at, f.event_time, f.measure_1, f.measure_2, f.measure_3
+  FROM spine AS s JOIN measured AS f
+  ON s."key_customer_id" = f."key_customer_id"
+  AND f.visible_from < s.asked_at
+  AND (f.until IS NULL OR s.asked_at <= f.until)
+  AND f.event_time >= s.asked_at - 2592000000000
+),
+-- per spine row the aggregates of its pairs
+grouped AS (
+  SELECT
+    row_id,
+    count(measure_1) FILTER (WHERE event_time >= asked_at - 2592000000000) AS "count_30d",
+    list(measure_2) FILTER (WHERE measure_2 IS NOT NULL AND event_time >= asked_at - 2592000000000) AS "amount_sum_30d",
+    count(DISTINCT measure_3) FILTER (WHERE event_time >= asked_at - 2592000000000) AS "merchant_id_count_distinct_30d"
+  FROM pairs
+  GROUP BY row_id
+)
+-- the answer, in spine order; rows without facts get the value of the empty window
+SELECT
+  s.row_id AS __row,
+  CAST(coalesce(g."count_30d", 0) AS BIGINT) AS "count_30d",
+  g."amount_sum_30d",
+  CAST(coalesce(g."merchant_id_count_distinct_30d", 0) AS BIGINT) AS "merchant_id_count_distinct_30d"
+FROM spine AS s LEFT JOIN grouped AS g USING (row_id)
+ORDER BY __row
+;
+
+-- referrer_payments: Latest of view card_payments
+-- reads spine (row_id, asked_at, referrer_id), source__payments
+WITH
+-- rows of source payments: versions of facts, whether each holds, what orders them
+rows_read AS NOT MATERIALIZED (
+  SELECT
+    "payment_id" AS "row_payment_id",
+    ("status" = 'settled') IS TRUE AND "is_deleted" IS NOT TRUE AS holds,
+    coalesce("is_deleted", FALSE) AS deleted,
+    canonical_double("amount") AS "by_amount",
+    "card_country" AS "by_card_country",
+    "city" AS "by_city",
+    "customer_id" AS "by_customer_id",
+    "merchant_id" AS "by_merchant_id",
+    "paid_at" AS "by_paid_at",
+    "status" AS "by_status",
+    CAST("customer_id" AS BIGINT) AS "key_customer_id",
+    CASE WHEN "paid_at" >= TIMESTAMPTZ '1677-01-01T00:00:00.000000Z' AND "paid_at" < TIMESTAMPTZ '2262-01-01T00:00:00.000000Z' THEN epoch_us("paid_at") END AS event_time,
+    CASE WHEN "loaded_at" >= TIMESTAMPTZ '1677-01-01T00:00:00.000000Z' AND "loaded_at" < TIMESTAMPTZ '2262-01-01T00:00:00.000000Z' THEN epoch_us("loaded_at") END AS known_time,
+    "card_country" AS "in_card_country",
+    "city" AS "in_city",
+    "amount" AS "in_amount",
+    "merchant_id" AS "in_merchant_id",
+    "paid_at" AS "in_paid_at"
+  FROM source__payments
+),
+-- versions known before the cut-off, their known time shifted by the serving lag
+versions AS NOT MATERIALIZED (
+  SELECT * REPLACE (known_time + $known_shift AS known_time)
+  FROM rows_read
+  WHERE "row_payment_id" IS NOT NULL AND known_time IS NOT NULL AND known_time < $known_before
+),
+-- row keys with more than one version
+repeated AS MATERIALIZED (
+  SELECT "row_payment_id"
+  FROM versions
+  GROUP BY ALL
+  HAVING count(*) > 1
+),
+-- versions of repeated row keys that are ever facts, and when the next in order becomes known
+intervals AS MATERIALIZED (
+  SELECT "key_customer_id", event_time, known_time, "in_card_country", "in_city", "in_amount", "in_merchant_id", "in_paid_at", until
+  FROM (
+    SELECT *, min(known_time) OVER (
+      PARTITION BY "row_payment_id"
+      ORDER BY known_time ASC NULLS FIRST, event_time ASC NULLS FIRST, deleted ASC NULLS FIRST, "by_amount" ASC NULLS FIRST, "by_card_country" ASC NULLS FIRST, "by_city" ASC NULLS FIRST, "by_customer_id" ASC NULLS FIRST, "by_merchant_id" ASC NULLS FIRST, "by_paid_at" ASC NULLS FIRST, "by_status" ASC NULLS FIRST
+      ROWS BETWEEN 1 FOLLOWING AND UNBOUNDED FOLLOWING
+    ) AS until
+    FROM versions SEMI JOIN repeated USING ("row_payment_id")
+  )
+  WHERE holds AND "key_customer_id" IS NOT NULL AND event_time IS NOT NULL AND (until IS NULL OR until > greatest(event_time, known_time))
+),
+-- facts of row keys with one version
+single AS NOT MATERIALIZED (
+  SELECT * FROM versions ANTI JOIN repeated USING ("row_payment_id") WHERE holds AND "key_customer_id" IS NOT NULL AND event_time IS NOT NULL
+),
+-- spine rows, and facts that are never replaced at the instant they become visible
+timeline AS (
+  SELECT "key_customer_id", 2 * asked_at AS tick, row_id, CAST(NULL AS HUGEINT) AS packed FROM spine
+  UNION ALL
+  SELECT "key_customer_id", 2 * greatest(event_time, known_time) + 1, NULL, CAST(event_time AS HUGEINT) * 18446744073709551616 + known_time FROM single
+  UNION ALL
+  SELECT "key_customer_id", 2 * greatest(event_time, known_time) + 1, NULL, CAST(event_time AS HUGEINT) * 18446744073709551616 + known_time FROM intervals WHERE until IS NULL
+),
+-- the newest fact so far, event and known time in one integer
+running AS (
+  SELECT row_id, "key_customer_id", tick, max(packed) OVER (
+    PARTITION BY "key_customer_id" ORDER BY tick ROWS UNBOUNDED PRECEDING
+  ) AS newest
+  FROM timeline
+),
+-- per spine row the event and known time of its newest visible fact
+matched AS MATERIALIZED (
+  SELECT row_id, "key_customer_id", tick // 2 AS asked_at, newest, event_time, CAST(newest - CAST(event_time AS HUGEINT) * 18446744073709551616 AS BIGINT) AS known_time
+  FROM (SELECT *, CAST((newest + 9223372036854775808) >> 64 AS BIGINT) AS event_time FROM running WHERE row_id IS NOT NULL)
+),
+-- the lasting facts that answer some row
+wanted AS (
+  SELECT DISTINCT "key_customer_id", event_time, known_time FROM matched WHERE newest IS NOT NULL
+),
+-- versions with those times, before any other join can grow on them
+wanted_versions AS MATERIALIZED (
+  SELECT * FROM versions SEMI JOIN wanted USING ("key_customer_id", event_time, known_time)
+),
+-- the lasting facts among them, with their inputs
+lasting AS (
+  SELECT "key_customer_id", event_time, known_time, "in_card_country", "in_city", "in_amount", "in_merchant_id", "in_paid_at" FROM wanted_versions ANTI JOIN repeated USING ("row_payment_id") WHERE holds AND "key_customer_id" IS NOT NULL AND event_time IS NOT NULL
+  UNION ALL
+  SELECT "key_customer_id", event_time, known_time, "in_card_country", "in_city", "in_amount", "in_merchant_id", "in_paid_at" FROM intervals SEMI JOIN wanted USING ("key_customer_id", event_time, known_time) WHERE until IS NULL
+),
+-- those facts with their inputs, made canonical
+candidates AS MATERIALIZED (
+  SELECT
+    "key_customer_id",
+    event_time,
+    known_time,
+    "in_card_country" AS "in_card_country",
+    "in_city" AS "in_city",
+    canonical_double("in_amount") AS "in_amount",
+    "in_merchant_id" AS "in_merchant_id",
+    "in_paid_at" AS "in_paid_at"
+  FROM lasting
+),
+-- facts that more than one row claims to be
+tied AS MATERIALIZED (
+  SELECT "key_customer_id", event_time, known_time FROM candidates GROUP BY ALL HAVING count(*) > 1
+),
+-- one candidate each: of tied ones the greatest by known time, then by inputs
+chosen AS (
+  SELECT * FROM candidates ANTI JOIN tied USING ("key_customer_id", event_time, known_time)
+  UNION ALL
+  (
+    SELECT * FROM candidates SEMI JOIN tied USING ("key_customer_id", event_time, known_time)
+    QUALIFY row_number() OVER (PARTITION BY "key_customer_id", event_time, known_time ORDER BY "in_card_country" DESC NULLS LAST, "in_city" DESC NULLS LAST, "in_amount" DESC NULLS LAST, "in_merchant_id" DESC NULLS LAST, "in_paid_at" DESC NULLS LAST) = 1
+  )
+),
+-- facts that a later version replaces
+replaced AS MATERIALIZED (
+  SELECT
+    "key_customer_id",
+    event_time,
+    known_time,
+    "in_card_country" AS "in_card_country",
+    "in_city" AS "in_city",
+    canonical_double("in_amount") AS "in_amount",
+    "in_merchant_id" AS "in_merchant_id",
+    "in_paid_at" AS "in_paid_at",
+    until,
+    CAST(event_time AS HUGEINT) * 18446744073709551616 + known_time AS packed
+  FROM intervals WHERE until IS NOT NULL
+),
+-- rows for which a replaced fact was in force and at least as new as the lasting one
+newer AS MATERIALIZED (
+  SELECT m.row_id, m.newest, max(r.packed) AS packed
+  FROM matched AS m JOIN replaced AS r
+  ON m."key_customer_id" = r."key_customer_id" AND greatest(r.event_time, r.known_time) < m.asked_at AND m.asked_at <= r.until AND (m.newest IS NULL OR r.packed >= m.newest)
+  GROUP BY m.row_id, m.newest
+),
+-- the facts that share that newest time, lasting or replaced; the greatest inputs win
+merged AS (
+  SELECT * FROM (
+    SELECT n.row_id, r.event_time, r."in_card_country", r."in_city", r."in_amount", r."in_merchant_id", r."in_paid_at"
+    FROM newer AS n JOIN matched AS m USING (row_id) JOIN replaced AS r
+    ON m."key_customer_id" = r."key_customer_id" AND r.packed = n.packed AND greatest(r.event_time, r.known_time) < m.asked_at AND m.asked_at <= r.until
+    UNION ALL
+    SELECT n.row_id, c.event_time, c."in_card_country", c."in_city", c."in_amount", c."in_merchant_id", c."in_paid_at"
+    FROM newer AS n JOIN matched AS m USING (row_id) JOIN chosen AS c
+    ON m."key_customer_id" = c."key_customer_id" AND m.event_time = c.event_time AND m.known_time = c.known_time AND n.newest = n.packed
+  )
+  QUALIFY row_number() OVER (PARTITION BY row_id ORDER BY "in_card_country" DESC NULLS LAST, "in_city" DESC NULLS LAST, "in_amount" DESC NULLS LAST, "in_merchant_id" DESC NULLS LAST, "in_paid_at" DESC NULLS LAST) = 1
+),
+-- per spine row its newest fact
+answers AS (
+  SELECT
+    m.row_id,
+    m.asked_at,
+    CASE WHEN g.row_id IS NULL THEN c.event_time ELSE g.event_time END AS event_time,
+    CASE WHEN g.row_id IS NULL THEN c."in_card_country" ELSE g."in_card_country" END AS "in_card_country",
+    CASE WHEN g.row_id IS NULL THEN c."in_city" ELSE g."in_city" END AS "in_city",
+    CASE WHEN g.row_id IS NULL THEN c."in_amount" ELSE g."in_amount" END AS "in_amount",
+    CASE WHEN g.row_id IS NULL THEN c."in_merchant_id" ELSE g."in_merchant_id" END AS "in_merchant_id",
+    CASE WHEN g.row_id IS NULL THEN c."in_paid_at" ELSE g."in_paid_at" END AS "in_paid_at"
+  FROM matched AS m
+  LEFT JOIN chosen AS c ON m."key_customer_id" = c."key_customer_id" AND m.event_time = c.event_time AND m.known_time = c.known_time
+  LEFT JOIN merged AS g ON g.row_id = m.row_id
+)
+-- the answer, in spine order
+SELECT
+  a.row_id AS __row,
+  a.event_time AS __event,
+  CAST(CASE WHEN a.event_time IS NULL THEN 0 WHEN a.asked_at - a.event_time > 7776000000000 THEN 2 ELSE 1 END AS UTINYINT) AS __match,
+  CASE WHEN a.asked_at - a.event_time <= 7776000000000 THEN a."in_card_country" END AS "referrer_card_country"
+FROM answers AS a
+ORDER BY __row
+;
+
+-- referrer_payments: Window of view card_payments
+-- reads spine (row_id, asked_at, referrer_id), source__payments
+WITH
+-- rows of source payments: versions of facts, whether each holds, what orders them
+rows_read AS NOT MATERIALIZED (
+  SELECT
+    "payment_id" AS "row_payment_id",
+    ("status" = 'settled') IS TRUE AND "is_deleted" IS NOT TRUE AS holds,
+    coalesce("is_deleted", FALSE) AS deleted,
+    canonical_double("amount") AS "by_amount",
+    "card_country" AS "by_card_country",
+    "city" AS "by_city",
+    "customer_id" AS "by_customer_id",
+    "merchant_id" AS "by_merchant_id",
+    "paid_at" AS "by_paid_at",
+    "status" AS "by_status",
+    CAST("customer_id" AS BIGINT) AS "key_customer_id",
+    CASE WHEN "paid_at" >= TIMESTAMPTZ '1677-01-01T00:00:00.000000Z' AND "paid_at" < TIMESTAMPTZ '2262-01-01T00:00:00.000000Z' THEN epoch_us("paid_at") END AS event_time,
+    CASE WHEN "loaded_at" >= TIMESTAMPTZ '1677-01-01T00:00:00.000000Z' AND "loaded_at" < TIMESTAMPTZ '2262-01-01T00:00:00.000000Z' THEN epoch_us("loaded_at") END AS known_time,
+    "card_country" AS "in_card_country",
+    "city" AS "in_city",
+    "amount" AS "in_amount",
+    "merchant_id" AS "in_merchant_id",
+    "paid_at" AS "in_paid_at"
+  FROM source__payments
+),
+-- versions known before the cut-off, their known time shifted by the serving lag
+versions AS NOT MATERIALIZED (
+  SELECT * REPLACE (known_time + $known_shift AS known_time)
+  FROM rows_read
+  WHERE "row_payment_id" IS NOT NULL AND known_time IS NOT NULL AND known_time < $known_before
+),
+-- row keys with more than one version
+repeated AS MATERIALIZED (
+  SELECT "row_payment_id"
+  FROM versions
+  GROUP BY ALL
+  HAVING count(*) > 1
+),
+-- versions of repeated row keys that are ever facts, and when the next in order becomes known
+intervals AS MATERIALIZED (
+  SELECT "key_customer_id", event_time, known_time, "in_card_country", "in_city", "in_amount", "in_merchant_id", "in_paid_at", until
+  FROM (
+    SELECT *, min(known_time) OVER (
+      PARTITION BY "row_payment_id"
+      ORDER BY known_time ASC NULLS FIRST, event_time ASC NULLS FIRST, deleted ASC NULLS FIRST, "by_amount" ASC NULLS FIRST, "by_card_country" ASC NULLS FIRST, "by_city" ASC NULLS FIRST, "by_customer_id" ASC NULLS FIRST, "by_merchant_id" ASC NULLS FIRST, "by_paid_at" ASC NULLS FIRST, "by_status" ASC NULLS FIRST
+      ROWS BETWEEN 1 FOLLOWING AND UNBOUNDED FOLLOWING
+    ) AS until
+    FROM versions SEMI JOIN repeated USING ("row_payment_id")
+  )
+  WHERE holds AND "key_customer_id" IS NOT NULL AND event_time IS NOT NULL AND (until IS NULL OR until > greatest(event_time, known_time))
+),
+-- facts, and until when each is in force (NULL: for ever)
+facts AS (
+  SELECT "key_customer_id", event_time, known_time, "in_card_country", "in_city", "in_amount", "in_merchant_id", "in_paid_at", CAST(NULL AS BIGINT) AS until
+  FROM versions ANTI JOIN repeated USING ("row_payment_id") WHERE holds AND "key_customer_id" IS NOT NULL AND event_time IS NOT NULL
+  UNION ALL
+  SELECT "key_customer_id", event_time, known_time, "in_card_country", "in_city", "in_amount", "in_merchant_id", "in_paid_at", until FROM intervals
+),
+-- facts, the instant they become visible, and what the aggregates take of them
+measured AS (
+  SELECT
+    "key_customer_id",
+    event_time,
+    greatest(event_time, known_time) AS visible_from,
+    until,
+    TRUE AS measure_1,
+    canonical_double("in_amount") AS measure_2
+  FROM facts
+),
+-- spine rows and the visible facts in reach of any window
+pairs AS (
+  SELECT s.row_id, s.asked_at, f.event_time, f.measure_1, f.measure_2
+  FROM spine AS s JOIN measured AS f
+  ON s."key_customer_id" = f."key_customer_id"
+  AND f.visible_from < s.asked_at
+  AND (f.until IS NULL OR s.asked_at <= f.until)
+  AND f.event_time >= s.asked_at - 2592000000000
+),
+-- per spine row the aggregates of its pairs
+grouped AS (
+  SELECT
+    row_id,
+    count(measure_1) FILTER (WHERE event_time >= asked_at - 2592000000000) AS "referrer_count_30d",
+    list(measure_2) FILTER (WHERE measure_2 IS NOT NULL AND event_time >= asked_at - 2592000000000) AS "referrer_amount_sum_30d"
+  FROM pairs
+  GROUP BY row_id
+)
+-- the answer, in spine order; rows without facts get the value of the empty window
+SELECT
+  s.row_id AS __row,
+  CAST(coalesce(g."referrer_count_30d", 0) AS BIGINT) AS "referrer_count_30d",
+  g."referrer_amount_sum_30d"
+FROM spine AS s LEFT JOIN grouped AS g USING (row_id)
+ORDER BY __row
+;
+
+-- customer_profile: Latest of view customer_profile
+-- reads spine (row_id, asked_at, customer_id), source__customers
+WITH
+-- rows of source customers: versions of facts, whether each holds, what orders them
+rows_read AS NOT MATERIALIZED (
+  SELECT
+    "customer_id" AS "row_customer_id",
+    "is_closed" IS NOT TRUE AS holds,
+    coalesce("is_closed", FALSE) AS deleted,
+    "version" AS row_order,
+    "credit_limit" AS "by_credit_limit",
+    "customer_since" AS "by_customer_since",
+    "home_country" AS "by_home_country",
+    "segment" AS "by_segment",
+    CAST("customer_id" AS BIGINT) AS "key_customer_id",
+    CASE WHEN "updated_at" >= TIMESTAMPTZ '1677-01-01T00:00:00.000000Z' AND "updated_at" < TIMESTAMPTZ '2262-01-01T00:00:00.000000Z' THEN epoch_us("updated_at") END AS event_time,
+    CASE WHEN "loaded_at" >= TIMESTAMPTZ '1677-01-01T00:00:00.000000Z' AND "loaded_at" < TIMESTAMPTZ '2262-01-01T00:00:00.000000Z' THEN epoch_us("loaded_at") END AS known_time,
+    "segment" AS "in_segment",
+    "home_country" AS "in_home_country",
+    "credit_limit" AS "in_credit_limit",
+    "customer_since" AS "in_customer_since"
+  FROM source__customers
+),
+-- versions known before the cut-off, their known time shifted by the serving lag
+versions AS NOT MATERIALIZED (
+  SELECT * REPLACE (known_time + $known_shift AS known_time)
+  FROM rows_read
+  WHERE "row_customer_id" IS NOT NULL AND known_time IS NOT NULL AND known_time < $known_before
+),
+-- row keys with more than one version
+repeated AS MATERIALIZED (
+  SELECT "row_customer_id"
+  FROM versions
+  GROUP BY ALL
+  HAVING count(*) > 1
+),
+-- versions of repeated row keys that are ever facts, and when the next in order becomes known
+intervals AS MATERIALIZED (
+  SELECT "key_customer_id", event_time, known_time, "in_segment", "in_home_country", "in_credit_limit", "in_customer_since", until
+  FROM (
+    SELECT *, min(known_time) OVER (
+      PARTITION BY "row_customer_id"
+      ORDER BY row_order ASC NULLS FIRST, known_time ASC NULLS FIRST, event_time ASC NULLS FIRST, deleted ASC NULLS FIRST, "by_credit_limit" ASC NULLS FIRST, "by_customer_since" ASC NULLS FIRST, "by_home_country" ASC NULLS FIRST, "by_segment" ASC NULLS FIRST
+      ROWS BETWEEN 1 FOLLOWING AND UNBOUNDED FOLLOWING
+    ) AS until
+    FROM versions SEMI JOIN repeated USING ("row_customer_id")
+  )
+  WHERE holds AND "key_customer_id" IS NOT NULL AND event_time IS NOT NULL AND (until IS NULL OR until > greatest(event_time, known_time))
+),
+-- facts of row keys with one version
+single AS NOT MATERIALIZED (
+  SELECT * FROM versions ANTI JOIN repeated USING ("row_customer_id") WHERE holds AND "key_customer_id" IS NOT NULL AND event_time IS NOT NULL
+),
+-- spine rows, and facts that are never replaced at the instant they become visible
+timeline AS (
+  SELECT "key_customer_id", 2 * asked_at AS tick, row_id, CAST(NULL AS HUGEINT) AS packed FROM spine
+  UNION ALL
+  SELECT "key_customer_id", 2 * greatest(event_time, known_time) + 1, NULL, CAST(event_time AS HUGEINT) * 18446744073709551616 + known_time FROM single
+  UNION ALL
+  SELECT "key_customer_id", 2 * greatest(event_time, known_time) + 1, NULL, CAST(event_time AS HUGEINT) * 18446744073709551616 + known_time FROM intervals WHERE until IS NULL
+),
+-- the newest fact so far, event and known time in one integer
+running AS (
+  SELECT row_id, "key_customer_id", tick, max(packed) OVER (
+    PARTITION BY "key_customer_id" ORDER BY tick ROWS UNBOUNDED PRECEDING
+  ) AS newest
+  FROM timeline
+),
+-- per spine row the event and known time of its newest visible fact
+matched AS MATERIALIZED (
+  SELECT row_id, "key_customer_id", tick // 2 AS asked_at, newest, event_time, CAST(newest - CAST(event_time AS HUGEINT) * 18446744073709551616 AS BIGINT) AS known_time
+  FROM (SELECT *, CAST((newest + 9223372036854775808) >> 64 AS BIGINT) AS event_time FROM running WHERE row_id IS NOT NULL)
+),
+-- the lasting facts that answer some row
+wanted AS (
+  SELECT DISTINCT "key_customer_id", event_time, known_time FROM matched WHERE newest IS NOT NULL
+),
+-- versions with those times, before any other join can grow on them
+wanted_versions AS MATERIALIZED (
+  SELECT * FROM versions SEMI JOIN wanted USING ("key_customer_id", event_time, known_time)
+),
+-- the lasting facts among them, with their inputs
+lasting AS (
+  SELECT "key_customer_id", event_time, known_time, "in_segment", "in_home_country", "in_credit_limit", "in_customer_since" FROM wanted_versions ANTI JOIN repeated USING ("row_customer_id") WHERE holds AND "key_customer_id" IS NOT NULL AND event_time IS NOT NULL
+  UNION ALL
+  SELECT "key_customer_id", event_time, known_time, "in_segment", "in_home_country", "in_credit_limit", "in_customer_since" FROM intervals SEMI JOIN wanted USING ("key_customer_id", event_time, known_time) WHERE until IS NULL
+),
+-- those facts with their inputs, made canonical
+candidates AS MATERIALIZED (
+  SELECT
+    "key_customer_id",
+    event_time,
+    known_time,
+    "in_segment" AS "in_segment",
+    "in_home_country" AS "in_home_country",
+    "in_credit_limit" AS "in_credit_limit",
+    "in_customer_since" AS "in_customer_since"
+  FROM lasting
+),
+-- facts that more than one row claims to be
+tied AS MATERIALIZED (
+  SELECT "key_customer_id", event_time, known_time FROM candidates GROUP BY ALL HAVING count(*) > 1
+),
+-- one candidate each: of tied ones the greatest by known time, then by inputs
+chosen AS (
+  SELECT * FROM candidates ANTI JOIN tied USING ("key_customer_id", event_time, known_time)
+  UNION ALL
+  (
+    SELECT * FROM candidates SEMI JOIN tied USING ("key_customer_id", event_time, known_time)
+    QUALIFY row_number() OVER (PARTITION BY "key_customer_id", event_time, known_time ORDER BY "in_segment" DESC NULLS LAST, "in_home_country" DESC NULLS LAST, "in_credit_limit" DESC NULLS LAST, "in_customer_since" DESC NULLS LAST) = 1
+  )
+),
+-- facts that a later version replaces
+replaced AS MATERIALIZED (
+  SELECT
+    "key_customer_id",
+    event_time,
+    known_time,
+    "in_segment" AS "in_segment",
+    "in_home_country" AS "in_home_country",
+    "in_credit_limit" AS "in_credit_limit",
+    "in_customer_since" AS "in_customer_since",
+    until,
+    CAST(event_time AS HUGEINT) * 18446744073709551616 + known_time AS packed
+  FROM intervals WHERE until IS NOT NULL
+),
+-- rows for which a replaced fact was in force and at least as new as the lasting one
+newer AS MATERIALIZED (
+  SELECT m.row_id, m.newest, max(r.packed) AS packed
+  FROM matched AS m JOIN replaced AS r
+  ON m."key_customer_id" = r."key_customer_id" AND greatest(r.event_time, r.known_time) < m.asked_at AND m.asked_at <= r.until AND (m.newest IS NULL OR r.packed >= m.newest)
+  GROUP BY m.row_id, m.newest
+),
+-- the facts that share that newest time, lasting or replaced; the greatest inputs win
+merged AS (
+  SELECT * FROM (
+    SELECT n.row_id, r.event_time, r."in_segment", r."in_home_country", r."in_credit_limit", r."in_customer_since"
+    FROM newer AS n JOIN matched AS m USING (row_id) JOIN replaced AS r
+    ON m."key_customer_id" = r."key_customer_id" AND r.packed = n.packed AND greatest(r.event_time, r.known_time) < m.asked_at AND m.asked_at <= r.until
+    UNION ALL
+    SELECT n.row_id, c.event_time, c."in_segment", c."in_home_country", c."in_credit_limit", c."in_customer_since"
+    FROM newer AS n JOIN matched AS m USING (row_id) JOIN chosen AS c
+    ON m."key_customer_id" = c."key_customer_id" AND m.event_time = c.event_time AND m.known_time = c.known_time AND n.newest = n.packed
+  )
+  QUALIFY row_number() OVER (PARTITION BY row_id ORDER BY "in_segment" DESC NULLS LAST, "in_home_country" DESC NULLS LAST, "in_credit_limit" DESC NULLS LAST, "in_customer_since" DESC NULLS LAST) = 1
+),
+-- per spine row its newest fact
+answers AS (
+  SELECT
+    m.row_id,
+    m.asked_at,
+    CASE WHEN g.row_id IS NULL THEN c.event_time ELSE g.event_time END AS event_time,
+    CASE WHEN g.row_id IS NULL THEN c."in_segment" ELSE g."in_segment" END AS "in_segment",
+    CASE WHEN g.row_id IS NULL THEN c."in_home_country" ELSE g."in_home_country" END AS "in_home_country",
+    CASE WHEN g.row_id IS NULL THEN c."in_credit_limit" ELSE g."in_credit_limit" END AS "in_credit_limit",
+    CASE WHEN g.row_id IS NULL THEN c."in_customer_since" ELSE g."in_customer_since" END AS "in_customer_since"
+  FROM matched AS m
+  LEFT JOIN chosen AS c ON m."key_customer_id" = c."key_customer_id" AND m.event_time = c.event_time AND m.known_time = c.known_time
+  LEFT JOIN merged AS g ON g.row_id = m.row_id
+)
+-- the answer, in spine order
+SELECT
+  a.row_id AS __row,
+  a.event_time AS __event,
+  CAST(CASE WHEN a.event_time IS NULL THEN 0 ELSE 1 END AS UTINYINT) AS __match,
+  CASE WHEN a.event_time IS NOT NULL THEN a."in_segment" END AS "segment",
+  CASE WHEN a.event_time IS NOT NULL THEN a."in_home_country" END AS "home_country",
+  CASE WHEN a.event_time IS NOT NULL THEN a."in_credit_limit" END AS "credit_limit",
+  CASE WHEN a.event_time IS NOT NULL THEN a."in_customer_since" END AS "customer_since"
+FROM answers AS a
+ORDER BY __row
+;
+
+-- referrer_profile: Latest of view customer_profile
+-- reads spine (row_id, asked_at, referrer_id), source__customers
+WITH
+-- rows of source customers: versions of facts, whether each holds, what orders them
+rows_read AS NOT MATERIALIZED (
+  SELECT
+    "customer_id" AS "row_customer_id",
+    "is_closed" IS NOT TRUE AS holds,
+    coalesce("is_closed", FALSE) AS deleted,
+    "version" AS row_order,
+    "credit_limit" AS "by_credit_limit",
+    "customer_since" AS "by_customer_since",
+    "home_country" AS "by_home_country",
+    "segment" AS "by_segment",
+    CAST("customer_id" AS BIGINT) AS "key_customer_id",
+    CASE WHEN "updated_at" >= TIMESTAMPTZ '1677-01-01T00:00:00.000000Z' AND "updated_at" < TIMESTAMPTZ '2262-01-01T00:00:00.000000Z' THEN epoch_us("updated_at") END AS event_time,
+    CASE WHEN "loaded_at" >= TIMESTAMPTZ '1677-01-01T00:00:00.000000Z' AND "loaded_at" < TIMESTAMPTZ '2262-01-01T00:00:00.000000Z' THEN epoch_us("loaded_at") END AS known_time,
+    "segment" AS "in_segment",
+    "home_country" AS "in_home_country",
+    "credit_limit" AS "in_credit_limit",
+    "customer_since" AS "in_customer_since"
+  FROM source__customers
+),
+-- versions known before the cut-off, their known time shifted by the serving lag
+versions AS NOT MATERIALIZED (
+  SELECT * REPLACE (known_time + $known_shift AS known_time)
+  FROM rows_read
+  WHERE "row_customer_id" IS NOT NULL AND known_time IS NOT NULL AND known_time < $known_before
+),
+-- row keys with more than one version
+repeated AS MATERIALIZED (
+  SELECT "row_customer_id"
+  FROM versions
+  GROUP BY ALL
+  HAVING count(*) > 1
+),
+-- versions of repeated row keys that are ever facts, and when the next in order becomes known
+intervals AS MATERIALIZED (
+  SELECT "key_customer_id", event_time, known_time, "in_segment", "in_home_country", "in_credit_limit", "in_customer_since", until
+  FROM (
+    SELECT *, min(known_time) OVER (
+      PARTITION BY "row_customer_id"
+      ORDER BY row_order ASC NULLS FIRST, known_time ASC NULLS FIRST, event_time ASC NULLS FIRST, deleted ASC NULLS FIRST, "by_credit_limit" ASC NULLS FIRST, "by_customer_since" ASC NULLS FIRST, "by_home_country" ASC NULLS FIRST, "by_segment" ASC NULLS FIRST
+      ROWS BETWEEN 1 FOLLOWING AND UNBOUNDED FOLLOWING
+    ) AS until
+    FROM versions SEMI JOIN repeated USING ("row_customer_id")
+  )
+  WHERE holds AND "key_customer_id" IS NOT NULL AND event_time IS NOT NULL AND (until IS NULL OR until > greatest(event_time, known_time))
+),
+-- facts of row keys with one version
+single AS NOT MATERIALIZED (
+  SELECT * FROM versions ANTI JOIN repeated USING ("row_customer_id") WHERE holds AND "key_customer_id" IS NOT NULL AND event_time IS NOT NULL
+),
+-- spine rows, and facts that are never replaced at the instant they become visible
+timeline AS (
+  SELECT "key_customer_id", 2 * asked_at AS tick, row_id, CAST(NULL AS HUGEINT) AS packed FROM spine
+  UNION ALL
+  SELECT "key_customer_id", 2 * greatest(event_time, known_time) + 1, NULL, CAST(event_time AS HUGEINT) * 18446744073709551616 + known_time FROM single
+  UNION ALL
+  SELECT "key_customer_id", 2 * greatest(event_time, known_time) + 1, NULL, CAST(event_time AS HUGEINT) * 18446744073709551616 + known_time FROM intervals WHERE until IS NULL
+),
+-- the newest fact so far, event and known time in one integer
+running AS (
+  SELECT row_id, "key_customer_id", tick, max(packed) OVER (
+    PARTITION BY "key_customer_id" ORDER BY tick ROWS UNBOUNDED PRECEDING
+  ) AS newest
+  FROM timeline
+),
+-- per spine row the event and known time of its newest visible fact
+matched AS MATERIALIZED (
+  SELECT row_id, "key_customer_id", tick // 2 AS asked_at, newest, event_time, CAST(newest - CAST(event_time AS HUGEINT) * 18446744073709551616 AS BIGINT) AS known_time
+  FROM (SELECT *, CAST((newest + 9223372036854775808) >> 64 AS BIGINT) AS event_time FROM running WHERE row_id IS NOT NULL)
+),
+-- the lasting facts that answer some row
+wanted AS (
+  SELECT DISTINCT "key_customer_id", event_time, known_time FROM matched WHERE newest IS NOT NULL
+),
+-- versions with those times, before any other join can grow on them
+wanted_versions AS MATERIALIZED (
+  SELECT * FROM versions SEMI JOIN wanted USING ("key_customer_id", event_time, known_time)
+),
+-- the lasting facts among them, with their inputs
+lasting AS (
+  SELECT "key_customer_id", event_time, known_time, "in_segment", "in_home_country", "in_credit_limit", "in_customer_since" FROM wanted_versions ANTI JOIN repeated USING ("row_customer_id") WHERE holds AND "key_customer_id" IS NOT NULL AND event_time IS NOT NULL
+  UNION ALL
+  SELECT "key_customer_id", event_time, known_time, "in_segment", "in_home_country", "in_credit_limit", "in_customer_since" FROM intervals SEMI JOIN wanted USING ("key_customer_id", event_time, known_time) WHERE until IS NULL
+),
+-- those facts with their inputs, made canonical
+candidates AS MATERIALIZED (
+  SELECT
+    "key_customer_id",
+    event_time,
+    known_time,
+    "in_segment" AS "in_segment",
+    "in_home_country" AS "in_home_country",
+    "in_credit_limit" AS "in_credit_limit",
+    "in_customer_since" AS "in_customer_since"
+  FROM lasting
+),
+-- facts that more than one row claims to be
+tied AS MATERIALIZED (
+  SELECT "key_customer_id", event_time, known_time FROM candidates GROUP BY ALL HAVING count(*) > 1
+),
+-- one candidate each: of tied ones the greatest by known time, then by inputs
+chosen AS (
+  SELECT * FROM candidates ANTI JOIN tied USING ("key_customer_id", event_time, known_time)
+  UNION ALL
+  (
+    SELECT * FROM candidates SEMI JOIN tied USING ("key_customer_id", event_time, known_time)
+    QUALIFY row_number() OVER (PARTITION BY "key_customer_id", event_time, known_time ORDER BY "in_segment" DESC NULLS LAST, "in_home_country" DESC NULLS LAST, "in_credit_limit" DESC NULLS LAST, "in_customer_since" DESC NULLS LAST) = 1
+  )
+),
+-- facts that a later version replaces
+replaced AS MATERIALIZED (
+  SELECT
+    "key_customer_id",
+    event_time,
+    known_time,
+    "in_segment" AS "in_segment",
+    "in_home_country" AS "in_home_country",
+    "in_credit_limit" AS "in_credit_limit",
+    "in_customer_since" AS "in_customer_since",
+    until,
+    CAST(event_time AS HUGEINT) * 18446744073709551616 + known_time AS packed
+  FROM intervals WHERE until IS NOT NULL
+),
+-- rows for which a replaced fact was in force and at least as new as the lasting one
+newer AS MATERIALIZED (
+  SELECT m.row_id, m.newest, max(r.packed) AS packed
+  FROM matched AS m JOIN replaced AS r
+  ON m."key_customer_id" = r."key_customer_id" AND greatest(r.event_time, r.known_time) < m.asked_at AND m.asked_at <= r.until AND (m.newest IS NULL OR r.packed >= m.newest)
+  GROUP BY m.row_id, m.newest
+),
+-- the facts that share that newest time, lasting or replaced; the greatest inputs win
+merged AS (
+  SELECT * FROM (
+    SELECT n.row_id, r.event_time, r."in_segment", r."in_home_country", r."in_credit_limit", r."in_customer_since"
+    FROM newer AS n JOIN matched AS m USING (row_id) JOIN replaced AS r
+    ON m."key_customer_id" = r."key_customer_id" AND r.packed = n.packed AND greatest(r.event_time, r.known_time) < m.asked_at AND m.asked_at <= r.until
+    UNION ALL
+    SELECT n.row_id, c.event_time, c."in_segment", c."in_home_country", c."in_credit_limit", c."in_customer_since"
+    FROM newer AS n JOIN matched AS m USING (row_id) JOIN chosen AS c
+    ON m."key_customer_id" = c."key_customer_id" AND m.event_time = c.event_time AND m.known_time = c.known_time AND n.newest = n.packed
+  )
+  QUALIFY row_number() OVER (PARTITION BY row_id ORDER BY "in_segment" DESC NULLS LAST, "in_home_country" DESC NULLS LAST, "in_credit_limit" DESC NULLS LAST, "in_customer_since" DESC NULLS LAST) = 1
+),
+-- per spine row its newest fact
+answers AS (
+  SELECT
+    m.row_id,
+    m.asked_at,
+    CASE WHEN g.row_id IS NULL THEN c.event_time ELSE g.event_time END AS event_time,
+    CASE WHEN g.row_id IS NULL THEN c."in_segment" ELSE g."in_segment" END AS "in_segment",
+    CASE WHEN g.row_id IS NULL THEN c."in_home_country" ELSE g."in_home_country" END AS "in_home_country",
+    CASE WHEN g.row_id IS NULL THEN c."in_credit_limit" ELSE g."in_credit_limit" END AS "in_credit_limit",
+    CASE WHEN g.row_id IS NULL THEN c."in_customer_since" ELSE g."in_customer_since" END AS "in_customer_since"
+  FROM matched AS m
+  LEFT JOIN chosen AS c ON m."key_customer_id" = c."key_customer_id" AND m.event_time = c.event_time AND m.known_time = c.known_time
+  LEFT JOIN merged AS g ON g.row_id = m.row_id
+)
+-- the answer, in spine order
+SELECT
+  a.row_id AS __row,
+  a.event_time AS __event,
+  CAST(CASE WHEN a.event_time IS NULL THEN 0 ELSE 1 END AS UTINYINT) AS __match,
+  CASE WHEN a.event_time IS NOT NULL THEN a."in_segment" END AS "referrer_segment",
+  CASE WHEN a.event_time IS NOT NULL THEN a."in_customer_since" END AS "referrer_customer_since"
+FROM answers AS a
+ORDER BY __row
+;
