@@ -37,6 +37,7 @@ class Offline(_Section):
         "2GB", pattern=f"^{SIZE}$", description="memory the engine may use before it spills to temp_directory"
     )
     temp_directory: str = Field(".featurestore/tmp", description="folder for spilled data, relative to the project")
+    temp_limit: str = Field("100GB", pattern=f"^{SIZE}$", description="the most that may be spilled there")
 
 
 class Online(_Section):

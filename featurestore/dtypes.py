@@ -31,8 +31,8 @@ _ALIASES = {
     "date32[day]": "date32", "timestamp": "timestamp[us, UTC]", "timestamp[us, tz=UTC]": "timestamp[us, UTC]",
     "int": "int64", "bytes": "binary", "large_string": "string", "large_binary": "binary",
 }  # fmt: skip
-_DECIMAL = re.compile(r"^decimal(?:128)?\((\d{1,2}),\s*(\d{1,2})\)$")
-_LIST = re.compile(r"^list<(?:\w+:\s*)?(.+?)>$")
+_DECIMAL = re.compile(r"decimal(?:128)?\((\d{1,2}),\s*(\d{1,2})\)")
+_LIST = re.compile(r"list<(?:\w+:\s*)?(.+)>")
 
 
 @dataclass(frozen=True)
@@ -79,14 +79,14 @@ class DType:
 
     @cached_property
     def precision_scale(self) -> tuple[int, int]:
-        match = _DECIMAL.match(self.name)
+        match = _DECIMAL.fullmatch(self.name)
         assert match is not None
         return int(match[1]), int(match[2])
 
     @cached_property
     def item(self) -> DType:
         """The element type of a list."""
-        match = _LIST.match(self.name)
+        match = _LIST.fullmatch(self.name)
         assert match is not None
         return DType(match[1])
 
@@ -108,14 +108,16 @@ def parse_dtype(text: str | DType | pa.DataType) -> DType:
         return text
     if isinstance(text, pa.DataType):
         return from_arrow(text)
+    if not isinstance(text, str):
+        raise DefinitionError("FS213", f"{text!r} is not a type", known=[*_SIMPLE, "decimal128(p, s)", "list<…>"])
     name = _ALIASES.get(text, text)
     if name in _SIMPLE:
         return DType(name)
-    if match := _DECIMAL.match(name):
+    if match := _DECIMAL.fullmatch(name):
         precision, scale = int(match[1]), int(match[2])
         if 1 <= precision <= 38 and scale <= precision:
             return DType(f"decimal128({precision}, {scale})")
-    if match := _LIST.match(name):
+    if match := _LIST.fullmatch(name):
         return DType(f"list<{parse_dtype(match[1])}>")
     raise DefinitionError("FS213", f"unknown type {text!r}", known=[*_SIMPLE, "decimal128(p, s)", "list<…>"])
 

@@ -30,9 +30,15 @@ class Column:
 
 @dataclass(frozen=True, slots=True)
 class Literal:
-    """A constant: None, bool, int (64 bit), float, or str."""
+    """A constant: None, bool, int (64 bit), float, or str. 1, 1.0 and TRUE are three constants."""
 
     value: bool | int | float | str | None
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Literal) and repr(self.value) == repr(other.value)
+
+    def __hash__(self) -> int:
+        return hash(repr(self.value))
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,6 +183,8 @@ OPERATIONS: Mapping[str, Operation] = {
     "epoch_us": Operation("epoch_us(t)", "microseconds since 1970-01-01T00:00:00Z", _takes(INT64, TIMESTAMP), (1, 1)),
 }  # fmt: skip
 
+_FUNCTIONS = [o.spelling.split("(")[0] for o in OPERATIONS.values() if o.spelling.split("(")[0].isidentifier()]
+
 CASTS: Mapping[tuple[str, str], str] = {
     ("int64", "double"): "the nearest double",
     ("double", "int64"): "to the nearest whole number, halves to even; NULL for NaN and outside int64",
@@ -191,17 +199,21 @@ CASTS: Mapping[tuple[str, str], str] = {
 """Allowed casts (a cast to the same type is always allowed), with their meaning."""
 
 
-@lru_cache(maxsize=4096)
 def parse(text: str) -> Expr:
     """Read scalar SQL into a tree. Column names are taken exactly as written; "quoted names" may hold anything.
 
     Raises: DefinitionError FS214 (unreadable) or FS215 (readable, but not on the allow-list).
     """
+    if not isinstance(text, str) or not text.strip():
+        raise DefinitionError("FS214", f"{text!r} is not an expression", hint="a column name or scalar SQL")
+    return _parsed(text)
+
+
+@lru_cache(maxsize=4096)
+def _parsed(text: str) -> Expr:
     import sqlglot
     from sqlglot.errors import SqlglotError
 
-    if not isinstance(text, str) or not text.strip():
-        raise DefinitionError("FS214", f"{text!r} is not an expression", hint="a column name or scalar SQL")
     try:
         statements = sqlglot.parse(text, dialect="duckdb")
     except SqlglotError as error:
@@ -237,7 +249,7 @@ class _Reader:
         raise self._refused(node.sql(dialect="duckdb"))
 
     def _refused(self, what: str) -> DefinitionError:
-        close = nearest(what.split("(")[0].lower(), [o.spelling.split("(")[0] for o in OPERATIONS.values()])
+        close = nearest(what.split("(")[0].lower(), _FUNCTIONS)
         return DefinitionError(
             "FS215",
             f"{what} is not allowed in an expression ({self.text!r})",
@@ -268,9 +280,13 @@ class _Reader:
         return Literal(bool(node.this))
 
     def _neg(self, node: Any) -> Expr:
+        from sqlglot import exp
+
+        if isinstance(node.this, exp.Literal) and node.this.this == str(2**63) and not node.this.is_string:
+            return Literal(-(2**63))
         operand = self.read(node.this)
-        if isinstance(operand, Literal) and isinstance(operand.value, int | float) and operand.value is not True:
-            return Literal(-operand.value)
+        if isinstance(operand, Literal) and type(operand.value) in (int, float):
+            return Literal(-operand.value)  # type: ignore[operator]
         return Call("negate", (operand,))
 
     def _is(self, node: Any) -> Expr:

@@ -24,7 +24,7 @@ FOREVER = 2**63 - 1
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _UNITS = {"us": 1, "ms": 1_000, "s": MICROS_PER_SECOND, "m": 60 * MICROS_PER_SECOND, "h": 3_600 * MICROS_PER_SECOND}
 _UNITS |= {"d": MICROS_PER_DAY, "w": 7 * MICROS_PER_DAY}
-_DURATION = re.compile(r"^(0|[1-9][0-9]{0,17}) ?([a-z]+)$")
+_DURATION = re.compile(r"(0|[1-9][0-9]{0,17}) ?([a-z]+)")
 _INSTANT = re.compile(
     r"^(\d{4}-\d{2}-\d{2})[T ](\d{2}:\d{2}(?::\d{2})?)(?:\.(\d{1,9}))?\s?(Z|z|[+-]\d{2}:?\d{2})?$",
     re.ASCII,
@@ -57,7 +57,7 @@ def parse_duration(text: str | timedelta | Duration, *, what: str = "duration") 
         if micros < 0:
             raise DefinitionError("FS211", f"{what} {text!r} is negative", hint="a length of time, such as '7d'")
         return Duration(micros)
-    match = _DURATION.match(text) if isinstance(text, str) else None
+    match = _DURATION.fullmatch(text) if isinstance(text, str) else None
     if match and match[2] in _UNITS:
         micros = int(match[1]) * _UNITS[match[2]]
         if micros < 2**62:
@@ -124,7 +124,7 @@ def zone(name: str) -> ZoneInfo:
     """The IANA zone of that name. Raises: DefinitionError for a name nobody knows."""
     try:
         return ZoneInfo(name)
-    except (ZoneInfoNotFoundError, ValueError, OSError) as error:
+    except (ZoneInfoNotFoundError, ValueError, TypeError, OSError) as error:
         raise DefinitionError(
             "FS212", f"unknown time zone {name!r}", hint="an IANA name, such as 'Europe/Paris'"
         ) from error

@@ -13,9 +13,9 @@ from featurestore import config as settings
 from featurestore import discovery
 from featurestore.definitions import ArrowSource, Definition, FeatureService
 from featurestore.dtypes import DType, parse_dtype
-from featurestore.errors import SourceError, UsageError
+from featurestore.errors import DefinitionError, SourceError, UsageError
 from featurestore.intervals import Clock, SystemClock, parse_duration, parse_instant
-from featurestore.registry import BoundRegistry, BoundService, Registry, known
+from featurestore.registry import MANIFEST_FORMAT, BoundRegistry, BoundService, Registry, known
 from featurestore.sources import IdentityCache, SourceData, open_source
 
 if TYPE_CHECKING:
@@ -90,7 +90,17 @@ class FeatureStore:
         path = None if self.root is None else self.sql_folder / "manifest.json"
         if path is None or not path.is_file():
             return {}
-        return json.loads(path.read_text(encoding="utf-8")).get("sources", {})  # type: ignore[no-any-return]
+        try:
+            committed = json.loads(path.read_text(encoding="utf-8"))
+            newer = committed["format"] > MANIFEST_FORMAT
+            sources: Mapping[str, Mapping[str, str]] = committed["sources"]
+        except (ValueError, KeyError, TypeError) as error:
+            where = f"{path.parent.name}/{path.name}"
+            raise DefinitionError("FS222", "the manifest cannot be read", where=where, hint="featurestore compile") from error
+        if newer:
+            what = f"the manifest has format {committed['format']}, this featurestore reads {MANIFEST_FORMAT}"
+            raise DefinitionError("FS222", what, where=f"{path.parent.name}/{path.name}", hint="a newer featurestore")
+        return sources
 
     @property
     def _base(self) -> Path:
@@ -160,9 +170,7 @@ class FeatureStore:
         """A service with types, from the registry or given as a definition. Raises: UnknownName FS101."""
         if isinstance(service, FeatureService) and self.registry.services.get(service.name) is not service:
             own = Registry.of([service])
-            return own.bind({n: open_source(s, self._base).types for n, s in own.sources.items()}).services[
-                service.name
-            ]
+            return own.bind({n: open_source(s, self._base).types for n, s in own.sources.items()}).services[service.name]
         return self.bound.service(service)
 
     def source_of(self, source: Any) -> SourceData:
@@ -253,7 +261,7 @@ class FeatureStore:
             raise UsageError("FS102", f"memory limit {memory_limit!r} is not a size", hint="4GB")
         offline = self.config.offline
         temp = None if self.root is None else self.root / offline.temp_directory
-        return Settings(offline.threads, memory_limit or offline.memory_limit, temp)
+        return Settings(offline.threads, memory_limit or offline.memory_limit, temp, offline.temp_limit)
 
     @cached_property
     def identities(self) -> IdentityCache:

@@ -6,6 +6,7 @@ import base64
 import errno
 import json
 import math
+import re
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -14,7 +15,7 @@ from decimal import Decimal
 from pathlib import PurePath
 from typing import Any
 
-from featurestore.errors import FeatureStoreError, StoreError, UsageError
+from featurestore.errors import FeatureStoreError, StoreError, UsageError, nearest
 
 INTERRUPTED = 130
 
@@ -95,9 +96,13 @@ def usage(error: Any) -> UsageError:
     """What the parser refused, in our words. `error` is a ClickException."""
     context = getattr(error, "ctx", None)
     path = context.command_path if context is not None else "featurestore"
-    what = str(error.format_message()).strip().split("\n")[0].rstrip(".")
-    known = getattr(error, "possibilities", None) or ()
-    return UsageError("FS100", what[:1].lower() + what[1:], known=known, hint=f"{path} --help")
+    what = re.split(r" \(Possible options|\. Did you mean|\n", str(error.format_message()).strip())[0].rstrip(".")
+    known = sorted(getattr(error, "possibilities", None) or ())
+    if what.startswith("No such command"):
+        known = list(context.command.commands)
+    near = nearest(what.split("'")[1], known) if "'" in what and known else ""
+    hint = f"{path} {near}" if near else f"{path} --help"
+    return UsageError("FS100", what[:1].lower() + what[1:], known=known, hint=hint)
 
 
 def unexpected(error: BaseException, *, verbose: bool) -> FeatureStoreError:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from rich.progress import Progress as RichProgress
+    from rich.progress import TaskID
 
     from featurestore.progress import Progress, Watcher
 
@@ -47,7 +48,7 @@ class _Bars:
     def __init__(self, bars: RichProgress) -> None:
         self._bars = bars
         self._stage = ""
-        self._task = None
+        self._task: TaskID | None = None
 
     def __call__(self, now: Progress) -> None:
         if now.stage != self._stage:

@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from featurestore.store import FeatureStore
 
 Option = typer.Option
+_REPORTED = ("service", "fingerprint", "rows", "views", "features", "left_out", "source_rows", "label", "known_before",
+             "serving_lag_us", "trust", "content_hash")  # fmt: skip
+"""What the answer repeats of the manifest."""
 
 
 def build(
@@ -39,17 +42,14 @@ def build(
     include: Annotated[
         list[str] | None, Option(metavar="LIST", help="Add columns per feature: status,event_timestamp.")
     ] = None,
-    label: Annotated[
-        str | None, Option(metavar="COLUMN", help="The spine's label column: checked, counted, recorded.")
-    ] = None,
-    engine: Annotated[
-        str | None, Option(metavar="duckdb|spark", help="The engine. Default: as in featurestore.toml.")
-    ] = None,
+    label: Annotated[str | None, Option(metavar="COLUMN", help="The spine's label column: checked, counted, recorded.")] = None,
+    engine: Annotated[str | None, Option(metavar="duckdb|spark", help="The engine. Default: as in featurestore.toml.")] = None,
     memory_limit: Annotated[str | None, Option(metavar="SIZE", help="Memory the engine may use, such as 4GB.")] = None,
 ) -> Answer:
-    """Build a training set: the spine's rows, in order, with what could have been known at each row's instant.
+    """Build a point-in-time training set into a file.
 
-    Beside OUTPUT lies OUTPUT.manifest.json: what went in, what it means, what was counted. On any error nothing is written.
+    It has the spine's rows, in order, each with what could have been known at its instant. Beside OUTPUT lies
+    OUTPUT.manifest.json: what went in, what it means, what was counted. On any error nothing is written.
 
     Example:
       featurestore build fraud_v1 --spine data/spine.parquet --output train.parquet --label label
@@ -72,8 +72,7 @@ def build(
     watermark_age = _newest_watermark_age(store)
     result = {
         "output": str(output), "manifest": str(manifest_path(output)),
-        **{k: manifest.get(k) for k in ("service", "fingerprint", "rows", "views", "features", "left_out", "source_rows", "label",
-                                        "known_before", "serving_lag_us", "trust", "content_hash")},
+        **{name: manifest[name] for name in _REPORTED},
         "watermark_age_us": watermark_age, "warnings": run.warnings,
     }  # fmt: skip
     return Answer(result, _summary(result))

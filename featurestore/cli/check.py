@@ -23,9 +23,9 @@ def check(
         bool, typer.Option("--data", help="Look at the rows too: left out, midnights, ambiguous versions.")
     ] = False,
 ) -> Answer:
-    """Load the definitions, check them against each other and the sources' columns, and plan every service.
+    """Check definitions against each other and their sources.
 
-    All that is wrong is reported, not the first thing only.
+    Every service is planned. All that is wrong is reported, not the first thing only.
 
     Example:
       featurestore check --data
@@ -156,19 +156,13 @@ def _planned(service: BoundService) -> dict[str, Any]:
 
 def _text(result: dict[str, Any]) -> str:
     kinds = ("entities", "sources", "views", "features")
-    lines = [
-        f"{result['project']}: "
-        + ", ".join(f"{result[k]} {k}" for k in kinds)
-        + f", {len(result['services'])} services"
-    ]
+    lines = [f"{result['project']}: " + ", ".join(f"{result[k]} {k}" for k in kinds) + f", {len(result['services'])} services"]
     lines += [f"  {name}: {s['features']} features of {s['views']} views" for name, s in result["services"].items()]
     for what in ("assumed_known_at_once", "static"):
         if result[what]:
             lines.append(f"{what.replace('_', ' ')}: {', '.join(result[what])}")
     for view, counted in (result["data"] or {}).items():
-        lines.append(
-            f"{view}: {counted['rows']:,} rows of {counted['source']}, left out: {show.counts(counted['left_out'])}"
-        )
+        lines.append(f"{view}: {counted['rows']:,} rows of {counted['source']}, left out: {show.counts(counted['left_out'])}")
     if result["sql_stale"]:
         lines.append("sql/ is stale: featurestore compile")
     return "\n".join(lines)

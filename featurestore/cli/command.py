@@ -22,13 +22,11 @@ if TYPE_CHECKING:
     from featurestore.store import FeatureStore
 
 _PROJECT = typer.Option(
-    "--project", metavar="DIR", help="The project folder. Default: the nearest one upwards with featurestore.toml.", show_default=False
-)  # fmt: skip
-_JSON = typer.Option("--json", help="Print one JSON object on stdout, also for errors.", show_default=False)
-_VERBOSE = typer.Option(
-    "-v", "--verbose", help="Log on stderr; with a traceback for what was not foreseen.", show_default=False
+    "--project", metavar="DIR", help="The project. Default: the nearest folder upwards with featurestore.toml."
 )
-_QUIET = typer.Option("--quiet", help="Nothing on stderr but errors.", show_default=False)
+_JSON = typer.Option("--json", help="Print one JSON object on stdout, also for errors.")
+_VERBOSE = typer.Option("-v", "--verbose", help="Log on stderr; with a traceback for what was not foreseen.")
+_QUIET = typer.Option("--quiet", help="Nothing on stderr but errors.")
 _COMMON = {
     "project": (Annotated[Path | None, _PROJECT], None),
     "as_json": (Annotated[bool, _JSON], False),

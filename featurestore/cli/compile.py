@@ -17,12 +17,10 @@ DialectOption = Annotated[
 
 def compile(
     run: Run,
-    check: Annotated[
-        bool, typer.Option("--check", help="Write nothing: print the diff, exit 1 if sql/ is stale.")
-    ] = False,
+    check: Annotated[bool, typer.Option("--check", help="Write nothing: print the diff, exit 1 if sql/ is stale.")] = False,
     dialect: DialectOption = None,
 ) -> Answer:
-    """Write sql/: the plan and the SQL of every service and view, to be committed and reviewed.
+    """Write sql/ for review: every plan, and its SQL.
 
     Reads no rows. Column types come from schema=, else from the files, else from the committed sql/manifest.json.
 
@@ -37,9 +35,7 @@ def compile(
         return _checked(run, difference(folder, files), _changes(folder, files))
     changes = _changes(folder, files)
     _write(folder, files, changes)
-    text = "\n".join(
-        f"{what} {run.store.config.project.sql}/{name}" for what, names in changes.items() for name in names
-    )
+    text = "\n".join(f"{what} {run.store.config.project.sql}/{name}" for what, names in changes.items() for name in names)
     return Answer({**changes, "files": len(files), "stale": False}, text or f"{len(files)} files are up to date")
 
 

@@ -20,7 +20,9 @@ def explain(
     sql: Annotated[bool, typer.Option("--sql", help="Print the SQL instead of the plan.")] = False,
     dialect: DialectOption = None,
 ) -> Answer:
-    """Say what a service's training set is made of: the plan, and what it takes on trust.
+    """Say what a service means: its plan, or its SQL.
+
+    The plan ends with what it takes on trust: static sources, and those assumed known at once.
 
     Example:
       featurestore explain fraud_v1 --sql
@@ -33,6 +35,7 @@ def explain(
     bound = run.store.bound_service(service)
     plan = planning.training_set(bound)
     warn_if_stale(run)
+    text = training_set_sql(bound, plan) if sql else planning.explain(plan)
     result = {
         "service": bound.name,
         "fingerprint": bound.fingerprint,
@@ -42,7 +45,7 @@ def explain(
         "static": static_sources(plan),
         "assumed_known_at_once": assumed_known_at_once(plan),
         "dialect": dialect or DIALECTS[0],
-        "sql": training_set_sql(bound, plan) if sql else None,
+        "sql": text if sql else None,
         "warnings": run.warnings,
     }
-    return Answer(result, result["sql"] or result["plan"])
+    return Answer(result, text)

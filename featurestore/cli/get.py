@@ -36,7 +36,7 @@ def get(
         str | None, typer.Option(metavar="TS", help="Answer for this instant, not before the watermark. Default: now.")
     ] = None,
 ) -> Answer:
-    """Look up one entity's features in the online store: value, status and event time of each.
+    """Look up one entity's features in the online store.
 
     Binary keys are given in base64, dates as 2026-01-31.
 

@@ -21,14 +21,12 @@ NEXT = (
 
 def init(
     run: Run,
-    directory: Annotated[
-        Path, typer.Argument(metavar="DIR", help="A folder that does not exist yet, or an empty one.")
-    ],
+    directory: Annotated[Path, typer.Argument(metavar="DIR", help="A folder that does not exist yet, or an empty one.")],
     rows: Annotated[int, typer.Option(metavar="N", help="Rows of payments to generate.")] = 20_000,
 ) -> Answer:
-    """Scaffold a project with a seeded generated data set that runs at once.
+    """Scaffold a project that runs at once.
 
-    With --project, a relative DIR is made below that folder.
+    It comes with a seeded, generated data set. With --project, a relative DIR is made below that folder.
 
     Example:
       featurestore init shop --rows 50000
@@ -43,6 +41,4 @@ def init(
         )
     text = f"made {target}: {len(made)} files, {rows:,} rows of payments\n\nnext:\n"
     text += "\n".join(f"  {line}" for line in (f"cd {target}", *NEXT))
-    return Answer(
-        {"project": str(target), "name": scaffold.name_of(target.absolute()), "rows": rows, "files": made}, text
-    )
+    return Answer({"project": str(target), "name": scaffold.name_of(target.absolute()), "rows": rows, "files": made}, text)

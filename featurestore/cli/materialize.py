@@ -23,13 +23,12 @@ def materialize(
     known_before: Annotated[
         str | None, typer.Option(metavar="TS", help="The watermark: facts known before it. Default: now.")
     ] = None,
-    full: Annotated[
-        bool, typer.Option("--full", help="Make the views anew instead of stepping on from the last run.")
-    ] = False,
+    full: Annotated[bool, typer.Option("--full", help="Make the views anew instead of stepping on from the last run.")] = False,
 ) -> Answer:
-    """Fill the online store: each view is brought to the watermark, and switches to it at once.
+    """Bring the online store to a watermark.
 
-    A watermark before the stored one leaves nothing to do. Killed at any moment, the last complete state answers.
+    Each view switches to its new state at once. A watermark before the stored one leaves nothing to do. Killed at any
+    moment, the last complete state answers.
 
     Example:
       featurestore materialize --known-before 2026-01-01T00:00:00Z
@@ -48,7 +47,8 @@ def _line(report: ViewReport) -> str:
     if report.mode == "nothing":
         return f"{report.view}: nothing to do, {report.reason}"
     why = f" ({report.reason})" if report.reason else ""
-    line = f"{report.view}: {report.mode}{why}, watermark {report.watermark}, {report.keys:,} keys, {report.keys_written:,} written"
+    line = f"{report.view}: {report.mode}{why}, watermark {report.watermark}"
+    line += f", {report.keys:,} keys, {report.keys_written:,} written"
     for count, what in (
         (report.keys_removed, "removed"),
         (report.keys_held_back, "with facts held back"),

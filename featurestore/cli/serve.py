@@ -16,15 +16,13 @@ def serve(
     host: Annotated[
         str | None, typer.Option(metavar="HOST", help="The address to bind. Default: as in featurestore.toml.")
     ] = None,
-    port: Annotated[
-        int | None, typer.Option(metavar="PORT", min=0, max=65535, help="The port; 0: any free one.")
-    ] = None,
+    port: Annotated[int | None, typer.Option(metavar="PORT", min=0, max=65535, help="The port; 0: any free one.")] = None,
     workers: Annotated[int, typer.Option(metavar="N", min=1, help="Processes that answer.")] = 1,
-    manifest: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Serve exactly the services of this manifest.")
-    ] = None,
+    manifest: Annotated[Path | None, typer.Option(metavar="FILE", help="Serve exactly the services of this manifest.")] = None,
 ) -> Answer:
-    """Serve look-ups over HTTP until SIGTERM or Ctrl-C. Needs neither registry/, sql/ nor the sources.
+    """Serve look-ups over HTTP until SIGTERM or Ctrl-C.
+
+    Needs neither registry/, sql/ nor the sources.
 
     Example:
       featurestore serve --port 8000 --workers 2

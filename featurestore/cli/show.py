@@ -37,9 +37,7 @@ def table(header: Sequence[str], rows: Iterable[Sequence[Any]], *, indent: str =
     """Columns padded with spaces, numbers to the right."""
     body = [[cell(value) for value in row] for row in rows]
     numeric = (
-        [all(isinstance(row[i], int | float) for row in rows) for i in range(len(header))]
-        if body
-        else [False] * len(header)
+        [all(isinstance(row[i], int | float) for row in rows) for i in range(len(header))] if body else [False] * len(header)
     )
     widths = [max(len(line[i]) for line in [list(header), *body]) for i in range(len(header))]
     lines = []

@@ -18,7 +18,9 @@ _EMPTY: dict[str, Any] = {"generations": [], "services": [], "bytes": 0}
 
 
 def status(run: Run) -> Answer:
-    """Show generations, watermarks, freshness, keys and sizes, the services that can be answered, and whether sql/ is stale.
+    """Show what the online store holds, and how old it is.
+
+    Also the services it can answer, what waits for `materialize`, and whether sql/ is stale.
 
     Example:
       featurestore status --json

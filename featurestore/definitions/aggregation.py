@@ -11,9 +11,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from featurestore import expressions
-from featurestore.definitions.base import caller, check_name
+from featurestore.definitions.base import caller, check_name, located
 from featurestore.dtypes import INT64, DType
-from featurestore.errors import DefinitionError, FeatureStoreError
+from featurestore.errors import DefinitionError
 from featurestore.expressions import Column, Expr
 from featurestore.intervals import Duration, parse_duration
 
@@ -116,15 +116,14 @@ def latest(column: str, *, name: str | None = None, description: str = "") -> Fe
     Args: column: a source column or allow-listed expression; an expression needs `name`.
     Raises: DefinitionError FS201, FS205 (needs a name), FS214, FS215.
     """
-    feature: Feature = _located(lambda: _latest(column, name, description))
-    return feature
+    return located(lambda: _latest(column, name, description))
 
 
 def _latest(column: str, name: str | None, description: str) -> Feature:
     expression = expressions.parse(column)
     if name is None and not isinstance(expression, Column):
         raise DefinitionError("FS205", f"latest({column!r}) is an expression and needs a name", hint="name='…'")
-    chosen = name if name is not None else column.strip().strip('"')
+    chosen = expression.name if name is None and isinstance(expression, Column) else name
     return Feature(
         name=check_name(chosen, "feature"), expression=expression, description=description, location=caller()
     )
@@ -144,17 +143,17 @@ class _Aggregations:
     def count(self, column: str | None = None, *, window: Any = ..., offset: Any = None, where: str | None = None,
               name: str | None = None, description: str = "") -> Any:  # fmt: skip
         """The number of facts, or of non-NULL values of `column`; int64, 0 on the empty window."""
-        return _located(lambda: _aggregates("count", column, window, offset, where, name, description))
+        return located(lambda: _aggregates("count", column, window, offset, where, name, description))
 
     def sum(self, column: str, *, window: Any = ..., offset: Any = None, where: str | None = None,
             name: str | None = None, description: str = "") -> Any:  # fmt: skip
         """The exact sum: int64 of integers, decimal(38, s) of decimals, double of floats (rounded once); NULL if empty."""
-        return _located(lambda: _aggregates("sum", column, window, offset, where, name, description))
+        return located(lambda: _aggregates("sum", column, window, offset, where, name, description))
 
     def count_distinct(self, column: str, *, window: Any = ..., offset: Any = None, where: str | None = None,
                        name: str | None = None, description: str = "") -> Any:  # fmt: skip
         """The exact number of distinct non-NULL values; int64, 0 on the empty window."""
-        return _located(lambda: _aggregates("count_distinct", column, window, offset, where, name, description))
+        return located(lambda: _aggregates("count_distinct", column, window, offset, where, name, description))
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("_"):
@@ -163,13 +162,6 @@ class _Aggregations:
 
 
 agg = _Aggregations()
-
-
-def _located(make: Callable[[], Any]) -> Any:
-    try:
-        return make()
-    except FeatureStoreError as error:
-        raise error.at(caller()) from None
 
 
 def _aggregates(
@@ -187,19 +179,20 @@ def _aggregates(
     if not windows:
         raise DefinitionError("FS206", f"agg.{aggregate} got an empty list of windows", hint='window=["1d", "7d"]')
     condition = None if where is None else expressions.parse(where)
+    lengths = [_window(one) for one in windows]
     shift = Duration(0) if offset is None else parse_duration(offset, what="offset")
     features = tuple(
         Feature(
             name=_feature_name(aggregate, expression, one, offset if shift.micros else None, condition, name, several),
             expression=expression,
             aggregate=aggregate,
-            window=_window(one),
+            window=length,
             offset=shift,
             where=condition,
             description=description,
             location=caller(),
         )
-        for one in windows
+        for one, length in zip(windows, lengths, strict=True)
     )
     return features if several else features[0]
 
@@ -214,7 +207,7 @@ def _window(window: Any) -> Duration | None:
 
 
 def _spelled(duration: Any) -> str:
-    return duration if isinstance(duration, str) else str(parse_duration(duration))
+    return duration.replace(" ", "") if isinstance(duration, str) else str(parse_duration(duration))
 
 
 def _feature_name(

@@ -9,16 +9,17 @@ from __future__ import annotations
 import html
 import re
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, TypeVar
 
-from featurestore.errors import DefinitionError
+from featurestore.errors import DefinitionError, FeatureStoreError
 
 _PACKAGE = str(Path(__file__).resolve().parent.parent)
-_NAME = re.compile(r"^[a-z][a-z0-9_]{0,62}$")
+_NAME = re.compile(r"[a-z][a-z0-9_]{0,62}")
 V = TypeVar("V")
+R = TypeVar("R")
 
 
 class FrozenMap(Mapping[str, V]):
@@ -58,6 +59,14 @@ def caller() -> str:
     return ""
 
 
+def located(make: Callable[[], R]) -> R:
+    """What `make` returns; an error it raises is placed at the user's line."""
+    try:
+        return make()
+    except FeatureStoreError as error:
+        raise error.at(caller()) from None
+
+
 def _short(filename: str) -> str:
     """The path as people say it: from the folder above, so that no machine's path is printed or stored."""
     path = Path(filename)
@@ -68,13 +77,13 @@ def _short(filename: str) -> str:
 
 def check_name(name: object, what: str) -> str:
     """Names match ^[a-z][a-z0-9_]{0,62}$ and hold no double underscore. Raises: DefinitionError FS201."""
-    if isinstance(name, str) and _NAME.match(name) and "__" not in name:
+    if isinstance(name, str) and _NAME.fullmatch(name) and "__" not in name:
         return name
     try_this = re.sub(r"_+", "_", re.sub(r"[^a-z0-9]+", "_", str(name).lower())).strip("_")
     raise DefinitionError(
         "FS201",
         f"{what} name {name!r} is not a name: a lower-case letter, then letters, digits and single underscores, 63 at most",
-        hint=try_this if _NAME.match(try_this) else "a name such as 'customer'",
+        hint=try_this if _NAME.fullmatch(try_this) else "a name such as 'customer'",
     )
 
 
@@ -105,6 +114,7 @@ class Definition:
         try:
             check_name(self.name, self.kind)
             self._set("tags", _tags(self.tags))
+            self._check_plain()
             self._check()
         except DefinitionError as error:
             label = f"{self.kind} {self.name!r}"
@@ -112,6 +122,15 @@ class Definition:
 
     def _check(self) -> None:
         """Normalise and check the fields of the kind."""
+
+    def _check_plain(self) -> None:
+        """A flag is True or False (online="no" would be true), and words are text."""
+        for spec in fields(self):
+            wanted = {"bool": bool, "str": str}.get(str(spec.type))
+            value = getattr(self, spec.name)
+            if wanted is not None and not isinstance(value, wanted):
+                choice = "True or False" if wanted is bool else "text"
+                raise DefinitionError("FS202", f"{spec.name}={value!r} is not {choice}")
 
     def _set(self, attribute: str, value: object) -> None:
         object.__setattr__(self, attribute, value)

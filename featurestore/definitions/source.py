@@ -70,6 +70,8 @@ class Source(Definition):
         self._set("timezone", self._zones())
         self._set("time_range", self._range())
         if self.schema is not None:
+            if not isinstance(self.schema, Mapping):
+                raise DefinitionError("FS202", f"schema={self.schema!r} is not {{column: type}}", hint='{"amount": "double"}')
             self._set("schema", FrozenMap({column: parse_dtype(t) for column, t in self.schema.items()}))
             missing = [c for c in self.declared_columns if c not in self.schema]
             if missing:
@@ -143,6 +145,12 @@ class Source(Definition):
             raise DefinitionError("FS202", "time_range ends before it starts")
         return first, last + 1
 
+    def _shown(self) -> dict[str, Any]:
+        shown = super()._shown()
+        if shown.get("time_range") == _DEFAULT_RANGE:
+            del shown["time_range"]
+        return shown
+
     def zone_of(self, column: str) -> str:
         """The zone in which naive times of `column` are read."""
         return self.timezone if isinstance(self.timezone, str) else self.timezone.get(column, "UTC")
@@ -175,10 +183,10 @@ class ParquetSource(Source):
     path: Any = ""
 
     def _check(self) -> None:
-        paths = (self.path,) if isinstance(self.path, str) else tuple(self.path)
-        if not paths or not all(isinstance(p, str) and p for p in paths):
+        paths = (self.path,) if isinstance(self.path, str) else self.path
+        if not isinstance(paths, list | tuple) or not paths or not all(isinstance(p, str) and p for p in paths):
             raise DefinitionError("FS202", f"path={self.path!r} is not a path", hint="path='data/payments/*.parquet'")
-        self._set("path", paths)
+        self._set("path", tuple(paths))
         super()._check()
 
 
@@ -215,7 +223,7 @@ def check_time_format(text: str) -> None:
     """A time format holds known directives, each once, and at least year, month and day."""
     import re
 
-    used = re.findall(r"%.?", text)
+    used = re.findall(r"%.?", text) if isinstance(text, str) else []
     unknown = [d for d in used if d not in TIME_FORMAT_DIRECTIVES]
     if unknown or len(set(used)) < len(used) or not {"%Y", "%m", "%d"} <= set(used):
         raise DefinitionError(

@@ -8,7 +8,7 @@ from typing import Any
 
 from featurestore import expressions
 from featurestore.definitions.aggregation import Feature
-from featurestore.definitions.base import Definition, FrozenMap, check_name
+from featurestore.definitions.base import Definition, FrozenMap, check_name, located
 from featurestore.definitions.entity import Entity
 from featurestore.definitions.source import Source
 from featurestore.errors import DefinitionError, nearest
@@ -46,7 +46,7 @@ class FeatureView(Definition):
     def _check(self) -> None:
         if not isinstance(self.source, Source):
             raise DefinitionError("FS202", f"source={self.source!r} is not a source", hint="source=ParquetSource(…)")
-        if isinstance(self.entities, Entity) or not all(isinstance(e, Entity) for e in self.entities):
+        if not isinstance(self.entities, list | tuple) or not all(isinstance(e, Entity) for e in self.entities):
             raise DefinitionError("FS202", "entities must be a list of Entity", hint="entities=[customer]")
         self._set("entities", tuple(self.entities))
         self._set("features", _features(self.features))
@@ -149,21 +149,19 @@ class ViewInstance:
         return tuple(self.key_map.get(key, key) for key in self.view.join_keys)
 
     def __getitem__(self, names: str | list[str]) -> ViewInstance:
-        chosen = (names,) if isinstance(names, str) else tuple(names)
-        if not chosen or len(set(chosen)) < len(chosen):
-            raise DefinitionError("FS202", f"{self.view.name}[{list(chosen)!r}] must name features once each")
-        for name in chosen:
-            self.view.feature(name)
-        return replace(self, chosen=chosen)
+        return located(lambda: replace(self, chosen=_chosen(self.view, names)))
 
     def alias(self, name: str) -> ViewInstance:
-        return replace(self, alias_name=check_name(name, "alias"))
+        return located(lambda: replace(self, alias_name=check_name(name, "alias")))
 
     def with_join_key_map(self, mapping: Mapping[str, str]) -> ViewInstance:
-        return replace(self, key_map=_key_map(mapping, self.view.join_keys))
+        return located(lambda: replace(self, key_map=_key_map(mapping, self.view.join_keys)))
 
     def with_prefix(self, prefix: str) -> ViewInstance:
-        check_name(f"{prefix}x" if prefix.endswith("_") else prefix, "prefix")
+        return located(lambda: self._prefixed(prefix))
+
+    def _prefixed(self, prefix: str) -> ViewInstance:
+        check_name(f"{prefix}x" if isinstance(prefix, str) and prefix.endswith("_") else prefix, "prefix")
         instance = replace(self, prefix=prefix)
         for column, _ in instance.features:
             check_name(column, "prefixed feature")
@@ -172,6 +170,13 @@ class ViewInstance:
     def __repr__(self) -> str:
         chosen = "" if self.chosen is None else f"[{', '.join(self.chosen)}]"
         return f"{self.name}{chosen} (of {self.view.name})" if self.name != self.view.name else f"{self.name}{chosen}"
+
+
+def _chosen(view: FeatureView, names: Any) -> tuple[str, ...]:
+    chosen = (names,) if isinstance(names, str) else tuple(names) if isinstance(names, list | tuple) else ()
+    if not chosen or len(set(chosen)) < len(chosen):
+        raise DefinitionError("FS202", f"{view.name}[{names!r}] must name features once each", hint='view[["a", "b"]]')
+    return tuple(view.feature(name).name for name in chosen)
 
 
 def _features(given: Any) -> tuple[Feature, ...]:

@@ -108,6 +108,7 @@ class _ViewRun:
         self.horizon = horizon
         self.plan: OnlineState = planning.online_state(bound)
         self.services = _online_services(registry)
+        self.views = {name: view.fingerprint for name, view in registry.views.items() if view.view.online}
         self.state = identities.identify(data.stamps)
         self.codec = RecordCodec([dtype for _, dtype in entry_columns(self.plan)])
         self.families = [k.family for k in bound.keys]
@@ -205,7 +206,7 @@ class _ViewRun:
             reach("materialize.written")
             report.keys = batch.count(table)
             report.keys_removed = 0 if touched is None else max(touched.num_rows - report.keys_written, 0)
-            publish(batch, self._generation(watermark, table, report.keys), self.services)
+            publish(batch, self._generation(watermark, table, report.keys), self.services, self.views)
             reach("materialize.published")
 
         self.store.write(fill, expected_bytes=spool.stat().st_size)

@@ -97,8 +97,13 @@ def next_number(metas: Metas) -> int:
     return 1 if raw is None else int(json.loads(raw)["epoch"]) + 1
 
 
-def publish(batch: Batch, new: Generation, services: Mapping[str, Mapping[str, Any]]) -> None:
-    """Switch a view to a generation, then every service that has thereby become complete; sweep what nobody uses."""
+def publish(
+    batch: Batch, new: Generation, services: Mapping[str, Mapping[str, Any]], views: Mapping[str, str]
+) -> None:
+    """Switch a view to a generation, then every service that has thereby become complete; sweep what nobody uses.
+
+    services: the registry's, as data. views: its views and their fingerprints.
+    """
     batch.put_meta(_view_name(new.name, new.fingerprint), new.to_bytes())
     batch.put_meta(EPOCH, json.dumps({"format": GENERATION_FORMAT, "epoch": new.number}).encode())
     complete = {(g.name, g.fingerprint) for g in generations(batch)}
@@ -107,7 +112,7 @@ def publish(batch: Batch, new: Generation, services: Mapping[str, Mapping[str, A
             document = {"format": GENERATION_FORMAT, "name": name, **service}
             batch.put_meta(f"service/{name}", json.dumps(document, sort_keys=True, ensure_ascii=False).encode())
     _forget_services(batch, services)
-    _sweep(batch, services, new)
+    _sweep(batch, services, views)
 
 
 def _forget_services(batch: Batch, services: Mapping[str, Mapping[str, Any]]) -> None:
@@ -117,12 +122,12 @@ def _forget_services(batch: Batch, services: Mapping[str, Mapping[str, Any]]) ->
             batch.delete_meta(name)
 
 
-def _sweep(batch: Batch, services: Mapping[str, Mapping[str, Any]], new: Generation) -> None:
-    """Drop generations of older definitions that neither a served service nor the registry's services name."""
-    wanted = {(new.name, new.fingerprint)}
+def _sweep(batch: Batch, services: Mapping[str, Mapping[str, Any]], views: Mapping[str, str]) -> None:
+    """Drop generations that neither the registry nor a service still answered by its old definition names."""
+    wanted = set(views.items())
     for service in [*served_services(batch).values(), *services.values()]:
         wanted |= {(i["view"], i["fingerprint"]) for i in service["instances"]}
     for old in generations(batch):
-        if old.name == new.name and (old.name, old.fingerprint) not in wanted:
+        if (old.name, old.fingerprint) not in wanted:
             batch.drop(old.table)
             batch.delete_meta(_view_name(old.name, old.fingerprint))

@@ -21,7 +21,7 @@ import pyarrow.compute as pc
 
 from featurestore.dtypes import DType
 from featurestore.errors import StoreFormat
-from featurestore.online.columns import cut, fixed, join, no_nulls, whole
+from featurestore.online.columns import fixed, grouped, join, no_nulls, whole
 
 RECORD_FORMAT = 1
 CANDIDATE = 1
@@ -91,7 +91,7 @@ class RecordCodec:
     def encode_records(self, exact_until: pa.Array, offsets: pa.Array, entries: pa.Array) -> pa.Array:
         """One record per key; record i holds entries[offsets[i]:offsets[i+1]]. A record may hold no entry."""
         format_byte = pa.scalar(bytes([RECORD_FORMAT]), pa.binary())
-        return join(format_byte, fixed(whole(exact_until).cast(pa.int64())), _grouped(whole(entries), offsets))
+        return join(format_byte, fixed(whole(exact_until).cast(pa.int64())), grouped(whole(entries), offsets))
 
     def decode(self, record: bytes) -> Record:
         """The record of these bytes. Raises: StoreFormat for another record format, or bytes of other columns."""
@@ -225,14 +225,10 @@ def _payload(values: pa.Array, dtype: DType) -> pa.Array:
         return no_nulls(values.cast(pa.binary()))
     if not _is_fixed(dtype.item) or values.flatten().null_count:
         return pa.array([_loose_list(items, dtype.item) for items in values.to_pylist()], pa.binary())
-    lengths = pc.multiply(pc.list_value_length(values).fill_null(0).cast(pa.int64()), _raw_width(dtype.item))
-    offsets = pa.concat_arrays([pa.array([0], pa.int64()), pc.cumulative_sum(lengths)]).cast(pa.int32())
-    packed = join(pa.scalar(b"\0", pa.binary()), cut(fixed(values.flatten()), offsets))
+    lengths = pc.list_value_length(values).fill_null(0).cast(pa.int64())
+    offsets = pa.concat_arrays([pa.array([0], pa.int64()), pc.cumulative_sum(lengths)])
+    packed = join(pa.scalar(b"\0", pa.binary()), grouped(fixed(values.flatten()), offsets))
     return no_nulls(pc.if_else(values.is_valid(), packed, pa.scalar(None, pa.binary())))
-
-
-def _raw_width(dtype: DType) -> int:
-    return int(_raw_type(dtype).bit_width) // 8
 
 
 def _loose_list(items: list[Any] | None, item: DType) -> bytes:
@@ -250,10 +246,3 @@ def _one_item(value: Any, item: DType) -> bytes:
     if item.name in _FORMATS:
         return struct.pack("<" + _FORMATS[item.name], value)
     return value.encode() if isinstance(value, str) else bytes(value)
-
-
-def _grouped(entries: pa.Array, offsets: pa.Array) -> pa.Array:
-    """Runs of consecutive entries as single values: the same bytes under fewer offsets."""
-    _, ends, _ = entries.buffers()
-    starts = pa.Array.from_buffers(pa.int32(), len(entries) + 1, [None, ends], offset=entries.offset)
-    return cut(entries, starts.take(whole(offsets)))

@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import pyarrow as pa
@@ -64,11 +65,36 @@ def run(
         if output is None:
             table = pa.concat_tables(list(build.batches()))
             return Done(table, build.report)
-        manifest = files.write(output, build.schema, build.batches(), lambda: describe(build, opened, data, identities))
+        known = _Ahead(lambda: {name: identities.identify(d.stamps) or "memory" for name, d in sorted(data.items())})
+        manifest = files.write(output, build.schema, build.batches(), lambda: describe(build, opened, known.result()))
         return Done(output, build.report, manifest)
 
 
-def describe(build: Build, spine: Spine, data: dict[str, SourceData], identities: IdentityCache) -> dict[str, Any]:
+class _Ahead:
+    """A call made by a thread of its own while other work goes on; nobody waits for it but who wants the result."""
+
+    def __init__(self, call: Callable[[], Any]) -> None:
+        self._call = call
+        self._found: Any = None
+        self._error: Exception | None = None
+        self._thread = Thread(target=self._run, daemon=True)
+        self._thread.start()
+
+    def _run(self) -> None:
+        try:
+            self._found = self._call()
+        except Exception as error:
+            self._error = error
+
+    def result(self) -> Any:
+        """Raises: what the call raised."""
+        self._thread.join()
+        if self._error is not None:
+            raise self._error
+        return self._found
+
+
+def describe(build: Build, spine: Spine, sources: dict[str, Any]) -> dict[str, Any]:
     """The manifest of a build, all but its output file: what went in, what it means, what was counted."""
     asked, service, report = build.request, build.service, build.report
     identity = dict(spine.identity or {})
@@ -85,7 +111,7 @@ def describe(build: Build, spine: Spine, data: dict[str, SourceData], identities
         "sql": hashlib.sha256(sql.encode()).hexdigest(),
         "engine": "duckdb",
         "versions": _versions(),
-        "sources": {name: identities.identify(d.stamps) or "memory" for name, d in sorted(data.items())},
+        "sources": sources,
         "spine": identity,
         "as_of": {"column": asked.as_of, "timezone": asked.timezone, "format": asked.as_of_format},
         "known_before": None if asked.known_before is None else format_instant(asked.known_before),

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -69,10 +70,29 @@ def _write_tables(path: Path, suffix: str, schema: pa.Schema, tables: Iterable[p
                 writer.write_table(table.cast(_csv_schema(schema)))
                 reach(f"build.batch{number}")
         return
-    with pq.ParquetWriter(path, schema, compression="zstd", compression_level=1) as writer:
-        for number, table in enumerate(tables):
+    repeating = [f.name for f in schema if _repeats(f.type)]  # dictionaries of numbers cost time and save nothing
+    with pq.ParquetWriter(path, schema, compression="zstd", compression_level=1, use_dictionary=repeating) as writer:
+        for number, table in enumerate(_ahead(tables)):
             writer.write_table(table, row_group_size=max(table.num_rows, 1))
             reach(f"build.batch{number}")
+
+
+def _repeats(kind: pa.DataType) -> bool:
+    return kind in (pa.string(), pa.large_string(), pa.binary(), pa.large_binary()) or pa.types.is_dictionary(kind)
+
+
+def _ahead(tables: Iterable[pa.Table]) -> Iterator[pa.Table]:
+    """The same tables, the next one made by a thread while this one is written.
+
+    The first is made right here: the engine's work comes before it, and can be interrupted in the calling thread only.
+    """
+    stream = iter(tables)
+    table = next(stream, None)
+    with ThreadPoolExecutor(1, "build") as pool:
+        while table is not None:
+            coming = pool.submit(next, stream, None)
+            yield table
+            table = coming.result()
 
 
 def _csv_schema(schema: pa.Schema) -> pa.Schema:

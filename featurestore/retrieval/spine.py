@@ -42,7 +42,7 @@ class Spine:
         """Some columns, whole."""
         if self.table is not None:
             return self.table.select(names)
-        with pq.ParquetFile(self.path) as file:  # pq.read_table would import pandas, a second on the first call
+        with pq.ParquetFile(self.path) as file:
             return file.read(columns=list(names)).select(list(names))
 
     def batches(self) -> Iterator[pa.Table]:

@@ -126,8 +126,6 @@ class Build:
             columns: dict[str, pa.ChunkedArray] = {}
             for reader in readers:
                 columns |= reader.take(rows.num_rows)
-            self._count(columns)
-            self._count_label(rows)
             added = [columns[f.name].cast(f.type) for f in self._added]
             table = pa.Table.from_arrays([*rows.columns, *added], schema=self.schema)
             content.update(table)
@@ -135,6 +133,7 @@ class Build:
             self._watch(Progress("joining", done, self.spine.rows))
             yield table
         self._check_unchanged()
+        self._count(readers)
         self.report.content_hash = content.hexdigest()
 
     def _readers(self) -> list[_PartReader]:
@@ -190,21 +189,14 @@ class Build:
             self.report.source_rows[data.source.name] = counts.rows
             self.report.warnings += [w for w in counts.warnings if w not in self.report.warnings]
 
-    def _count(self, columns: Mapping[str, pa.ChunkedArray]) -> None:
+    def _count(self, readers: Sequence[_PartReader]) -> None:
+        counted = {name: counts for reader in readers for name, counts in reader.counts.items()}
         for instance in self.service.instances:
             view = self.report.views.setdefault(instance.name, dict.fromkeys(STATUSES, 0))
             for name, _, _ in instance.features:
-                counts = self.report.features.setdefault(name, dict.fromkeys(STATUSES, 0))
-                for item in pc.value_counts(columns[f"{name}__status"]):
-                    counts[item["values"].as_py()] += item["counts"].as_py()
-                    view[item["values"].as_py()] += item["counts"].as_py()
-
-    def _count_label(self, rows: pa.Table) -> None:
-        label = self.report.label
-        if label is not None:
-            nulls = rows[label["column"]].null_count
-            label["null"] += nulls
-            label["present"] += rows.num_rows - nulls
+                self.report.features[name] = counted[name]
+                for status, rows in counted[name].items():
+                    view[status] += rows
 
     def _check_unchanged(self) -> None:
         for name in {i.bound.view.source.name for i in self.service.instances}:
@@ -251,12 +243,13 @@ class _PartReader:
 
     def __init__(self, part: PartOf, stream: pa.RecordBatchReader, spine: Spine, request: Request) -> None:
         self._part, self._stream, self._request = part, stream, request
+        self.counts = {output.name: dict.fromkeys(STATUSES, 0) for output in part.part.outputs}
         self._held: list[pa.RecordBatch] = []
         self._rows = 0
         self._next = 0
 
     def take(self, rows: int) -> dict[str, pa.ChunkedArray]:
-        """The next `rows` rows: value, status and event timestamp of each output."""
+        """The next `rows` rows: the value of each output, and what the request includes of it. `counts` grows."""
         while self._rows < rows:
             batch = self._stream.read_next_batch()
             self._held.append(batch)
@@ -277,12 +270,24 @@ class _PartReader:
 
     def _finished(self, table: pa.Table) -> dict[str, pa.ChunkedArray]:
         columns: dict[str, pa.ChunkedArray] = {}
+        missing = _missing(table)
+        event = _event(table) if "event_timestamp" in self._request.include else None
         for output in self._part.part.outputs:
-            value = self._value(table, output)
-            columns[output.name] = value
-            columns[f"{output.name}__status"] = _status(value, table)
-            columns[f"{output.name}__event_timestamp"] = _event(table)
+            value = columns[output.name] = self._value(table, output)
+            if "status" in self._request.include:
+                columns[f"{output.name}__status"] = _status(value, table)
+            if event is not None:
+                columns[f"{output.name}__event_timestamp"] = event
+            self._add(output.name, value, missing)
         return columns
+
+    def _add(self, name: str, value: pa.ChunkedArray, missing: Mapping[str, int]) -> None:
+        """Count the statuses: a value is NULL wherever no fact was found that holds."""
+        counts = self.counts[name]
+        for status, rows in missing.items():
+            counts[status] += rows
+        counts["present"] += len(value) - value.null_count
+        counts["null"] += value.null_count - sum(missing.values())
 
     def _value(self, table: pa.Table, output: Output) -> pa.ChunkedArray:
         column = table[output.name]
@@ -309,6 +314,15 @@ def _status(value: pa.ChunkedArray, table: pa.Table) -> pa.ChunkedArray:
     match = table["__match"]
     missing = pc.if_else(pc.equal(match, sql.EXPIRED), "expired", "not_found")
     return pc.if_else(pc.equal(match, sql.FOUND), found, missing)
+
+
+def _missing(table: pa.Table) -> dict[str, int]:
+    """Rows without a fact, by status; windows always have a value, or NULL."""
+    if "__match" not in table.column_names:
+        return {}
+    match = table["__match"]
+    codes = {"expired": sql.EXPIRED, "not_found": sql.NOT_FOUND}
+    return {status: pc.sum(pc.equal(match, code), min_count=0).as_py() for status, code in codes.items()}
 
 
 def _event(table: pa.Table) -> pa.ChunkedArray:

@@ -329,6 +329,35 @@ class OnlineStoreContract:
             reader.join()
         assert torn == []
 
+    def test_a_failing_write_ends_though_readers_never_pause(self, store: OnlineStore) -> None:
+        put(store, "t", rows(200))
+        done = threading.Event()
+
+        def read() -> None:
+            while not done.is_set():
+                all_of(store, "t")
+
+        def fail(batch: Batch) -> None:
+            batch.put("t", rows(400, b"new"))
+            raise KeyError
+
+        def write() -> None:
+            for _ in range(10):
+                with pytest.raises(KeyError):
+                    store.write(fail)
+
+        threads = [threading.Thread(target=read, daemon=True) for _ in range(3)]
+        writer = threading.Thread(target=write, daemon=True)
+        for thread in [*threads, writer]:
+            thread.start()
+        writer.join(timeout=20)
+        finished = not writer.is_alive()
+        done.set()
+        for thread in threads:
+            thread.join()
+        assert finished
+        assert all_of(store, "t") == rows(200)
+
     def test_writes_from_many_threads_are_all_kept(self, store: OnlineStore) -> None:
         def add(name: int) -> None:
             for _ in range(20):

@@ -417,7 +417,7 @@ class _Drawing:
         if chance < 0.10:
             return FAR
         if chance < (0.5 if self.gathered is None else 0.8) and e is not None:
-            return e + rng.choice((0, 0, 1, self.short))
+            return e + rng.choice((0, 0, 1, self.short, self.long))
         return rng.choice((t, t, t - 1, t + 1, t - self.short, t - self.lag, t - self.lag - 1, t - self.lag + 1, self.known_before,
                            self.known_before - 1, t + self.long))  # fmt: skip
 

@@ -117,7 +117,7 @@ def _version_columns(rows: ReadSource, versions: InForce, where: Expr | None) ->
     columns.append(f"{' AND '.join(holds) or 'TRUE'} AS holds")
     columns.append(f"coalesce({quoted(source.deleted)}, FALSE) AS deleted" if source.deleted else "FALSE AS deleted")
     if source.row_order:
-        columns.append(f"{canonical(quoted(source.row_order), types[source.row_order])} AS row_order")
+        columns.append(f"{sortable(canonical(quoted(source.row_order), types[source.row_order]), types[source.row_order])} AS row_order")
     return columns + [f"{sortable(canonical(quoted(c), types[c]), types[c])} AS {quoted(f'by_{c}')}" for c in versions.order]
 
 

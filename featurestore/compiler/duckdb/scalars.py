@@ -7,6 +7,7 @@ computes with (int64, double, string, bool, date32, timestamp).
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import reduce
 
 from sqlglot import exp
 
@@ -231,13 +232,24 @@ OPERATIONS: Mapping[str, Callable[[Sequence[SqlExpr], DType], SqlExpr]] = {
 }
 _DOUBLE_OPERANDS = {"divide", "floor", "ceil", "round", "sqrt", "ln", "exp", "power", "is_nan"}
 _COMMON_OPERANDS = {
-    "add", "subtract", "multiply", "equal", "not_equal", "less", "less_equal", "greater", "greater_equal", "in",
-    "coalesce", "nullif", "greatest", "least", "case",
+    "add", "subtract", "multiply", "equal", "not_equal", "less", "less_equal", "greater", "greater_equal", "coalesce",
+    "greatest", "least", "case",
 }  # fmt: skip
+_PAIRWISE: Mapping[str, Callable[..., Expr]] = {
+    "in": lambda a, *items: reduce(lambda x, y: Call("or", (x, y)), [Call("equal", (a, item)) for item in items]),
+    "nullif": lambda a, b: Call("case", (Call("equal", (a, b)), Literal(None), a)),
+}
+"""Operations whose integers, beside doubles, are doubles in the comparison only: what they mean in other operations."""
 
 
 def _matched(node: SqlExpr, pattern: str, to: str) -> SqlExpr:
     return _when((_func("regexp_full_match", node, exp.Literal.string(pattern)), _try_cast(node, to)))
+
+
+def _read_double(node: SqlExpr) -> SqlExpr:
+    """Text as a double; NULL beyond its range, where the engine gives an infinity."""
+    read = _matched(node, _DECIMAL, "DOUBLE")
+    return _when((_func("isfinite", read), read))
 
 
 CASTS: Mapping[tuple[str, str], Callable[[SqlExpr], SqlExpr]] = {
@@ -247,7 +259,7 @@ CASTS: Mapping[tuple[str, str], Callable[[SqlExpr], SqlExpr]] = {
     ("int64", "bool"): lambda a: _cast(a, "BOOLEAN"),
     ("int64", "string"): lambda a: _cast(a, "VARCHAR"),
     ("string", "int64"): lambda a: _matched(a, _DIGITS, "BIGINT"),
-    ("string", "double"): lambda a: _matched(a, _DECIMAL, "DOUBLE"),
+    ("string", "double"): _read_double,
     ("timestamp[us, UTC]", "date32"): lambda a: _cast(_func("timezone", exp.Literal.string("UTC"), a), "DATE"),
     ("date32", "timestamp[us, UTC]"): lambda a: _func("timezone", exp.Literal.string("UTC"), _cast(a, "TIMESTAMP")),
 }
@@ -278,14 +290,15 @@ class _Lowering:
         return self.lower(operand) if source == dtype else CASTS[(source.name, dtype.name)](self.lower(operand))
 
     def _call(self, operation: str, args: tuple[Expr, ...]) -> SqlExpr:
+        mixed = {DOUBLE, INT64} <= {self._type(a) for a in args}
+        if mixed and operation in _PAIRWISE:
+            return self.lower(_PAIRWISE[operation](*args))
         result = self._type(Call(operation, args)) or STRING
         lowered = [self.lower(a) for a in args]
         if operation in _DOUBLE_OPERANDS:
             lowered = [self._as_double(a, n) for a, n in zip(args, lowered, strict=True)]
-        elif operation in _COMMON_OPERANDS:
-            types = {self._type(a) for a in args}
-            if DOUBLE in types and INT64 in types:
-                lowered = [self._as_double(a, n) for a, n in zip(args, lowered, strict=True)]
+        elif operation in _COMMON_OPERANDS and mixed:
+            lowered = [self._as_double(a, n) for a, n in zip(args, lowered, strict=True)]
         return OPERATIONS[operation](lowered, result)
 
     def _as_double(self, operand: Expr, node: SqlExpr) -> SqlExpr:

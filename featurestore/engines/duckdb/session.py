@@ -31,11 +31,13 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Settings:
-    """threads None: as many as cores. memory_limit: a size such as "4GB". temp_directory None: the system's."""
+    """threads None: as many as cores. memory_limit, temp_limit: sizes such as "4GB", of memory and of spilled data.
+    temp_directory None: the system's."""
 
     threads: int | None = None
     memory_limit: str | None = None
     temp_directory: Path | None = None
+    temp_limit: str | None = None
     asof_loop_join_threshold: int | None = None
 
 
@@ -65,6 +67,8 @@ class Session:
         for name in ("threads", "memory_limit", "asof_loop_join_threshold"):
             if getattr(settings, name) is not None:
                 chosen[name] = getattr(settings, name)
+        if settings.temp_limit is not None:
+            chosen["max_temp_directory_size"] = settings.temp_limit
         for name, value in chosen.items():
             self._con.execute(f"SET {name} = {_literal(value)}")
         for macro in MACROS:

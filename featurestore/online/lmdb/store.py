@@ -16,6 +16,7 @@ import fcntl
 import itertools
 import os
 import shutil
+import weakref
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from operator import itemgetter
@@ -117,8 +118,14 @@ class LmdbStore:
 
 
 def _write_once(environment: Environment, fill: Callable[[Batch], None]) -> None:
-    with environment.active() as env, env.begin(write=True) as txn:
-        fill(_Batch(environment, txn))
+    with environment.active() as env:
+        batch = _Batch(environment, env.begin(write=True))
+        try:
+            fill(batch)
+        except BaseException:
+            batch.give_up()
+            raise
+        batch.commit()
 
 
 class _View:
@@ -215,6 +222,21 @@ class _Batch(_View):
         self._txn.drop(database, delete=False)
         self._txn.delete(TABLE + table.encode(), db=self._catalog)
         self._free.append(self._environment.slots.index(database))
+
+    def commit(self) -> None:
+        self._txn.commit()
+
+    def give_up(self) -> None:
+        """Abort, by letting the transaction go.
+
+        Not by py-lmdb's abort(): that waits for a moment when no other thread of the process is inside any LMDB call,
+        which under steady reading does not come. It is the last resort for a transaction some traceback still holds.
+        """
+        transaction = weakref.ref(self._txn)
+        del self._txn
+        left = transaction()
+        if left is not None:
+            left.abort()
 
     def _put_chunk(self, table: str, chunk: list[tuple[bytes, bytes]]) -> None:
         """Store one chunk, by appending where it lies beyond all that is there."""

@@ -1,0 +1,81 @@
+"""The suite that must kill every leak mutant: spec cases on DuckDB, online stories on the store, in one process.
+
+`python -m tests.mutants.focused FOLDER KILLER` runs stories until one fails, those whose name contains KILLER first. It
+prints one line of JSON: {"killed_by": name or null, "how": the first line of what went wrong, "broken": bool}.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import tempfile
+from collections.abc import Callable, Mapping
+from functools import partial
+from pathlib import Path
+
+import featurestore
+from featurestore.errors import FeatureStoreError
+from tests.mutants.online import RUNS
+from tests.spec.engines import by_duckdb
+from tests.spec.loader import Case, read_cases, run_case
+
+OFFLINE = read_cases(Path(__file__).parent.parent / "spec")
+ONLINE = read_cases(Path(__file__).parent)
+_TOPICS = ("online", "latest", "known_time", "versions", "windows", "times", "training_set", "static", "keys")
+"""Where leaks show first; the other topics follow."""
+_ENGINE_FAILED = "FS306"
+
+
+def _stories() -> Mapping[str, Callable[[Path], None]]:
+    stories: dict[str, Callable[[Path], None]] = {}
+    for case in ONLINE:
+        for run, engine in RUNS.items():
+            stories[f"{case.id} ({run})"] = partial(run_case, case, engine)
+    for case in sorted(OFFLINE, key=_place):
+        stories[case.id] = partial(run_case, case, by_duckdb)
+    return stories
+
+
+def _place(case: Case) -> int:
+    return _TOPICS.index(case.topic) if case.topic in _TOPICS else len(_TOPICS)
+
+
+STORIES = _stories()
+
+
+def first_failure(killer: str, folder: Path) -> tuple[str, BaseException] | None:
+    """The first story that is told otherwise, beginning with those whose name contains `killer`."""
+    for number, name in enumerate(sorted(STORIES, key=lambda name: killer not in name)):
+        place = folder / str(number)
+        place.mkdir()
+        try:
+            STORIES[name](place)
+        except Exception as error:
+            return name, error
+        except BaseException as error:  # pytest.raises fails with one
+            return name, error
+    return None
+
+
+def verdict(found: tuple[str, BaseException] | None) -> dict[str, object]:
+    """broken: the mutant does not even run, so that nothing was said about leaks."""
+    if found is None:
+        return {"killed_by": None, "how": "", "broken": False}
+    name, error = found
+    refused = isinstance(error, FeatureStoreError) and error.code != _ENGINE_FAILED
+    told_otherwise = isinstance(error, AssertionError) or type(error).__name__ == "Failed"
+    return {
+        "killed_by": name,
+        "how": f"{type(error).__name__}: {(str(error).strip() or 'differs').splitlines()[0]}",
+        "broken": not (refused or told_otherwise),
+    }
+
+
+def main(copy: str, killer: str) -> None:
+    assert Path(featurestore.__file__).is_relative_to(Path(copy).resolve()), "the mutant is not what runs"
+    with tempfile.TemporaryDirectory(prefix="mutant-") as folder:
+        print(json.dumps(verdict(first_failure(killer, Path(folder)))))
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
