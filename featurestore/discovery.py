@@ -35,14 +35,21 @@ def load(folder: Path) -> Registry:
     _forget(package)
     _make_packages(package, folder)
     definitions: list[Definition] = []
+    writes_nothing = sys.dont_write_bytecode
+    sys.dont_write_bytecode = True  # byte code is matched by size and second: a quick edit would go unseen
     try:
-        for path in sorted(folder.rglob("*.py")):
-            if any(part.startswith((".", "__pycache__")) for part in path.relative_to(folder).parts):
-                continue
+        for path in _files(folder):
             definitions.extend(_collect(_import(package, path, folder)))
     finally:
+        sys.dont_write_bytecode = writes_nothing
         _forget(package)
     return Registry.of(definitions)
+
+
+def _files(folder: Path) -> list[Path]:
+    """In order of name, but the folder's own __init__.py first: the others may import from it."""
+    found = [p for p in folder.rglob("*.py") if not any(part.startswith(".") for part in p.relative_to(folder).parts)]
+    return sorted(found, key=lambda path: (path != folder / "__init__.py", path))
 
 
 def _forget(package: str) -> None:
@@ -65,37 +72,31 @@ def _import(package: str, path: Path, folder: Path) -> ModuleType:
     relative = path.relative_to(folder).with_suffix("")
     parts = [p for p in relative.parts if p != "__init__"]
     name = ".".join([package, *parts])
-    if not parts:
-        return _execute_init(package, path)
     try:
-        return importlib.import_module(name)
+        return importlib.import_module(name) if parts else _execute_init(package, path)
     except FeatureStoreError:
         raise
-    except Exception as error:
-        raise _unimportable(error, path, folder) from error
+    except (Exception, SystemExit) as error:
+        what = f"{type(error).__name__}: {error}".replace(package, folder.name)
+        where = _stopped_at(error, path, folder)
+        raise DefinitionError("FS210", f"cannot import the registry: {what}", where=where) from error
 
 
 def _execute_init(package: str, path: Path) -> ModuleType:
     module = sys.modules[package]
-    try:
-        exec(compile(path.read_text(encoding="utf-8"), str(path), "exec"), module.__dict__)
-    except FeatureStoreError:
-        raise
-    except Exception as error:
-        raise _unimportable(error, path, path.parent) from error
+    module.__file__ = str(path)
+    exec(compile(path.read_bytes(), str(path), "exec"), module.__dict__)
     return module
 
 
-def _unimportable(error: Exception, path: Path, folder: Path) -> DefinitionError:
-    """Name the user's own line at which the import stopped."""
-    where = f"{folder.name}/{path.relative_to(folder).as_posix()}"
+def _stopped_at(error: BaseException, path: Path, folder: Path) -> str:
+    """The user's own file and line at which the import stopped."""
+    places = [(f.filename, f.lineno) for f in traceback.extract_tb(error.__traceback__)]
     if isinstance(error, SyntaxError):
-        where = f"{where}:{error.lineno}"
-    else:
-        own = [f for f in traceback.extract_tb(error.__traceback__) if f.filename.startswith(str(folder))]
-        if own:
-            where = f"{folder.name}/{Path(own[-1].filename).relative_to(folder).as_posix()}:{own[-1].lineno}"
-    return DefinitionError("FS210", f"cannot import the registry: {type(error).__name__}: {error}", where=where)
+        places.append((error.filename or str(path), error.lineno))
+    own = [(Path(name), line) for name, line in places if Path(name).is_relative_to(folder)]
+    file, line = own[-1] if own else (path, None)
+    return f"{folder.name}/{file.relative_to(folder).as_posix()}" + (f":{line}" if line else "")
 
 
 def _collect(module: ModuleType) -> Iterator[Definition]:

@@ -358,10 +358,11 @@ def bind_service(service: FeatureService, views: Mapping[str, BoundView]) -> Bou
                     where=service.place,
                     hint="with_join_key_map, so that each reads a column of its own type",
                 )
-    clash = set(bound.feature_types) & set(families)
+    columns = {column.lower(): column for column in families}
+    clash = sorted(set(bound.feature_types) & set(columns))
     if clash:
-        raise DefinitionError("FS207", f"{sorted(clash)[0]!r} is both a key and a feature", where=service.place,
-                              hint="view.with_prefix('…')")  # fmt: skip
+        raise DefinitionError("FS207", f"{columns[clash[0]]!r} is both a key and a feature (case does not count)",
+                              where=service.place, hint="view.with_prefix('…')")  # fmt: skip
     return bound
 
 

@@ -12,9 +12,12 @@ from collections.abc import Sequence
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command. Returns its exit code: 0, 1 a check failed, 2 usage, 3 definition, 4 data, 5 store or system,
     130 interrupted."""
-    from featurestore.cli.app import run
+    try:
+        from featurestore.cli.app import run
 
-    return run(list(sys.argv[1:] if argv is None else argv))
+        return run(list(sys.argv[1:] if argv is None else argv))
+    except KeyboardInterrupt:  # before `run` could take care of it
+        return 130
 
 
 __all__ = ["main"]

@@ -98,7 +98,7 @@ def usage(error: Any) -> UsageError:
     path = context.command_path if context is not None else "featurestore"
     what = re.split(r" \(Possible options|\. Did you mean|\n", str(error.format_message()).strip())[0].rstrip(".")
     known = sorted(getattr(error, "possibilities", None) or ())
-    if what.startswith("No such command"):
+    if context is not None and what.startswith("No such command"):
         known = list(context.command.commands)
     near = nearest(what.split("'")[1], known) if "'" in what and known else ""
     hint = f"{path} {near}" if near else f"{path} --help"

@@ -5,8 +5,8 @@ from __future__ import annotations
 import inspect
 import logging
 import sys
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -89,14 +89,21 @@ class Run:
 
         return progress(quiet=self.quiet)
 
-    def start_logging(self) -> None:
+    @contextmanager
+    def logging(self) -> Iterator[None]:
         """The library's log on stderr: warnings and worse, all of it with -v, errors alone with --quiet."""
         level = logging.DEBUG if self.verbose else logging.ERROR if self.quiet else logging.WARNING
         handler = logging.StreamHandler(sys.stderr)
         handler.setFormatter(logging.Formatter("%(levelname)s %(name)s: %(message)s"))
         logger = logging.getLogger("featurestore")
-        logger.handlers[:] = [handler]
+        former = logger.level
+        logger.addHandler(handler)
         logger.setLevel(level)
+        try:
+            yield
+        finally:
+            logger.removeHandler(handler)
+            logger.setLevel(former)
 
 
 def add(app: typer.Typer, function: Callable[..., Answer]) -> None:
@@ -106,8 +113,8 @@ def add(app: typer.Typer, function: Callable[..., Answer]) -> None:
 
     def command(**given: Any) -> Answer:
         run = Run(name, **{option: given.pop(option) for option in _COMMON})
-        run.start_logging()
-        return function(run, **given)
+        with run.logging():
+            return function(run, **given)
 
     common = [
         inspect.Parameter(n, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation)

@@ -106,7 +106,7 @@ def describe(build: Build, spine: Spine, sources: dict[str, Any]) -> dict[str, A
         "kind": "training_set",
         "service": service.name,
         "fingerprint": service.fingerprint,
-        "views": {i.bound.name: i.bound.fingerprint for i in service.instances},
+        "view_fingerprints": {i.bound.name: i.bound.fingerprint for i in service.instances},
         "plan": hashlib.sha256(planning.explain(build.plan).encode()).hexdigest(),
         "sql": hashlib.sha256(sql.encode()).hexdigest(),
         "engine": "duckdb",

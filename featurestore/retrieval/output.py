@@ -10,6 +10,7 @@ import hashlib
 import json
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from glob import escape
 from pathlib import Path
 from typing import Any
 
@@ -62,9 +63,10 @@ def write(output: Path, schema: pa.Schema, tables: Iterable[pa.Table], describe:
 
 
 def _write_tables(path: Path, suffix: str, schema: pa.Schema, tables: Iterable[pa.Table]) -> None:
-    if suffix == ".csv":
-        from pyarrow import csv
+    from pyarrow import csv
 
+    _check_types(suffix, schema)
+    if suffix == ".csv":
         with csv.CSVWriter(str(path), _csv_schema(schema)) as writer:
             for number, table in enumerate(tables):
                 writer.write_table(table.cast(_csv_schema(schema)))
@@ -96,12 +98,31 @@ def _ahead(tables: Iterable[pa.Table]) -> Iterator[pa.Table]:
 
 
 def _csv_schema(schema: pa.Schema) -> pa.Schema:
+    return pa.schema([(f.name, _csv_type(f.type)) for f in schema])
+
+
+def _csv_type(kind: pa.DataType) -> pa.DataType:
+    if pa.types.is_dictionary(kind):
+        return _csv_type(kind.value_type)
+    views = {pa.string_view(): pa.large_string(), pa.binary_view(): pa.large_binary()}
+    return views.get(kind, kind)
+
+
+def _check_types(suffix: str, schema: pa.Schema) -> None:
+    """Which types a file can hold is its writer's knowledge: ask it, with one NULL, before any work."""
+    from pyarrow import csv
+
     for field in schema:
-        if pa.types.is_nested(field.type):
-            raise UsageError(
-                "FS106", f"column {field.name!r} is {field.type}, which CSV cannot hold", hint="a .parquet output"
-            )
-    return pa.schema([(f.name, f.type.value_type if pa.types.is_dictionary(f.type) else f.type) for f in schema])
+        try:
+            one = pa.table({"x": pa.nulls(1, field.type)})
+            if suffix == ".csv":
+                csv.write_csv(one.cast(_csv_schema(one.schema)), pa.BufferOutputStream())
+            else:
+                pq.write_table(one, pa.BufferOutputStream())
+        except pa.ArrowException as error:
+            what = f"column {field.name!r} is {field.type}, which a {suffix} file cannot hold"
+            hint = "a .parquet output" if suffix == ".csv" else "another type, or leave it out of the spine"
+            raise UsageError("FS106", what, hint=hint) from error
 
 
 def recover(output: Path) -> None:
@@ -118,7 +139,7 @@ def recover(output: Path) -> None:
 def manifest_of(output: Path) -> dict[str, Any] | None:
     """The manifest of the training set that stands under this name, also between its rename and the manifest's."""
     manifest_file = manifest_path(output)
-    for candidate in (manifest_file, *manifest_file.parent.glob(f".{manifest_file.name}.*.partial")):
+    for candidate in (manifest_file, *manifest_file.parent.glob(f".{escape(manifest_file.name)}.*.partial")):
         if candidate.is_file() and _describes(candidate, output):
             return json.loads(candidate.read_text(encoding="utf-8"))  # type: ignore[no-any-return]
     return None

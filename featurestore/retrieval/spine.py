@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -42,7 +43,7 @@ class Spine:
         """Some columns, whole."""
         if self.table is not None:
             return self.table.select(names)
-        with pq.ParquetFile(self.path) as file:
+        with _reading(self.path), pq.ParquetFile(self.path) as file:
             return file.read(columns=list(names)).select(list(names))
 
     def batches(self) -> Iterator[pa.Table]:
@@ -56,16 +57,29 @@ class Spine:
             return
         pending: list[pa.Table] = []
         held = 0
-        with pq.ParquetFile(self.path, page_checksum_verification=True) as file:
-            for batch in file.iter_batches(batch_size=ROWS_AT_ONCE):
-                pending.append(pa.Table.from_batches([batch]).cast(self.schema))
-                held += batch.num_rows
-                while held >= ROWS_AT_ONCE:
-                    whole = pa.concat_tables(pending)
-                    yield whole.slice(0, ROWS_AT_ONCE)
-                    pending, held = [whole.slice(ROWS_AT_ONCE)], held - ROWS_AT_ONCE
+        for batch in self._read():
+            pending.append(pa.Table.from_batches([batch]).cast(self.schema))
+            held += batch.num_rows
+            while held >= ROWS_AT_ONCE:
+                whole = pa.concat_tables(pending)
+                yield whole.slice(0, ROWS_AT_ONCE)
+                pending, held = [whole.slice(ROWS_AT_ONCE)], held - ROWS_AT_ONCE
         if held:
             yield pa.concat_tables(pending)
+
+    def _read(self) -> Iterator[pa.RecordBatch]:
+        with _reading(self.path), pq.ParquetFile(self.path, page_checksum_verification=True) as file:
+            yield from file.iter_batches(batch_size=ROWS_AT_ONCE)
+
+
+@contextmanager
+def _reading(path: Path | None) -> Iterator[None]:
+    """Raises: SpineError FS301 for what the Parquet reader cannot make sense of."""
+    try:
+        yield
+    except (pa.ArrowException, OSError) as error:
+        reason, name = str(error).splitlines()[0], "" if path is None else path.name
+        raise SpineError("FS301", f"the spine cannot be read as Parquet: {reason}", where=name) from error
 
 
 def open_spine(given: Any, *, keys: Mapping[str, DType], as_of: str) -> Spine:
@@ -73,15 +87,16 @@ def open_spine(given: Any, *, keys: Mapping[str, DType], as_of: str) -> Spine:
 
     Raises: UsageError FS105 (no such file or kind), SpineError FS301 (not readable), FS304 (columns that clash).
     """
-    spine = _opened(given, keys, as_of)
-    _check_names(spine.schema)
-    return spine
-
-
-def _opened(given: Any, keys: Mapping[str, DType], as_of: str) -> Spine:
     if isinstance(given, str | Path):
-        return _from_file(Path(given), keys)
-    table = _from_memory(given)
+        spine = _from_file(Path(given), keys)
+        _check_names(spine.schema)
+        return spine
+    try:
+        table = _from_memory(given)
+    except pa.ArrowException as error:
+        reason = str(error).splitlines()[0]
+        raise SpineError("FS301", f"the spine cannot be read as a table: {reason}", hint="one type per column") from error
+    _check_names(table.schema)
     return Spine(schema=table.schema, rows=table.num_rows, table=table, identity={"kind": "memory"})
 
 
@@ -92,14 +107,9 @@ def _from_file(path: Path, keys: Mapping[str, DType]) -> Spine:
     if path.suffix.lower() == ".csv":
         table = _read_csv(path, keys)
         return Spine(schema=table.schema, rows=table.num_rows, table=table, identity=identity)
-    try:
-        with pq.ParquetFile(path) as file:
-            return Spine(
-                schema=file.schema_arrow.remove_metadata(), rows=file.metadata.num_rows, path=path, identity=identity
-            )
-    except (pa.ArrowException, OSError) as error:
-        reason = str(error).splitlines()[0]
-        raise SpineError("FS301", f"the spine cannot be read as Parquet: {reason}", where=path.name) from error
+    with _reading(path), pq.ParquetFile(path) as file:
+        schema = file.schema_arrow.remove_metadata()
+        return Spine(schema=schema, rows=file.metadata.num_rows, path=path, identity=identity)
 
 
 def _read_csv(path: Path, keys: Mapping[str, DType]) -> pa.Table:
@@ -118,6 +128,7 @@ def _read_csv(path: Path, keys: Mapping[str, DType]) -> pa.Table:
         raise SpineError(
             "FS301", f"the spine cannot be read as CSV: {str(error).splitlines()[0]}", where=path.name
         ) from error
+    _check_names(table.schema)
     for name, dtype in keys.items():
         if name in table.column_names and dtype.name != "string":
             at = table.column_names.index(name)
@@ -127,12 +138,18 @@ def _read_csv(path: Path, keys: Mapping[str, DType]) -> pa.Table:
 
 def _parsed(column: pa.ChunkedArray, dtype: DType, name: str) -> pa.ChunkedArray:
     if dtype.key_family == "integer":
-        good = pc.match_substring_regex(column, r"^[+-]?\d+$")
+        good = pc.match_substring_regex(column, r"^[+-]?0*[0-9]{1,38}$")
         bad = pc.index(pc.fill_null(good, True), False).as_py()
         if bad >= 0:
-            raise SpineError("FS302", f"key {name!r} is an integer, but row {bad} holds {column[bad].as_py()!r}")
-        exact = pc.if_else(pc.less_equal(pc.utf8_length(column), 38), column, None)
-        return exact.cast(pa.decimal128(38, 0))
+            raise SpineError(
+                "FS302", f"key {name!r} is an integer, but row {bad} (counted from 0) holds {column[bad].as_py()!r}",
+                hint="digits, 38 at most",
+            )  # fmt: skip
+        exact = pc.replace_substring_regex(column, r"^([+-]?)0*([0-9])", r"\1\2").cast(pa.decimal128(38, 0))
+        try:
+            return exact.cast(dtype.arrow)
+        except pa.ArrowInvalid:  # a value outside the source's range matches nothing, and is still the spine's
+            return exact
     try:
         return column.cast(dtype.arrow)
     except pa.ArrowException as error:
@@ -164,8 +181,9 @@ def _from_memory(given: Any) -> pa.Table:
 def _check_names(schema: pa.Schema) -> None:
     seen: dict[str, str] = {}
     for name in schema.names:
-        twin = seen.setdefault(name.lower(), name)
-        if twin is not name:
+        twin = seen.get(name.lower())
+        seen[name.lower()] = name
+        if twin is not None:
             what = (
                 f"two columns named {name!r}"
                 if twin == name
@@ -237,7 +255,7 @@ def _usable(micros: pa.Array) -> pa.Array:
 def key_column(spine: Spine, column: str, dtype: DType) -> pa.Array:
     """A spine column as a join key of the source's type; values outside its range become NULL and match nothing.
 
-    Raises: SpineError FS303 (missing), FS302 (another family, or floats).
+    Raises: SpineError FS303 (missing, or floats), FS302 (another family).
     """
     if column not in spine.schema.names:
         hint = nearest(column, spine.schema.names)
@@ -252,6 +270,8 @@ def to_key(values: pa.Array, column: str, dtype: DType) -> pa.Array:
         values = values.combine_chunks()
     if pa.types.is_dictionary(values.type):
         values = values.dictionary_decode()
+    elif pa.types.is_run_end_encoded(values.type):
+        values = pc.run_end_decode(values)
     family = _family(values.type)
     if pa.types.is_null(values.type):
         return pa.nulls(len(values), _key_arrow(dtype))

@@ -62,9 +62,13 @@ def to_micros(values: pa.ChunkedArray | pa.Array, reading: TimeReading) -> pa.Ar
         return _from_date(column.cast(pa.date32()), reading)
     if pa.types.is_integer(kind) and reading.unit is not None:
         return _from_integer(column, reading)
-    if (pa.types.is_string(kind) or pa.types.is_large_string(kind)) and reading.format is not None:
+    if _is_text(kind) and reading.format is not None:
         return _from_text(column.cast(pa.string()), reading)
     raise DataError("FS305", f"a column of type {kind} is not a time as declared", hint="time_unit= or time_format=")
+
+
+def _is_text(kind: pa.DataType) -> bool:
+    return pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind)
 
 
 def _from_timestamp(column: pa.Array, reading: TimeReading) -> pa.Array:
@@ -103,33 +107,37 @@ def floor_div(values: pa.Array, divisor: int) -> pa.Array:
 
 def localized(micros: pa.Array, reading: TimeReading) -> pa.Array:
     """Local microseconds of a zone as instants: folds and gaps as the reading says, years without zone data unmoved."""
-    if reading.zone == "UTC":
-        return micros
     side = "latest" if reading.later else "earliest"
+    return _in_zone(micros, reading.zone, repeated=side, skipped=side)
+
+
+def _in_zone(micros: pa.Array, zone: str, *, repeated: str, skipped: str) -> pa.Array:
+    if zone == "UTC":
+        return micros
     span = pc.and_(pc.greater(micros, -(10**17)), pc.less(micros, 10**17))
     local = pc.if_else(span, micros, None).cast(pa.timestamp("us"))
-    aware = pc.assume_timezone(local, reading.zone, ambiguous=side, nonexistent=side)
+    aware = pc.assume_timezone(local, zone, ambiguous=repeated, nonexistent=skipped)
     return pc.if_else(span, aware.cast(pa.int64()), micros)
 
 
 def _from_date(column: pa.Array, reading: TimeReading) -> pa.Array:
-    """A day's first instant or last microsecond, in the zone."""
+    """A day's first instant or last microsecond, in the zone: of two midnights the first, of a skipped one what follows."""
     days = column.cast(pa.int32()).cast(pa.int64())
-    if reading.date_is == "start":
-        return localized(pc.multiply(days, MICROS_PER_DAY), reading)
-    next_day = TimeReading(zone=reading.zone, later=False)
-    return pc.subtract(localized(pc.multiply(pc.add(days, 1), MICROS_PER_DAY), next_day), 1)
+    ends = reading.date_is != "start"
+    midnights = pc.multiply(pc.add(days, int(ends)), MICROS_PER_DAY)
+    return pc.subtract(_in_zone(midnights, reading.zone, repeated="earliest", skipped="latest"), int(ends))
 
 
 def _from_text(column: pa.Array, reading: TimeReading) -> pa.Array:
     pattern, parts = _iso_pattern() if reading.format == "iso8601" else _format_pattern(reading.format or "")
     if len(column) == 0:
         return pa.array([], pa.int64())
-    fields = pc.extract_regex(column, pattern)
+    fields = pc.extract_regex(pc.utf8_trim_whitespace(column) if reading.format == "iso8601" else column, pattern)
     found = {name: pc.struct_field(fields, name) for name in parts}
     text, fraction, offset = _assembled(found, len(column))
     seconds = pc.strptime(text, format="%Y-%m-%d %H:%M:%S", unit="s", error_is_null=True)
     real = pc.equal(pc.strftime(seconds, format="%Y-%m-%d %H:%M:%S"), text)
+    real = pc.and_(pc.and_(real, pc.invert(pc.starts_with(text, "0000"))), _is_offset(offset))
     whole = pc.multiply(pc.if_else(real, seconds.cast(pa.int64()), None), MICROS_PER_SECOND)
     digits = pc.utf8_rpad(pc.fill_null(fraction, ""), 9, "0")
     nanos = pc.cast(digits, pa.int64())
@@ -138,9 +146,22 @@ def _from_text(column: pa.Array, reading: TimeReading) -> pa.Array:
         micros = pc.add(micros, pc.if_else(pc.equal(pc.multiply(micros, 1_000), nanos), 0, 1))
     local = pc.add(whole, micros)
     has_offset = pc.is_valid(offset)
-    return pc.if_else(
+    instants = pc.if_else(
         has_offset, pc.subtract(local, pc.fill_null(_offset_micros(offset), 0)), localized(local, reading)
     )
+    days = floor_div(whole, MICROS_PER_DAY).cast(pa.int32()).cast(pa.date32())
+    return pc.if_else(_names_a_day(found, len(column)), _from_date(days, reading), instants)
+
+
+def _names_a_day(found: dict[str, pa.Array], n: int) -> pa.Array:
+    """Whether the text says no more than a day: then it is a DATE."""
+    if "time" in found:
+        return pc.fill_null(pc.equal(found["time"], ""), False)
+    return pa.array([not {"H", "M", "S", "f", "z"} & set(found)] * n)
+
+
+def _is_offset(offset: pa.Array) -> pa.Array:
+    return pc.fill_null(pc.match_substring_regex(offset, "^([Zz]|[+-]([01][0-9]|2[0-3]):?[0-5][0-9])$"), True)
 
 
 def _iso_pattern() -> tuple[str, tuple[str, ...]]:

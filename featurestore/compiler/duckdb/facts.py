@@ -6,12 +6,13 @@ Column names inside a statement: `row_id` and `asked_at` of the spine; `event_ti
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from featurestore.compiler.duckdb.scalars import canonical, condition, quoted, sortable
 from featurestore.compiler.duckdb.types import key_type
 from featurestore.compiler.statement import Steps, listed
 from featurestore.definitions import Source
+from featurestore.dtypes import DType
 from featurestore.expressions import Expr
 from featurestore.intervals import format_instant
 from featurestore.plan.nodes import InForce, PlanKey, ReadSource, Visible, facts_of
@@ -117,8 +118,12 @@ def _version_columns(rows: ReadSource, versions: InForce, where: Expr | None) ->
     columns.append(f"{' AND '.join(holds) or 'TRUE'} AS holds")
     columns.append(f"coalesce({quoted(source.deleted)}, FALSE) AS deleted" if source.deleted else "FALSE AS deleted")
     if source.row_order:
-        columns.append(f"{sortable(canonical(quoted(source.row_order), types[source.row_order]), types[source.row_order])} AS row_order")
-    return columns + [f"{sortable(canonical(quoted(c), types[c]), types[c])} AS {quoted(f'by_{c}')}" for c in versions.order]
+        columns.append(f"{_ordering(source.row_order, types)} AS row_order")
+    return columns + [f"{_ordering(c, types)} AS {quoted(f'by_{c}')}" for c in versions.order]
+
+
+def _ordering(column: str, types: Mapping[str, DType]) -> str:
+    return sortable(canonical(quoted(column), types[column]), types[column])
 
 
 def add_facts(steps: Steps, visible: Visible) -> None:

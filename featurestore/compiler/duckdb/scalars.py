@@ -295,9 +295,7 @@ class _Lowering:
             return self.lower(_PAIRWISE[operation](*args))
         result = self._type(Call(operation, args)) or STRING
         lowered = [self.lower(a) for a in args]
-        if operation in _DOUBLE_OPERANDS:
-            lowered = [self._as_double(a, n) for a, n in zip(args, lowered, strict=True)]
-        elif operation in _COMMON_OPERANDS and mixed:
+        if operation in _DOUBLE_OPERANDS or (operation in _COMMON_OPERANDS and mixed):
             lowered = [self._as_double(a, n) for a, n in zip(args, lowered, strict=True)]
         return OPERATIONS[operation](lowered, result)
 

@@ -9,7 +9,7 @@ import lmdb
 
 from featurestore.errors import StoreError
 
-_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO}  # EIO: what LMDB calls a write that came up short
 _DAMAGED = (lmdb.CorruptedError, lmdb.PageNotFoundError, lmdb.InvalidError, lmdb.VersionMismatchError)
 
 
@@ -22,7 +22,7 @@ def translate(error: lmdb.Error, folder: Path) -> StoreError:
     where = str(folder)
     code = getattr(error, "code", 0)
     if isinstance(error, lmdb.DiskError) or code in _FULL:
-        return StoreError("FS405", "the disk is full; the online store is as it was before", where=where)
+        return StoreError("FS405", "the disk is full or failing; the online store is as it was before", where=where)
     if isinstance(error, _DAMAGED):
         return damaged(folder / "data.mdb", f"cannot be read: {error}")
     if isinstance(error, lmdb.ReadersFullError):

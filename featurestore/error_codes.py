@@ -1,0 +1,469 @@
+"""Every error code in words: what it means, why it happens, how it looks, what cures it.
+
+`docs/reference/errors.md` is generated from here; a test proves that the table holds the codes in use and no others. The
+first digit says where to look: 1 the command line, 2 definitions, 3 data, 4 the store or the machine, 5 a request to the
+online store, 9 the program itself. Exit code and HTTP status follow from the error's class (`featurestore.errors`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+
+class ErrorCode(NamedTuple):
+    """title: a few words. cause: what must have happened. example: what is printed. cure: what to do."""
+
+    title: str
+    cause: str
+    example: str
+    cure: str
+
+
+CODES: Mapping[str, ErrorCode] = {
+    "FS100": ErrorCode(
+        "The command line cannot be read",
+        "A command or option does not exist, is missing, or has a value of the wrong kind.",
+        "no such command 'buidl' · known: init, check, compile, … · try featurestore build",
+        "`featurestore COMMAND --help` lists the options, with an example.",
+    ),
+    "FS101": ErrorCode(
+        "Unknown service or view",
+        "The name is not among the definitions in `registry/`.",
+        "unknown feature service 'fraud_v2' · known: fraud_v1 · try fraud_v1",
+        "Write the name as defined; a definition must be bound at module level or be reachable from one that is.",
+    ),
+    "FS102": ErrorCode(
+        "An option has no such value",
+        "An engine, dialect, include, row count or memory size that does not exist was asked for.",
+        "unknown include 'statuses' · known: status, event_timestamp",
+        "Take one of the known values.",
+    ),
+    "FS103": ErrorCode(
+        "Not an instant",
+        "A time was given without its offset from UTC, or not as ISO 8601.",
+        "instant '2026-01-31T13:45:00' has no offset from UTC · try 2026-01-31T13:45:00Z or 2026-01-31T13:45:00+01:00",
+        "Add `Z` or an offset such as `+01:00`: the machine's own zone never counts.",
+    ),
+    "FS104": ErrorCode(
+        "The folder is taken",
+        "`init` makes a project in a new or empty folder only.",
+        "shop is not empty: it holds 'notes.txt' · try an empty folder",
+        "Name another folder.",
+    ),
+    "FS105": ErrorCode(
+        "Not a spine",
+        "`build_training_set` got an object that holds no rows.",
+        "a dict is no spine · try a path, or a pyarrow, Polars, pandas or DuckDB table",
+        "Give a path, or a frame of one of the libraries named.",
+    ),
+    "FS106": ErrorCode(
+        "The output cannot be written so",
+        "The suffix is neither .parquet nor .csv, the folder is missing, or CSV cannot hold a column's type.",
+        "unknown kind of output 'train.txt' · known: .parquet, .csv · try train.txt.parquet",
+        "Name a .parquet file in a folder that exists.",
+    ),
+    "FS107": ErrorCode(
+        "No project, or wrong settings",
+        "No featurestore.toml was found, or one of its keys (or of FEATURESTORE_… in the environment) is unknown, "
+        "of the wrong type, or of a newer format; or the manifest to serve is none.",
+        "no featurestore.toml in this folder or above · try featurestore init DIR, or --project DIR",
+        "Run within a project, name it by `--project`, or mend the setting named.",
+    ),
+    "FS108": ErrorCode(
+        "A watermark in the future",
+        "`materialize --known-before` lies after now: facts of that time cannot be known yet.",
+        "--known-before 2030-01-01T00:00:00.000000Z is in the future · try an instant that is past",
+        "Leave the option away (it means now), or give a past instant.",
+    ),
+    "FS109": ErrorCode(
+        "The view stays offline",
+        "A view with `online=False` was to be materialized.",
+        "view 'raw_events' says online=False · in registry/views.py:12, feature view 'raw_events'",
+        "Take `online=False` away, or leave the view out.",
+    ),
+    "FS110": ErrorCode(
+        "Not a label column",
+        "`--label` names a column the spine does not have, or one that is a join key or as_of.",
+        "the spine has no label column 'labl' · known: customer_id, as_of, label · try label",
+        "Name the spine's label column.",
+    ),
+    "FS111": ErrorCode(
+        "sql/ is stale",
+        "`compile --check` found that the committed SQL is not what the definitions say.",
+        "sql/ is stale: 2 of its files are not what the definitions say · in plan/fraud_v1.txt · try featurestore compile",
+        "Run `featurestore compile` and commit what it changed, after reading it.",
+    ),
+    "FS201": ErrorCode(
+        "Not a name",
+        "Names begin with a lower-case letter, go on with letters, digits and single underscores, and have at most 63.",
+        "feature view name 'Card-Payments' is not a name: … · in registry/payments.py:9 · try card_payments",
+        "Take the name proposed, or another of that form.",
+    ),
+    "FS202": ErrorCode(
+        "An argument of the wrong kind",
+        "A definition got a value that its argument cannot take.",
+        "created_null='sometimes' is not a choice · in registry/payments.py:9, source 'payments' · known: 'never', 'event'",
+        "The definition's docstring says what each argument takes.",
+    ),
+    "FS203": ErrorCode(
+        "Unknown column, feature or join key in a definition",
+        "A definition names something the source, view or entity does not have.",
+        "source 'payments' has no column 'amout' · in registry/payments.py:27 · known: amount, status · try amount",
+        "Write the name as the data or the definition has it; case counts.",
+    ),
+    "FS204": ErrorCode(
+        "Options that contradict each other",
+        "Two options of a source or view cannot both hold, or one needs another; above all, a source needs "
+        "`event_timestamp` or `static=True`.",
+        "a source without event_timestamp has no history to join · try event_timestamp='…', or static=True …",
+        "Choose what is meant. Without an event time a join would see the future.",
+    ),
+    "FS205": ErrorCode(
+        "A feature needs a name",
+        "An expression, a `where`, or two aggregates alike give no name of their own.",
+        "latest('amount * 2') is an expression and needs a name · try name='…'",
+        "Add `name=`.",
+    ),
+    "FS206": ErrorCode(
+        "A window is missing or empty",
+        "An aggregate has no `window=`, an empty list of them, or one of length 0.",
+        "agg.sum needs a window · try window=\"7d\", or window=None for the whole past",
+        "Give a window; `None` means the whole past.",
+    ),
+    "FS207": ErrorCode(
+        "Two things of one name",
+        "Two features, or a feature and a key, would be columns of one name. Case does not count.",
+        "two features of the service are named 'amount_sum_7d' · try view.with_prefix('…')",
+        "Rename one by `name=`, `.with_prefix` or `.alias`.",
+    ),
+    "FS208": ErrorCode(
+        "Entities that share a join key",
+        "Two entities of a view have a join key of the same name.",
+        "two entities share a join key: id · try rename one of them",
+        "Give each entity join keys of its own; `join_key_map` says which source column holds each.",
+    ),
+    "FS209": ErrorCode(
+        "Defined twice",
+        "Two definitions of one kind have one name.",
+        "two definitions of kind feature view are named 'card_payments' · in registry/a.py:3 and registry/b.py:7",
+        "Rename one, or import it instead of writing it again.",
+    ),
+    "FS210": ErrorCode(
+        "The registry cannot be loaded",
+        "The folder is missing, or one of its Python files cannot be imported.",
+        "cannot import the registry: NameError: name 'latst' is not defined · in registry/payments.py:31",
+        "Mend the line named.",
+    ),
+    "FS211": ErrorCode(
+        "Not a duration",
+        "A duration is a whole number and one of s, m, h, d, w. Months and years have no fixed length and are refused.",
+        "ttl '3 months' has no fixed length: months and years differ · try days, such as '30d' or '365d'",
+        "Write it in days or weeks.",
+    ),
+    "FS212": ErrorCode(
+        "Unknown time zone",
+        "The name is none of the IANA time zones.",
+        "unknown time zone 'CET+1' · try an IANA name, such as 'Europe/Paris'",
+        "Use an IANA name.",
+    ),
+    "FS213": ErrorCode(
+        "Unknown type",
+        "A type in `schema=` does not exist, or a column's type (struct, map, …) is not one a feature can have.",
+        "unknown type 'varchar' · known: bool, int8, …, string",
+        "Use Arrow's names; write nested columns as plain ones.",
+    ),
+    "FS214": ErrorCode(
+        "Not an expression",
+        "The text is not one expression of scalar SQL.",
+        "cannot read expression 'amount >': … · try scalar SQL",
+        "Write one expression over one row's columns.",
+    ),
+    "FS215": ErrorCode(
+        "Not allowed in an expression",
+        "Expressions read one row. Clocks, randomness, aggregates, windows, subqueries and unknown functions are refused, "
+        "because the same row would not always give the same value.",
+        "now() is not allowed in an expression ('now() - paid_at')",
+        "Use an operation from docs/reference/expressions.md; aggregate with `agg`.",
+    ),
+    "FS216": ErrorCode(
+        "Types do not go together in an expression",
+        "An operation got operands it does not take, or a `where` is not true or false.",
+        "where is double, not bool · try a comparison, such as amount > 10",
+        "Add a CAST or a comparison.",
+    ),
+    "FS217": ErrorCode(
+        "The aggregate cannot take this type",
+        "A sum of text, for example.",
+        "sum cannot take string (currency) · try a number, or a CAST",
+        "Aggregate a number, or CAST to one.",
+    ),
+    "FS218": ErrorCode(
+        "Unknown aggregate",
+        "`agg` has no aggregate of that name.",
+        "unknown aggregate 'total' · known: count, sum, count_distinct",
+        "Take one of those known.",
+    ),
+    "FS219": ErrorCode(
+        "A column cannot play its part",
+        "A join key is a float or nested, a time column is not a time (or lacks `time_unit=`, `time_format=`), or a deleted "
+        "column is not bool.",
+        "time column 'paid_at' is int64 · try time_unit=\"us\" (or s, ms, ns)",
+        "Declare how to read the column, or write it with another type.",
+    ),
+    "FS220": ErrorCode(
+        "One column, keys of two types",
+        "Two views of a service read one spine column as keys of different families.",
+        "column 'id' is a key of type int64 and of type string · try with_join_key_map, …",
+        "Map one of them to a column of its own by `.with_join_key_map`.",
+    ),
+    "FS221": ErrorCode(
+        "A source would be seen without a boundary in time",
+        "The static proof found a way from a source to the answer that passes no visibility. No definition should get here.",
+        "source 'payments' reaches the answer without a boundary in time",
+        "Report it with the definitions: it is a defect of this program, caught before it could leak.",
+    ),
+    "FS222": ErrorCode(
+        "sql/manifest.json cannot be used",
+        "Data files are absent, so types come from the manifest, which is damaged or of a newer format.",
+        "the manifest cannot be read · in sql/manifest.json · try featurestore compile",
+        "Restore it from git, or run `featurestore compile` where the data is.",
+    ),
+    "FS300": ErrorCode(
+        "A row of the spine has no instant",
+        "as_of is NULL or cannot be read in some row.",
+        "as_of column 'as_of' is NULL in row 17 (counted from 0) · try drop the row",
+        "Drop or mend the row named.",
+    ),
+    "FS301": ErrorCode(
+        "The spine cannot be read",
+        "There is no such file, or it is neither Parquet nor (by its suffix) CSV.",
+        "no spine file 'spine.parquet' · in spine.parquet · try a Parquet or CSV file",
+        "Check the path (relative to the shell's folder); write the file again.",
+    ),
+    "FS302": ErrorCode(
+        "A spine key of another type",
+        "Keys compare within one family: integers, text, bool, date or binary. Text never matches a number.",
+        "key column 'customer_id' is string, but the source's is int64 · try CAST it to the source's type",
+        "Cast the spine's column.",
+    ),
+    "FS303": ErrorCode(
+        "A spine column is missing or is no key or time",
+        "The spine lacks a join key or the as_of column, or holds floats or other values that can be neither.",
+        "the spine has no key column 'customer_id' · known: customer, as_of · try customer",
+        "Add or rename the column; `--as-of-column` names another as_of.",
+    ),
+    "FS304": ErrorCode(
+        "Spine columns that clash",
+        "Two columns, or a column and a feature, have one name. Case does not count.",
+        "spine column 'card_country' has the name of feature 'card_country' · try rename the spine's column, …",
+        "Rename the column, or prefix the view by `.with_prefix`.",
+    ),
+    "FS305": ErrorCode(
+        "A column is not a time as declared",
+        "Integers or text stand where a time is expected, without `time_unit=` or `time_format=`.",
+        "a column of type int64 is not a time as declared · try time_unit= or time_format=",
+        "Declare how they are to be read.",
+    ),
+    "FS306": ErrorCode(
+        "The engine could not compute a value",
+        "A value does not fit its type, or the engine failed.",
+        "a value does not fit: Conversion Error: …",
+        "Mend the value, or CAST in the definition; with `-v` the log says more.",
+    ),
+    "FS307": ErrorCode(
+        "A sum leaves int64",
+        "The sum of integers is beyond 64 bits; it is refused rather than wrapped or rounded.",
+        "the sum 'bytes_sum_lifetime' leaves int64, first in spine row 3 · try a CAST to double in the definition",
+        "Sum doubles or decimals: `agg.sum(\"CAST(bytes AS double)\", …)`.",
+    ),
+    "FS308": ErrorCode(
+        "A static source with two rows of one key",
+        "`static=True` means one row per key.",
+        "static source 'countries' has 2 rows for key FR · try one row per key, or an event_timestamp",
+        "Remove the duplicate, or declare when each row holds by `event_timestamp`.",
+    ),
+    "FS309": ErrorCode(
+        "The engine returned rows out of order",
+        "A check on the engine's result failed. No input should get here.",
+        "the engine returned rows out of order for card_payments",
+        "Report it: it is a defect, caught before it could mix up rows.",
+    ),
+    "FS321": ErrorCode(
+        "No file matches",
+        "A source's path or glob matches nothing.",
+        "no file matches 'data/payments/*.parquet' · in registry/payments.py:8, source 'payments'",
+        "Check the path, relative to the project folder.",
+    ),
+    "FS322": ErrorCode(
+        "Files with different schemas",
+        "A column is missing from a file, or has another type there than in the first file or in `schema=`.",
+        "source 'payments': column 'amount' is string here and double in data/payments/2025-01.parquet · in …/2025-02.parquet",
+        "Write the files with one schema; integer widths and text encodings may not differ either.",
+    ),
+    "FS323": ErrorCode(
+        "Columns that differ in case only",
+        "A file has two columns whose names differ in case only, or are the same.",
+        "columns 'Amount' and 'amount' differ in case only, or are one · in data/payments.parquet",
+        "Rename one in the file.",
+    ),
+    "FS324": ErrorCode(
+        "Naive beside aware times",
+        "One file of a source stores times with a zone, another without.",
+        "source 'payments': times in 'paid_at' are naive in a.parquet and aware in b.parquet · try write them all with a zone",
+        "Write all files with a zone.",
+    ),
+    "FS325": ErrorCode(
+        "A source file cannot be read",
+        "The file is truncated, damaged, or not Parquet.",
+        "cannot be read as Parquet: Parquet magic bytes not found in footer · in data/payments/2025-02.parquet",
+        "Write the file again.",
+    ),
+    "FS326": ErrorCode(
+        "A file changed while it was read",
+        "Size or time of a source file are not what they were when the run began.",
+        "the file changed while it was read · in data/payments/2025-02.parquet · try build again",
+        "Run again when writers are done; write files aside and rename them.",
+    ),
+    "FS327": ErrorCode(
+        "More than half of the rows are left out",
+        "One reason (such as a NULL event time) keeps most rows of a source from being facts.",
+        "900 of 1000 rows of source 'payments' are left out: known_time_null (view 'card_payments')",
+        "Mend the data or the declaration; `allow_left_out=True` if it is meant.",
+    ),
+    "FS401": ErrorCode(
+        "The online store is being filled",
+        "Another process is materializing into the same store.",
+        "process 4711 is materializing into this store",
+        "Wait for it. A process that died has given the lock up already.",
+    ),
+    "FS402": ErrorCode(
+        "Nothing is materialized yet",
+        "There is no online store, or a view has no generation in it.",
+        "there is no online store yet · try featurestore materialize",
+        "Run `featurestore materialize`.",
+    ),
+    "FS403": ErrorCode(
+        "The online store's file is damaged",
+        "The file is truncated or is none of ours.",
+        "the online store's file is too short · in data.mdb · try remove it and run featurestore materialize",
+        "Remove it and materialize again: everything in it comes from the sources.",
+    ),
+    "FS404": ErrorCode(
+        "The online store has another format",
+        "A newer featurestore wrote it.",
+        "the online store has format 2, this featurestore reads up to format 1 · try a newer featurestore, or a new store …",
+        "Use the newer version, or another `[online] path` and `featurestore materialize`.",
+    ),
+    "FS405": ErrorCode(
+        "The disk is full",
+        "There is no room for the output, the online store, or spilled data.",
+        "the disk is full · in train.parquet · try free space; nothing was changed",
+        "Free space, or move `[offline] temp_directory`. What was there before stands.",
+    ),
+    "FS406": ErrorCode(
+        "A limit of the online store",
+        "Too many tables or readers, a key or name too long, or a snapshot held open while the store must grow.",
+        "too many readers have the online store open at once · in .featurestore/online",
+        "Close readers; the message names the limit.",
+    ),
+    "FS407": ErrorCode(
+        "The system refused to read or write",
+        "Permissions, a read-only disk, a store already closed, or an address that is taken.",
+        "cannot write: Permission denied · in train.parquet",
+        "Mend what the message names and run again.",
+    ),
+    "FS408": ErrorCode(
+        "Forked while the online store was in use",
+        "A process was forked during a look-up; its copy of the store cannot be used safely.",
+        "this process was forked while the online store was in use · try the 'spawn' start method, …",
+        "Start workers by `spawn`, or fork before the first look-up.",
+    ),
+    "FS409": ErrorCode(
+        "The memory limit was reached",
+        "The engine needed more than `memory_limit` and could not spill.",
+        "memory limit reached: Out of Memory Error: … · try a higher memory_limit",
+        "Raise `[offline] memory_limit` or `--memory-limit`.",
+    ),
+    "FS501": ErrorCode(
+        "The online store does not know the service",
+        "No service of that name can be answered: it was never materialized, or is misspelt.",
+        "the online store cannot answer feature service 'fraud_v2' · known: fraud_v1 · try featurestore materialize",
+        "Materialize it, or take a name that is known.",
+    ),
+    "FS502": ErrorCode(
+        "A wrong or missing name in a look-up",
+        "A key or request column is unknown, missing or given twice, or an include does not exist.",
+        "missing key 'merchant_id' · known: customer_id, merchant_id · try merchant_id=…",
+        "Give exactly the service's key columns.",
+    ),
+    "FS503": ErrorCode(
+        "Before the watermark",
+        "The online store answers from its watermark on; the past before it is gone there.",
+        "as_of 2025-01-01T00:00:00.000000Z is before the watermark 2026-01-01T00:00:00.000000Z of view 'card_payments'",
+        "Ask for a later instant; for the past, build a training set.",
+    ),
+    "FS504": ErrorCode(
+        "A key value of the wrong type",
+        "The value is not of the key's family, or columns have unequal lengths.",
+        "key 'customer_id' takes integer, got 'abc' · try customer_id=42",
+        "Give a value of the family named.",
+    ),
+    "FS505": ErrorCode(
+        "The body is not JSON",
+        "The request's body cannot be parsed, or names a member twice.",
+        "the body is not JSON: unexpected end of data",
+        "Send one JSON object.",
+    ),
+    "FS506": ErrorCode(
+        "A field of the wrong shape",
+        "A field of the request is unknown or does not hold what it should.",
+        "unknown field 'entity' · known: feature_service, entities, … · try entities",
+        "The schema is at /docs of the server.",
+    ),
+    "FS507": ErrorCode(
+        "Not JSON by its content type",
+        "The request has another content type.",
+        "the content type is 'text/plain' · try Content-Type: application/json",
+        "Send `Content-Type: application/json`.",
+    ),
+    "FS508": ErrorCode(
+        "The request is too large or too slow",
+        "It has more rows or bytes than `[server] max_rows` and `max_body` allow, or did not arrive in time.",
+        "the body has more than 8000000 bytes · try smaller requests, or [server] max_rows and max_body",
+        "Split the request, or raise the limit.",
+    ),
+    "FS509": ErrorCode(
+        "No such address",
+        "The server has no such path, or the path does not take this method.",
+        "GET /v1/features: Not Found",
+        "GET /docs lists the paths.",
+    ),
+    "FS510": ErrorCode(
+        "The server is not ready",
+        "Some service has no generation yet.",
+        "no generation yet of feature service 'fraud_v1' · try featurestore materialize",
+        "Run `featurestore materialize`; the server takes notice by itself.",
+    ),
+    "FS511": ErrorCode(
+        "The server failed",
+        "Something unforeseen happened while a request was answered.",
+        "the server failed; its log says how",
+        "Read the server's log; report it.",
+    ),
+    "FS901": ErrorCode(
+        "Something unforeseen",
+        "A defect of this program, or of a library below it.",
+        "unexpected ValueError: … · try -v for the traceback",
+        "Run again with `-v` and report the traceback.",
+    ),
+    "FS902": ErrorCode(
+        "Interrupted",
+        "Ctrl-C, or SIGINT. What was there before stands; nothing is half-written.",
+        "interrupted · try the same command again: nothing is half-written",
+        "Run the command again.",
+    ),
+}  # fmt: skip
+
+
+__all__ = ["CODES", "ErrorCode"]

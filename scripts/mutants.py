@@ -1,0 +1,342 @@
+"""Plant leaks, one at a time, in a copy of the package; each must be killed by the focused suite (tests/mutants).
+
+A mutant is a snippet of our code and what a plausible mistake would make of it: a row sees what happens at its own
+instant, a known time is forgotten, a tombstone does not hide. The work tree is never touched. A snippet that no longer
+occurs exactly once is an error, so that the table stays true; so is a mutant that cannot run at all, because nothing
+is then proven. `make mutants`, or `python scripts/mutants.py NAME…` for some; exit 1 if any survives.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+WORKERS = 2
+PATIENCE = 300
+"""Seconds one mutant may take."""
+
+_FACTS = "featurestore/compiler/duckdb/facts.py"
+_LATEST = "featurestore/compiler/duckdb/latest.py"
+_WINDOWS = "featurestore/compiler/duckdb/windows.py"
+_STATE = "featurestore/compiler/duckdb/online.py"
+_NODES = "featurestore/plan/nodes.py"
+_PLAN = "featurestore/plan/build.py"
+_TIMES = "featurestore/sources/times.py"
+_READING = "featurestore/engines/duckdb/reading.py"
+_SPINE = "featurestore/retrieval/spine.py"
+_TRAINING = "featurestore/retrieval/training_set.py"
+_VIEW = "featurestore/retrieval/online_view.py"
+_LOOKUP = "featurestore/retrieval/online_features.py"
+_RUN = "featurestore/materialization/run.py"
+_RECORDS = "featurestore/materialization/records.py"
+
+
+@dataclass(frozen=True)
+class Mutant:
+    """name; the file; the snippet, and what takes its place; the story; part of the name of a case that should kill it."""
+
+    name: str
+    file: str
+    old: str
+    new: str
+    story: str
+    killer: str
+
+
+MUTANTS = (
+    # The boundary at t
+    Mutant("as_of_join_sees_t", _LATEST, '">=" if plan.facts.exact else ">"', '">="',
+           "a row sees what happens at its own instant", "latest-pitfall_04_what_happens"),
+    Mutant("as_of_join_exact_inverted", _LATEST, '">=" if plan.facts.exact else ">"', '">" if plan.facts.exact else ">="',
+           "the strict boundary and the exact one change places", "latest-pitfall_04_exact"),
+    Mutant("exact_for_every_view", _PLAN, "Visible(kept, view.allow_exact_matches)", "Visible(kept, True)",
+           "every view allows exact matches, asked or not", "latest-pitfall_04_what_happens"),
+    Mutant("timeline_sees_t", _LATEST,
+           'return "2 * asked_at", "2 * greatest(event_time, known_time) + 1"',
+           'return "2 * asked_at + 1", "2 * greatest(event_time, known_time)"',
+           "on the timeline a fact comes before the row of the same instant", "known_time-pitfall_08"),
+    Mutant("timeline_exact_misses_t", _LATEST,
+           'return "2 * asked_at + 1", "2 * greatest(event_time, known_time)"\n',
+           'return "2 * asked_at", "2 * greatest(event_time, known_time) + 1"\n',
+           "with exact matches the fact at t is missing", "latest-exact_matches_ask_for"),
+    Mutant("windows_see_t", _WINDOWS, "f.visible_from {'<=' if exact else '<'} s.asked_at", "f.visible_from <= s.asked_at",
+           "a window counts what happens at t", "windows-pitfall_28_an_event"),
+    Mutant("windows_exact_inverted", _WINDOWS, "{'<=' if exact else '<'} s.asked_at", "{'<' if exact else '<='} s.asked_at",
+           "in windows the strict boundary and the exact one change places", "windows-pitfall_28_with_exact"),
+    # Known time
+    Mutant("created_is_event", _FACTS, "created = _micros(source.created_timestamp, source)",
+           "created = event_time(source)",
+           "a backfilled row is known when it happened", "known_time-pitfall_08"),
+    Mutant("delay_ignored", _FACTS, '''f"{event_time(source)} + {delay}" if delay else event_time(source)''',
+           "event_time(source)", "a declared delay is forgotten", "known_time-a_delay_makes"),
+    Mutant("created_null_is_event", _FACTS, 'if source.created_null == "event":', "if True:",
+           "a row nobody knows when it was loaded is known when it happened", "known_time-a_row_without_a_created"),
+    Mutant("as_of_join_by_event", _LATEST, "s.asked_at {compare} f.known_time", "s.asked_at {compare} f.event_time",
+           "the as-of join asks when it happened, not when it was known", "known_time-a_delay_makes"),
+    Mutant("timeline_by_event", _LATEST, '"2 * asked_at", "2 * greatest(event_time, known_time) + 1"',
+           '"2 * asked_at", "2 * event_time + 1"', "the timeline forgets known time", "known_time-pitfall_08"),
+    Mutant("timeline_by_known", _LATEST, '"2 * asked_at", "2 * greatest(event_time, known_time) + 1"',
+           '"2 * asked_at", "2 * known_time + 1"',
+           "a row loaded ahead is used before it happens", "known_time-a_row_loaded_before"),
+    Mutant("timeline_exact_by_event", _LATEST, '"2 * asked_at + 1", "2 * greatest(event_time, known_time)"',
+           '"2 * asked_at + 1", "2 * event_time"', "with exact matches known time is forgotten", "latest-exact_matches_ask_for"),
+    Mutant("windows_by_event", _WINDOWS, '"greatest(event_time, known_time) AS visible_from"', '"event_time AS visible_from"',
+           "windows forget known time", "windows-a_row_loaded_late"),
+    Mutant("windows_by_known", _WINDOWS, '"greatest(event_time, known_time) AS visible_from"', '"known_time AS visible_from"',
+           "windows count a row loaded ahead before it happens", "windows-a_row_loaded_ahead"),
+    Mutant("known_judged_at_the_windows_end", _WINDOWS, "{'<=' if exact else '<'} s.asked_at\"",
+           "{'<=' if exact else '<'} s.asked_at - {max(o.offset for o in plan.outputs)}\"",
+           "known time is judged at t - offset", "windows-known_time_is_judged"),
+    Mutant("created_sources_as_simple", _FACTS, "return versions is None and facts.rows.source.created_timestamp is None",
+           "return versions is None", "the fact known last wins, not the one that happened last", "known_time-pitfall_11"),
+    # The cut-off and the serving lag
+    Mutant("cutoff_dropped", _FACTS, "WHERE {present} AND known_time < $known_before", "WHERE {present}",
+           "a set built with a cut-off sees what was known later", "known_time-pitfall_12"),
+    Mutant("cutoff_includes_k", _FACTS, "WHERE {present} AND known_time < $known_before",
+           "WHERE {present} AND known_time <= $known_before", "what became known at K is known before K", "known_time-the_cut_off_is_strict"),
+    Mutant("cutoff_by_event", _FACTS, "WHERE {present} AND known_time < $known_before",
+           "WHERE {present} AND event_time < $known_before",
+           "the cut-off asks when it happened", "known_time-pitfall_12"),
+    Mutant("cutoff_of_versions_dropped", _FACTS, """{not_null([*row_keys, 'known_time'])} AND known_time < $known_before""",
+           """{not_null([*row_keys, 'known_time'])}""",
+           "a correction known after the cut-off replaces", "versions-a_correction_known_after"),
+    Mutant("serving_lag_dropped", _FACTS, "SELECT * REPLACE (known_time + $known_shift AS known_time)", "SELECT *",
+           "a serving lag changes nothing", "known_time-a_serving_lag_gives"),
+    Mutant("serving_lag_exact_off_by_one", _TRAINING, "serving_lag + (1 if exact and serving_lag else 0)", "serving_lag",
+           "with exact matches a fact known at t - lag is served", "known_time-with_a_serving_lag_and_exact"),
+    # Time to live
+    Mutant("ttl_longer", _LATEST, '{spine}.asked_at - {event} <= {plan.ttl}"', '{spine}.asked_at - {event} <= {plan.ttl + 1}"',
+           "a value lives 1 µs beyond its ttl", "latest-pitfall_24"),
+    Mutant("ttl_shorter", _LATEST, '{spine}.asked_at - {event} <= {plan.ttl}"', '{spine}.asked_at - {event} < {plan.ttl}"',
+           "a value as old as its ttl is dead", "latest-pitfall_24"),
+    Mutant("ttl_status_early", _LATEST, "{spine}.asked_at - {event} > {plan.ttl} THEN", "{spine}.asked_at - {event} >= {plan.ttl} THEN",
+           "a value as old as its ttl is called expired", "latest-pitfall_24"),
+    Mutant("ttl_from_known_time", _LATEST, 'event or f"{alias}.event_time"', 'event or f"{alias}.known_time"',
+           "a value is as young as its loading", "latest-ttl_is_measured"),
+    # Windows
+    Mutant("window_opens_late", _WINDOWS, 'if exact else (">=", "<")', 'if exact else (">", "<")',
+           "a fact exactly as old as the window is outside", "windows-pitfall_28_an_event"),
+    Mutant("window_exact_closed_twice", _WINDOWS, '(">", "<=") if exact', '(">=", "<=") if exact',
+           "with exact matches a window has both its ends", "windows-adjacent"),
+    Mutant("offset_window_closed", _WINDOWS, 'if exact else (">=", "<")', 'if exact else (">=", "<=")',
+           "adjacent windows share a fact", "windows-adjacent"),
+    Mutant("offset_end_ignored", _WINDOWS, 'tests.append(f"event_time {high} asked_at - {output.offset}")',
+           'tests.append(f"event_time {high} asked_at")', "a window with an offset runs up to t", "windows-adjacent"),
+    Mutant("offset_dropped", _PLAN, "offset=feature.offset.micros", "offset=0",
+           "every window ends at t", "windows-adjacent"),
+    Mutant("window_reach_short", _WINDOWS, "s.asked_at - {reach}\"", "s.asked_at - {reach - 1}\"",
+           "the longest window is 1 µs short", "windows-pitfall_28_an_event"),
+    Mutant("window_reach_without_offset", _NODES, "o.window + o.offset for", "o.window for",
+           "a window with an offset does not reach its beginning", "windows-adjacent"),
+    # Rows that must stay
+    Mutant("as_of_join_inner", _LATEST, "ASOF LEFT JOIN", "ASOF JOIN",
+           "a row without a fact is gone", "training_set-pitfall_57"),
+    Mutant("timeline_inner", _LATEST, "AS s LEFT JOIN matched AS m USING (row_id)", "AS s JOIN matched AS m USING (row_id)",
+           "a row without a known fact is gone", "known_time-a_row_loaded_before"),
+    Mutant("windows_inner", _WINDOWS, "LEFT JOIN grouped", "JOIN grouped",
+           "a row with an empty window is gone", "windows-pitfall_33"),
+    Mutant("expired_is_not_found", _LATEST, "> {plan.ttl} THEN {EXPIRED}", "> {plan.ttl} THEN {NOT_FOUND}",
+           "an expired value looks as if there had been none", "latest-pitfall_24"),
+    # Ties
+    Mutant("ties_reversed", _LATEST, '", ".join(f"{c} DESC NULLS LAST" for c in columns)',
+           '", ".join(f"{c} ASC NULLS LAST" for c in columns)', "of equal times the least row wins", "latest-pitfall_01_and_03"),
+    Mutant("ties_nulls_first", _LATEST, '", ".join(f"{c} DESC NULLS LAST" for c in columns)',
+           '", ".join(f"{c} DESC NULLS FIRST" for c in columns)', "of equal times NULL wins", "latest-pitfall_01_and_03"),
+    Mutant("ties_by_name", _LATEST, "for c in facts.inputs)]\n    return",
+           "for c in sorted(facts.inputs, key=lambda c: c.name))]\n    return",
+           "ties are decided by columns in the order of their names", "latest-pitfall_02"),
+    # Versions
+    Mutant("replaced_for_ever", _LATEST, '{start} < m.asked_at AND m.asked_at <= r.until"', '{start} < m.asked_at"',
+           "a version stays in force after the next is known", "versions-pitfall_19_a_tombstone"),
+    Mutant("replaced_too_soon", _LATEST, "m.asked_at <= r.until", "m.asked_at < r.until",
+           "a correction known at t already replaces at t", "versions-a_correction_replaces"),
+    Mutant("replaced_seen_at_t", _LATEST, '{start} < m.asked_at AND m.asked_at <= r.until"',
+           '{start} <= m.asked_at AND m.asked_at <= r.until"',
+           "a fact that is later corrected is seen at its own instant", "versions-a_fact_later_replaced"),
+    Mutant("replaced_exact_stays", _LATEST, "m.asked_at < r.until", "m.asked_at <= r.until",
+           "with exact matches the predecessor still answers at t", "versions-with_exact_matches"),
+    Mutant("window_replaced_for_ever", _WINDOWS, "(f.until IS NULL OR s.asked_at {'<' if exact else '<='} f.until)", "TRUE",
+           "windows count every version of a fact", "versions-a_correction_replaces"),
+    Mutant("window_replaced_too_soon", _WINDOWS, "{'<' if exact else '<='} f.until", "< f.until",
+           "in windows a correction known at t already replaces at t", "windows-windows_of_versions"),
+    Mutant("version_order_reversed", _FACTS, '"DESC NULLS LAST" if descending else "ASC NULLS FIRST"',
+           '"ASC NULLS FIRST" if descending else "DESC NULLS LAST"',
+           "the oldest version is in force", "versions-a_correction_replaces"),
+    Mutant("row_order_ignored", _FACTS, '["row_order"] if facts.rows.source.row_order else []', "[]",
+           "the declared order of versions counts for nothing", "versions-the_declared_order"),
+    Mutant("until_the_very_next", _FACTS, "ROWS BETWEEN 1 FOLLOWING AND UNBOUNDED FOLLOWING", "ROWS BETWEEN 1 FOLLOWING AND 1 FOLLOWING",
+           "only the next version in order replaces, known as late as it may be", "versions-any_later_version"),
+    Mutant("tombstone_is_a_fact", _FACTS, 'holds.append(f"{quoted(source.deleted)} IS NOT TRUE")', "pass",
+           "a deleted version answers", "versions-pitfall_19_a_tombstone"),
+    Mutant("tombstone_does_not_hide", _FACTS, """{not_null([*row_keys, 'known_time'])} AND known_time""",
+           """{not_null([*row_keys, 'known_time'])} AND NOT deleted AND known_time""",
+           "a tombstone is left out instead of hiding its fact", "versions-pitfall_19_a_tombstone"),
+    Mutant("where_before_versions", _FACTS, """{not_null([*row_keys, 'known_time'])} AND known_time""",
+           """{not_null([*row_keys, 'known_time'])} AND holds AND known_time""",
+           "the view's condition picks among versions: a voided payment stays settled", "versions-a_condition_is_judged"),
+    Mutant("timeless_version_does_not_hide", _FACTS, """{not_null([*row_keys, 'known_time'])} AND known_time""",
+           """{not_null([*row_keys, 'known_time', 'event_time'])} AND known_time""",
+           "a correction to no time at all is left out instead of hiding", "versions-a_version_with_a_null_event"),
+    # Reading times
+    Mutant("naive_is_utc", _TIMES, "return micros if column.type.tz is not None else localized(micros, reading)", "return micros",
+           "a source's zone is forgotten", "times-a_naive_time_is_read"),
+    Mutant("naive_file_read_as_it_lies", _READING, '(arrow.tz is not None or source.zone_of(column) == "UTC")', "True",
+           "a naive file is handed to the engine as UTC", "times-a_naive_time_is_read"),
+    Mutant("spine_zone_ignored", _SPINE, "TimeReading(zone=zone(timezone).key,", 'TimeReading(zone="UTC",',
+           "a naive spine is read in UTC", "times-pitfall_34"),
+    Mutant("fold_earlier_in_source", _TIMES, '"latest" if reading.later else "earliest"', '"earliest"',
+           "a repeated hour is its first pass", "times-pitfall_36_a_repeated_hour_is_its_second"),
+    Mutant("fold_later_in_spine", _TIMES, '"latest" if reading.later else "earliest"', '"latest"',
+           "a spine's repeated hour is its second pass", "times-pitfall_36_a_repeated_hour_is_its_first"),
+    Mutant("source_ns_down", _TIMES, "pc.if_else(exact, 0, 1)) if up else whole", "0) if up else whole",
+           "a source's nanoseconds round down", "times-pitfall_38_nanoseconds_round_up"),
+    Mutant("spine_ns_up", _TIMES, "return pc.add(whole, pc.if_else(exact, 0, 1)) if up else whole",
+           "return pc.add(whole, pc.if_else(exact, 0, 1))",
+           "a spine's nanoseconds round up", "times-pitfall_38_nanoseconds_round_down"),
+    Mutant("ns_file_read_as_it_lies", _READING, 'arrow.unit in ("ms", "us", "s")', 'arrow.unit in ("ms", "us", "s", "ns")',
+           "the engine rounds a file's nanoseconds its own way", "times-pitfall_38_nanoseconds_round_up"),
+    Mutant("text_ns_down", _TIMES, "    if reading.later:\n        micros = pc.add(", "    if False:\n        micros = pc.add(",
+           "nanoseconds written as text round down", "times-pitfall_42"),
+    Mutant("text_offset_ignored", _TIMES, "pc.subtract(local, pc.fill_null(_offset_micros(offset), 0))", "local",
+           "the offset of a written time is forgotten", "times-pitfall_42"),
+    Mutant("date_is_its_start", _TIMES, "date_is=source.date_is,", 'date_is="start",',
+           "a day's total is known that morning", "times-pitfall_15_a_date_is_known"),
+    Mutant("date_ends_in_utc", _TIMES, "next_day = TimeReading(zone=reading.zone, later=False)", "next_day = TimeReading(later=False)",
+           "a day in New York ends when it ends in London", "times-a_date_ends"),
+    Mutant("date_spine_is_its_end", _TIMES, '"end"] | str = "start"', '"end"] | str = "end"',
+           "a DATE spine sees its whole day", "times-pitfall_40"),
+    # Online
+    Mutant("pending_displaces", _STATE, 'usable = "event_time <= $known_before" if visible.exact else "event_time < $known_before"',
+           'usable = "TRUE"', "a fact known ahead displaces the one that answers now", "online-a_fact_known_ahead"),
+    Mutant("pending_at_w_displaces", _STATE, 'if visible.exact else "event_time < $known_before"',
+           'if visible.exact else "event_time <= $known_before"',
+           "a fact at the watermark displaces the one that answers at it", "online-what_happens_at_the_watermark"),
+    Mutant("online_sees_t", _VIEW, '0 if view["allow_exact_matches"] else 1', "0",
+           "a look-up sees what happens at its own instant", "online-a_fact_known_ahead"),
+    Mutant("pending_at_once", _VIEW, "if entry[0] == CANDIDATE and entry[1] <= bound:", "if entry[0] == CANDIDATE:",
+           "a look-up sees pending facts", "online-a_fact_known_ahead"),
+    Mutant("windows_count_pending", _VIEW, "last = bisect_left(times, high)", "last = len(times)",
+           "a window online counts pending facts", "online-a_fact_known_ahead"),
+    Mutant("online_offset_ignored", _VIEW, "high = t - self._offset + self._shift", "high = t + self._shift",
+           "online every window ends at t", "online-windows_move_on"),
+    Mutant("online_window_long", _VIEW, "high - self._length, 0, last", "high - self._length - 1, 0, last",
+           "a window online is 1 µs long", "online-windows_move_on"),
+    Mutant("online_reach_short", _STATE, "event_time >= $known_before - {reach}", "event_time > $known_before - {reach}",
+           "the oldest fact of a window is not kept", "online-windows_move_on"),
+    Mutant("online_ttl_longer", _VIEW, "t - event > self._ttl:", "t - event > self._ttl + 1:",
+           "a value lives 1 µs beyond its ttl online", "online-ttl_is_measured"),
+    Mutant("exact_until_ignored", _VIEW, "if t > exact_until:", "if False:",
+           "an old value is served where a newer fact was held back", "online-beyond_a_fact"),
+    Mutant("exact_until_at_the_event", _RECORDS, "1 if exact else 0", "0",
+           "with exact matches an old value is served at the held-back fact's instant", "online-beyond_a_fact"),
+    Mutant("held_back_forgotten", _STATE, "in_force WHERE event_time >= $known_before + $horizon GROUP BY ALL",
+           "in_force WHERE event_time > $known_before + $horizon GROUP BY ALL",
+           "a fact exactly at the horizon is neither kept nor held back", "online-beyond_a_fact"),
+    Mutant("asked_before_w", _LOOKUP, "if as_of < self.watermark:", "if False:",
+           "the past is answered with what is known now", "online-an_instant_before"),
+    Mutant("w_goes_back", _RUN, "if previous is not None and watermark < previous.watermark:", "if False:",
+           "a run with an earlier cut-off undoes a later one", "online-rows_that_became_known"),
+    Mutant("late_rows_missed", _STATE, "(known_time >= $previous AND known_time < $known_before) OR", "",
+           "a run looks at new files only", "online-rows_that_became_known"),
+    Mutant("late_row_at_w_missed", _STATE, "(known_time >= $previous AND", "(known_time > $previous AND",
+           "a row known at the last watermark is never seen", "online-rows_that_became_known"),
+    Mutant("held_back_for_ever", _STATE, " OR event_time >= $previous + $horizon", "",
+           "what was held back once is never read again", "online-a_fact_that_one_run"),
+    Mutant("moved_key_kept", _STATE, "FROM rows_read SEMI JOIN changed USING ({row_keys})", "FROM changed",
+           "a fact moved to another key still answers for the old one", "online-a_correction_that_moves"),
+    Mutant("empty_key_kept", _RUN, "batch.delete(table, _storage_keys(touched, self.families))", "pass",
+           "a key whose last fact was deleted keeps its record", "online-a_tombstone"),
+    Mutant("online_version_order_reversed", _STATE, "version_order(visible, descending=True)", "version_order(visible, descending=False)",
+           "online the oldest version is in force", "online-of_versions"),
+    Mutant("online_versions_unjudged", _STATE, "FROM newest_versions{semi} WHERE {live(visible)}", "FROM newest_versions{semi} WHERE event_time IS NOT NULL",
+           "online a voided payment stays settled", "online-of_versions"),
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Verdict:
+    mutant: Mutant
+    seconds: float
+    killed_by: str | None
+    how: str
+    broken: bool
+
+    @property
+    def good(self) -> bool:
+        return self.killed_by is not None and not self.broken
+
+    def __str__(self) -> str:
+        told = "BROKEN  " + self.how if self.broken else self.killed_by or "SURVIVED"
+        return f"{self.mutant.name:<32} {self.seconds:6.1f} s  {told}"
+
+
+def planted(mutant: Mutant | None, folder: Path) -> Path:
+    """A copy of what the suite needs, with the mutant in it. Raises: ValueError when its snippet is not there once."""
+    for name in ("featurestore", "tests/spec", "tests/mutants"):
+        shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+    if mutant is not None:
+        path = folder / mutant.file
+        text = path.read_text(encoding="utf-8")
+        if text.count(mutant.old) != 1:
+            raise ValueError(f"{mutant.name}: its snippet occurs {text.count(mutant.old)} times in {mutant.file}")
+        path.write_text(text.replace(mutant.old, mutant.new), encoding="utf-8")
+    return folder
+
+
+def judged(mutant: Mutant) -> Verdict:
+    """The mutant's fate."""
+    start = time.monotonic()
+    with tempfile.TemporaryDirectory(prefix="featurestore-mutant-") as folder:
+        said = suite(planted(mutant, Path(folder)), mutant.killer)
+    return Verdict(mutant, time.monotonic() - start, **said)
+
+
+def suite(copy: Path, killer: str) -> dict[str, object]:
+    """What the focused suite says of the code in `copy`."""
+    environment = {**os.environ, "PYTHONPATH": str(copy), "PYTHONDONTWRITEBYTECODE": "1", "FEATURESTORE_OFFLINE__THREADS": "1"}
+    command = [sys.executable, "-m", "tests.mutants.focused", str(copy), killer]
+    ran = subprocess.run(command, cwd=copy, env=environment, capture_output=True, text=True, timeout=PATIENCE, check=False)
+    if ran.returncode:
+        return {"killed_by": "", "how": (ran.stderr.strip().splitlines() or ["no reason given"])[-1], "broken": True}
+    return json.loads(ran.stdout.splitlines()[-1])  # type: ignore[no-any-return]
+
+
+def main(names: Sequence[str]) -> int:
+    unknown = set(names) - {mutant.name for mutant in MUTANTS}
+    if unknown:
+        print(f"no such mutant: {', '.join(sorted(unknown))}", file=sys.stderr)
+        return 2
+    chosen = [mutant for mutant in MUTANTS if not names or mutant.name in names]
+    start = time.monotonic()
+    with ThreadPoolExecutor(WORKERS) as pool:
+        unharmed = pool.submit(unmutated)
+        verdicts = []
+        for verdict in pool.map(judged, chosen):
+            verdicts.append(verdict)
+            print(verdict, flush=True)
+    bad = [verdict for verdict in verdicts if not verdict.good]
+    print(f"{len(verdicts) - len(bad)} of {len(verdicts)} leak mutants killed in {time.monotonic() - start:.0f} s")
+    if unharmed.result():
+        print(f"the suite fails without any mutant: {unharmed.result()}")
+    return 1 if bad or unharmed.result() else 0
+
+
+def unmutated() -> str:
+    """What the suite holds against the code as it is: nothing, or the kills prove nothing."""
+    with tempfile.TemporaryDirectory(prefix="featurestore-mutant-") as folder:
+        said = suite(planted(None, Path(folder)), "online")
+    return "" if said["killed_by"] is None else f"{said['killed_by']}: {said['how']}"
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
