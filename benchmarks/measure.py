@@ -22,7 +22,10 @@ class Measured:
 
     @property
     def seconds(self) -> float:
-        return min(float(run["seconds"]) for run in self.runs)
+        return self.least("seconds")
+
+    def least(self, what: str) -> float:
+        return min(float(run[what]) for run in self.runs)
 
     @property
     def peak_mb(self) -> float:
@@ -54,10 +57,8 @@ class Contender:
         return json.loads(done.stdout.strip().splitlines()[-1])
 
 
-def side_by_side(contenders: dict[str, Contender], runs: int) -> dict[str, Measured]:
-    """Each contender `runs` times, in alternating order."""
-    found = {name: Measured() for name in contenders}
+def alternate(contenders: dict[str, Contender], found: dict[str, Measured], runs: int) -> None:
+    """Run each contender `runs` times more, in alternating order, into `found`."""
     for number in range(runs):
         for name in list(contenders)[:: -1 if number % 2 else 1]:
             found[name].runs.append(contenders[name].run())
-    return found

@@ -77,7 +77,7 @@ def _import(package: str, path: Path, folder: Path) -> ModuleType:
     except FeatureStoreError:
         raise
     except (Exception, SystemExit) as error:
-        what = f"{type(error).__name__}: {error}".replace(package, folder.name)
+        what = f"{type(error).__name__}: {error}".replace(package, folder.name).replace(str(folder), folder.name)
         where = _stopped_at(error, path, folder)
         raise DefinitionError("FS210", f"cannot import the registry: {what}", where=where) from error
 

@@ -8,22 +8,29 @@ is then proven. `make mutants`, or `python scripts/mutants.py NAME…` for some;
 
 from __future__ import annotations
 
-import json
+import compileall
+import importlib
+import multiprocessing
 import os
+import py_compile
 import shutil
-import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from multiprocessing.connection import Connection
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
 WORKERS = 2
 PATIENCE = 300
 """Seconds one mutant may take."""
+COPIED = ("featurestore", "tests/spec", "tests/mutants")
+LIBRARIES = ("duckdb", "lmdb", "pandas", "pyarrow.compute", "pyarrow.parquet", "pydantic_settings", "pytest", "sqlglot.dialects.duckdb")
+"""What every mutant's process would import; loaded once, before it is forked. Nothing of ours is among them."""
 
 _FACTS = "featurestore/compiler/duckdb/facts.py"
 _LATEST = "featurestore/compiler/duckdb/latest.py"
@@ -164,7 +171,7 @@ MUTANTS = (
            '{start} <= m.asked_at AND m.asked_at <= r.until"',
            "a fact that is later corrected is seen at its own instant", "versions-a_fact_later_replaced"),
     Mutant("replaced_exact_stays", _LATEST, "m.asked_at < r.until", "m.asked_at <= r.until",
-           "with exact matches the predecessor still answers at t", "versions-with_exact_matches"),
+           "with exact matches the predecessor still answers at t", "versions-with_exact_matches_a_tombstone"),
     Mutant("window_replaced_for_ever", _WINDOWS, "(f.until IS NULL OR s.asked_at {'<' if exact else '<='} f.until)", "TRUE",
            "windows count every version of a fact", "versions-a_correction_replaces"),
     Mutant("window_replaced_too_soon", _WINDOWS, "{'<' if exact else '<='} f.until", "< f.until",
@@ -203,15 +210,13 @@ MUTANTS = (
     Mutant("spine_ns_up", _TIMES, "return pc.add(whole, pc.if_else(exact, 0, 1)) if up else whole",
            "return pc.add(whole, pc.if_else(exact, 0, 1))",
            "a spine's nanoseconds round up", "times-pitfall_38_nanoseconds_round_down"),
-    Mutant("ns_file_read_as_it_lies", _READING, 'arrow.unit in ("ms", "us", "s")', 'arrow.unit in ("ms", "us", "s", "ns")',
-           "the engine rounds a file's nanoseconds its own way", "times-pitfall_38_nanoseconds_round_up"),
     Mutant("text_ns_down", _TIMES, "    if reading.later:\n        micros = pc.add(", "    if False:\n        micros = pc.add(",
            "nanoseconds written as text round down", "times-pitfall_42"),
     Mutant("text_offset_ignored", _TIMES, "pc.subtract(local, pc.fill_null(_offset_micros(offset), 0))", "local",
            "the offset of a written time is forgotten", "times-pitfall_42"),
     Mutant("date_is_its_start", _TIMES, "date_is=source.date_is,", 'date_is="start",',
            "a day's total is known that morning", "times-pitfall_15_a_date_is_known"),
-    Mutant("date_ends_in_utc", _TIMES, "next_day = TimeReading(zone=reading.zone, later=False)", "next_day = TimeReading(later=False)",
+    Mutant("date_ends_in_utc", _TIMES, "_in_zone(midnights, reading.zone, repeated", '_in_zone(midnights, "UTC", repeated',
            "a day in New York ends when it ends in London", "times-a_date_ends"),
     Mutant("date_spine_is_its_end", _TIMES, '"end"] | str = "start"', '"end"] | str = "end"',
            "a DATE spine sees its whole day", "times-pitfall_40"),
@@ -265,50 +270,83 @@ MUTANTS = (
 
 @dataclass(frozen=True)
 class Verdict:
-    mutant: Mutant
+    """broken: the mutant could not be planted or does not run, so that its death says nothing about leaks."""
+
+    name: str
     seconds: float
     killed_by: str | None
     how: str
     broken: bool
 
     @property
-    def good(self) -> bool:
+    def killed(self) -> bool:
         return self.killed_by is not None and not self.broken
 
     def __str__(self) -> str:
-        told = "BROKEN  " + self.how if self.broken else self.killed_by or "SURVIVED"
-        return f"{self.mutant.name:<32} {self.seconds:6.1f} s  {told}"
+        fate = "SURVIVED" if self.killed_by is None else f"{self.killed_by}  BROKEN: {self.how}" if self.broken else self.killed_by
+        return f"{self.name:<32} {self.seconds:5.1f} s  {fate}"
 
 
-def planted(mutant: Mutant | None, folder: Path) -> Path:
-    """A copy of what the suite needs, with the mutant in it. Raises: ValueError when its snippet is not there once."""
-    for name in ("featurestore", "tests/spec", "tests/mutants"):
+def pristine(folder: Path) -> Path:
+    """A copy of what the suite needs, as the work tree is at this moment; compiled, so that no mutant has to be."""
+    for name in COPIED:
         shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
-    if mutant is not None:
-        path = folder / mutant.file
-        text = path.read_text(encoding="utf-8")
-        if text.count(mutant.old) != 1:
-            raise ValueError(f"{mutant.name}: its snippet occurs {text.count(mutant.old)} times in {mutant.file}")
-        path.write_text(text.replace(mutant.old, mutant.new), encoding="utf-8")
+    compileall.compile_dir(folder, quiet=1, invalidation_mode=py_compile.PycInvalidationMode.CHECKED_HASH)
     return folder
 
 
-def judged(mutant: Mutant) -> Verdict:
-    """The mutant's fate."""
+def plant(mutant: Mutant, folder: Path) -> None:
+    """Put the mutant into a copy. Raises: ValueError when its snippet is not there once."""
+    path = folder / mutant.file
+    text = path.read_text(encoding="utf-8")
+    if text.count(mutant.old) != 1:
+        raise ValueError(f"its snippet occurs {text.count(mutant.old)} times in {mutant.file}")
+    path.write_text(text.replace(mutant.old, mutant.new), encoding="utf-8")
+
+
+def judged(mutant: Mutant | None, source: Path) -> Verdict:
+    """The fate of a mutant, or of the code as it is, in a copy of `source`."""
     start = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="featurestore-mutant-") as folder:
-        said = suite(planted(mutant, Path(folder)), mutant.killer)
-    return Verdict(mutant, time.monotonic() - start, **said)
+        copy = Path(shutil.copytree(source, Path(folder) / "copy"))
+        try:
+            if mutant is not None:
+                plant(mutant, copy)
+            said = suite(copy, mutant.killer if mutant is not None else "online")
+        except ValueError as error:
+            said = {"killed_by": "", "how": str(error), "broken": True}
+    return Verdict(mutant.name if mutant is not None else "none", time.monotonic() - start, **said)
 
 
-def suite(copy: Path, killer: str) -> dict[str, object]:
-    """What the focused suite says of the code in `copy`."""
-    environment = {**os.environ, "PYTHONPATH": str(copy), "PYTHONDONTWRITEBYTECODE": "1", "FEATURESTORE_OFFLINE__THREADS": "1"}
-    command = [sys.executable, "-m", "tests.mutants.focused", str(copy), killer]
-    ran = subprocess.run(command, cwd=copy, env=environment, capture_output=True, text=True, timeout=PATIENCE, check=False)
-    if ran.returncode:
-        return {"killed_by": "", "how": (ran.stderr.strip().splitlines() or ["no reason given"])[-1], "broken": True}
-    return json.loads(ran.stdout.splitlines()[-1])  # type: ignore[no-any-return]
+def suite(copy: Path, killer: str) -> dict[str, Any]:
+    """What the focused suite says of the code in `copy`: asked in a process that has never seen any other."""
+    context = multiprocessing.get_context("forkserver")
+    answer, told = context.Pipe(duplex=False)
+    process = context.Process(target=_run_suite, args=(copy, killer, told))
+    process.start()
+    told.close()
+    try:
+        said: dict[str, Any] = answer.recv() if answer.poll(PATIENCE) else _nothing_told(f"no end after {PATIENCE} s")
+    except EOFError:
+        said = _nothing_told("the process died")
+    process.kill()
+    process.join()
+    return said
+
+
+def _nothing_told(why: str) -> dict[str, Any]:
+    return {"killed_by": "", "how": why, "broken": True}
+
+
+def _run_suite(copy: Path, killer: str, told: Connection) -> None:
+    os.chdir(copy)
+    os.environ["FEATURESTORE_OFFLINE__THREADS"] = "1"
+    sys.path[:] = [str(copy), *(entry for entry in sys.path if Path(entry).resolve() != ROOT)]
+    try:
+        focused = importlib.import_module("tests.mutants.focused")
+        told.send(focused.judge(copy, killer))
+    except Exception as error:
+        told.send(_nothing_told(f"{type(error).__name__}: {error}"))
 
 
 def main(names: Sequence[str]) -> int:
@@ -316,26 +354,20 @@ def main(names: Sequence[str]) -> int:
     if unknown:
         print(f"no such mutant: {', '.join(sorted(unknown))}", file=sys.stderr)
         return 2
-    chosen = [mutant for mutant in MUTANTS if not names or mutant.name in names]
+    multiprocessing.get_context("forkserver").set_forkserver_preload(list(LIBRARIES))
     start = time.monotonic()
-    with ThreadPoolExecutor(WORKERS) as pool:
-        unharmed = pool.submit(unmutated)
+    with tempfile.TemporaryDirectory(prefix="featurestore-mutants-") as folder, ThreadPoolExecutor(WORKERS) as pool:
+        source = pristine(Path(folder))
+        unharmed = pool.submit(judged, None, source)
         verdicts = []
-        for verdict in pool.map(judged, chosen):
+        for verdict in pool.map(lambda mutant: judged(mutant, source), (m for m in MUTANTS if not names or m.name in names)):
             verdicts.append(verdict)
             print(verdict, flush=True)
-    bad = [verdict for verdict in verdicts if not verdict.good]
-    print(f"{len(verdicts) - len(bad)} of {len(verdicts)} leak mutants killed in {time.monotonic() - start:.0f} s")
-    if unharmed.result():
-        print(f"the suite fails without any mutant: {unharmed.result()}")
-    return 1 if bad or unharmed.result() else 0
-
-
-def unmutated() -> str:
-    """What the suite holds against the code as it is: nothing, or the kills prove nothing."""
-    with tempfile.TemporaryDirectory(prefix="featurestore-mutant-") as folder:
-        said = suite(planted(None, Path(folder)), "online")
-    return "" if said["killed_by"] is None else f"{said['killed_by']}: {said['how']}"
+    killed = sum(verdict.killed for verdict in verdicts)
+    print(f"{killed} of {len(verdicts)} leak mutants killed in {time.monotonic() - start:.0f} s")
+    if unharmed.result().killed_by is not None:
+        print(f"the suite fails without a mutant, so that kills prove nothing: {unharmed.result()}")
+    return 0 if killed == len(verdicts) and unharmed.result().killed_by is None else 1
 
 
 if __name__ == "__main__":

@@ -55,12 +55,18 @@ def application() -> typer.Typer:
     return app
 
 
-def _root(version: bool = typer.Option(False, "--version", help="Print the version.", is_eager=True)) -> None:
-    if version:
+def _version(asked: bool) -> None:
+    if asked:
         from featurestore import __version__
 
         print(f"featurestore {__version__}")
         raise typer.Exit
+
+
+def _root(
+    version: bool = typer.Option(False, "--version", help="Print the version.", is_eager=True, callback=_version),
+) -> None:
+    """The options before a command: its own come after it."""
 
 
 def run(arguments: Sequence[str]) -> int:

@@ -24,7 +24,8 @@ class FeatureService(Definition):
 
     def _check(self) -> None:
         if not isinstance(self.features, list | tuple):
-            raise DefinitionError("FS202", f"features={self.features!r} is not a list of views", hint="features=[card_payments]")
+            what = f"features={self.features!r} is not a list of views"
+            raise DefinitionError("FS202", what, hint="features=[card_payments]")
         instances = tuple(ViewInstance(view=f) if isinstance(f, FeatureView) else f for f in self.features)
         for given in instances:
             if not isinstance(given, ViewInstance):

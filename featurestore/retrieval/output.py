@@ -46,6 +46,7 @@ def write(output: Path, schema: pa.Schema, tables: Iterable[pa.Table], describe:
     Returns: the manifest. Raises: StoreError FS405, FS407; on any error nothing under either name has changed.
     """
     recover(output)
+    reach("build.recovered")
     manifest_file = manifest_path(output)
     data, note = atomic.aside(output), atomic.aside(manifest_file)
     with atomic.disk_errors(output), atomic.removed_on_error(data), atomic.removed_on_error(note):
@@ -129,6 +130,7 @@ def recover(output: Path) -> None:
     """Finish or sweep what a killed build left: a manifest whose training set stands gets its name, the rest goes."""
     manifest_file = manifest_path(output)
     for note in atomic.leftovers(manifest_file):
+        reach("build.recovering")
         if output.is_file() and _describes(note, output):
             atomic.commit(note, manifest_file)
         else:

@@ -213,7 +213,8 @@ def check_label(schema: pa.Schema, label: str, taken: Sequence[str]) -> None:
             hint=nearest(label, schema.names),
         )
     if label in taken:
-        raise UsageError("FS110", f"label column {label!r} is a join key or as_of", known=[n for n in schema.names if n not in taken])
+        free = [name for name in schema.names if name not in taken]
+        raise UsageError("FS110", f"label column {label!r} is a join key or as_of", known=free)
 
 
 def instants(spine: Spine, as_of: str, *, timezone: str = "UTC", as_of_format: str | None = None) -> pa.Array:

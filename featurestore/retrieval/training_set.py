@@ -129,12 +129,20 @@ class Build:
             added = [columns[f.name].cast(f.type) for f in self._added]
             table = pa.Table.from_arrays([*rows.columns, *added], schema=self.schema)
             content.update(table)
+            self._count_label(rows)
             done += rows.num_rows
             self._watch(Progress("joining", done, self.spine.rows))
             yield table
         self._check_unchanged()
         self._count(readers)
         self.report.content_hash = content.hexdigest()
+
+    def _count_label(self, rows: pa.Table) -> None:
+        label = self.report.label
+        if label is not None:
+            nulls = rows[label["column"]].null_count
+            label["null"] += nulls
+            label["present"] += rows.num_rows - nulls
 
     def _readers(self) -> list[_PartReader]:
         """All parts but the last are run to the end and kept in temporary files; the last streams."""

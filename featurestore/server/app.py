@@ -57,6 +57,7 @@ def _rest(reader: OnlineReader, readiness: Readiness) -> FastAPI:
         version=featurestore.__version__,
         docs_url=None,  # their pages load scripts from elsewhere
         redoc_url=None,
+        redirect_slashes=False,
         exception_handlers={HTTPException: _http_error, Exception: _error},
     )
     app.post(PATH, response_model=schemas.OnlineFeatures, responses=_documented(*_ERRORS))(online_features)

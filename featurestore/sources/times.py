@@ -68,7 +68,7 @@ def to_micros(values: pa.ChunkedArray | pa.Array, reading: TimeReading) -> pa.Ar
 
 
 def _is_text(kind: pa.DataType) -> bool:
-    return pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind)
+    return kind in (pa.string(), pa.large_string(), pa.string_view())
 
 
 def _from_timestamp(column: pa.Array, reading: TimeReading) -> pa.Array:
@@ -146,9 +146,7 @@ def _from_text(column: pa.Array, reading: TimeReading) -> pa.Array:
         micros = pc.add(micros, pc.if_else(pc.equal(pc.multiply(micros, 1_000), nanos), 0, 1))
     local = pc.add(whole, micros)
     has_offset = pc.is_valid(offset)
-    instants = pc.if_else(
-        has_offset, pc.subtract(local, pc.fill_null(_offset_micros(offset), 0)), localized(local, reading)
-    )
+    instants = pc.if_else(has_offset, pc.subtract(local, pc.fill_null(_offset_micros(offset), 0)), localized(local, reading))
     days = floor_div(whole, MICROS_PER_DAY).cast(pa.int32()).cast(pa.date32())
     return pc.if_else(_names_a_day(found, len(column)), _from_date(days, reading), instants)
 

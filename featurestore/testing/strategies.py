@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import date
 from decimal import Decimal
 from random import Random
@@ -167,7 +167,8 @@ class Definition:
         return (
             f'thing = Entity(name="thing", join_keys={[k.name for k in self.keys]!r})\n'
             f'facts = {maker}(name="facts", {where}, {source})\n'
-            f'view = FeatureView(name="view", entities=[thing], source=facts{", " if view else ""}{view}, features=[\n{features}])\n'
+            f'view = FeatureView(name="view", entities=[thing], source=facts{", " if view else ""}{view}, features=[\n'
+            f"{features}])\n"
             f'service = FeatureService(name="service", features=[{", ".join(self.services)}])\n'
         )
 
@@ -195,14 +196,14 @@ class World:
     """
 
     definition: Definition
-    rows: tuple[Row, ...]
-    spine: tuple[Row, ...]
+    rows: tuple[Row, ...] = field(repr=False)
+    spine: tuple[Row, ...] = field(repr=False)
     known_before: int
     serving_lag: int
 
 
 def worlds(kind: str, cases: int = 100) -> Any:
-    """The Hypothesis strategy of worlds of one of KINDS. Shrinking acts on the seed only: it means little."""
+    """The Hypothesis strategy of worlds of one of KINDS. Shrinking acts on the seed alone, which means little."""
     from hypothesis import strategies as st
 
     return st.integers(0, 2**64 - 1).map(lambda seed: world(Random(f"{kind}/{seed}"), kind, cases))
@@ -418,15 +419,16 @@ class _Drawing:
             return FAR
         if chance < (0.5 if self.gathered is None else 0.8) and e is not None:
             return e + rng.choice((0, 0, 1, self.short, self.long))
-        return rng.choice((t, t, t - 1, t + 1, t - self.short, t - self.lag, t - self.lag - 1, t - self.lag + 1, self.known_before,
-                           self.known_before - 1, t + self.long))  # fmt: skip
+        near_lag = tuple(t - self.lag + step for step in (-1, 0, 1))
+        near_cutoff = (self.known_before, self.known_before - 1)
+        return rng.choice((t, t, t - 1, t + 1, t - self.short, *near_lag, *near_cutoff, t + self.long))
 
 
 def fits(value: int, dtype: pa.DataType) -> bool:
     """Whether an integer type holds the value."""
     bits = dtype.bit_width
     low, high = (0, 2**bits - 1) if pa.types.is_unsigned_integer(dtype) else (-(2 ** (bits - 1)), 2 ** (bits - 1) - 1)
-    return low <= value <= high
+    return bool(low <= value <= high)
 
 
 def _span(rng: Random, unit: int) -> str:

@@ -1,12 +1,10 @@
 """The suite that must kill every leak mutant: spec cases on DuckDB, online stories on the store, in one process.
 
-`python -m tests.mutants.focused FOLDER KILLER` runs stories until one fails, those whose name contains KILLER first. It
-prints one line of JSON: {"killed_by": name or null, "how": the first line of what went wrong, "broken": bool}.
+It stops at the first story that fails. How a mutant is planted, and which, is the business of scripts/mutants.py.
 """
 
 from __future__ import annotations
 
-import json
 import sys
 import tempfile
 from collections.abc import Callable, Mapping
@@ -59,7 +57,7 @@ def first_failure(killer: str, folder: Path) -> tuple[str, BaseException] | None
 
 
 def verdict(found: tuple[str, BaseException] | None) -> dict[str, object]:
-    """broken: the mutant does not even run, so that nothing was said about leaks."""
+    """killed_by: the story that failed, None if all held. broken: it failed because the code does not run at all."""
     if found is None:
         return {"killed_by": None, "how": "", "broken": False}
     name, error = found
@@ -73,11 +71,9 @@ def verdict(found: tuple[str, BaseException] | None) -> dict[str, object]:
     }
 
 
-def main(copy: str, killer: str) -> None:
-    assert Path(featurestore.__file__).is_relative_to(Path(copy).resolve()), "the mutant is not what runs"
-    with tempfile.TemporaryDirectory(prefix="mutant-") as folder:
-        print(json.dumps(verdict(first_failure(killer, Path(folder)))))
-
-
-if __name__ == "__main__":
-    main(*sys.argv[1:])
+def judge(copy: Path, killer: str) -> dict[str, object]:
+    """The verdict on the package in the folder `copy`, which must be the one that runs."""
+    for module in (featurestore, sys.modules[__name__]):
+        assert Path(str(module.__file__)).is_relative_to(copy), "another package than the mutant runs"
+    with tempfile.TemporaryDirectory(prefix="stories-", dir=copy) as folder:
+        return verdict(first_failure(killer, Path(folder)))

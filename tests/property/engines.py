@@ -55,9 +55,7 @@ def by_oracle(service: FeatureService, tables: Sequence[pa.Table], spine: pa.Tab
     return Answered(cells, answer.types, answer.left_out["view"])
 
 
-def by_duckdb(
-    service: FeatureService, spine: pa.Table, question: Question, settings: Settings | None = None
-) -> Answered:
+def by_duckdb(service: FeatureService, spine: pa.Table, question: Question, settings: Settings | None = None) -> Answered:
     """Raises: AssertionError when the spine's own columns or the types do not come back as they must."""
     source = service.instances[0].view.source
     data = open_source(source, Path("/"))

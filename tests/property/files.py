@@ -66,7 +66,9 @@ def draw_layout(rng: Random, *, timed: bool) -> Layout:
     return Layout(files, form, naive, options)
 
 
-def tables_of(rng: Random, rows: Sequence[Row], definition: Definition, columns: Sequence[str], layout: Layout) -> list[pa.Table]:
+def tables_of(
+    rng: Random, rows: Sequence[Row], definition: Definition, columns: Sequence[str], layout: Layout
+) -> list[pa.Table]:
     """The rows, shuffled and dealt to the layout's files, as the tables they hold."""
     dealt: list[list[Row]] = [[] for _ in layout.files]
     for row in rng.sample(rows, len(rows)):
@@ -142,18 +144,20 @@ def read(pattern: Path) -> list[pa.Table]:
 
 def spine_table(rng: Random, rows: Sequence[Row], definition: Definition) -> tuple[pa.Table, str]:
     """The spine, and the zone in which its as_of is to be read."""
-    columns = {name: _spine_column([row[name] for row in rows], dtype) for name, dtype in definition.spine_types.items()}
+    columns = {name: spine_column([row[name] for row in rows], dtype) for name, dtype in definition.spine_types.items()}
     instants = [row["as_of"] for row in rows]
     form = rng.choice(("aware", "aware", "ns", "naive"))
     zone = rng.choice(ZONES) if form == "naive" else "UTC"
     if form == "ns":
-        columns["as_of"] = pa.array([t * 1_000 + rng.choice((0, 1, 999)) for t in instants], pa.int64()).cast(pa.timestamp("ns", "UTC"))
+        columns["as_of"] = pa.array([t * 1_000 + rng.choice((0, 1, 999)) for t in instants], pa.int64()).cast(
+            pa.timestamp("ns", "UTC")
+        )
     elif form == "naive":
         columns["as_of"] = pa.array([_local(t, zone) for t in instants], pa.int64()).cast(pa.timestamp("us"))
     return pa.table(columns), zone
 
 
-def _spine_column(values: list[Any], dtype: pa.DataType) -> pa.Array:
+def spine_column(values: list[Any], dtype: pa.DataType) -> pa.Array:
     if pa.types.is_timestamp(dtype):
         return pa.array(values, pa.int64()).cast(dtype)
     if pa.types.is_dictionary(dtype):

@@ -80,7 +80,9 @@ def smallest(trial: Trial, fails: Callable[[Trial], bool]) -> Trial:
 def _smaller(trial: Trial) -> Any:
     features = trial.definition.features
     for i in range(len(features) if len(features) > 1 else 0):
-        definition = replace(trial.definition, features=features[:i] + features[i + 1 :], services=trial.definition.services[:1])
+        definition = replace(
+            trial.definition, features=features[:i] + features[i + 1 :], services=trial.definition.services[:1]
+        )
         yield replace(trial, definition=definition)
     for i in range(trial.spine.num_rows if trial.spine.num_rows > 1 else 0):
         yield replace(trial, spine=_without(trial.spine, i))
@@ -136,7 +138,9 @@ def _array_text(column: pa.ChunkedArray) -> str:
         zone = "" if kind.tz is None else f", {kind.tz!r}"
         return f"pa.array({column.cast(pa.int64()).to_pylist()!r}, pa.int64()).cast(pa.timestamp({kind.unit!r}{zone}))"
     values = column.to_pylist()
-    shown = repr(values).replace("datetime.date", "date") if not any(_odd(v) for v in values) else str([_shown(v) for v in values])
+    shown = (
+        repr(values).replace("datetime.date", "date") if not any(_odd(v) for v in values) else str([_shown(v) for v in values])
+    )
     return f"pa.array({shown}, {_type_text(kind)})"
 
 

@@ -32,21 +32,28 @@ from tests.spec.loader import comparable
 
 ROWS = 300
 LEAST, GREATEST = -(2**63), 2**63 - 1
-INTEGERS = (0, 1, -1, 2, 3, -7, 10, 2**31, -(2**31), 2**53, 2**53 + 1, -(2**53) - 1, GREATEST, LEAST, LEAST + 1, GREATEST - 1)
+INTEGERS = (
+    0, 1, -1, 2, 3, -7, 10, 2**31, -(2**31), 2**53, 2**53 + 1, -(2**53) - 1, GREATEST, LEAST, LEAST + 1,
+    GREATEST - 1,
+)  # fmt: skip
 DOUBLES = (
-    0.0, -0.0, 1.0, -1.0, 0.5, -0.5, 1.5, 2.5, -2.5, 0.1, 0.2, 1e16, 1e300, -1e300, 1.7976931348623157e308, 5e-324, 2.0**63, -(2.0**63),
-    2.0**63 - 1024, 9007199254740993.0, 0.49999999999999994, 4503599627370497.5, math.inf, -math.inf, math.nan, 709.8, -745.2, 3.0,
+    0.0, -0.0, 1.0, -1.0, 0.5, -0.5, 1.5, 2.5, -2.5, 0.1, 0.2, 1e16, 1e300, -1e300, 1.7976931348623157e308, 5e-324,
+    2.0**63, -(2.0**63), 2.0**63 - 1024, 9007199254740993.0, 0.49999999999999994, 4503599627370497.5, math.inf,
+    -math.inf, math.nan, 709.8, -745.2, 3.0,
 )  # fmt: skip
 TEXTS = (
-    "", " ", "a", "A", "a ", "  b  ", "\u00e9", "e\u0301", "\u00c9", "\U0001f600", "\uffff", "\ta\n", "\u00a0x\u00a0", "\u0130", "ß", "1", "+1",
-    "-0", "007", "1.5", ".5", "5.", "1e3", "-1E-400", "1e400", "inf", "nan", "NaN", "0x10", "1_000", " 1", "9223372036854775807",
-    "9223372036854775808", "-9223372036854775808", "\u0661", "it's", "a\x00b", "%", "_", "\\", "12345678901234567890", "1.7976931348623159e308",
+    "", " ", "a", "A", "a ", "  b  ", "\u00e9", "e\u0301", "\u00c9", "\U0001f600", "\uffff", "\ta\n",
+    "\u00a0x\u00a0", "\u0130", "ß", "1", "+1", "-0", "007", "1.5", ".5", "5.", "1e3", "-1E-400", "1e400", "inf",
+    "nan", "NaN", "0x10", "1_000", " 1", "9223372036854775807", "9223372036854775808", "-9223372036854775808",
+    "\u0661", "it's", "a\x00b", "%", "_", "\\", "12345678901234567890", "1.7976931348623159e308",
 )  # fmt: skip
 DAY = 86_400_000_000
 INSTANTS = (
-    0, -1, 1, DAY - 1, -DAY, -DAY - 1, 1_709_164_800_000_000, 951_782_400_000_000 - 1, -2_208_988_800_000_000, -11_644_473_600_000_001,
-    -62_135_596_800_000_000, 253_402_300_799_999_999, 4_102_444_799_999_999, -9_214_560_000_000_000, 1_700_000_000_123_456,
+    0, -1, 1, DAY - 1, -DAY, -DAY - 1, 1_709_164_800_000_000, 951_782_400_000_000 - 1, -2_208_988_800_000_000,
+    -11_644_473_600_000_001, -62_135_596_800_000_000, 253_402_300_799_999_999, 4_102_444_799_999_999,
+    -9_214_560_000_000_000, 1_700_000_000_123_456,
 )  # fmt: skip
+DAYS = ("1970-01-01", "1969-12-31", "2024-02-29", "1582-10-14", "0001-01-01", "9999-12-31")
 POOLS: Mapping[str, Sequence[Any]] = {
     "int64": INTEGERS,
     "int8": (0, 1, -1, 127, -128),
@@ -57,7 +64,7 @@ POOLS: Mapping[str, Sequence[Any]] = {
     "decimal128(38, 0)": tuple(Decimal(d) for d in (0, 1, 2**53 + 1, 10**37 + 1, -(2**64))),
     "string": TEXTS,
     "bool": (True, False),
-    "date32": tuple(date.fromisoformat(d) for d in ("1970-01-01", "1969-12-31", "2024-02-29", "1582-10-14", "0001-01-01", "9999-12-31")),
+    "date32": tuple(map(date.fromisoformat, DAYS)),
     "timestamp[us, UTC]": INSTANTS,
     "binary": (b"", b"\x00", b"a"),
     "list<double>": ([], [1.0], [None]),
@@ -65,23 +72,34 @@ POOLS: Mapping[str, Sequence[Any]] = {
 """Values of every type a column may have; NULL is added when drawn."""
 
 NUMBERS = ("int64", "double", "int8", "uint64", "float", "decimal128(18, 4)", "decimal128(38, 0)")
-_PAIRS = [*itertools.product(("int64", "double"), repeat=2), ("int8", "uint64"), ("float", "decimal128(18, 4)"), ("uint64", "int64")]
+_PAIRS = [
+    *itertools.product(("int64", "double"), repeat=2),
+    ("int8", "uint64"),
+    ("float", "decimal128(18, 4)"),
+    ("uint64", "int64"),
+]
 _ALIKE = [("string",) * 2, ("bool",) * 2, ("date32",) * 2, ("timestamp[us, UTC]",) * 2]
 _MANY = [(a, b, a) for a, b in [*_PAIRS, *_ALIKE]]
+
+
+def _each(names: Sequence[str], signatures: Sequence[tuple[str, ...]]) -> dict[str, Sequence[tuple[str, ...]]]:
+    return dict.fromkeys(names, signatures)
+
+
 SIGNATURES: Mapping[str, Sequence[tuple[str, ...]]] = {
-    **dict.fromkeys(("add", "subtract", "multiply", "divide"), _PAIRS),
+    **_each(("add", "subtract", "multiply", "divide"), _PAIRS),
     "modulo": [("int64", "int64"), ("int8", "int64"), ("uint64", "int8")],
-    **dict.fromkeys(("negate", "abs", "floor", "ceil", "round", "sqrt", "ln", "exp", "is_nan"), [(n,) for n in NUMBERS]),
-    **dict.fromkeys(("equal", "not_equal", "less", "less_equal", "greater", "greater_equal", "nullif"), [*_PAIRS, *_ALIKE]),
-    **dict.fromkeys(("in", "coalesce", "greatest", "least"), [*_MANY, *_PAIRS, *_ALIKE]),
-    **dict.fromkeys(("and", "or"), [("bool", "bool")]),
+    **_each(("negate", "abs", "floor", "ceil", "round", "sqrt", "ln", "exp", "is_nan"), [(n,) for n in NUMBERS]),
+    **_each(("equal", "not_equal", "less", "less_equal", "greater", "greater_equal", "nullif"), [*_PAIRS, *_ALIKE]),
+    **_each(("in", "coalesce", "greatest", "least"), [*_MANY, *_PAIRS, *_ALIKE]),
+    **_each(("and", "or"), [("bool", "bool")]),
     "not": [("bool",)],
     "is_null": [(name,) for name in POOLS],
     "case": [("bool", a, b) for a, b in [*_PAIRS, *_ALIKE]] + [("bool", "int64", "bool", "double", "int64")],
     "power": _PAIRS,
-    **dict.fromkeys(("length", "lower", "upper", "trim"), [("string",)]),
-    **dict.fromkeys(("concat", "starts_with", "ends_with", "contains"), [("string", "string")]),
-    **dict.fromkeys(("year", "month", "day", "hour", "day_of_week", "epoch_us"), [("timestamp[us, UTC]",)]),
+    **_each(("length", "lower", "upper", "trim"), [("string",)]),
+    **_each(("concat", "starts_with", "ends_with", "contains"), [("string", "string")]),
+    **_each(("year", "month", "day", "hour", "day_of_week", "epoch_us"), [("timestamp[us, UTC]",)]),
 }  # fmt: skip
 """Operation -> the column types it is tried with."""
 
@@ -137,7 +155,9 @@ def test_trees_of_operations_mean_the_same_in_sql(session: Session, fuzz_cases: 
 def repeated(one: Any, fuzz_cases: int, name: str, *, times: int = 1) -> None:
     """Once in `make test` (every seed has ROWS rows of operands), more often in `make fuzz`."""
 
-    @hypothesis.settings(max_examples=max(1, times * fuzz_cases // 3_000), phases=[Phase.generate], suppress_health_check=list(HealthCheck))
+    @hypothesis.settings(
+        max_examples=max(1, times * fuzz_cases // 3_000), phases=[Phase.generate], suppress_health_check=list(HealthCheck)
+    )
     @hypothesis.given(seed=st.integers(0, 2**64 - 1))
     def draw(seed: int) -> None:
         one(Random(f"{name}/{seed}"))
@@ -185,7 +205,9 @@ def check(session: Session, expression: Expr, columns: Mapping[str, tuple[DType,
     expected = map(evaluate.evaluator(expression, types), rows)
     got = read_found(found)
     wrong = [(row, e, g) for row, e, g in zip(rows, expected, got, strict=True) if not alike(e, g, ulps)]
-    assert not wrong, f"{expressions.normalised(expression)}\n{sql}\n(operands, oracle, DuckDB) of {len(wrong)} rows: {wrong[:5]}"
+    assert not wrong, (
+        f"{expressions.normalised(expression)}\n{sql}\n(operands, oracle, DuckDB) of {len(wrong)} rows: {wrong[:5]}"
+    )
 
 
 def _array(values: list[Any], dtype: DType) -> pa.Array:
@@ -211,20 +233,28 @@ _LITERALS: Mapping[DType, Sequence[Any]] = {
     BOOL: (True, False),
 }
 _BY_RESULT: Mapping[DType, Sequence[tuple[str, tuple[DType, ...]]]] = {
-    INT64: [("add", (INT64, INT64)), ("subtract", (INT64, INT64)), ("multiply", (INT64, INT64)), ("modulo", (INT64, INT64)),
-            ("negate", (INT64,)), ("abs", (INT64,)), ("length", (STRING,)), ("year", (TIMESTAMP,)), ("epoch_us", (TIMESTAMP,)),
-            ("coalesce", (INT64, INT64)), ("case", (BOOL, INT64, INT64)), ("greatest", (INT64, INT64)), ("nullif", (INT64, INT64))],
-    DOUBLE: [("add", (DOUBLE, INT64)), ("subtract", (DOUBLE, DOUBLE)), ("multiply", (INT64, DOUBLE)), ("divide", (INT64, INT64)),
-             ("divide", (DOUBLE, DOUBLE)), ("negate", (DOUBLE,)), ("floor", (DOUBLE,)), ("round", (DOUBLE,)), ("sqrt", (DOUBLE,)),
-             ("coalesce", (DOUBLE, INT64)), ("case", (BOOL, INT64, DOUBLE)), ("least", (DOUBLE, INT64))],
-    BOOL: [("equal", (INT64, DOUBLE)), ("less", (DOUBLE, DOUBLE)), ("greater_equal", (STRING, STRING)), ("not_equal", (DATE, DATE)),
-           ("and", (BOOL, BOOL)), ("or", (BOOL, BOOL)), ("not", (BOOL,)), ("is_null", (DOUBLE,)), ("is_null", (STRING,)),
-           ("in", (INT64, INT64, INT64)), ("contains", (STRING, STRING)), ("is_nan", (DOUBLE,)), ("less_equal", (TIMESTAMP, TIMESTAMP)),
-           ("equal", (BOOL, BOOL)), ("case", (BOOL, BOOL, BOOL))],
-    STRING: [("concat", (STRING, STRING)), ("upper", (STRING,)), ("trim", (STRING,)), ("coalesce", (STRING, STRING)),
-             ("case", (BOOL, STRING, STRING)), ("nullif", (STRING, STRING))],
-    DATE: [("coalesce", (DATE, DATE)), ("greatest", (DATE, DATE))],
-    TIMESTAMP: [("least", (TIMESTAMP, TIMESTAMP)), ("case", (BOOL, TIMESTAMP, TIMESTAMP))],
+    INT64: [
+        ("add", (INT64, INT64)), ("subtract", (INT64, INT64)), ("multiply", (INT64, INT64)), ("modulo", (INT64,
+        INT64)), ("negate", (INT64,)), ("abs", (INT64,)), ("length", (STRING,)), ("year", (TIMESTAMP,)),
+        ("epoch_us", (TIMESTAMP,)), ("coalesce", (INT64, INT64)), ("case", (BOOL, INT64, INT64)), ("greatest",
+        (INT64, INT64)), ("nullif", (INT64, INT64))],
+    DOUBLE: [
+        ("add", (DOUBLE, INT64)), ("subtract", (DOUBLE, DOUBLE)), ("multiply", (INT64, DOUBLE)), ("divide", (INT64,
+        INT64)), ("divide", (DOUBLE, DOUBLE)), ("negate", (DOUBLE,)), ("floor", (DOUBLE,)), ("round", (DOUBLE,)),
+        ("sqrt", (DOUBLE,)), ("coalesce", (DOUBLE, INT64)), ("case", (BOOL, INT64, DOUBLE)), ("least", (DOUBLE,
+        INT64))],
+    BOOL: [
+        ("equal", (INT64, DOUBLE)), ("less", (DOUBLE, DOUBLE)), ("greater_equal", (STRING, STRING)), ("not_equal",
+        (DATE, DATE)), ("and", (BOOL, BOOL)), ("or", (BOOL, BOOL)), ("not", (BOOL,)), ("is_null", (DOUBLE,)),
+        ("is_null", (STRING,)), ("in", (INT64, INT64, INT64)), ("contains", (STRING, STRING)), ("is_nan",
+        (DOUBLE,)), ("less_equal", (TIMESTAMP, TIMESTAMP)), ("equal", (BOOL, BOOL)), ("case", (BOOL, BOOL, BOOL))],
+    STRING: [
+        ("concat", (STRING, STRING)), ("upper", (STRING,)), ("trim", (STRING,)), ("coalesce", (STRING, STRING)),
+        ("case", (BOOL, STRING, STRING)), ("nullif", (STRING, STRING))],
+    DATE: [
+        ("coalesce", (DATE, DATE)), ("greatest", (DATE, DATE))],
+    TIMESTAMP: [
+        ("least", (TIMESTAMP, TIMESTAMP)), ("case", (BOOL, TIMESTAMP, TIMESTAMP))],
 }  # fmt: skip
 """Result type -> operations that give it, with the types of their operands."""
 

@@ -156,7 +156,7 @@ def asked_of(project: Project, case: int, watermark: int, rng: Random) -> Asked:
     mine = [row for row in project.drawn.spine if row[CASE] == case]
     keys = {tuple(row[k.spine_column] for k in definition.keys): row for row in mine}
     rows = [{**row, "as_of": t} for t in instants for row in keys.values()]
-    spine = pa.table({n: files._spine_column([r[n] for r in rows], t) for n, t in definition.spine_types.items()})
+    spine = pa.table({n: files.spine_column([r[n] for r in rows], t) for n, t in definition.spine_types.items()})
     cells = by_oracle(project.service, tables, spine, Question(known_before=watermark)).cells
     return Asked(spine, instants, _with_stale(project, history, spine, watermark, cells))
 

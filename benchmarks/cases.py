@@ -1,0 +1,217 @@
+"""The cases: which data, which contenders, and how their times become figures."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Protocol
+
+import data as generated
+from figures import Figure
+from measure import Contender, Measured, alternate
+
+HERE = Path(__file__).resolve().parent
+RUNS = 3
+LARGE = generated.Sizes(rows=10_000_000, keys=100_000, spine=1_000_000)
+FEAST = generated.Sizes(rows=1_000_000, keys=1_000, spine=50_000, files=1)
+ONLINE = generated.Sizes(rows=3_000_000, keys=1_000_000, spine=1_000, files=1)
+FEAST_VERSION = "0.67.0"
+
+
+class Case(Protocol):
+    """Measures some more and gives the figures of all runs so far."""
+
+    def measure(self) -> list[Figure]: ...
+
+
+def seconds(measured: Measured) -> str:
+    return f"{measured.seconds:.2f} s, {measured.peak_mb / 1000:.2f} GB"
+
+
+class TrainingSets:
+    """Ours beside the hand-written join, over one kind of source."""
+
+    peaks: dict[str, float] = {}
+
+    def __init__(self, name: str, kind: str, folder: Path, scratch: Path) -> None:
+        self.name = name
+        ours = {"folder": str(folder), "output": str(scratch / "ours.parquet"), "kind": kind}
+        self._contenders = {
+            "join": Contender("baseline", {"folder": str(folder), "output": str(scratch / "join.parquet")}),
+            "ours": Contender("build", ours),
+        }
+        self._again = Contender("build", {**ours, "again": True})
+        self._found = {name: Measured() for name in self._contenders}
+
+    def measure(self) -> list[Figure]:
+        alternate(self._contenders, self._found, RUNS)
+        join, ours = self._found["join"], self._found["ours"]
+        cpu = ours.least("cpu_seconds") / join.least("cpu_seconds")
+        again = self._again.run()["seconds"]
+        self.peaks[self.name] = max(self.peaks.get(self.name, 0.0), ours.peak_mb / 1000)
+        detail = f"ours {seconds(ours)}; join {seconds(join)}; {cpu:.2f}× the processor time; a second call {again:.2f} s"
+        figures = [Figure(self.name, ours.seconds / join.seconds, detail)]
+        if self.name == "versions":
+            figures.append(Figure("peak_memory", max(self.peaks.values()), "the greatest of all runs above", "GB"))
+        return figures
+
+
+def event_time(data: Path, scratch: Path) -> Case:
+    return TrainingSets("event_time", "event", generated.ensure(data, "events", generated.events, LARGE), scratch)
+
+
+def created_time(data: Path, scratch: Path) -> Case:
+    return TrainingSets("created_time", "created", generated.ensure(data, "events", generated.events, LARGE), scratch)
+
+
+def versions(data: Path, scratch: Path) -> Case:
+    return TrainingSets("versions", "versioned", generated.ensure(data, "versions", generated.versions, LARGE), scratch)
+
+
+class Feast:
+    """The same question to Feast, in an environment of its own, and to us; the answers are compared."""
+
+    def __init__(self, folder: Path, scratch: Path) -> None:
+        self._folder, self._theirs, self._ours = folder, scratch / "feast.parquet", scratch / "ours.parquet"
+        self._contenders = {
+            "feast": Contender(
+                "feast", {"folder": str(folder), "output": str(self._theirs)},
+                python=str(feast_environment()), script=HERE / "feast_task.py",
+            ),
+            "ours": Contender("build_in_memory", {"folder": str(folder), "output": str(self._ours), "calls": 3}),
+        }  # fmt: skip
+        self._found = {name: Measured() for name in self._contenders}
+
+    def measure(self) -> list[Figure]:
+        alternate(self._contenders, self._found, 2)
+        feast, ours = self._found["feast"], self._found["ours"]
+        differ, tied, exact = self._differences()
+        if differ != tied + exact:
+            raise RuntimeError(f"{differ - tied - exact} of {differ} differences from Feast have no explanation")
+        explained = (
+            f"Feast {feast.last['version']}, DuckDB offline store: {FEAST.rows:,} source rows, {FEAST.keys:,} keys, {FEAST.spine:,} "
+            f"spine rows, pandas frame to Arrow table, the best call of each process, imports done. {FEAST.spine - differ:,} rows have "
+            f"the same values; of {differ} that differ, {tied} have several newest rows, of which Feast picks any, and {exact} "
+            "have a row at the very instant asked for, which Feast lets through and we do not."
+        )
+        detail = f"ours {seconds(ours)}; Feast {seconds(feast)}"
+        return [Figure("feast", feast.seconds / ours.seconds, detail, explained=explained)]
+
+    def _differences(self) -> tuple[int, int, int]:
+        """Rows that differ; of these, those whose newest row has a twin; and others with a row exactly at the instant."""
+        import duckdb
+
+        changed = " OR ".join(f"o.{c} IS DISTINCT FROM f.{c}" for c in generated.VALUES)
+        facts = f"read_parquet('{self._folder}/facts_0.parquet')"
+        found = duckdb.sql(f"""
+            WITH differing AS (
+              SELECT o.key, o.as_of FROM read_parquet('{self._ours}', file_row_number = true) AS o
+              JOIN read_parquet('{self._theirs}') AS f ON f.row = o.file_row_number WHERE {changed}
+            ), near AS (
+              SELECT d.key, d.as_of, max(e) FILTER (WHERE e < d.as_of) AS newest, bool_or(e = d.as_of) AS exact
+              FROM differing AS d JOIN {facts} USING (key) GROUP BY ALL
+            ), twins AS (
+              SELECT n.key, n.as_of, any_value(n.exact) AS exact, count(*) AS n
+              FROM near AS n LEFT JOIN {facts} AS f ON f.key = n.key AND f.e = n.newest GROUP BY ALL
+            )
+            SELECT (SELECT count(*) FROM differing), count(*) FILTER (WHERE n > 1 AND NOT t.exact), count(*) FILTER (WHERE t.exact)
+            FROM differing AS d JOIN twins AS t USING (key, as_of)""").fetchone()
+        assert found is not None
+        return int(found[0]), int(found[1]), int(found[2])
+
+
+def feast_environment() -> Path:
+    """Feast's own environment, made on first use. Returns: its interpreter."""
+    folder = HERE.parent / ".venv-feast"
+    python, mark = folder / "bin" / "python", folder / ".installed"
+    if not mark.is_file() or mark.read_text(encoding="utf-8") != FEAST_VERSION:
+        print("installing Feast into .venv-feast (a minute or two, the first time)", flush=True)
+        subprocess.run([sys.executable, "-m", "venv", "--clear", str(folder)], check=True)
+        subprocess.run([python, "-m", "pip", "install", "--quiet", f"feast[duckdb]=={FEAST_VERSION}"], check=True, stderr=subprocess.DEVNULL)
+        mark.write_text(FEAST_VERSION, encoding="utf-8")
+    return python
+
+
+def feast(data: Path, scratch: Path) -> Case:
+    return Feast(generated.ensure(data, "feast", generated.events, FEAST), scratch)
+
+
+class Materialize:
+    def __init__(self, folder: Path) -> None:
+        self._contenders = {"ours": Contender("materialize", {"folder": str(folder)})}
+        self._found = {"ours": Measured()}
+
+    def measure(self) -> list[Figure]:
+        alternate(self._contenders, self._found, RUNS)
+        ours = self._found["ours"]
+        rate = ours.last["keys"] / ours.seconds
+        detail = f"{ours.last['keys']:,} keys from {ONLINE.rows:,} rows with a created timestamp in {seconds(ours)}"
+        return [Figure("materialize", rate, detail, "keys/s")]
+
+
+def materialize(data: Path, scratch: Path) -> Case:
+    return Materialize(generated.ensure(data, "online", generated.events, ONLINE))
+
+
+class Serve:
+    """The example project, materialized and served on this machine; the load generator shares its cores."""
+
+    def __init__(self, scratch: Path) -> None:
+        self._project = scratch / "project"
+        self._best: dict[str, Any] = {}
+
+    def measure(self) -> list[Figure]:
+        import serve
+
+        self._prepare()
+        found = serve.measure(self._project)
+        if not self._best or found["ratio"] > self._best["ratio"]:
+            self._best = found
+        ours, static = self._best["ours"], self._best["static_fastapi"]
+        explained = (
+            f"Look-ups: one key, {self._best['features']} features, one uvicorn worker, 16 connections for rates and one for latencies, the load "
+            f"generator on the same machine; in process a look-up takes {self._best['in_process_us']:.0f} µs."
+        )
+        rates = f"ours {ours['rate']:,.0f} requests/s, static route {static['rate']:,.0f}"
+        return [
+            Figure("serve", self._best["ratio"], rates, explained=explained),
+            Figure("serve_p50", ours["p50_ms"], f"p99 {ours['p99_ms']:.2f} ms; static route p50 {static['p50_ms']:.2f} ms", "ms"),
+        ]
+
+    def _prepare(self) -> None:
+        """`featurestore init`, which makes a project with data, then a first materialization."""
+        if self._project.exists():
+            return
+        for command in (["init", str(self._project)], ["--project", str(self._project), "materialize"]):
+            subprocess.run([sys.executable, "-m", "featurestore.cli", *command], check=True, capture_output=True)
+
+
+def serving(data: Path, scratch: Path) -> Case:
+    return Serve(scratch)
+
+
+class Help:
+    def __init__(self) -> None:
+        self._seconds: list[float] = []
+
+    def measure(self) -> list[Figure]:
+        script = Path(sys.executable).with_name("featurestore")
+        command = [str(script)] if script.is_file() else [sys.executable, "-m", "featurestore.cli"]
+        for _ in range(5):
+            start = time.perf_counter()
+            subprocess.run([*command, "--help"], check=True, capture_output=True)
+            self._seconds.append(time.perf_counter() - start)
+        return [Figure("help", min(self._seconds), "the whole process, from start to exit", "s")]
+
+
+def help_(data: Path, scratch: Path) -> Case:
+    return Help()
+
+
+CASES: dict[str, Callable[[Path, Path], Case]] = {
+    "event_time": event_time, "created_time": created_time, "versions": versions, "feast": feast,
+    "materialize": materialize, "serve": serving, "help": help_,
+}  # fmt: skip

@@ -1,0 +1,75 @@
+"""Measure the promised figures, side by side with peers.
+
+    python benchmarks/run.py                       print a table
+    python benchmarks/run.py --check               and exit with 1 when a figure breaks its bound (ratios.toml)
+    python benchmarks/run.py --write               and write docs/benchmarks.md
+    python benchmarks/run.py event_time help       only these cases
+
+The machine is never quiet: runs alternate, the least time counts, and a figure outside its bound is measured again before
+it is believed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import tempfile
+from pathlib import Path
+
+from cases import CASES
+from figures import Bound, Figure, bounds, page, table
+
+ROOT = Path(__file__).resolve().parent.parent
+TRIES = 3
+
+
+def main() -> int:
+    asked = arguments()
+    limits = bounds()
+    figures: list[Figure] = []
+    asked.data.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=asked.data) as scratch:
+        for name in asked.cases or CASES:
+            figures += measured(name, asked.data, Path(scratch), limits)
+    print("\n" + table(figures, limits))
+    if asked.write:
+        (ROOT / "docs" / "benchmarks.md").write_text(page(figures, limits), encoding="utf-8")
+    broken = [figure.name for figure in figures if not limits[figure.name].holds(figure.value)]
+    if broken:
+        print(f"\noutside the bound: {', '.join(broken)}", file=sys.stderr)
+    return 1 if broken and asked.check else 0
+
+
+def measured(name: str, data: Path, scratch: Path, limits: dict[str, Bound]) -> list[Figure]:
+    """The figures of a case. Runs pile up over the tries, so a quiet moment in any of them counts."""
+    case = CASES[name](data, scratch)
+    figures: list[Figure] = []
+    for number in range(1, TRIES + 1):
+        print(f"{name}{'' if number == 1 else ', again'} …", flush=True)
+        figures = case.measure()
+        if all(limits[figure.name].holds(figure.value) for figure in figures):
+            break
+    for figure in figures:
+        print(f"  {figure.name} {figure.shown}: {figure.detail}", flush=True)
+    return figures
+
+
+def arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("cases", nargs="*", metavar="CASE", help=f"of {', '.join(CASES)}; default: all")
+    parser.add_argument("--check", action="store_true", help="exit with 1 when a figure breaks its bound")
+    parser.add_argument("--write", action="store_true", help="write docs/benchmarks.md (of a run of all cases)")
+    folder = os.environ.get("FEATURESTORE_BENCH_DATA", ROOT / ".featurestore" / "bench")
+    parser.add_argument("--data", type=Path, default=Path(folder), help="where generated data is kept (about 1 GB)")
+    asked = parser.parse_args()
+    if unknown := [name for name in asked.cases if name not in CASES]:
+        parser.error(f"unknown case {unknown[0]!r}")
+    if asked.write and asked.cases:
+        parser.error("--write is for a run of all cases")
+    asked.data = asked.data.resolve()
+    return asked
+
+
+if __name__ == "__main__":
+    sys.exit(main())

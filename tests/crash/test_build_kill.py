@@ -1,0 +1,229 @@
+"""kill -9 at any moment of a build: the old training set stands or the new one, whole, and its manifest tells which."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import resource
+import shutil
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from random import Random
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from featurestore import FeatureStore, StoreError
+from featurestore.retrieval import output as files
+from tests.crash.killing import KILLED, fail_points, random_moments, run, seconds_of
+
+ROWS, CUSTOMERS = 140_000, 500
+"""More spine rows than one batch holds."""
+DAY = 86_400_000_000
+START = 1_704_067_200_000_000
+OLD_STANDS = ("build.recovered", "build.batch0", "build.batch1", "build.written", "build.described")
+NEW_STANDS = ("build.renamed", "build.done")
+RECOVERING = "build.recovering"
+RANDOM_KILLS = 24
+
+DEFINITIONS = '''
+from featurestore import Entity, FeatureService, FeatureView, ParquetSource, agg, latest
+
+customer = Entity(name="customer")
+payments = ParquetSource(name="payments", path="data/payments.parquet", event_timestamp="at", delay="0s")
+spending = FeatureView(
+    name="spending", entities=[customer], source=payments, features=[latest("amount"), agg.count(window="7d")],
+)
+scoring = FeatureService(name="scoring", features=[spending])
+'''
+
+
+@dataclass
+class Site:
+    """A project with two spines, `a` and `b`, and the output that now one, now the other is built to.
+
+    shas: of the two training sets, as a build that nobody disturbs writes them.
+    """
+
+    root: Path
+    shas: dict[str, str] = field(default_factory=dict)
+    kills: int = 0
+
+    @property
+    def output(self) -> Path:
+        return self.root / "out" / "training.parquet"
+
+    def standing(self) -> str:
+        """The spine of the training set that stands; file and manifest must both be whole and agree."""
+        sha = sha256(self.output)
+        (name,) = [name for name, known in self.shas.items() if known == sha]
+        manifest = files.manifest_of(self.output)
+        assert manifest is not None
+        assert (manifest["output"]["sha256"], manifest["spine"]["name"]) == (sha, f"{name}.parquet")
+        return name
+
+    def other(self) -> str:
+        return "b" if self.standing() == "a" else "a"
+
+
+def build(root: Path, spine: str, output: Path) -> None:
+    FeatureStore(root).build_training_set("scoring", root / f"{spine}.parquet", output=output)
+
+
+def sha256(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Site:
+    root = tmp_path_factory.mktemp("project")
+    (root / "featurestore.toml").write_text("[offline]\nthreads = 1\n")
+    for folder in ("registry", "data", "out", "clean"):
+        (root / folder).mkdir()
+    (root / "registry" / "definitions.py").write_text(DEFINITIONS)
+    rng = Random(7)
+    payments = [(rng.randrange(CUSTOMERS), START + rng.randrange(60 * DAY), rng.randrange(1_000)) for _ in range(5_000)]
+    columns = dict(zip(("customer", "at", "amount"), zip(*payments, strict=True), strict=True))
+    pq.write_table(in_utc(pa.table({name: pa.array(values) for name, values in columns.items()}), "at"), root / "data" / "payments.parquet")
+    for number, name in enumerate("ab"):
+        asked = pa.array([START + (30 + number) * DAY + (i * 7_919_000_003) % (30 * DAY) for i in range(ROWS)])
+        spine = pa.table({"customer": pa.array([i % CUSTOMERS for i in range(ROWS)]), "as_of": asked})
+        pq.write_table(in_utc(spine, "as_of"), root / f"{name}.parquet")
+    site = Site(root)
+    for name in "ab":
+        build(root, name, root / "clean" / "training.parquet")
+        site.shas[name] = sha256(root / "clean" / "training.parquet")
+    assert site.shas["a"] != site.shas["b"]
+    return site
+
+
+def in_utc(table: pa.Table, column: str) -> pa.Table:
+    at = table.column_names.index(column)
+    return table.set_column(at, column, table[column].cast(pa.timestamp("us", "UTC")))
+
+
+@pytest.fixture
+def site(built: Site) -> Iterator[Site]:
+    """The project with training set `a` standing, and a reader looking at it all the time."""
+    shutil.rmtree(built.output.parent)
+    built.output.parent.mkdir()
+    build(built.root, "a", built.output)
+    watched = Reader(built)
+    watched.start()
+    yield built
+    watched.finish()
+
+
+class Reader(threading.Thread):
+    """Reads the output again and again: what it sees is one of the two files, and a manifest of one of them."""
+
+    def __init__(self, site: Site) -> None:
+        super().__init__(daemon=True)
+        self.site, self.looks, self.wrong = site, 0, list[str]()
+        self._stop_asked = threading.Event()
+
+    def run(self) -> None:
+        names = {sha: f"{name}.parquet" for name, sha in self.site.shas.items()}
+        while not self._stop_asked.wait(0.002):
+            self.looks += 1
+            try:
+                if sha256(self.site.output) not in names:
+                    self.wrong.append("a torn file")
+                manifest = files.manifest_of(self.site.output)
+                if manifest is None:
+                    self.wrong.append("no manifest")
+                elif names[manifest["output"]["sha256"]] != manifest["spine"]["name"]:
+                    self.wrong.append(f"a mixed manifest: {manifest}")
+            except Exception as error:
+                self.wrong.append(repr(error))
+
+    def finish(self) -> None:
+        self._stop_asked.set()
+        self.join()
+        assert self.looks > 10
+        assert self.wrong == []
+
+
+def kill(site: Site, fail_at: str) -> str:
+    """Build the other training set and die at that moment. Returns: the spine of what was standing before."""
+    before = site.standing()
+    assert run(build, site.root, site.other(), site.output, fail_at=fail_at) == KILLED, f"{fail_at} is never reached"
+    return before
+
+
+def test_every_moment_the_code_names_is_tested() -> None:
+    assert {*OLD_STANDS, *NEW_STANDS, RECOVERING} == fail_points("build")
+
+
+def test_killed_at_every_named_moment_the_old_file_stands_or_the_new_one(site: Site) -> None:
+    for moment in OLD_STANDS:
+        assert kill(site, moment) == site.standing(), moment
+    for moment in NEW_STANDS:
+        assert kill(site, moment) != site.standing(), moment
+    # Between the two renames the new manifest is still aside; whoever gives it its name may be killed as well.
+    stands = kill(site, "build.renamed")
+    assert stands != site.standing()
+    for _ in range(2):
+        assert kill(site, RECOVERING) == site.standing()
+    finished(site)
+
+
+def test_killed_at_any_moment_the_old_file_stands_or_the_new_one(site: Site) -> None:
+    whole = seconds_of(build, site.root, "b", site.output)
+    kills = 0
+    for _ in range(4):
+        for moment in random_moments(Random(23), whole, RANDOM_KILLS // 2):
+            kills += run(build, site.root, site.other(), site.output, after=moment) == KILLED
+            site.standing()
+        if kills >= RANDOM_KILLS:
+            break
+    assert kills >= RANDOM_KILLS
+    finished(site)
+
+
+def finished(site: Site) -> None:
+    """A build that is left alone needs no repair, writes the bytes it always wrote, and sweeps what the killed ones left."""
+    for name in (site.other(), "a"):
+        build(site.root, name, site.output)
+        assert site.standing() == name
+    assert sorted(os.listdir(site.output.parent)) == ["training.parquet", "training.parquet.manifest.json"]
+
+
+def test_a_killed_build_without_a_predecessor_leaves_nothing_under_the_name(built: Site) -> None:
+    output = built.root / "out" / "first.parquet"
+    assert run(build, built.root, "a", output, fail_at="build.described") == KILLED
+    assert not output.exists()
+    assert files.manifest_of(output) is None
+    build(built.root, "a", output)
+    assert sha256(output) == built.shas["a"]
+
+
+def test_the_environment_names_the_moment(built: Site) -> None:
+    code = "import sys; from pathlib import Path; from tests.crash.test_build_kill import build; build(Path(sys.argv[1]), 'a', Path(sys.argv[2]))"
+    command = [sys.executable, "-c", code, str(built.root), str(built.root / "out" / "named.parquet")]
+    environment = {**os.environ, "FEATURESTORE_FAIL_AT": "build.batch0", "PYTHONPATH": str(Path(__file__).parents[2])}
+    assert subprocess.run(command, env=environment, check=False).returncode == KILLED
+
+
+def build_on_a_full_disk(root: Path, spine: str, output: Path, limit: int, told: Path) -> None:
+    """No file may grow beyond `limit` bytes: what a full disk does, to one process."""
+    resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
+    try:
+        build(root, spine, output)
+    except StoreError as error:
+        told.write_text(error.code)
+
+
+@pytest.mark.parametrize("share", [0.0, 0.5, 0.95])
+def test_a_full_disk_is_an_error_that_changes_nothing(site: Site, tmp_path: Path, share: float) -> None:
+    limit, told = 8 + int(site.output.stat().st_size * share), tmp_path / "told"
+    before = site.standing()
+    assert run(build_on_a_full_disk, site.root, site.other(), site.output, limit, told) == 0
+    assert told.read_text() == "FS405"
+    assert site.standing() == before
+    assert sorted(os.listdir(site.output.parent)) == ["training.parquet", "training.parquet.manifest.json"]

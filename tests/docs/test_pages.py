@@ -1,0 +1,51 @@
+"""Every block of the documentation is run, in order, and prints what the page says it prints."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from tests.docs.pages import DOCS, Reader, anchors, blocks, matches, pages
+from tests.needs import ROOT, require_program
+
+NOT_RUN_AT_MOST = 6
+_LINK = re.compile(r"(?<!!)\[[^\]]+\]\(([^)\s]+)\)")
+_CODE = re.compile(r"^```.*?^```$|`[^`\n]*`", re.MULTILINE | re.DOTALL)
+
+
+@pytest.mark.parametrize("page", pages(), ids=lambda path: path.relative_to(ROOT).as_posix())
+def test_the_blocks_of_a_page_run(page: Path, tmp_path: Path):
+    needed = page.read_text(encoding="utf-8")
+    if "\ncurl " in needed:
+        require_program("curl")
+    with Reader(tmp_path) as reader:
+        for block in blocks(page):
+            reader.read(block)
+
+
+def test_few_blocks_are_not_run_and_each_says_why():
+    reasons = {str(block): block.options["no-run"] for page in pages() for block in blocks(page) if "no-run" in block.options}
+    assert all(len(reason) > 8 for reason in reasons.values()), reasons
+    assert len(reasons) <= NOT_RUN_AT_MOST, reasons
+
+
+def test_links_lead_somewhere():
+    broken = []
+    for page in [*sorted(DOCS.rglob("*.md")), *pages(), *sorted((ROOT / "examples").glob("*/README.md")), ROOT / "CHANGELOG.md"]:
+        for link in _LINK.findall(_CODE.sub("", page.read_text(encoding="utf-8"))):
+            if link.startswith(("https://", "http://")):
+                continue
+            path, _, anchor = link.partition("#")
+            target = (page.parent / path).resolve() if path else page
+            if not target.exists() or (anchor and anchor not in anchors(target)):
+                broken.append(f"{page.relative_to(ROOT)}: {link}")
+    assert broken == []
+
+
+def test_an_output_may_be_shortened():
+    assert matches("a … c\n…\nz\n", "a b c\n1\n2\nz\n")
+    assert matches("a\n…\nz", "a\nz\n")
+    assert not matches("a\nz\n", "a\nb\nz\n")
+    assert not matches("a …\n", "b c\n")

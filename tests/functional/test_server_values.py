@@ -1,0 +1,151 @@
+"""Every value type over HTTP: what cannot be said in JSON is said in text, and keys come back as they went."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import math
+from datetime import date
+from decimal import Decimal
+from typing import Any
+
+import httpx
+import pyarrow as pa
+import pytest
+
+from featurestore import ArrowSource, Entity, FeatureService, FeatureStore, FeatureView, agg, latest
+from featurestore.intervals import FixedClock, parse_instant
+from featurestore.server import create_app
+from featurestore.server.lookups import PATH
+
+NOW = parse_instant("2026-01-02T00:00:00Z")
+EVENT = pa.array([NOW - 10], pa.int64()).cast(pa.timestamp("us", "UTC"))
+
+# Arrow type, value, as JSON has it; and as it has it with "int64": "string" where that differs.
+VALUES: list[tuple[Any, Any, Any, Any]] = [
+    (pa.bool_(), True, True, True),
+    (pa.int8(), -128, -128, -128),
+    (pa.int64(), 2**63 - 1, 2**63 - 1, str(2**63 - 1)),
+    (pa.uint64(), 2**64 - 1, 2**64 - 1, str(2**64 - 1)),
+    (pa.float64(), 0.1, 0.1, 0.1),
+    (pa.float64(), math.nan, "NaN", "NaN"),
+    (pa.float64(), math.inf, "Infinity", "Infinity"),
+    (pa.float64(), -math.inf, "-Infinity", "-Infinity"),
+    (pa.float32(), math.nan, "NaN", "NaN"),
+    (pa.float32(), 0.10000000149011612, 0.10000000149011612, 0.10000000149011612),
+    (pa.decimal128(38, 10), Decimal("1234567890123456789012345678.0123456789"), "1234567890123456789012345678.0123456789", ...),
+    (pa.decimal128(12, 10), Decimal("0E-10"), "0.0000000000", ...),
+    (pa.string(), 'é\u2028"\\😀', 'é\u2028"\\😀', ...),
+    (pa.binary(), b"\x00\xff", "AP8=", ...),
+    (pa.date32(), date(1969, 12, 31), "1969-12-31", ...),
+    (pa.timestamp("us", "UTC"), -1, "1969-12-31T23:59:59.999999Z", ...),
+    (pa.list_(pa.float64()), [1.0, math.nan, None, -math.inf], [1.0, "NaN", None, "-Infinity"], ...),
+    (pa.list_(pa.int64()), [1, None, 2**62], [1, None, 2**62], ["1", None, str(2**62)]),
+    (pa.list_(pa.string()), ["a", None], ["a", None], ...),
+    (pa.list_(pa.date32()), [date(2024, 2, 29), None], ["2024-02-29", None], ...),
+    (pa.list_(pa.decimal128(5, 1)), [Decimal("1.0")], ["1.0"], ...),
+    (pa.string(), None, None, ...),
+]
+
+KEYS: list[tuple[Any, Any, Any]] = [
+    (pa.int64(), -(2**63), -(2**63)),
+    (pa.uint64(), 2**64 - 1, 2**64 - 1),
+    (pa.decimal128(38, 0), Decimal(10**37), str(10**37)),
+    (pa.string(), "", ""),
+    (pa.string(), "\x00é😀" * 300, "\x00é😀" * 300),
+    (pa.bool_(), False, False),
+    (pa.date32(), date(2024, 2, 29), "2024-02-29"),
+    (pa.binary(), b"\x00\xff" * 300, base64.b64encode(b"\x00\xff" * 300).decode()),
+]
+
+
+def app_over(columns: dict[str, Any], keys: list[str], features: list[Any]) -> Any:
+    """The server's application over one row of a table in memory."""
+    source = ArrowSource(name="rows", table=pa.table({"at": EVENT, **columns}), event_timestamp="at", delay="0s")
+    entities = [Entity(name="thing", join_keys=keys)] if keys else []
+    view = FeatureView(name="things", entities=entities, source=source, features=features)
+    store = FeatureStore(definitions=[FeatureService(name="service", features=[view])], clock=FixedClock(NOW))
+    store.materialize()
+    return create_app(store.reader)
+
+
+def post(app: Any, **question: Any) -> httpx.Response:
+    async def send() -> httpx.Response:
+        async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://test") as client:
+            return await client.post(PATH, json={"feature_service": "service", **question})
+
+    return asyncio.run(send())
+
+
+@pytest.mark.parametrize("dtype, value, shown, as_text", VALUES, ids=[f"{v[0]} {str(v[1])[:12]}" for v in VALUES])
+def test_a_value_is_written_without_loss(dtype: Any, value: Any, shown: Any, as_text: Any) -> None:
+    array = pa.array([value], pa.int64()).cast(dtype) if pa.types.is_timestamp(dtype) else pa.array([value], dtype)
+    app = app_over({"k": [1], "x": array}, ["k"], [latest("x")])
+    answer = post(app, entities={"k": [1]}, include=["event_timestamps"]).json()
+    assert answer["rows"] == [[shown]]
+    assert type(answer["rows"][0][0]) is type(shown)
+    assert answer["event_timestamps"] == [["2026-01-01T23:59:59.999990Z"]]
+    text = post(app, entities={"k": ["1"]}, int64="string").json()["rows"]
+    assert text == [[shown if as_text is ... else as_text]]
+
+
+@pytest.mark.parametrize("dtype, key, asked", KEYS, ids=[str(k[0]) for k in KEYS])
+def test_a_key_of_any_type_finds_its_row(dtype: Any, key: Any, asked: Any) -> None:
+    app = app_over({"k": pa.array([key], dtype), "x": [7]}, ["k"], [latest("x")])
+    more = {"int64": "string"} if pa.types.is_decimal(dtype) else {}
+    rows = post(app, entities={"k": [asked, None]}, **more).json()["rows"]
+    assert rows == [["7" if more else 7], [None]]
+
+
+def test_composite_keys_and_a_service_without_keys() -> None:
+    both = app_over({"a": ["x"], "b": [1], "x": [7]}, ["a", "b"], [latest("x")])
+    assert post(both, entities={"b": [1, 1], "a": ["x", "y"]}).json()["rows"] == [[7], [None]]
+    alone = app_over({"x": [7]}, [], [latest("x"), agg.count(window="1h")])
+    assert post(alone, entities={}).json()["rows"] == [[7, 1]]
+
+
+@pytest.mark.parametrize(
+    "dtype, asked",
+    [
+        (pa.date32(), "20240229"), (pa.date32(), "2024-W09-4"), (pa.date32(), "2024-02-30"), (pa.date32(), 3),
+        (pa.binary(), "AP8"), (pa.binary(), "not base64!"), (pa.bool_(), 0), (pa.bool_(), "true"), (pa.string(), 1),
+        (pa.int64(), 1e300), (pa.int64(), "1"),
+    ],
+)  # fmt: skip
+def test_a_key_of_another_type_is_a_422(dtype: Any, asked: Any) -> None:
+    app = app_over({"k": pa.array([None], dtype), "x": [7]}, ["k"], [latest("x")])
+    answer = post(app, entities={"k": [asked]})
+    assert (answer.status_code, answer.json()["code"]) == (422, "FS504")
+
+
+def test_an_error_nobody_foresaw_is_a_500_that_tells_nothing(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    app = app_over({"k": [1], "x": [7]}, ["k"], [latest("x")])
+
+    def fails(*_: Any) -> None:
+        raise ZeroDivisionError("the secret")
+
+    monkeypatch.setattr("featurestore.retrieval.online_features.Service.look_up", fails)
+    answer = post(app, entities={"k": [1]})
+    assert answer.status_code == 500
+    assert "secret" not in answer.text
+    assert answer.json()["code"] == "FS511"
+    assert "the secret" in caplog.text
+
+
+def test_a_body_that_never_comes_does_not_hold_the_connection(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("featurestore.server.lookups.BODY_SECONDS", 0.05)
+    app = app_over({"k": [1], "x": [7]}, ["k"], [latest("x")])
+    sent: list[Any] = []
+
+    async def receive() -> Any:
+        await asyncio.sleep(60)
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    headers = [(b"content-type", b"application/json")]
+    asyncio.run(app({"type": "http", "method": "POST", "path": PATH, "headers": headers}, receive, send))
+    assert sent[0]["status"] == 408
+    assert (b"connection", b"close") in sent[0]["headers"]

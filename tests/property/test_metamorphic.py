@@ -1,0 +1,219 @@
+"""What must not matter does not: changes to the data after which every answer must be the same, with no oracle to trust.
+
+The first of them is the promise of the whole: whatever happens to rows that were not knowable at t moves no answer at t.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import pyarrow as pa
+import pytest
+
+from featurestore.testing.strategies import CASE, CREATED, EVENT, FAR, KINDS, VALUES, Row, World, world
+from tests.property import files
+from tests.property.engines import Cells, Question, by_duckdb
+from tests.property.files import File, Layout
+
+CASES = 100
+TIMED = [kind for kind in KINDS if kind != "static"]
+VERSIONED = [kind for kind in TIMED if "versions" in kind]
+ONE_FILE = Layout((File("pyarrow", "us", "string", 10_000),), "timestamp", False, {})
+DAY = 86_400 * 10**6
+
+
+@pytest.fixture
+def answers(tmp_path: Path) -> Callable[..., Cells]:
+    """Ask for a world's spine, over its rows as given."""
+    rng, count = Random("layout"), 0
+
+    def ask(
+        drawn: World,
+        rows: Sequence[Row],
+        spine: Sequence[Row] | None = None,
+        question: Question | None = None,
+        layout: Layout = ONE_FILE,
+    ) -> Cells:
+        nonlocal count
+        count += 1
+        definition = replace(drawn.definition, source={**drawn.definition.source, **layout.options})
+        columns = definition.service(table=pa.table({})).instances[0].view.columns
+        tables = files.tables_of(rng, rows, definition, columns, layout)
+        pattern = files.write(tables, tmp_path / str(count), layout)
+        asked = drawn.spine if spine is None else spine
+        types = definition.spine_types
+        table = pa.table({name: files.spine_column([row[name] for row in asked], kind) for name, kind in types.items()})
+        return by_duckdb(definition.service(path=str(pattern)), table, question or Question()).cells
+
+    return ask
+
+
+def drawn_world(kind: str, seed: int = 0) -> World:
+    return world(Random(f"metamorphic/{kind}/{seed}"), kind, CASES)
+
+
+def known(drawn: World, row: Row) -> int | None:
+    """When a row became known, as its source declares; None: never."""
+    source = drawn.definition.source
+    e, k = (None if t == FAR else t for t in (row[EVENT], row[CREATED]))
+    if "created_timestamp" in source and (k is not None or source.get("created_null") != "event"):
+        return k
+    return None if e is None else e + delay(drawn)
+
+
+def delay(drawn: World) -> int:
+    return int(drawn.definition.source.get("delay", "0us").removesuffix("us"))
+
+
+def hidden(drawn: World, row: Row, known_before: int, visible_before: int) -> bool:
+    """Whether no answer may depend on the row. A version is never hidden by its event time: it hides its predecessors."""
+    k = known(drawn, row)
+    if k is None or k >= known_before:
+        return True
+    return max(k, row[EVENT] if _is_fact(drawn, row) else k) >= visible_before
+
+
+def _is_fact(drawn: World, row: Row) -> bool:
+    return "row_key" not in drawn.definition.source and row[EVENT] is not None
+
+
+def cutoffs(drawn: World, question: Question) -> dict[int, tuple[int, int]]:
+    """Per case (known_before, visible_before): what is known, or visible, from then on reaches none of its answers."""
+    exact = int(drawn.definition.view.get("allow_exact_matches", False))
+    last: dict[int, int] = {}
+    for row in drawn.spine:
+        last[row[CASE]] = max(row["as_of"], last.get(row[CASE], row["as_of"]))
+    found = {}
+    for case, t in last.items():
+        limits = [t + exact]
+        if question.known_before is not None:
+            limits.append(question.known_before)
+        if question.serving_lag:
+            limits.append(t - question.serving_lag)
+        found[case] = (min(limits), t + exact)
+    return found
+
+
+def changed(rng: Random, drawn: World, question: Question) -> tuple[list[Row], int]:
+    """The rows, those that nobody could know removed, altered, delayed, and others added; and how many changes."""
+    after, changes = [], 0
+    limits = cutoffs(drawn, question)
+    created = "created_timestamp" in drawn.definition.source
+    for row in drawn.rows:
+        known_before, visible_before = limits[row[CASE]]
+        if not hidden(drawn, row, known_before, visible_before):
+            after.append(row)
+            added = _altered(rng, drawn, row)
+            if created:
+                added[CREATED] = known_before + rng.choice((0, 1, DAY))
+            else:  # known with the event, or a fixed time after it
+                added[EVENT] = max(known_before, visible_before) + rng.choice((0, 1, DAY))
+            after += [added] * (rng.random() < 0.5)
+            changes += 1
+            continue
+        changes += 1
+        kind = rng.choice(("removed", "altered", "delayed"))
+        if kind == "altered":
+            after.append(_altered(rng, drawn, row))
+        elif kind == "delayed" and None not in (row[EVENT], row[CREATED]):
+            later = rng.choice((1, DAY))
+            after.append(row | ({CREATED: row[CREATED] + later} if created else {EVENT: row[EVENT] + later}))
+    return after, changes
+
+
+def _altered(rng: Random, drawn: World, row: Row) -> Row:
+    """The row with other values and other keys of its case; its times stay."""
+    other = rng.choice([r for r in drawn.rows if r[CASE] == row[CASE]])
+    kept = {EVENT, CREATED, CASE, "rid"}
+    return (
+        row
+        | {c: v for c, v in other.items() if c not in kept}
+        | {c: rng.choice(VALUES[c][1]) for c in ("v", "n", "s")}
+        | {"gone": True}
+    )
+
+
+@pytest.mark.parametrize("cut", ["at t", "at known_before", "at t - serving_lag"])
+@pytest.mark.parametrize("kind", TIMED)
+def test_what_was_not_knowable_moves_nothing(kind: str, cut: str, answers: Callable[..., Cells]) -> None:
+    drawn = drawn_world(kind)
+    question = {
+        "at t": Question(),
+        "at known_before": Question(known_before=drawn.known_before),
+        "at t - serving_lag": Question(serving_lag=drawn.serving_lag),
+    }[cut]
+    rows, changes = changed(Random(f"{kind}/{cut}"), drawn, question)
+    assert changes > 100
+    assert answers(drawn, rows, question=question) == answers(drawn, drawn.rows, question=question)
+
+
+@pytest.mark.parametrize("kind", VERSIONED)
+def test_corrections_appended_later_move_nothing_until_they_are_known(kind: str, answers: Callable[..., Cells]) -> None:
+    drawn = drawn_world(kind, 1)
+    last = max(row["as_of"] for row in drawn.spine) + 1
+    first = min(row["as_of"] for row in drawn.spine) - 1 - delay(drawn)
+    rng = Random(kind)
+    late = [_altered(rng, drawn, row) | {CREATED: last, EVENT: last} for row in drawn.rows]
+    early = [_altered(rng, drawn, row) | {CREATED: first, EVENT: first, "seq": 9} for row in drawn.rows]
+    before = answers(drawn, drawn.rows)
+    assert answers(drawn, [*drawn.rows, *late]) == before
+    assert answers(drawn, [*drawn.rows, *early]) != before  # the same rows, known in time, do count
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_order_of_rows_and_their_files_does_not_matter(kind: str, answers: Callable[..., Cells]) -> None:
+    drawn = drawn_world(kind, 2)
+    scattered = Layout(
+        (File("polars", "us", "large", 7), File("pyarrow", "ns", "dictionary", 3), File("pyarrow", "us", "string", 50),
+         File("polars", "us", "dictionary", 10_000), File("pyarrow", "us", "large", 1)),
+        "timestamp", False, {},
+    )  # fmt: skip
+    assert answers(drawn, drawn.rows, layout=scattered) == answers(drawn, drawn.rows)
+
+
+@pytest.mark.parametrize("kind", ["at_once", "created", "versions", "static"])
+def test_rows_of_the_spine_are_answered_each_by_itself(kind: str, answers: Callable[..., Cells]) -> None:
+    drawn = drawn_world(kind, 3)
+    order = Random(kind).choices(range(len(drawn.spine)), k=2 * len(drawn.spine))
+    once, many = answers(drawn, drawn.rows), answers(drawn, drawn.rows, [drawn.spine[i] for i in order])
+    assert many == {name: [cells[i] for i in order] for name, cells in once.items()}
+
+
+@pytest.mark.parametrize("shift", [1, -(10 * 365 * DAY + 1)])
+@pytest.mark.parametrize("kind", TIMED)
+def test_a_shift_of_all_times_shifts_the_answers(kind: str, shift: int, answers: Callable[..., Cells]) -> None:
+    drawn = drawn_world(kind, 4)
+
+    def moved(rows: Sequence[Row], *columns: str) -> list[Row]:
+        return [row | {c: row[c] + shift for c in columns if row[c] not in (None, FAR)} for row in rows]
+
+    before = answers(drawn, drawn.rows)
+    after = answers(drawn, moved(drawn.rows, EVENT, CREATED), moved(drawn.spine, "as_of"))
+    assert after == {name: [_shifted(cell, shift) for cell in cells] for name, cells in before.items()}
+
+
+def _shifted(cell: tuple[Any, str, int | None], shift: int) -> tuple[Any, str, int | None]:
+    value, status, event = cell
+    return value, status, None if event is None else event + shift
+
+
+@pytest.mark.parametrize("kind", ["created", "versions_delayed"])
+def test_the_zone_of_the_machine_does_not_matter(
+    kind: str, answers: Callable[..., Cells], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drawn = drawn_world(kind, 5)
+    naive = replace(ONE_FILE, naive=True, options={"timezone": {EVENT: "America/New_York"}})
+    found = []
+    for zone in ("UTC", "America/New_York", "Asia/Kathmandu"):
+        with monkeypatch.context() as patch:
+            patch.setenv("TZ", zone)
+            time.tzset()
+            found += [answers(drawn, drawn.rows, layout=layout) for layout in (ONE_FILE, naive)]
+    time.tzset()
+    assert all(each == found[0] for each in found[2::2])
+    assert all(each == found[1] for each in found[3::2])
