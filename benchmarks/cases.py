@@ -185,8 +185,8 @@ class Serve:
         """`featurestore init`, which makes a project with data, then a first materialization."""
         if self._project.exists():
             return
-        for command in (["init", str(self._project)], ["--project", str(self._project), "materialize"]):
-            subprocess.run([sys.executable, "-m", "featurestore.cli", *command], check=True, capture_output=True)
+        for command in (["init", str(self._project)], ["materialize", "--project", str(self._project)]):
+            subprocess.run([sys.executable, "-m", "featurestore.cli", *command], check=True, stdout=subprocess.DEVNULL)
 
 
 def serving(data: Path, scratch: Path) -> Case:
@@ -202,7 +202,7 @@ class Help:
         command = [str(script)] if script.is_file() else [sys.executable, "-m", "featurestore.cli"]
         for _ in range(5):
             start = time.perf_counter()
-            subprocess.run([*command, "--help"], check=True, capture_output=True)
+            subprocess.run([*command, "--help"], check=True, stdout=subprocess.DEVNULL)
             self._seconds.append(time.perf_counter() - start)
         return [Figure("help", min(self._seconds), "the whole process, from start to exit", "s")]
 

@@ -15,6 +15,9 @@ from pathlib import Path
 
 from featurestore.errors import StoreError
 
+DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+"""What the system says when there is no room: on the disk, in the quota, in a file of limited size."""
+
 
 def aside(path: Path) -> Path:
     """Where a file is written before it takes its name."""
@@ -89,7 +92,7 @@ def disk_errors(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        if error.errno in DISK_FULL:
             raise StoreError(
                 "FS405", "the disk is full", where=str(path.name), hint="free space; nothing was changed"
             ) from error

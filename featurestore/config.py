@@ -112,7 +112,7 @@ def _read(path: Path) -> dict[str, Any]:
         given = tomllib.loads(path.read_text(encoding="utf-8"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise UsageError("FS107", f"cannot be read: {error}", where=FILE_NAME) from error
-    if given.get("format", CONFIG_FORMAT) > CONFIG_FORMAT:
+    if isinstance(given.get("format"), int) and given["format"] > CONFIG_FORMAT:
         raise UsageError(
             "FS107",
             f"format {given['format']} is newer than {CONFIG_FORMAT}",

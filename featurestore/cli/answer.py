@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import errno
 import json
 import math
 import re
@@ -15,6 +14,7 @@ from decimal import Decimal
 from pathlib import PurePath
 from typing import Any
 
+from featurestore.atomic import DISK_FULL
 from featurestore.errors import FeatureStoreError, StoreError, UsageError, nearest
 
 INTERRUPTED = 130
@@ -100,7 +100,7 @@ def usage(error: Any) -> UsageError:
     known = sorted(getattr(error, "possibilities", None) or ())
     if context is not None and what.startswith("No such command"):
         known = list(context.command.commands)
-    near = nearest(what.split("'")[1], known) if "'" in what and known else ""
+    near = nearest(re.split(r"[' ]", what.rstrip("'"))[-1], known)
     hint = f"{path} {near}" if near else f"{path} --help"
     return UsageError("FS100", what[:1].lower() + what[1:], known=known, hint=hint)
 
@@ -110,7 +110,7 @@ def unexpected(error: BaseException, *, verbose: bool) -> FeatureStoreError:
     text = " ".join(str(error).split())
     if isinstance(error, OSError) and error.errno is not None:
         where = PurePath(str(error.filename)).name if error.filename else ""
-        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        if error.errno in DISK_FULL:
             return StoreError("FS405", "the disk is full", where=where, hint="free space; nothing was changed")
         return StoreError("FS407", f"the system refused: {error.strerror or text}", where=where)
     hint = "the traceback above, in a bug report" if verbose else "-v for the traceback"

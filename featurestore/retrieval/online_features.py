@@ -235,9 +235,7 @@ class OnlineReader:
             resolved = self._resolved = _Resolved(epoch, served_services(snapshot))
         return resolved
 
-    def get(
-        self, name: str, entities: Keys, *, as_of: int | None = None, include: Sequence[str] = ()
-    ) -> OnlineFeatures:
+    def get(self, name: str, entities: Keys, *, as_of: int | None = None, include: Sequence[str] = ()) -> OnlineFeatures:
         """The features of some entities. Raises: UnknownName FS501, RequestError FS502, FS504, TooEarly FS503."""
         unknown = [i for i in include if i not in INCLUDES]
         if unknown:

@@ -19,9 +19,7 @@ from featurestore.server.problems import Refused
 
 FIELDS = ("feature_service", "entities", "request", "as_of", "include", "int64")
 _KNOWN = frozenset(FIELDS)
-_RFC3339 = re.compile(
-    r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d{1,9})?([Zz]|[+-]([01]\d|2[0-3]):[0-5]\d)", re.ASCII
-)
+_RFC3339 = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d{1,9})?([Zz]|[+-]([01]\d|2[0-3]):[0-5]\d)", re.ASCII)
 _INTEGER = re.compile(r"-?(0|[1-9]\d{0,38})", re.ASCII)
 
 

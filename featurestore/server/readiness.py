@@ -45,7 +45,8 @@ def awaited(manifest: Path) -> list[str]:
         return [name for name, service in services.items() if _is_online(service, views)]
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         what = f"is no manifest: {error.strerror if isinstance(error, OSError) else type(error).__name__}"
-        raise UsageError("FS107", what, where=str(manifest), hint="sql/manifest.json, as featurestore compile writes it") from None
+        hint = "sql/manifest.json, as featurestore compile writes it"
+        raise UsageError("FS107", what, where=str(manifest), hint=hint) from None
 
 
 def _is_online(service: Mapping[str, Any], views: Mapping[str, Mapping[str, Any]]) -> bool:

@@ -50,7 +50,8 @@ def serve(
     Raises: UsageError FS107 (a store that no other process can fill, a bad manifest), StoreError FS407 (address taken).
     """
     if config.online.store == "memory":
-        raise UsageError("FS107", "online.store = \"memory\" cannot be served: no other process could fill it", hint='store = "lmdb"')
+        what = "online.store = 'memory' cannot be served: no other process could fill it"
+        raise UsageError("FS107", what, hint='store = "lmdb"')
     names = awaited(manifest) if manifest is not None else []
     with _bound(host or config.server.host, config.server.port if port is None else port) as listening, _quiet_signals():
         settings = _settings(partial(_application, config, root, names), workers)
@@ -65,7 +66,8 @@ def serve(
 
 def _application(config: Config, root: Path, names: list[str]) -> Application:
     """What each worker runs, made in the worker."""
-    store = LateStore(lambda: open_online(config, root, read_only=True), partial(_identity, root / config.online.path), lambda: reader.forget())
+    identity = partial(_identity, root / config.online.path)
+    store = LateStore(lambda: open_online(config, root, read_only=True), identity, lambda: reader.forget())
     reader = OnlineReader(store, SystemClock())
     return create_app(reader, limits=config.server, readiness=Readiness(names))
 
@@ -113,8 +115,12 @@ def _bound(host: str, port: int) -> socket.socket:
     try:
         family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
         listening = socket.socket(family, socket.SOCK_STREAM)
-        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listening.bind(address)
+        try:
+            listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            listening.bind(address)
+        except BaseException:
+            listening.close()
+            raise
     except OSError as error:
         hint = "another --port, or --port 0 for any that is free"
         raise StoreError("FS407", f"cannot serve on {host}:{port}: {error.strerror or error}", hint=hint) from None

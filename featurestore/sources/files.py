@@ -76,7 +76,8 @@ class IdentityCache:
         self._known: dict[str, list[object]] = {}
         if path is not None and path.exists():
             try:
-                self._known = json.loads(path.read_text(encoding="utf-8"))["files"]
+                kept = json.loads(path.read_text(encoding="utf-8"))
+                self._known = dict(kept["files"]) if kept["format"] == 1 else {}
             except (ValueError, KeyError, TypeError):
                 self._known = {}
 

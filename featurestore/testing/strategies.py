@@ -242,8 +242,8 @@ class _Drawing:
                 view["ttl"] = _spelled(self.ttl)
             if rng.random() < 0.4:
                 view["allow_exact_matches"] = True
-        if rng.random() < (0.6 if "versions" in self.kind else 0.4):
-            view["where"] = CONDITIONS[0] if rng.random() < 0.5 else rng.choice(CONDITIONS)
+        if rng.random() < (0.85 if "versions" in self.kind else 0.4):
+            view["where"] = CONDITIONS[0] if rng.random() < 0.6 else rng.choice(CONDITIONS)
         keys = self._keys()
         mapped = {k.name: k.source_column for k in keys if k.source_column != k.name}
         if mapped:
@@ -365,9 +365,18 @@ class _Drawing:
         }
         row |= {"gone": rng.choice((True, True, None)) if earlier and rng.random() < 0.4 else False}
         row[CREATED] = self._created(row[EVENT], t)
-        if earlier and rng.random() < (0.6 if "versions" in self.kind else 0.35):
+        if earlier and rng.random() < (0.7 if "versions" in self.kind else 0.35):
             row |= self._shared(rng.choice(earlier), definition)
+        elif earlier and rng.random() < 0.25:
+            row |= self._late(rng.choice(earlier), definition)
         return row
+
+    def _late(self, other: Row, definition: Definition) -> Row:
+        """A row of another's key that happened before it and became known after it."""
+        if other[EVENT] in (None, FAR) or other[CREATED] in (None, FAR):
+            return {}
+        keys = {k.source_column: other[k.source_column] for k in definition.keys[1:]}
+        return keys | {EVENT: other[EVENT] - self.rng.choice((1, self.unit)), CREATED: other[CREATED] + self.rng.choice((0, 1))}
 
     def _shared(self, other: Row, definition: Definition) -> Row:
         """What a row takes from an earlier one, so that ties, late rows and corrections are common."""
@@ -376,7 +385,7 @@ class _Drawing:
         if "versions" in self.kind and rng.random() < 0.75:
             taken = ["rid", EVENT, *keys]
             if rng.random() < 0.6:  # a version that moves the fact
-                taken.remove(rng.choice(taken[1:]))
+                taken.remove(rng.choice(keys) if keys and rng.random() < 0.7 else EVENT)
         else:
             taken = [EVENT, *keys, *([CREATED] if rng.random() < 0.6 else [])]
         shared = {c: other[c] for c in taken}

@@ -8,7 +8,7 @@ What a block is, its info string says:
     ```python title="registry/x.py"    written there, in the folder the shell is in (any language)
     ```text output                     what the block before it has printed on stdout; … stands for anything
     ```text errors                     … on stderr
-    ```bash no-run="why"               not run
+    ```bash no-run="why"               not run; nor is a block without a language, a drawing
 
 The page's folder is empty at the start, and `featurestore` and `python` are those under test.
 """
@@ -58,6 +58,11 @@ class Block:
 
     def __str__(self) -> str:
         return f"{self.page}:{self.line}"
+
+    @property
+    def runs(self) -> bool:
+        """A block without a language is a drawing; one with no-run says why it is left out."""
+        return bool(self.language) and "no-run" not in self.options
 
 
 def blocks(path: Path) -> Iterator[Block]:
@@ -109,7 +114,7 @@ class Reader:
         """Do what the block asks. Raises: AssertionError naming the block."""
         text = block.text.replace(PORT, f"127.0.0.1:{self.port}")
         kind = next((k for k in ("output", "errors") if k in block.options), "")
-        if "no-run" in block.options:
+        if not block.runs:
             return
         if kind:
             assert matches(text, self.printed[kind]), f"{block} shows\n{text}\nbut this was printed\n{self.printed[kind]}"
@@ -122,7 +127,7 @@ class Reader:
         elif block.language == "python":
             self._execute(block, text)
         else:
-            raise AssertionError(f"{block}: is this {block.language or 'block'} a file (title=), an output, or no-run?")
+            raise AssertionError(f"{block}: is this {block.language} a file (title=), an output, or no-run?")
 
     def cwd(self) -> Path:
         """Where the shell is."""

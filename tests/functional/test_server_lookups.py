@@ -78,9 +78,7 @@ def test_an_instant_with_another_offset_is_the_same_instant(served: Served) -> N
 
 
 def test_a_null_key_and_an_unknown_one_are_not_found(served: Served) -> None:
-    found = served.ask(
-        changed(entities={"customer_id": [None, 1], "merchant_id": ["m00001", None]}, include=["statuses"])
-    ).json
+    found = served.ask(changed(entities={"customer_id": [None, 1], "merchant_id": ["m00001", None]}, include=["statuses"])).json
     country, category = (found["feature_names"].index(name) for name in ("card_country", "category"))
     assert [row[country] for row in found["statuses"]] == ["not_found", "not_found"]
     assert [row[category] for row in found["statuses"]] == ["present", "not_found"]
@@ -196,7 +194,8 @@ def test_too_many_bytes_are_a_413_before_they_are_read(served: Served) -> None:
 
 def test_a_body_in_chunks_is_read_and_limited_like_any_other(served: Served) -> None:
     def chunked(body: bytes) -> bytes:
-        head = f"POST {PATH} HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-type: application/json\r\ntransfer-encoding: chunked\r\n\r\n"
+        head = f"POST {PATH} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n"
+        head += "content-type: application/json\r\ntransfer-encoding: chunked\r\n\r\n"
         pieces = [body[i : i + 1000] for i in range(0, len(body), 1000)]
         sent = b"".join(b"%x\r\n%s\r\n" % (len(piece), piece) for piece in pieces)
         with socket.create_connection(("127.0.0.1", served.port), timeout=20) as connection:

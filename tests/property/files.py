@@ -52,7 +52,7 @@ def draw_layout(rng: Random, *, timed: bool) -> Layout:
     files = tuple(
         File(rng.choice(("pyarrow", "polars")), rng.choice(("us", "us", "us", "ns", "ns", "us", "us", "ms")),
              rng.choice(("string", "large", "dictionary")), rng.choice((3, 50, 10_000)))
-        for _ in range(rng.choice((1, 2, 3, 4, 5)))
+        for _ in range(rng.choice((1, 2, 2, 3, 4, 5)))
     )  # fmt: skip
     if rng.random() < 0.15:
         files = (File("", rng.choice(("us", "ns")), rng.choice(("string", "large", "dictionary")), rng.choice((7, 10_000))),)

@@ -48,7 +48,9 @@ FOLDERS = {
     "a sub-folder without __init__": {"sub/views": entity("a"), "top": "from .sub.views import x\n"},
     "a sub-folder with __init__": {"sub/__init__": "from .views import x\n", "sub/views": entity("a")},
     "an import from above": {"sub/views": "from ..base import x\n", "base": entity("a")},
-    "a deeper folder": {"one/two/three": "from ...base import x\nfrom ..other import y\n", "base": entity("a"), "one/other": entity("b", "y")},
+    "a deeper folder": {
+        "one/two/three": "from ...base import x\nfrom ..other import y\n", "base": entity("a"), "one/other": entity("b", "y"),
+    },
     "an __init__ at the root": {"__init__": "from .views import x\n", "views": entity("a")},
     "an __init__ that others import from": {"__init__": entity("a"), "Abc": "from . import x\n", "views": "from . import x\n"},
     "a file name that is no identifier": {"my-views": entity("a")},
@@ -154,7 +156,9 @@ def test_two_projects_with_equal_modules_never_mix(tmp_path: Path) -> None:
 
 def test_an_edit_is_seen_even_if_it_keeps_size_and_second(tmp_path: Path) -> None:
     for name in ("one", "two", "six"):
-        assert list(discovery.load(write(tmp_path, {"views": "from .base import x\n", "base": entity(name)})).entities) == [name]
+        assert list(discovery.load(write(tmp_path, {"views": "from .base import x\n", "base": entity(name)})).entities) == [
+            name
+        ]
 
 
 def test_an_error_is_forgotten_once_mended(tmp_path: Path) -> None:

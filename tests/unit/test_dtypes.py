@@ -61,7 +61,10 @@ def test_other_common_names(given: str, name: str) -> None:
 
 @pytest.mark.parametrize(
     "given",
-    ["", "text", "INT64", "decimal128(39, 0)", "decimal128(3, 4)", "decimal128(0, 0)", "list<map>", "int64\n", "struct<a: int64>", 64, None, ["int64"]],
+    [
+        "", "text", "INT64", "decimal128(39, 0)", "decimal128(3, 4)", "decimal128(0, 0)", "list<map>", "int64\n",
+        "struct<a: int64>", 64, None, ["int64"],
+    ],
 )  # fmt: skip
 def test_names_of_no_type(given: object) -> None:
     with pytest.raises(DefinitionError) as caught:
@@ -71,7 +74,10 @@ def test_names_of_no_type(given: object) -> None:
 
 @pytest.mark.parametrize(
     "arrow",
-    [pa.struct([("a", pa.int64())]), pa.map_(pa.string(), pa.int64()), pa.null(), pa.time64("us"), pa.duration("s"), pa.decimal256(60, 0)],
+    [
+        pa.struct([("a", pa.int64())]), pa.map_(pa.string(), pa.int64()), pa.null(), pa.time64("us"), pa.duration("s"),
+        pa.decimal256(60, 0),
+    ],
     ids=str,
 )  # fmt: skip
 def test_arrow_types_that_are_no_values(arrow: pa.DataType) -> None:

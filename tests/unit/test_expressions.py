@@ -162,7 +162,7 @@ def test_a_refusal_names_the_nearest_function_and_never_an_operator() -> None:
 
 
 def test_the_columns_read_in_the_order_written() -> None:
-    text = "case when b > 0 then cast(a as double) else b + \"odd name\" end"
+    text = 'case when b > 0 then cast(a as double) else b + "odd name" end'
     assert list(columns(parse(text))) == ["b", "a", "b", "odd name"]
 
 
@@ -216,8 +216,8 @@ def test_the_type_of_an_expression(text: str, dtype: str) -> None:
 @pytest.mark.parametrize(
     "text",
     [
-        "i + s", "i = s", "b + 1", "not i", "i and b", "case when i then 1 else 2 end", "coalesce(i, s)", "upper(i)", "hour(day)",
-        "raw = raw", "l = l", "d % 2", "isnan(s)", "cast(d as varchar)", "cast(t as bigint)", "cast(b as double)", "null",
+        "i + s", "i = s", "b + 1", "not i", "i and b", "case when i then 1 else 2 end", "coalesce(i, s)", "upper(i)",
+        "hour(day)", "raw = raw", "l = l", "d % 2", "isnan(s)", "cast(d as varchar)", "cast(t as bigint)", "cast(b as double)", "null",
         "round(d, 2)", "trim(s, 'x')", "t = day", "-b",
     ],
 )  # fmt: skip

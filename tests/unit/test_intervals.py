@@ -86,7 +86,8 @@ def test_an_instant_carries_its_offset(text: str, micros: int) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["1970-01-01T00:00:00", "1970-01-01", "", "now", "1970-13-01T00:00:00Z", "1970-02-30T00:00:00Z", "0", "25:00Z", None]
+    "text",
+    ["1970-01-01T00:00:00", "1970-01-01", "", "now", "1970-13-01T00:00:00Z", "1970-02-30T00:00:00Z", "0", "25:00Z", None],
 )
 def test_an_instant_without_offset_or_sense_is_refused(text: str) -> None:
     with pytest.raises(UsageError) as caught:

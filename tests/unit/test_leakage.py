@@ -11,6 +11,7 @@ from featurestore import Entity, FeatureView, ParquetSource, agg, latest
 from featurestore import plan as planning
 from featurestore.dtypes import parse_dtype
 from featurestore.errors import DefinitionError
+from featurestore.expressions import parse
 from featurestore.plan.leakage import assumed_known_at_once, prove, static_sources
 from featurestore.plan.nodes import (
     Facts,
@@ -28,7 +29,6 @@ from featurestore.plan.nodes import (
     Where,
     Window,
 )
-from featurestore.expressions import parse
 from featurestore.registry import bind_view
 
 KEY = PlanKey("id", "id", "id", parse_dtype("int64"))

@@ -26,9 +26,7 @@ FEATURES = [latest("a"), agg.sum("b", window="7d"), agg.count(window="1d", where
 VIEW: dict[str, Any] = {"name": "v", "where": "s = 'ok' and a > 0", "ttl": "30d", "features": FEATURES}
 
 
-def view(
-    entity: Mapping[str, Any] | None = None, source: Mapping[str, Any] | None = None, **options: Any
-) -> FeatureView:
+def view(entity: Mapping[str, Any] | None = None, source: Mapping[str, Any] | None = None, **options: Any) -> FeatureView:
     made = ParquetSource(**{**SOURCE, **(source or {})})
     return FeatureView(**{"entities": [Entity(**{**ENTITY, **(entity or {})})], "source": made, **VIEW, **options})
 
@@ -78,7 +76,9 @@ IN = {
     "a feature's expression": lambda: fingerprint(view(features=[latest("a + 0", name="a"), *FEATURES[1:]])),
     "a feature's type": lambda: fingerprint(view(), a="float"),
     "the type of what a feature reads": lambda: fingerprint(view(), b="int64"),
-    "an aggregate": lambda: fingerprint(view(features=[FEATURES[0], agg.count("b", window="7d", name="b_sum_7d"), FEATURES[2]])),
+    "an aggregate": lambda: fingerprint(
+        view(features=[FEATURES[0], agg.count("b", window="7d", name="b_sum_7d"), FEATURES[2]])
+    ),
     "a window": lambda: fingerprint(view(features=[FEATURES[0], agg.sum("b", window="8d", name="b_sum_7d"), FEATURES[2]])),
     "a lifetime": lambda: fingerprint(view(features=[FEATURES[0], agg.sum("b", window=None, name="b_sum_7d"), FEATURES[2]])),
     "an offset": lambda: fingerprint(
@@ -229,7 +229,9 @@ def test_what_does_not_fit_the_sources_types(code: str, make: Any) -> None:
     assert "feature view 'v'" in caught.value.where
 
 
-@pytest.mark.parametrize("options, kind", [({"time_unit": "s"}, "int64"), ({"time_format": "iso8601"}, "string"), ({}, "date32")])
+@pytest.mark.parametrize(
+    "options, kind", [({"time_unit": "s"}, "int64"), ({"time_format": "iso8601"}, "string"), ({}, "date32")]
+)
 def test_times_of_other_types_need_their_reading(options: dict[str, Any], kind: str) -> None:
     assert fingerprint(view(source=options), e=kind, k=kind)
 

@@ -87,7 +87,14 @@ def test_a_file_that_changed_or_went_is_noticed(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "damage", [lambda b: b"", lambda b: b"PAR1", lambda b: b[: len(b) // 2], lambda b: b[:-9] + b"\0" * 9, lambda b: b"no Parquet at all"]
+    "damage",
+    [
+        lambda b: b"",
+        lambda b: b"PAR1",
+        lambda b: b[: len(b) // 2],
+        lambda b: b[:-9] + b"\0" * 9,
+        lambda b: b"no Parquet at all",
+    ],
 )
 def test_a_corrupt_or_truncated_file_is_named(damage: Any, tmp_path: Path) -> None:
     write(tmp_path, a={"e": pa.array([0], UTC)})
@@ -131,7 +138,9 @@ def test_a_name_that_stands_twice_in_a_file_is_refused(tmp_path: Path) -> None:
 
 
 SAME = {
-    "units and zones of time": [AWARE, pa.array([1], pa.timestamp("ns", "Europe/Paris")), pa.array([1], pa.timestamp("ms", "+01:00"))],
+    "units and zones of time": [
+        AWARE, pa.array([1], pa.timestamp("ns", "Europe/Paris")), pa.array([1], pa.timestamp("ms", "+01:00")),
+    ],
     "encodings of text": [TEXT, TEXT.dictionary_encode(), TEXT.cast(pa.large_string())],
     "widths of offsets": [pa.array([[1.0]]), pa.array([[1.0]], pa.large_list(pa.float64()))],
 }  # fmt: skip
@@ -229,7 +238,7 @@ def test_a_file_younger_than_the_clocks_grain_is_not_remembered(tmp_path: Path, 
     assert json.loads((tmp_path / "identities.json").read_text())["files"] == {}
 
 
-@pytest.mark.parametrize("text", ["", "{", "[]", '{"format": 1}', '{"files": 5}', '{"files": {"f": 5}}'])
+@pytest.mark.parametrize("text", ["", "{", "[]", '{"format": 1}', '{"format": 1, "files": 5}', '{"format": 2, "files": {}}'])
 def test_a_broken_memory_is_started_anew(text: str, tmp_path: Path) -> None:
     (tmp_path / "identities.json").write_text(text)
     (tmp_path / "f").write_bytes(b"one")

@@ -18,7 +18,16 @@ import pytest
 from featurestore.dtypes import BOOL, DATE, INT64, STRING, DType
 from featurestore.errors import DefinitionError, FeatureStoreError, SpineError, UsageError
 from featurestore.intervals import parse_instant
-from featurestore.retrieval.spine import ROWS_AT_ONCE, Spine, check_features, check_label, instants, key_column, open_spine, to_key
+from featurestore.retrieval.spine import (
+    ROWS_AT_ONCE,
+    Spine,
+    check_features,
+    check_label,
+    instants,
+    key_column,
+    open_spine,
+    to_key,
+)
 
 UINT64 = DType("uint64")
 ROWS = {"id": [3, 1, 2], "name": ["c", "a", None]}
@@ -161,7 +170,8 @@ def test_a_csv_key_that_cannot_be_read_is_an_error(dtype: DType, text: str, tmp_
 
 
 @pytest.mark.parametrize(
-    "text, value", [('"a\nb"', "a\nb"), ('"a,b"', "a,b"), ('"say ""hi"""', 'say "hi"'), ("größe", "größe"), ("NULL", "NULL"), ("NA", "NA")]
+    "text, value",
+    [('"a\nb"', "a\nb"), ('"a,b"', "a,b"), ('"say ""hi"""', 'say "hi"'), ("größe", "größe"), ("NULL", "NULL"), ("NA", "NA")],
 )
 def test_csv_text_is_taken_as_it_stands(text: str, value: str, tmp_path: Path) -> None:
     assert from_csv(tmp_path, f"id,x\n1,{text}\n", id=INT64)["x"].to_pylist() == [value]
@@ -239,7 +249,10 @@ def test_timestamps_of_any_unit_and_zone_are_one_instant(kind: pa.DataType) -> N
 
 @pytest.mark.parametrize(
     "text",
-    ["2025-03-01T12:00:00Z", "2025-03-01 12:00", "2025-03-01T13:00:00+01:00", "2025-03-01T12:00:00.000000999Z", "2025-03-01T06:30:00-0530"],
+    [
+        "2025-03-01T12:00:00Z", "2025-03-01 12:00", "2025-03-01T13:00:00+01:00", "2025-03-01T12:00:00.000000999Z",
+        "2025-03-01T06:30:00-0530",
+    ],
 )  # fmt: skip
 @pytest.mark.parametrize("kind", [pa.string(), pa.large_string(), pa.string_view()], ids=str)
 def test_iso_text_is_an_instant(text: str, kind: pa.DataType) -> None:

@@ -20,6 +20,7 @@ from typing import Any
 import duckdb
 import pyarrow as pa
 
+from featurestore.atomic import DISK_FULL
 from featurestore.compiler.duckdb import MACROS, SOURCE_PREFIX, quoted
 from featurestore.dtypes import DType
 from featurestore.engines.duckdb import reading
@@ -59,6 +60,7 @@ class Session:
             settings.temp_directory.mkdir(parents=True, exist_ok=True)
         self.folder = Path(tempfile.mkdtemp(prefix="featurestore-", dir=settings.temp_directory))
         self._con = duckdb.connect(config={"python_enable_replacements": "false", "autoload_known_extensions": "false"})
+        self._bound: list[tuple[Part, tuple[str, ...]]] = []
         self._configure(settings)
 
     def _configure(self, settings: Settings) -> None:
@@ -98,6 +100,7 @@ class Session:
         Raises: SourceError FS322 to FS325.
         """
         data.check(columns)
+        self._bound += [(part, tuple(columns)) for part in data.parts]
         selects, groups = [], dict[tuple[object, ...], list[Part]]()
         for number, part in enumerate(data.parts):
             if reading.is_direct(part, data.source, columns, types):
@@ -121,6 +124,8 @@ class Session:
         try:
             reading.copy(part, data, columns, types, path)
         except (pa.ArrowException, OSError) as error:
+            if getattr(error, "errno", None) in DISK_FULL:
+                raise translated(error) from error
             raise SourceError("FS325", f"cannot be read: {str(error).splitlines()[0]}", where=part.name) from error
         return f"SELECT {', '.join(quoted(c) for c in columns) or '1'} FROM read_parquet('{path}', hive_partitioning = false)"
 
@@ -132,19 +137,48 @@ class Session:
         return f"SELECT * FROM {quoted(name)}"
 
     def execute(self, sql: str, parameters: Mapping[str, object] | None = None) -> None:
-        with errors():
+        with self._running():
             self._con.execute(sql, _used(sql, parameters))
 
     def table(self, sql: str, parameters: Mapping[str, object] | None = None) -> pa.Table:
-        with errors():
+        with self._running():
             return self._con.sql(sql, params=_used(sql, parameters)).to_arrow_table()
 
     def reader(
         self, sql: str, parameters: Mapping[str, object] | None = None, rows: int = 131_072
     ) -> pa.RecordBatchReader:
         """Results as they come. The session can run nothing else until the reader is read to its end."""
-        with errors():
-            return self._con.sql(sql, params=_used(sql, parameters)).to_arrow_reader(rows)
+        with self._running():
+            stream = self._con.sql(sql, params=_used(sql, parameters)).to_arrow_reader(rows)
+        return pa.RecordBatchReader.from_batches(stream.schema, self._batches(stream))
+
+    def _batches(self, stream: pa.RecordBatchReader) -> Iterator[pa.RecordBatch]:
+        while True:
+            with self._running():
+                try:
+                    batch = stream.read_next_batch()
+                except StopIteration:
+                    return
+            yield batch
+
+    @contextmanager
+    def _running(self) -> Iterator[None]:
+        """The engine's errors in our words; of a file it could not decode it does not always say which."""
+        try:
+            with errors():
+                yield
+        except SourceError as error:
+            raise error.at(self._unreadable()) from error.__cause__
+
+    def _unreadable(self) -> str:
+        """The first bound file that cannot be read to its end, or ""."""
+        for part, columns in self._bound:
+            try:
+                for _ in part.read(columns):
+                    pass
+            except (pa.ArrowException, OSError):
+                return part.name
+        return ""
 
     def interrupt(self) -> None:
         self._con.interrupt()
@@ -177,13 +211,15 @@ def errors(where: str = "") -> Iterator[None]:
 def translated(error: BaseException, where: str = "") -> FeatureStoreError:
     text = str(error).strip()
     first = text.splitlines()[0] if text else type(error).__name__
-    if "No space left" in text or "could not write" in text.lower() or "max_temp_directory_size" in text:
+    no_room = any(sign in text.lower() for sign in ("no space left", "could not write", "max_temp_directory_size"))
+    if no_room or getattr(error, "errno", None) in DISK_FULL:
         return StoreError(
             "FS405", f"the disk is full: {first}", where=where, hint="free space, or another temp_directory"
         )
     if isinstance(error, duckdb.OutOfMemoryException) or "Out of Memory" in text:
         return StoreError("FS409", f"memory limit reached: {first}", where=where, hint="a higher memory_limit")
-    if isinstance(error, duckdb.InvalidInputException | duckdb.IOException) or "parquet" in text.lower():
+    undecoded = type(error) is duckdb.Error  # what its Parquet reader throws has no kind of its own
+    if undecoded or isinstance(error, duckdb.InvalidInputException | duckdb.IOException) or "parquet" in text.lower():
         return SourceError("FS325", f"a source cannot be read: {first}", where=where, hint="write the file again")
     if isinstance(error, duckdb.ConversionException | duckdb.OutOfRangeException):
         return DataError("FS306", f"a value does not fit: {first}", where=where)

@@ -1,0 +1,124 @@
+-- Online state of feature view versions at the watermark $known_before, pending facts up to $horizon beyond.
+-- Fingerprint 28d61113028183697952f3f3d4171bff. kind 0: facts beyond are held back; 1: latest values; 2: in reach of a window.
+
+WITH
+-- rows of source payments: versions of facts, whether each holds, what orders them
+rows_read AS NOT MATERIALIZED (
+  SELECT
+    "payment_id" AS "row_payment_id",
+    (("status" = 'settled') AND (canonical_double("amount") > CAST(CAST(0 AS BIGINT) AS DOUBLE))) IS TRUE AND "is_deleted" IS NOT TRUE AS holds,
+    coalesce("is_deleted", FALSE) AS deleted,
+    "version" AS row_order,
+    "Shop" AS "by_Shop",
+    canonical_double("amount") AS "by_amount",
+    "cents" AS "by_cents",
+    "payer" AS "by_payer",
+    "status" AS "by_status",
+    CAST("payer" AS DECIMAL(38, 0)) AS "key_customer_id",
+    CASE WHEN "paid_at" >= TIMESTAMPTZ '1677-01-01T00:00:00.000000Z' AND "paid_at" < TIMESTAMPTZ '2262-01-01T00:00:00.000000Z' THEN epoch_us("paid_at") END AS event_time,
+    CASE WHEN "loaded_at" >= TIMESTAMPTZ '1677-01-01T00:00:00.000000Z' AND "loaded_at" < TIMESTAMPTZ '2262-01-01T00:00:00.000000Z' THEN epoch_us("loaded_at") END AS known_time,
+    "amount" AS "in_amount",
+    "cents" AS "in_cents",
+    "Shop" AS "in_Shop"
+  FROM source__payments
+),
+-- versions known before the cut-off, their known time shifted by the serving lag
+versions AS NOT MATERIALIZED (
+  SELECT * REPLACE (known_time + $known_shift AS known_time)
+  FROM rows_read
+  WHERE "row_payment_id" IS NOT NULL AND known_time IS NOT NULL AND known_time < $known_before
+),
+-- row keys with more than one version
+repeated AS MATERIALIZED (
+  SELECT "row_payment_id"
+  FROM versions
+  GROUP BY ALL
+  HAVING count(*) > 1
+),
+-- of each row key the newest version known
+newest_versions AS (
+  SELECT * FROM versions ANTI JOIN repeated USING ("row_payment_id")
+  UNION ALL
+  (
+    SELECT * FROM versions SEMI JOIN repeated USING ("row_payment_id")
+    QUALIFY row_number() OVER (PARTITION BY "row_payment_id" ORDER BY row_order DESC NULLS LAST, known_time DESC NULLS LAST, event_time DESC NULLS LAST, deleted DESC NULLS LAST, "by_Shop" DESC NULLS LAST, "by_amount" DESC NULLS LAST, "by_cents" DESC NULLS LAST, "by_payer" DESC NULLS LAST, "by_status" DESC NULLS LAST) = 1
+  )
+),
+-- those that are facts, of the keys to refresh
+in_force AS (
+  SELECT "key_customer_id", event_time, known_time, "in_amount", "in_cents", "in_Shop" FROM newest_versions WHERE holds AND "key_customer_id" IS NOT NULL AND event_time IS NOT NULL
+),
+-- facts up to the horizon
+current AS (
+  SELECT * FROM in_force WHERE event_time < $known_before + $horizon
+),
+-- per key the newest fact usable at the watermark, and those still to come
+wanted AS (
+  SELECT "key_customer_id", event_time, CAST(newest - CAST(event_time AS HUGEINT) * 18446744073709551616 AS BIGINT) AS known_time
+  FROM (
+    SELECT *, CAST((newest + 9223372036854775808) >> 64 AS BIGINT) AS event_time
+    FROM (
+      SELECT "key_customer_id", CASE WHEN event_time < $known_before THEN NULL ELSE event_time END AS pending, max(CAST(event_time AS HUGEINT) * 18446744073709551616 + known_time) AS newest
+      FROM current GROUP BY ALL
+    )
+  )
+),
+-- those facts with their inputs, made canonical
+candidates AS MATERIALIZED (
+  SELECT
+    "key_customer_id",
+    event_time,
+    known_time,
+    canonical_double("in_amount") AS "in_amount",
+    "in_cents" AS "in_cents",
+    "in_Shop" AS "in_Shop"
+  FROM current SEMI JOIN wanted USING ("key_customer_id", event_time, known_time)
+),
+-- facts that more than one row claims to be
+tied AS MATERIALIZED (
+  SELECT "key_customer_id", event_time, known_time FROM candidates GROUP BY ALL HAVING count(*) > 1
+),
+-- one candidate each: of tied ones the greatest by known time, then by inputs
+chosen AS (
+  SELECT * FROM candidates ANTI JOIN tied USING ("key_customer_id", event_time, known_time)
+  UNION ALL
+  (
+    SELECT * FROM candidates SEMI JOIN tied USING ("key_customer_id", event_time, known_time)
+    QUALIFY row_number() OVER (PARTITION BY "key_customer_id", event_time, known_time ORDER BY "in_amount" DESC NULLS LAST, "in_cents" DESC NULLS LAST, "in_Shop" DESC NULLS LAST) = 1
+  )
+)
+-- the state, by key
+SELECT
+  "key_customer_id",
+  CAST(0 AS UTINYINT) AS kind,
+  min(event_time) AS event_time,
+  CAST(NULL AS DOUBLE) AS "last_amount",
+  CAST(NULL AS BOOLEAN) AS measure_1,
+  CAST(NULL AS DOUBLE) AS measure_2,
+  CAST(NULL AS BIGINT) AS measure_3,
+  CAST(NULL AS VARCHAR) AS measure_4
+FROM in_force WHERE event_time >= $known_before + $horizon GROUP BY ALL
+UNION ALL
+SELECT
+  "key_customer_id",
+  CAST(1 AS UTINYINT) AS kind,
+  event_time AS event_time,
+  "in_amount" AS "last_amount",
+  CAST(NULL AS BOOLEAN) AS measure_1,
+  CAST(NULL AS DOUBLE) AS measure_2,
+  CAST(NULL AS BIGINT) AS measure_3,
+  CAST(NULL AS VARCHAR) AS measure_4
+FROM chosen
+UNION ALL
+SELECT
+  "key_customer_id",
+  CAST(2 AS UTINYINT) AS kind,
+  event_time AS event_time,
+  CAST(NULL AS DOUBLE) AS "last_amount",
+  TRUE AS measure_1,
+  canonical_double("in_amount") AS measure_2,
+  "in_cents" AS measure_3,
+  CASE WHEN canonical_double("in_amount") > CAST(CAST(10 AS BIGINT) AS DOUBLE) THEN "in_Shop" END AS measure_4
+FROM current
+ORDER BY "key_customer_id", kind, event_time
+;

@@ -1,0 +1,275 @@
+-- Training set of feature service versions_and_windows: one statement per view instance and kind of feature.
+-- Fingerprint c9d62b15c506f2d191db7877ee533021. Each returns one row per spine row, ordered by __row.
+-- $known_before: facts known before it only. $known_shift: microseconds by which facts are known later.
+
+-- versions: Latest of view versions
+-- reads spine (row_id, asked_at, customer_id), source__payments
+WITH
+-- rows of source payments: versions of facts, whether each holds, what orders them
+rows_read AS NOT MATERIALIZED (
+  SELECT
+    "payment_id" AS "row_payment_id",
+    (("status" = 'settled') AND (canonical_double("amount") > CAST(CAST(0 AS BIGINT) AS DOUBLE))) IS TRUE AND "is_deleted" IS NOT TRUE AS holds,
+    coalesce("is_deleted", FALSE) AS deleted,
+    "version" AS row_order,
+    "Shop" AS "by_Shop",
+    canonical_double("amount") AS "by_amount",
+    "cents" AS "by_cents",
+    "payer" AS "by_payer",
+    "status" AS "by_status",
+    CAST("payer" AS DECIMAL(38, 0)) AS "key_customer_id",
+    CASE WHEN "paid_at" >= TIMESTAMPTZ '1677-01-01T00:00:00.000000Z' AND "paid_at" < TIMESTAMPTZ '2262-01-01T00:00:00.000000Z' THEN epoch_us("paid_at") END AS event_time,
+    CASE WHEN "loaded_at" >= TIMESTAMPTZ '1677-01-01T00:00:00.000000Z' AND "loaded_at" < TIMESTAMPTZ '2262-01-01T00:00:00.000000Z' THEN epoch_us("loaded_at") END AS known_time,
+    "amount" AS "in_amount",
+    "cents" AS "in_cents",
+    "Shop" AS "in_Shop"
+  FROM source__payments
+),
+-- versions known before the cut-off, their known time shifted by the serving lag
+versions AS NOT MATERIALIZED (
+  SELECT * REPLACE (known_time + $known_shift AS known_time)
+  FROM rows_read
+  WHERE "row_payment_id" IS NOT NULL AND known_time IS NOT NULL AND known_time < $known_before
+),
+-- row keys with more than one version
+repeated AS MATERIALIZED (
+  SELECT "row_payment_id"
+  FROM versions
+  GROUP BY ALL
+  HAVING count(*) > 1
+),
+-- versions of repeated row keys that are ever facts, and when the next in order becomes known
+intervals AS MATERIALIZED (
+  SELECT "key_customer_id", event_time, known_time, "in_amount", "in_cents", "in_Shop", until
+  FROM (
+    SELECT *, min(known_time) OVER (
+      PARTITION BY "row_payment_id"
+      ORDER BY row_order ASC NULLS FIRST, known_time ASC NULLS FIRST, event_time ASC NULLS FIRST, deleted ASC NULLS FIRST, "by_Shop" ASC NULLS FIRST, "by_amount" ASC NULLS FIRST, "by_cents" ASC NULLS FIRST, "by_payer" ASC NULLS FIRST, "by_status" ASC NULLS FIRST
+      ROWS BETWEEN 1 FOLLOWING AND UNBOUNDED FOLLOWING
+    ) AS until
+    FROM versions SEMI JOIN repeated USING ("row_payment_id")
+  )
+  WHERE holds AND "key_customer_id" IS NOT NULL AND event_time IS NOT NULL AND (until IS NULL OR until > greatest(event_time, known_time))
+),
+-- facts of row keys with one version
+single AS NOT MATERIALIZED (
+  SELECT * FROM versions ANTI JOIN repeated USING ("row_payment_id") WHERE holds AND "key_customer_id" IS NOT NULL AND event_time IS NOT NULL
+),
+-- spine rows, and facts that are never replaced at the instant they become visible
+timeline AS (
+  SELECT "key_customer_id", 2 * asked_at AS tick, row_id, CAST(NULL AS HUGEINT) AS packed FROM spine
+  UNION ALL
+  SELECT "key_customer_id", 2 * greatest(event_time, known_time) + 1, NULL, CAST(event_time AS HUGEINT) * 18446744073709551616 + known_time FROM single
+  UNION ALL
+  SELECT "key_customer_id", 2 * greatest(event_time, known_time) + 1, NULL, CAST(event_time AS HUGEINT) * 18446744073709551616 + known_time FROM intervals WHERE until IS NULL
+),
+-- the newest fact so far, event and known time in one integer
+running AS (
+  SELECT row_id, "key_customer_id", tick, max(packed) OVER (
+    PARTITION BY "key_customer_id" ORDER BY tick ROWS UNBOUNDED PRECEDING
+  ) AS newest
+  FROM timeline
+),
+-- per spine row the event and known time of its newest visible fact
+matched AS MATERIALIZED (
+  SELECT row_id, "key_customer_id", tick // 2 AS asked_at, newest, event_time, CAST(newest - CAST(event_time AS HUGEINT) * 18446744073709551616 AS BIGINT) AS known_time
+  FROM (SELECT *, CAST((newest + 9223372036854775808) >> 64 AS BIGINT) AS event_time FROM running WHERE row_id IS NOT NULL)
+),
+-- the lasting facts that answer some row
+wanted AS (
+  SELECT DISTINCT "key_customer_id", event_time, known_time FROM matched WHERE newest IS NOT NULL
+),
+-- versions with those times, before any other join can grow on them
+wanted_versions AS MATERIALIZED (
+  SELECT * FROM versions SEMI JOIN wanted USING ("key_customer_id", event_time, known_time)
+),
+-- the lasting facts among them, with their inputs
+lasting AS (
+  SELECT "key_customer_id", event_time, known_time, "in_amount", "in_cents", "in_Shop" FROM wanted_versions ANTI JOIN repeated USING ("row_payment_id") WHERE holds AND "key_customer_id" IS NOT NULL AND event_time IS NOT NULL
+  UNION ALL
+  SELECT "key_customer_id", event_time, known_time, "in_amount", "in_cents", "in_Shop" FROM intervals SEMI JOIN wanted USING ("key_customer_id", event_time, known_time) WHERE until IS NULL
+),
+-- those facts with their inputs, made canonical
+candidates AS MATERIALIZED (
+  SELECT
+    "key_customer_id",
+    event_time,
+    known_time,
+    canonical_double("in_amount") AS "in_amount",
+    "in_cents" AS "in_cents",
+    "in_Shop" AS "in_Shop"
+  FROM lasting
+),
+-- facts that more than one row claims to be
+tied AS MATERIALIZED (
+  SELECT "key_customer_id", event_time, known_time FROM candidates GROUP BY ALL HAVING count(*) > 1
+),
+-- one candidate each: of tied ones the greatest by known time, then by inputs
+chosen AS (
+  SELECT * FROM candidates ANTI JOIN tied USING ("key_customer_id", event_time, known_time)
+  UNION ALL
+  (
+    SELECT * FROM candidates SEMI JOIN tied USING ("key_customer_id", event_time, known_time)
+    QUALIFY row_number() OVER (PARTITION BY "key_customer_id", event_time, known_time ORDER BY "in_amount" DESC NULLS LAST, "in_cents" DESC NULLS LAST, "in_Shop" DESC NULLS LAST) = 1
+  )
+),
+-- facts that a later version replaces
+replaced AS MATERIALIZED (
+  SELECT
+    "key_customer_id",
+    event_time,
+    known_time,
+    canonical_double("in_amount") AS "in_amount",
+    "in_cents" AS "in_cents",
+    "in_Shop" AS "in_Shop",
+    until,
+    CAST(event_time AS HUGEINT) * 18446744073709551616 + known_time AS packed
+  FROM intervals WHERE until IS NOT NULL
+),
+-- rows for which a replaced fact was in force and at least as new as the lasting one
+newer AS MATERIALIZED (
+  SELECT m.row_id, m.newest, max(r.packed) AS packed
+  FROM matched AS m JOIN replaced AS r
+  ON m."key_customer_id" = r."key_customer_id" AND greatest(r.event_time, r.known_time) < m.asked_at AND m.asked_at <= r.until AND (m.newest IS NULL OR r.packed >= m.newest)
+  GROUP BY m.row_id, m.newest
+),
+-- the facts that share that newest time, lasting or replaced; the greatest inputs win
+merged AS (
+  SELECT * FROM (
+    SELECT n.row_id, r.event_time, r."in_amount", r."in_cents", r."in_Shop"
+    FROM newer AS n JOIN matched AS m USING (row_id) JOIN replaced AS r
+    ON m."key_customer_id" = r."key_customer_id" AND r.packed = n.packed AND greatest(r.event_time, r.known_time) < m.asked_at AND m.asked_at <= r.until
+    UNION ALL
+    SELECT n.row_id, c.event_time, c."in_amount", c."in_cents", c."in_Shop"
+    FROM newer AS n JOIN matched AS m USING (row_id) JOIN chosen AS c
+    ON m."key_customer_id" = c."key_customer_id" AND m.event_time = c.event_time AND m.known_time = c.known_time AND n.newest = n.packed
+  )
+  QUALIFY row_number() OVER (PARTITION BY row_id ORDER BY "in_amount" DESC NULLS LAST, "in_cents" DESC NULLS LAST, "in_Shop" DESC NULLS LAST) = 1
+),
+-- per spine row its newest fact
+answers AS (
+  SELECT
+    m.row_id,
+    m.asked_at,
+    CASE WHEN g.row_id IS NULL THEN c.event_time ELSE g.event_time END AS event_time,
+    CASE WHEN g.row_id IS NULL THEN c."in_amount" ELSE g."in_amount" END AS "in_amount",
+    CASE WHEN g.row_id IS NULL THEN c."in_cents" ELSE g."in_cents" END AS "in_cents",
+    CASE WHEN g.row_id IS NULL THEN c."in_Shop" ELSE g."in_Shop" END AS "in_Shop"
+  FROM matched AS m
+  LEFT JOIN chosen AS c ON m."key_customer_id" = c."key_customer_id" AND m.event_time = c.event_time AND m.known_time = c.known_time
+  LEFT JOIN merged AS g ON g.row_id = m.row_id
+)
+-- the answer, in spine order
+SELECT
+  a.row_id AS __row,
+  a.event_time AS __event,
+  CAST(CASE WHEN a.event_time IS NULL THEN 0 WHEN a.asked_at - a.event_time > 7776000000000 THEN 2 ELSE 1 END AS UTINYINT) AS __match,
+  CASE WHEN a.asked_at - a.event_time <= 7776000000000 THEN a."in_amount" END AS "last_amount"
+FROM answers AS a
+ORDER BY __row
+;
+
+-- versions: Window of view versions
+-- reads spine (row_id, asked_at, customer_id), source__payments
+WITH
+-- rows of source payments: versions of facts, whether each holds, what orders them
+rows_read AS NOT MATERIALIZED (
+  SELECT
+    "payment_id" AS "row_payment_id",
+    (("status" = 'settled') AND (canonical_double("amount") > CAST(CAST(0 AS BIGINT) AS DOUBLE))) IS TRUE AND "is_deleted" IS NOT TRUE AS holds,
+    coalesce("is_deleted", FALSE) AS deleted,
+    "version" AS row_order,
+    "Shop" AS "by_Shop",
+    canonical_double("amount") AS "by_amount",
+    "cents" AS "by_cents",
+    "payer" AS "by_payer",
+    "status" AS "by_status",
+    CAST("payer" AS DECIMAL(38, 0)) AS "key_customer_id",
+    CASE WHEN "paid_at" >= TIMESTAMPTZ '1677-01-01T00:00:00.000000Z' AND "paid_at" < TIMESTAMPTZ '2262-01-01T00:00:00.000000Z' THEN epoch_us("paid_at") END AS event_time,
+    CASE WHEN "loaded_at" >= TIMESTAMPTZ '1677-01-01T00:00:00.000000Z' AND "loaded_at" < TIMESTAMPTZ '2262-01-01T00:00:00.000000Z' THEN epoch_us("loaded_at") END AS known_time,
+    "amount" AS "in_amount",
+    "cents" AS "in_cents",
+    "Shop" AS "in_Shop"
+  FROM source__payments
+),
+-- versions known before the cut-off, their known time shifted by the serving lag
+versions AS NOT MATERIALIZED (
+  SELECT * REPLACE (known_time + $known_shift AS known_time)
+  FROM rows_read
+  WHERE "row_payment_id" IS NOT NULL AND known_time IS NOT NULL AND known_time < $known_before
+),
+-- row keys with more than one version
+repeated AS MATERIALIZED (
+  SELECT "row_payment_id"
+  FROM versions
+  GROUP BY ALL
+  HAVING count(*) > 1
+),
+-- versions of repeated row keys that are ever facts, and when the next in order becomes known
+intervals AS MATERIALIZED (
+  SELECT "key_customer_id", event_time, known_time, "in_amount", "in_cents", "in_Shop", until
+  FROM (
+    SELECT *, min(known_time) OVER (
+      PARTITION BY "row_payment_id"
+      ORDER BY row_order ASC NULLS FIRST, known_time ASC NULLS FIRST, event_time ASC NULLS FIRST, deleted ASC NULLS FIRST, "by_Shop" ASC NULLS FIRST, "by_amount" ASC NULLS FIRST, "by_cents" ASC NULLS FIRST, "by_payer" ASC NULLS FIRST, "by_status" ASC NULLS FIRST
+      ROWS BETWEEN 1 FOLLOWING AND UNBOUNDED FOLLOWING
+    ) AS until
+    FROM versions SEMI JOIN repeated USING ("row_payment_id")
+  )
+  WHERE holds AND "key_customer_id" IS NOT NULL AND event_time IS NOT NULL AND (until IS NULL OR until > greatest(event_time, known_time))
+),
+-- facts, and until when each is in force (NULL: for ever)
+facts AS (
+  SELECT "key_customer_id", event_time, known_time, "in_amount", "in_cents", "in_Shop", CAST(NULL AS BIGINT) AS until
+  FROM versions ANTI JOIN repeated USING ("row_payment_id") WHERE holds AND "key_customer_id" IS NOT NULL AND event_time IS NOT NULL
+  UNION ALL
+  SELECT "key_customer_id", event_time, known_time, "in_amount", "in_cents", "in_Shop", until FROM intervals
+),
+-- facts, the instant they become visible, and what the aggregates take of them
+measured AS (
+  SELECT
+    "key_customer_id",
+    event_time,
+    greatest(event_time, known_time) AS visible_from,
+    until,
+    TRUE AS measure_1,
+    canonical_double("in_amount") AS measure_2,
+    "in_cents" AS measure_3,
+    CASE WHEN canonical_double("in_amount") > CAST(CAST(10 AS BIGINT) AS DOUBLE) THEN "in_Shop" END AS measure_4
+  FROM facts
+),
+-- spine rows and the visible facts in reach of any window
+pairs AS (
+  SELECT s.row_id, s.asked_at, f.event_time, f.measure_1, f.measure_2, f.measure_3, f.measure_4
+  FROM spine AS s JOIN measured AS f
+  ON s."key_customer_id" = f."key_customer_id"
+  AND f.visible_from < s.asked_at
+  AND (f.until IS NULL OR s.asked_at <= f.until)
+),
+-- per spine row the aggregates of its pairs
+grouped AS (
+  SELECT
+    row_id,
+    count(measure_1) FILTER (WHERE event_time >= asked_at - 86400000000) AS "count_1d",
+    count(measure_1) FILTER (WHERE event_time >= asked_at - 604800000000) AS "count_7d",
+    list(measure_2) FILTER (WHERE measure_2 IS NOT NULL AND event_time >= asked_at - 604800000000) AS "amount_sum_7d",
+    sum(measure_3) FILTER (WHERE event_time >= asked_at - 1209600000000 AND event_time < asked_at - 604800000000) AS "cents_sum_7d_offset_7d",
+    sum(measure_3) AS "cents_sum_lifetime",
+    count(DISTINCT measure_4) FILTER (WHERE event_time >= asked_at - 604800000000) AS "shops_7d"
+  FROM pairs
+  GROUP BY row_id
+)
+-- the answer, in spine order; rows without facts get the value of the empty window
+SELECT
+  s.row_id AS __row,
+  CAST(coalesce(g."count_1d", 0) AS BIGINT) AS "count_1d",
+  CAST(coalesce(g."count_7d", 0) AS BIGINT) AS "count_7d",
+  g."amount_sum_7d",
+  TRY_CAST(g."cents_sum_7d_offset_7d" AS BIGINT) AS "cents_sum_7d_offset_7d",
+  g."cents_sum_7d_offset_7d" IS NOT NULL AND TRY_CAST(g."cents_sum_7d_offset_7d" AS BIGINT) IS NULL AS "cents_sum_7d_offset_7d__overflow",
+  TRY_CAST(g."cents_sum_lifetime" AS BIGINT) AS "cents_sum_lifetime",
+  g."cents_sum_lifetime" IS NOT NULL AND TRY_CAST(g."cents_sum_lifetime" AS BIGINT) IS NULL AS "cents_sum_lifetime__overflow",
+  CAST(coalesce(g."shops_7d", 0) AS BIGINT) AS "shops_7d"
+FROM spine AS s LEFT JOIN grouped AS g USING (row_id)
+ORDER BY __row
+;
