@@ -57,9 +57,7 @@ def application() -> typer.Typer:
 
 def _version(asked: bool) -> None:
     if asked:
-        from featurestore import __version__
-
-        print(f"featurestore {__version__}")
+        print(f"featurestore {sys.modules['featurestore'].__version__}")  # loaded, as it is the package of this file
         raise typer.Exit
 
 

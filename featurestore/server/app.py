@@ -9,7 +9,6 @@ from typing import Any, NoReturn
 from fastapi import FastAPI, Request, Response
 from starlette.exceptions import HTTPException
 
-import featurestore
 from featurestore.config import Server
 from featurestore.intervals import format_instant
 from featurestore.retrieval.online_features import OnlineReader, Service
@@ -54,7 +53,7 @@ def _rest(reader: OnlineReader, readiness: Readiness) -> FastAPI:
     app = FastAPI(
         title="featurestore",
         description="Features of the online store, as of now or of an instant since its watermarks.",
-        version=featurestore.__version__,
+        version="1",  # of what is spoken here: the paths' v1
         docs_url=None,  # their pages load scripts from elsewhere
         redoc_url=None,
         redirect_slashes=False,

@@ -31,6 +31,8 @@ KEEP_ALIVE = 75
 """Seconds an idle connection is kept: longer than the pools of clients and balancers keep theirs."""
 GRACE = 5
 """Seconds that requests under way have when the server is told to stop."""
+STARTS_WITHIN = 60
+"""Seconds after which a worker that says nothing is replaced: on a busy machine imports alone may take many."""
 
 
 def serve(
@@ -107,6 +109,7 @@ def _settings(application: Callable[[], Application], workers: int) -> uvicorn.C
         proxy_headers=False,
         timeout_keep_alive=KEEP_ALIVE,
         timeout_graceful_shutdown=GRACE,
+        timeout_worker_healthcheck=STARTS_WITHIN,
     )
 
 

@@ -316,7 +316,8 @@ class _Drawing:
         self.gathered = rng.choice((self.ttl, self.ttl, self.short, self.offset)) if rng.random() < 0.6 else None
         self.near = rng.choice((0, -1, 1, -1, 1))
         rows: list[Row] = []
-        for _ in range(rng.choice((0, 3, 5, 7, 9, 11)) if self.gathered is None else rng.choice((2, 3, 4))):
+        many = (3, 6, 9, 12) if "versions" in self.kind else (0, 3, 5, 7, 9, 11)
+        for _ in range(rng.choice(many) if self.gathered is None else rng.choice((2, 3, 4))):
             rows.append(self._row(definition, live, rng.choice(instants), rows))
         return rows, spine
 
@@ -363,7 +364,7 @@ class _Drawing:
             "rid": self._rid(definition, len(earlier)),
             "seq": rng.choice((None, 0, 1, 1, 2)),
         }
-        row |= {"gone": rng.choice((True, True, None)) if earlier and rng.random() < 0.4 else False}
+        row["gone"] = rng.random() < 0.03
         row[CREATED] = self._created(row[EVENT], t)
         if earlier and rng.random() < (0.7 if "versions" in self.kind else 0.35):
             row |= self._shared(rng.choice(earlier), definition)
@@ -386,9 +387,10 @@ class _Drawing:
             taken = ["rid", EVENT, *keys]
             if rng.random() < 0.6:  # a version that moves the fact
                 taken.remove(rng.choice(keys) if keys and rng.random() < 0.7 else EVENT)
+            deletion = {"gone": rng.choice((True, True, None, False, False))}
         else:
-            taken = [EVENT, *keys, *([CREATED] if rng.random() < 0.6 else [])]
-        shared = {c: other[c] for c in taken}
+            taken, deletion = [EVENT, *keys, *([CREATED] if rng.random() < 0.6 else [])], {}
+        shared = {c: other[c] for c in taken} | deletion
         if rng.random() < 0.3:
             shared |= {c: other[c] for c in rng.sample(list(VALUES), 8)}
         for key in definition.keys[1:]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import multiprocessing
 import re
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from multiprocessing.synchronize import Event
 from pathlib import Path
 from random import Random
@@ -19,7 +19,9 @@ import featurestore
 from featurestore import failpoints
 
 CONTEXT = multiprocessing.get_context("forkserver")
-CONTEXT.set_forkserver_preload(["pandas", "featurestore.retrieval.build", "featurestore.materialization", "featurestore.online.lmdb"])
+CONTEXT.set_forkserver_preload(
+    ["pytest", "pandas", "pyarrow.parquet", "featurestore.retrieval.build", "featurestore.materialization", "featurestore.online.lmdb"]
+)
 PATIENCE = 120.0
 KILLED = -SIGKILL
 
@@ -46,18 +48,20 @@ def _work(fail_at: str, ready: Event, work: Work, args: tuple[Any, ...]) -> None
     work(*args)
 
 
-def random_moments(rng: Random, whole: float, kills: int) -> Iterator[float]:
-    """So many moments within a run that takes `whole` seconds, spread evenly, in random order."""
-    order = list(range(kills))
-    rng.shuffle(order)
-    return iter([whole * (n + rng.random()) / kills for n in order])
+def kill_at_random(rng: Random, kills: int, attempt: Callable[[float], int]) -> None:
+    """Have `attempt(seconds)` killed so often, at moments spread over the whole of a run; those that finish do not count.
 
-
-def seconds_of(work: Work, *args: Any) -> float:
-    """How long the work takes, undisturbed."""
-    start = time.monotonic()
-    assert run(work, *args) == 0
-    return time.monotonic() - start
+    How long a run takes is measured as we go: a run that finishes before its moment shortens what follows.
+    """
+    whole, done, tried = PATIENCE, 0, 0
+    while done < kills:
+        tried += 1
+        assert tried < 4 * kills, f"only {done} of {tried} runs could be killed"
+        start = time.monotonic()
+        if attempt(PATIENCE if tried == 1 else whole * rng.random()) == KILLED:
+            done += 1
+        else:
+            whole = time.monotonic() - start
 
 
 def fail_points(of: str) -> set[str]:

@@ -22,7 +22,7 @@ import pytest
 
 from featurestore import FeatureStore, StoreError
 from featurestore.retrieval import output as files
-from tests.crash.killing import KILLED, fail_points, random_moments, run, seconds_of
+from tests.crash.killing import KILLED, fail_points, kill_at_random, run
 
 ROWS, CUSTOMERS = 140_000, 500
 """More spine rows than one batch holds."""
@@ -180,15 +180,12 @@ def test_killed_at_every_named_moment_the_old_file_stands_or_the_new_one(site: S
 
 
 def test_killed_at_any_moment_the_old_file_stands_or_the_new_one(site: Site) -> None:
-    whole = seconds_of(build, site.root, "b", site.output)
-    kills = 0
-    for _ in range(4):
-        for moment in random_moments(Random(23), whole, RANDOM_KILLS // 2):
-            kills += run(build, site.root, site.other(), site.output, after=moment) == KILLED
-            site.standing()
-        if kills >= RANDOM_KILLS:
-            break
-    assert kills >= RANDOM_KILLS
+    def attempt(moment: float) -> int:
+        code = run(build, site.root, site.other(), site.output, after=moment)
+        site.standing()
+        return code
+
+    kill_at_random(Random(23), RANDOM_KILLS, attempt)
     finished(site)
 
 

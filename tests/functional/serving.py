@@ -58,7 +58,7 @@ class Served:
     process: subprocess.Popen[str]
 
     def send(self, method: str, path: str, body: bytes | None = None, headers: Mapping[str, str] | None = None) -> Answer:
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=90)
         try:
             connection.request(method, path, body, dict(headers or {}))
             response = connection.getresponse()
@@ -78,7 +78,7 @@ class Served:
     def stop(self, number: int = signal.SIGTERM) -> int:
         """Its exit code after the signal."""
         self.process.send_signal(number)
-        return self.process.wait(20)
+        return self.process.wait(60)
 
 
 @contextmanager
@@ -98,6 +98,6 @@ def serving(root: Path, *, workers: int = 1, manifest: str = "", script: Path | 
     finally:
         if process.poll() is None:
             process.terminate()
-        process.wait(20)
+        process.wait(60)
         assert process.stderr is not None
         process.stderr.close()

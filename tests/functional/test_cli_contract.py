@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+import urllib.request
 from pathlib import Path
 
 import pyarrow as pa
@@ -191,6 +192,25 @@ def test_ctrl_c_ends_a_build_at_once_and_leaves_nothing(heavy, signalled):
     assert "Traceback" not in said
     assert contents(heavy) == before
     assert list((heavy / ".featurestore" / "tmp").iterdir()) == []
+
+
+# serve
+
+
+@pytest.mark.parametrize("stop", [signal.SIGTERM, signal.SIGINT])
+def test_serve_answers_until_it_is_told_to_stop(project, stop):
+    command = [sys.executable, "-m", "featurestore.cli", "serve", "--port", "0", "--json"]
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    with subprocess.Popen(command, cwd=project, env=environment(), **pipes) as running:
+        assert running.stderr is not None
+        assert running.stdout is not None
+        ready = next(line for line in running.stderr if line.startswith("serving on "))
+        with urllib.request.urlopen(ready.split()[-1] + "/ready", timeout=30) as answer:
+            assert answer.status == 200
+        running.send_signal(stop)
+        said = running.stdout.read()
+    assert running.returncode == 0
+    assert json.loads(said) == {"command": "serve", "ok": True, "result": {"stopped": True}, "errors": []}
 
 
 # Numbers as people read them

@@ -36,7 +36,7 @@ def project(filled: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(filled, tmp_path / "shop"))
 
 
-def until(served: Served, path: str, status: int, seconds: float = 20) -> Any:
+def until(served: Served, path: str, status: int, seconds: float = 60) -> Any:
     """The first answer of that status."""
     end = time.monotonic() + seconds
     while (answer := served.get(path)).status != status:
@@ -150,7 +150,7 @@ def test_a_store_removed_and_filled_anew_is_found(project: Path) -> None:
         shutil.rmtree(project / ".featurestore" / "online")
         assert served.ask(QUESTION).json["watermarks"] == old
         FeatureStore(project).materialize(known_before="2026-01-02T00:00:00Z")
-        end = time.monotonic() + 20
+        end = time.monotonic() + 60
         while served.ask(QUESTION).json["watermarks"] == old:
             assert time.monotonic() < end
             time.sleep(0.1)
@@ -172,12 +172,12 @@ def test_told_to_stop_it_exits_0_at_once(filled: Path, number: int) -> None:
         assert served.ask(QUESTION).status == 200
         start = time.monotonic()
         assert served.stop(number) == 0
-        assert time.monotonic() - start < 5
+        assert time.monotonic() - start < 10  # on an idle machine a tenth of a second
 
 
 def test_several_workers_share_the_port_and_stop_together(filled: Path) -> None:
     with serving(filled, workers=2) as served:
-        until(served, "/ready", 200, seconds=60)
+        until(served, "/ready", 200)
         assert len({served.ask({**QUESTION, "as_of": "2026-02-01T00:00:00Z"}).body for _ in range(20)}) == 1
         assert served.stop() == 0
 

@@ -33,7 +33,8 @@ VISITS = ParquetSource(
 PRICES = ParquetSource(
     name="prices", path="prices/*.parquet", event_timestamp="valid_from", created_timestamp="loaded_at", created_null="event",
     delay="2h",
-    schema={"country": "string", "shop_no": "int32", "valid_from": "date32", "loaded_at": "timestamp", "price": "decimal(9, 2)"},
+    schema={"country": "string", "shop_no": "int32", "valid_from": "date32", "loaded_at": "timestamp",
+            "price": "decimal(9, 2)"},
 )  # fmt: skip
 PAYMENTS = ParquetSource(
     name="payments", path="payments/*.parquet", event_timestamp="paid_at", created_timestamp="loaded_at",
@@ -73,7 +74,8 @@ EXACT = FeatureView(
 )  # fmt: skip
 STATIC = FeatureView(
     name="static", entities=[Entity(name="account", join_keys=["account_id"])], source=MASTER,
-    join_key_map={"account_id": "customer_id"}, where='"limit" > 0', features=[latest("tier"), latest('"limit" / 12', name="monthly_limit")],
+    join_key_map={"account_id": "customer_id"}, where='"limit" > 0',
+    features=[latest("tier"), latest('"limit" / 12', name="monthly_limit")],
 )  # fmt: skip
 GLOBAL = FeatureView(name="global_rule", entities=[], source=RULES, ttl="365d", features=[latest("floor")])
 

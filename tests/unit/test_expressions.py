@@ -217,8 +217,8 @@ def test_the_type_of_an_expression(text: str, dtype: str) -> None:
     "text",
     [
         "i + s", "i = s", "b + 1", "not i", "i and b", "case when i then 1 else 2 end", "coalesce(i, s)", "upper(i)",
-        "hour(day)", "raw = raw", "l = l", "d % 2", "isnan(s)", "cast(d as varchar)", "cast(t as bigint)", "cast(b as double)", "null",
-        "round(d, 2)", "trim(s, 'x')", "t = day", "-b",
+        "hour(day)", "raw = raw", "l = l", "d % 2", "isnan(s)", "cast(d as varchar)", "cast(t as bigint)", "cast(b as double)",
+        "null", "round(d, 2)", "trim(s, 'x')", "t = day", "-b",
     ],
 )  # fmt: skip
 def test_operands_that_do_not_fit_are_refused(text: str) -> None:
