@@ -7,11 +7,12 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
-import data as generated
 from figures import Figure
 from measure import Contender, Measured, alternate
+
+import data as generated
 
 HERE = Path(__file__).resolve().parent
 RUNS = 3
@@ -34,7 +35,7 @@ def seconds(measured: Measured) -> str:
 class TrainingSets:
     """Ours beside the hand-written join, over one kind of source."""
 
-    peaks: dict[str, float] = {}
+    peaks: ClassVar[dict[str, float]] = {}
 
     def __init__(self, name: str, kind: str, folder: Path, scratch: Path) -> None:
         self.name = name
@@ -92,10 +93,10 @@ class Feast:
         if differ != tied + exact:
             raise RuntimeError(f"{differ - tied - exact} of {differ} differences from Feast have no explanation")
         explained = (
-            f"Feast {feast.last['version']}, DuckDB offline store: {FEAST.rows:,} source rows, {FEAST.keys:,} keys, {FEAST.spine:,} "
-            f"spine rows, pandas frame to Arrow table, the best call of each process, imports done. {FEAST.spine - differ:,} rows have "
-            f"the same values; of {differ} that differ, {tied} have several newest rows, of which Feast picks any, and {exact} "
-            "have a row at the very instant asked for, which Feast lets through and we do not."
+            f"Feast {feast.last['version']}, DuckDB offline store: {FEAST.rows:,} source rows, {FEAST.keys:,} keys, "
+            f"{FEAST.spine:,} spine rows, pandas frame to Arrow table, the best call of each process, imports done. "
+            f"{FEAST.spine - differ:,} rows have the same values; of {differ} that differ, {tied} have several newest rows, of "
+            f"which Feast picks any, and {exact} have a row at the very instant asked for, which Feast lets through and we do not."
         )
         detail = f"ours {seconds(ours)}; Feast {seconds(feast)}"
         return [Figure("feast", feast.seconds / ours.seconds, detail, explained=explained)]
@@ -117,7 +118,8 @@ class Feast:
               SELECT n.key, n.as_of, any_value(n.exact) AS exact, count(*) AS n
               FROM near AS n LEFT JOIN {facts} AS f ON f.key = n.key AND f.e = n.newest GROUP BY ALL
             )
-            SELECT (SELECT count(*) FROM differing), count(*) FILTER (WHERE n > 1 AND NOT t.exact), count(*) FILTER (WHERE t.exact)
+            SELECT (SELECT count(*) FROM differing), count(*) FILTER (WHERE n > 1 AND NOT t.exact),
+                   count(*) FILTER (WHERE t.exact)
             FROM differing AS d JOIN twins AS t USING (key, as_of)""").fetchone()
         assert found is not None
         return int(found[0]), int(found[1]), int(found[2])
@@ -130,7 +132,8 @@ def feast_environment() -> Path:
     if not mark.is_file() or mark.read_text(encoding="utf-8") != FEAST_VERSION:
         print("installing Feast into .venv-feast (a minute or two, the first time)", flush=True)
         subprocess.run([sys.executable, "-m", "venv", "--clear", str(folder)], check=True)
-        subprocess.run([python, "-m", "pip", "install", "--quiet", f"feast[duckdb]=={FEAST_VERSION}"], check=True, stderr=subprocess.DEVNULL)
+        install = [python, "-m", "pip", "install", "--quiet", f"feast[duckdb]=={FEAST_VERSION}"]
+        subprocess.run(install, check=True, stderr=subprocess.DEVNULL)
         mark.write_text(FEAST_VERSION, encoding="utf-8")
     return python
 
@@ -172,13 +175,14 @@ class Serve:
             self._best = found
         ours, static = self._best["ours"], self._best["static_fastapi"]
         explained = (
-            f"Look-ups: one key, {self._best['features']} features, one uvicorn worker, 16 connections for rates and one for latencies, the load "
-            f"generator on the same machine; in process a look-up takes {self._best['in_process_us']:.0f} µs."
+            f"Look-ups: one key, {self._best['features']} features, one uvicorn worker, 16 connections for rates and one for "
+            f"latencies, the load generator on the same machine; in process a look-up takes {self._best['in_process_us']:.0f} µs."
         )
         rates = f"ours {ours['rate']:,.0f} requests/s, static route {static['rate']:,.0f}"
+        waits = f"p99 {ours['p99_ms']:.2f} ms; static route p50 {static['p50_ms']:.2f} ms"
         return [
             Figure("serve", self._best["ratio"], rates, explained=explained),
-            Figure("serve_p50", ours["p50_ms"], f"p99 {ours['p99_ms']:.2f} ms; static route p50 {static['p50_ms']:.2f} ms", "ms"),
+            Figure("serve_p50", ours["p50_ms"], waits, "ms"),
         ]
 
     def _prepare(self) -> None:

@@ -105,7 +105,7 @@ def cli() -> str:
 
     from featurestore.cli.app import HELP, application
 
-    group = typer.main.get_command(application())
+    group: Any = typer.main.get_command(application())
     parts = [_help_text(HELP), "Every command takes these options:", _options(_common(group))]
     for name, command in group.commands.items():
         parts += [f"## {name}", fenced(_usage(name, command)), _help_text(command.help)]
@@ -127,7 +127,7 @@ def _common(group: Any) -> list[Any]:
 
 
 def _is_argument(parameter: Any) -> bool:
-    return parameter.param_type_name == "argument"
+    return bool(parameter.param_type_name == "argument")
 
 
 def _metavar(parameter: Any) -> str:

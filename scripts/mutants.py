@@ -29,7 +29,16 @@ WORKERS = 2
 PATIENCE = 300
 """Seconds one mutant may take."""
 COPIED = ("featurestore", "tests/spec", "tests/mutants")
-LIBRARIES = ("duckdb", "lmdb", "pandas", "pyarrow.compute", "pyarrow.parquet", "pydantic_settings", "pytest", "sqlglot.dialects.duckdb")
+LIBRARIES = (
+    "duckdb",
+    "lmdb",
+    "pandas",
+    "pyarrow.compute",
+    "pyarrow.parquet",
+    "pydantic_settings",
+    "pytest",
+    "sqlglot.dialects.duckdb",
+)
 """What every mutant's process would import; loaded once, before it is forked. Nothing of ours is among them."""
 
 _FACTS = "featurestore/compiler/duckdb/facts.py"
@@ -96,7 +105,8 @@ MUTANTS = (
            '"2 * asked_at", "2 * known_time + 1"',
            "a row loaded ahead is used before it happens", "known_time-a_row_loaded_before"),
     Mutant("timeline_exact_by_event", _LATEST, '"2 * asked_at + 1", "2 * greatest(event_time, known_time)"',
-           '"2 * asked_at + 1", "2 * event_time"', "with exact matches known time is forgotten", "latest-exact_matches_ask_for"),
+           '"2 * asked_at + 1", "2 * event_time"', "with exact matches known time is forgotten",
+           "latest-exact_matches_ask_for"),
     Mutant("windows_by_event", _WINDOWS, '"greatest(event_time, known_time) AS visible_from"', '"event_time AS visible_from"',
            "windows forget known time", "windows-a_row_loaded_late"),
     Mutant("windows_by_known", _WINDOWS, '"greatest(event_time, known_time) AS visible_from"', '"known_time AS visible_from"',
@@ -110,7 +120,8 @@ MUTANTS = (
     Mutant("cutoff_dropped", _FACTS, "WHERE {present} AND known_time < $known_before", "WHERE {present}",
            "a set built with a cut-off sees what was known later", "known_time-pitfall_12"),
     Mutant("cutoff_includes_k", _FACTS, "WHERE {present} AND known_time < $known_before",
-           "WHERE {present} AND known_time <= $known_before", "what became known at K is known before K", "known_time-the_cut_off_is_strict"),
+           "WHERE {present} AND known_time <= $known_before", "what became known at K is known before K",
+           "known_time-the_cut_off_is_strict"),
     Mutant("cutoff_by_event", _FACTS, "WHERE {present} AND known_time < $known_before",
            "WHERE {present} AND event_time < $known_before",
            "the cut-off asks when it happened", "known_time-pitfall_12"),
@@ -126,7 +137,8 @@ MUTANTS = (
            "a value lives 1 µs beyond its ttl", "latest-pitfall_24"),
     Mutant("ttl_shorter", _LATEST, '{spine}.asked_at - {event} <= {plan.ttl}"', '{spine}.asked_at - {event} < {plan.ttl}"',
            "a value as old as its ttl is dead", "latest-pitfall_24"),
-    Mutant("ttl_status_early", _LATEST, "{spine}.asked_at - {event} > {plan.ttl} THEN", "{spine}.asked_at - {event} >= {plan.ttl} THEN",
+    Mutant("ttl_status_early", _LATEST, "{spine}.asked_at - {event} > {plan.ttl} THEN",
+           "{spine}.asked_at - {event} >= {plan.ttl} THEN",
            "a value as old as its ttl is called expired", "latest-pitfall_24"),
     Mutant("ttl_from_known_time", _LATEST, 'event or f"{alias}.event_time"', 'event or f"{alias}.known_time"',
            "a value is as young as its loading", "latest-ttl_is_measured"),
@@ -156,7 +168,8 @@ MUTANTS = (
            "an expired value looks as if there had been none", "latest-pitfall_24"),
     # Ties
     Mutant("ties_reversed", _LATEST, '", ".join(f"{c} DESC NULLS LAST" for c in columns)',
-           '", ".join(f"{c} ASC NULLS LAST" for c in columns)', "of equal times the least row wins", "latest-pitfall_01_and_03"),
+           '", ".join(f"{c} ASC NULLS LAST" for c in columns)', "of equal times the least row wins",
+           "latest-pitfall_01_and_03"),
     Mutant("ties_nulls_first", _LATEST, '", ".join(f"{c} DESC NULLS LAST" for c in columns)',
            '", ".join(f"{c} DESC NULLS FIRST" for c in columns)', "of equal times NULL wins", "latest-pitfall_01_and_03"),
     Mutant("ties_by_name", _LATEST, "for c in facts.inputs)]\n    return",
@@ -181,7 +194,8 @@ MUTANTS = (
            "the oldest version is in force", "versions-a_correction_replaces"),
     Mutant("row_order_ignored", _FACTS, '["row_order"] if facts.rows.source.row_order else []', "[]",
            "the declared order of versions counts for nothing", "versions-the_declared_order"),
-    Mutant("until_the_very_next", _FACTS, "ROWS BETWEEN 1 FOLLOWING AND UNBOUNDED FOLLOWING", "ROWS BETWEEN 1 FOLLOWING AND 1 FOLLOWING",
+    Mutant("until_the_very_next", _FACTS, "ROWS BETWEEN 1 FOLLOWING AND UNBOUNDED FOLLOWING",
+           "ROWS BETWEEN 1 FOLLOWING AND 1 FOLLOWING",
            "only the next version in order replaces, known as late as it may be", "versions-any_later_version"),
     Mutant("tombstone_is_a_fact", _FACTS, 'holds.append(f"{quoted(source.deleted)} IS NOT TRUE")', "pass",
            "a deleted version answers", "versions-pitfall_19_a_tombstone"),
@@ -195,7 +209,8 @@ MUTANTS = (
            """{not_null([*row_keys, 'known_time', 'event_time'])} AND known_time""",
            "a correction to no time at all is left out instead of hiding", "versions-a_version_with_a_null_event"),
     # Reading times
-    Mutant("naive_is_utc", _TIMES, "return micros if column.type.tz is not None else localized(micros, reading)", "return micros",
+    Mutant("naive_is_utc", _TIMES, "return micros if column.type.tz is not None else localized(micros, reading)",
+           "return micros",
            "a source's zone is forgotten", "times-a_naive_time_is_read"),
     Mutant("naive_file_read_as_it_lies", _READING, '(arrow.tz is not None or source.zone_of(column) == "UTC")', "True",
            "a naive file is handed to the engine as UTC", "times-a_naive_time_is_read"),
@@ -221,7 +236,8 @@ MUTANTS = (
     Mutant("date_spine_is_its_end", _TIMES, '"end"] | str = "start"', '"end"] | str = "end"',
            "a DATE spine sees its whole day", "times-pitfall_40"),
     # Online
-    Mutant("pending_displaces", _STATE, 'usable = "event_time <= $known_before" if visible.exact else "event_time < $known_before"',
+    Mutant("pending_displaces", _STATE,
+           'usable = "event_time <= $known_before" if visible.exact else "event_time < $known_before"',
            'usable = "TRUE"', "a fact known ahead displaces the one that answers now", "online-a_fact_known_ahead"),
     Mutant("pending_at_w_displaces", _STATE, 'if visible.exact else "event_time < $known_before"',
            'if visible.exact else "event_time <= $known_before"',
@@ -261,9 +277,11 @@ MUTANTS = (
            "a fact moved to another key still answers for the old one", "online-a_correction_that_moves"),
     Mutant("empty_key_kept", _RUN, "batch.delete(table, _storage_keys(touched, self.families))", "pass",
            "a key whose last fact was deleted keeps its record", "online-a_tombstone"),
-    Mutant("online_version_order_reversed", _STATE, "version_order(visible, descending=True)", "version_order(visible, descending=False)",
+    Mutant("online_version_order_reversed", _STATE, "version_order(visible, descending=True)",
+           "version_order(visible, descending=False)",
            "online the oldest version is in force", "online-of_versions"),
-    Mutant("online_versions_unjudged", _STATE, "FROM newest_versions{semi} WHERE {live(visible)}", "FROM newest_versions{semi} WHERE event_time IS NOT NULL",
+    Mutant("online_versions_unjudged", _STATE, "FROM newest_versions{semi} WHERE {live(visible)}",
+           "FROM newest_versions{semi} WHERE event_time IS NOT NULL",
            "online a voided payment stays settled", "online-of_versions"),
 )  # fmt: skip
 
@@ -283,7 +301,8 @@ class Verdict:
         return self.killed_by is not None and not self.broken
 
     def __str__(self) -> str:
-        fate = "SURVIVED" if self.killed_by is None else f"{self.killed_by}  BROKEN: {self.how}" if self.broken else self.killed_by
+        why = f"  BROKEN: {self.how}" if self.broken else ""
+        fate = "SURVIVED" if self.killed_by is None else self.killed_by + why
         return f"{self.name:<32} {self.seconds:5.1f} s  {fate}"
 
 

@@ -366,9 +366,9 @@ class _Drawing:
         }
         row["gone"] = rng.random() < 0.03
         row[CREATED] = self._created(row[EVENT], t)
-        if earlier and rng.random() < (0.7 if "versions" in self.kind else 0.35):
+        if earlier and rng.random() < (0.6 if "versions" in self.kind else 0.35):
             row |= self._shared(rng.choice(earlier), definition)
-        elif earlier and rng.random() < 0.25:
+        elif earlier and rng.random() < (0.5 if "versions" in self.kind else 0.25):
             row |= self._late(rng.choice(earlier), definition)
         return row
 

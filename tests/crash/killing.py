@@ -20,7 +20,14 @@ from featurestore import failpoints
 
 CONTEXT = multiprocessing.get_context("forkserver")
 CONTEXT.set_forkserver_preload(
-    ["pytest", "pandas", "pyarrow.parquet", "featurestore.retrieval.build", "featurestore.materialization", "featurestore.online.lmdb"]
+    [
+        "pytest",
+        "pandas",
+        "pyarrow.parquet",
+        "featurestore.retrieval.build",
+        "featurestore.materialization",
+        "featurestore.online.lmdb",
+    ]
 )
 PATIENCE = 120.0
 KILLED = -SIGKILL

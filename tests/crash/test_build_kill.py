@@ -24,7 +24,7 @@ from featurestore import FeatureStore, StoreError
 from featurestore.retrieval import output as files
 from tests.crash.killing import KILLED, fail_points, kill_at_random, run
 
-ROWS, CUSTOMERS = 140_000, 500
+ROWS, CUSTOMERS = 132_000, 500
 """More spine rows than one batch holds."""
 DAY = 86_400_000_000
 START = 1_704_067_200_000_000
@@ -33,7 +33,7 @@ NEW_STANDS = ("build.renamed", "build.done")
 RECOVERING = "build.recovering"
 RANDOM_KILLS = 24
 
-DEFINITIONS = '''
+DEFINITIONS = """
 from featurestore import Entity, FeatureService, FeatureView, ParquetSource, agg, latest
 
 customer = Entity(name="customer")
@@ -42,7 +42,7 @@ spending = FeatureView(
     name="spending", entities=[customer], source=payments, features=[latest("amount"), agg.count(window="7d")],
 )
 scoring = FeatureService(name="scoring", features=[spending])
-'''
+"""
 
 
 @dataclass
@@ -89,8 +89,8 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Site:
     (root / "registry" / "definitions.py").write_text(DEFINITIONS)
     rng = Random(7)
     payments = [(rng.randrange(CUSTOMERS), START + rng.randrange(60 * DAY), rng.randrange(1_000)) for _ in range(5_000)]
-    columns = dict(zip(("customer", "at", "amount"), zip(*payments, strict=True), strict=True))
-    pq.write_table(in_utc(pa.table({name: pa.array(values) for name, values in columns.items()}), "at"), root / "data" / "payments.parquet")
+    table = pa.table(list(zip(*payments, strict=True)), names=["customer", "at", "amount"])
+    pq.write_table(in_utc(table, "at"), root / "data" / "payments.parquet")
     for number, name in enumerate("ab"):
         asked = pa.array([START + (30 + number) * DAY + (i * 7_919_000_003) % (30 * DAY) for i in range(ROWS)])
         spine = pa.table({"customer": pa.array([i % CUSTOMERS for i in range(ROWS)]), "as_of": asked})
@@ -230,6 +230,29 @@ def test_a_look_at_the_manifest_survives_a_switch(built: Site, monkeypatch: pyte
     assert manifest["spine"]["name"] == "b.parquet"
 
 
+@pytest.mark.xfail(reason="the manifest aside is removed on any error, also when the training set has its name already")
+def test_interrupted_between_the_two_renames_the_new_file_keeps_its_manifest(
+    built: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    output = built.root / "out" / "interrupted.parquet"
+    build(built.root, "a", output)
+    monkeypatch.setattr(files, "reach", interrupted_at("build.renamed"))
+    with pytest.raises(KeyboardInterrupt):
+        build(built.root, "b", output)
+    manifest = files.manifest_of(output)
+    assert sha256(output) == built.shas["b"]
+    assert manifest is not None
+    assert manifest["spine"]["name"] == "b.parquet"
+
+
+def interrupted_at(moment: str) -> Callable[[str], None]:
+    def reach(name: str) -> None:
+        if name == moment:
+            raise KeyboardInterrupt
+
+    return reach
+
+
 def first_then(call: Callable[[Path], str], switch: Callable[[], None]) -> Callable[[Path], str]:
     """The call, before which a switch happens once."""
     left = [switch]
@@ -243,9 +266,11 @@ def first_then(call: Callable[[Path], str], switch: Callable[[], None]) -> Calla
 
 
 def test_the_environment_names_the_moment(built: Site) -> None:
-    code = "import sys; from pathlib import Path; from tests.crash.test_build_kill import build; build(Path(sys.argv[1]), 'a', Path(sys.argv[2]))"
-    command = [sys.executable, "-c", code, str(built.root), str(built.root / "out" / "named.parquet")]
-    environment = {**os.environ, "FEATURESTORE_FAIL_AT": "build.batch0", "PYTHONPATH": str(Path(__file__).parents[2])}
+    root, output = built.root, built.root / "out" / "named.parquet"
+    code = f"from featurestore import FeatureStore; FeatureStore({str(root)!r}).build_training_set("
+    code += f"'scoring', {str(root / 'a.parquet')!r}, output={str(output)!r})"
+    command = [sys.executable, "-c", code]
+    environment = {**os.environ, "FEATURESTORE_FAIL_AT": "build.batch0"}
     assert subprocess.run(command, env=environment, check=False).returncode == KILLED
 
 

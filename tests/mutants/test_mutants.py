@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -11,7 +10,7 @@ from scripts.mutants import MUTANTS, ROOT, Mutant
 from tests.mutants.focused import ONLINE, STORIES
 from tests.mutants.online import RUNS
 from tests.spec.engines import by_reference
-from tests.spec.loader import Answer, Case, run_case
+from tests.spec.loader import Case, run_case
 
 
 @pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant.name)
