@@ -96,7 +96,7 @@ class Feast:
             f"Feast {feast.last['version']}, DuckDB offline store: {FEAST.rows:,} source rows, {FEAST.keys:,} keys, "
             f"{FEAST.spine:,} spine rows, pandas frame to Arrow table, the best call of each process, imports done. "
             f"{FEAST.spine - differ:,} rows have the same values; of {differ} that differ, {tied} have several newest rows, of "
-            f"which Feast picks any, and {exact} have a row at the very instant asked for, which Feast lets through and we do not."
+            f"which Feast picks any, and {exact} have a row at the very instant asked for, which Feast lets through."
         )
         detail = f"ours {seconds(ours)}; Feast {seconds(feast)}"
         return [Figure("feast", feast.seconds / ours.seconds, detail, explained=explained)]
@@ -120,8 +120,7 @@ class Feast:
             )
             SELECT (SELECT count(*) FROM differing), count(*) FILTER (WHERE n > 1 AND NOT t.exact),
                    count(*) FILTER (WHERE t.exact)
-            FROM differing AS d JOIN twins AS t USING (key, as_of)""").fetchone()
-        assert found is not None
+            FROM differing AS d JOIN twins AS t USING (key, as_of)""").fetchall()[0]
         return int(found[0]), int(found[1]), int(found[2])
 
 
@@ -176,7 +175,7 @@ class Serve:
         ours, static = self._best["ours"], self._best["static_fastapi"]
         explained = (
             f"Look-ups: one key, {self._best['features']} features, one uvicorn worker, 16 connections for rates and one for "
-            f"latencies, the load generator on the same machine; in process a look-up takes {self._best['in_process_us']:.0f} µs."
+            f"latencies, the load generator on the same machine; in process one takes {self._best['in_process_us']:.0f} µs."
         )
         rates = f"ours {ours['rate']:,.0f} requests/s, static route {static['rate']:,.0f}"
         waits = f"p99 {ours['p99_ms']:.2f} ms; static route p50 {static['p50_ms']:.2f} ms"

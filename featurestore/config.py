@@ -41,9 +41,7 @@ class Offline(_Section):
 
 
 class Online(_Section):
-    store: str = Field(
-        "lmdb", pattern="^(lmdb|memory)$", description="the online store: lmdb, or memory for one process"
-    )
+    store: str = Field("lmdb", pattern="^(lmdb|memory)$", description="the online store: lmdb, or memory for one process")
     path: str = Field(".featurestore/online", description="folder of the LMDB store, relative to the project")
     horizon: str = Field(
         "30d", description="how far beyond a watermark pending facts are kept; later ones wait for a later run"
@@ -105,9 +103,7 @@ def load(root: Path | None) -> Config:
 
 def _read(path: Path) -> dict[str, Any]:
     if not path.is_file():
-        raise UsageError(
-            "FS107", f"no {FILE_NAME}", where=str(path.parent), hint="featurestore init DIR, or --project DIR"
-        )
+        raise UsageError("FS107", f"no {FILE_NAME}", where=str(path.parent), hint="featurestore init DIR, or --project DIR")
     try:
         given = tomllib.loads(path.read_text(encoding="utf-8"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:

@@ -148,6 +148,4 @@ def from_arrow(arrow: pa.DataType) -> DType:
     for name, simple in _SIMPLE.items():
         if arrow == simple:
             return DType(name)
-    raise DefinitionError(
-        "FS213", f"a column of Arrow type {arrow} is not a feature value", known=[*_SIMPLE, "list<…>"]
-    )
+    raise DefinitionError("FS213", f"a column of Arrow type {arrow} is not a feature value", known=[*_SIMPLE, "list<…>"])

@@ -4,7 +4,7 @@ Decides which expressions may stand in a definition (an allow-list), what they m
 only reads the text; what an operation is called in a dialect is the compiler's business, and how it is computed is each
 engine's. A tree has four kinds of node: `Column`, `Literal`, `Cast`, and `Call` of an operation from `OPERATIONS`.
 
-Values inside an expression have one of seven types: integers of any width are read as int64, floats and decimals as
+Values inside an expression have one of six types: integers of any width are read as int64, floats and decimals as
 double; string, bool, date32 and timestamp[us, UTC] stay (binary and lists can only be tested for NULL). A bare column is
 not computed with and keeps its own type.
 An operation without a value (overflow, zero divisor, failed cast, ln of 0) gives NULL. NULL in gives NULL out, except
@@ -130,6 +130,11 @@ def _same_number(types: Sequence[DType | None]) -> DType:
     return _arithmetic(types)
 
 
+def _nullif(types: Sequence[DType | None]) -> DType | None:
+    _compared(types)
+    return types[0]
+
+
 _TEXT = _takes(STRING, STRING)
 _MATH = _takes(DOUBLE, DOUBLE)
 _TEXT_TEST = _takes(BOOL, STRING)
@@ -153,9 +158,9 @@ OPERATIONS: Mapping[str, Operation] = {
     "not": Operation("NOT a", "three-valued", _LOGIC, (1, 1)),
     "is_null": Operation("a IS NULL", "also a IS NOT NULL; any type", _any, (1, 1), "never NULL"),
     "in": Operation("a IN (b, c, …)", "as a = b OR a = c …", _compared, (2, None), "NULL when unmatched and a NULL is listed"),
-    "case": Operation("CASE WHEN c THEN v … ELSE w END", "the first v whose c is true", _case, (3, None), "no ELSE is ELSE NULL"),
+    "case": Operation("CASE WHEN c THEN v … ELSE w END", "the first v whose c holds", _case, (3, None), "no ELSE is ELSE NULL"),
     "coalesce": Operation("coalesce(a, b, …)", "the first that is not NULL", _common, (1, None), "NULL if all are"),
-    "nullif": Operation("nullif(a, b)", "NULL where a = b, else a", lambda t: (_compared(t), t[0])[1], (2, 2), "a where b is NULL"),
+    "nullif": Operation("nullif(a, b)", "NULL where a = b, else a", _nullif, (2, 2), "a where b is NULL"),
     "greatest": Operation("greatest(a, b, …)", "the greatest in the one order", _common, (1, None), "NULLs are skipped"),
     "least": Operation("least(a, b, …)", "the least in the one order", _common, (1, None), "NULLs are skipped"),
     "abs": Operation("abs(a)", "NULL for the least int64", _same_number, (1, 1)),
@@ -433,16 +438,12 @@ def _call_type(name: str, types: list[DType | None], what: str) -> DType | None:
     operation = OPERATIONS[name]
     least, most = operation.arity
     if len(types) < least or (most is not None and len(types) > most):
-        raise DefinitionError(
-            "FS216", f"{operation.spelling} in {what} got {len(types)} operands", hint=operation.spelling
-        )
+        raise DefinitionError("FS216", f"{operation.spelling} in {what} got {len(types)} operands", hint=operation.spelling)
     try:
         return operation.rule(types)
     except _Mismatch as mismatch:
         got = ", ".join("NULL" if t is None else t.name for t in types)
-        raise DefinitionError(
-            "FS216", f"{operation.spelling} in {what} takes {mismatch}, got {got}", hint="a CAST"
-        ) from None
+        raise DefinitionError("FS216", f"{operation.spelling} in {what} takes {mismatch}, got {got}", hint="a CAST") from None
 
 
 def normalised(expression: Expr) -> str:

@@ -68,9 +68,7 @@ def parse_duration(text: str | timedelta | Duration, *, what: str = "duration") 
             f"{what} {text!r} has no fixed length: months and years differ",
             hint="days, such as '30d' or '365d'",
         )
-    raise DefinitionError(
-        "FS211", f"{what} {text!r} is not a duration", known=_UNITS, hint="'15m', '1h', '30d' or '2w'"
-    )
+    raise DefinitionError("FS211", f"{what} {text!r} is not a duration", known=_UNITS, hint="'15m', '1h', '30d' or '2w'")
 
 
 def parse_instant(text: str, *, what: str = "instant") -> int:
@@ -125,9 +123,7 @@ def zone(name: str) -> ZoneInfo:
     try:
         return ZoneInfo(name)
     except (ZoneInfoNotFoundError, ValueError, TypeError, OSError) as error:
-        raise DefinitionError(
-            "FS212", f"unknown time zone {name!r}", hint="an IANA name, such as 'Europe/Paris'"
-        ) from error
+        raise DefinitionError("FS212", f"unknown time zone {name!r}", hint="an IANA name, such as 'Europe/Paris'") from error
 
 
 class Clock(Protocol):

@@ -316,9 +316,7 @@ def _bind_view(view: FeatureView, schema: Mapping[str, DType]) -> BoundView:
     types = {column: schema[column] for column in view.columns}
     if view.condition is not None:
         check_condition(view.condition, types, what="where")
-    keys = tuple(
-        Key(name, column, types[column]) for name, column in zip(view.join_keys, view.key_columns, strict=True)
-    )
+    keys = tuple(Key(name, column, types[column]) for name, column in zip(view.join_keys, view.key_columns, strict=True))
     for key in keys:
         if key.dtype.key_family is None:
             raise DefinitionError(
@@ -326,9 +324,7 @@ def _bind_view(view: FeatureView, schema: Mapping[str, DType]) -> BoundView:
                 hint="cast it where the data is written; floats as keys lose digits",
             )  # fmt: skip
     if view.source.deleted and types[view.source.deleted].name != "bool":
-        raise DefinitionError(
-            "FS219", f"deleted column {view.source.deleted!r} is {types[view.source.deleted]}, not bool"
-        )
+        raise DefinitionError("FS219", f"deleted column {view.source.deleted!r} is {types[view.source.deleted]}, not bool")
     _check_times(view.source, types)
     return BoundView(view, FrozenMap(types), keys, FrozenMap({f.name: f.result_type(types) for f in view.features}))
 

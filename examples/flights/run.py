@@ -29,9 +29,7 @@ def main(data: Path) -> dict[str, float]:
     print(f"{table.height:,} flights; correlation with the flight's own delay at departure\n")
     for name, value in found.items():
         print(f"{name:<42}{value:6.3f}  {bar(value)}")
-    print(
-        "\nThe leak looks best: it averages the flight itself and flights that had not left. No one could have known."
-    )
+    print("\nThe leak looks best: it averages the flight itself and flights that had not left. No one could have known.")
     return found
 
 

@@ -18,7 +18,9 @@ def serve(
     ] = None,
     port: Annotated[int | None, typer.Option(metavar="PORT", min=0, max=65535, help="The port; 0: any free one.")] = None,
     workers: Annotated[int, typer.Option(metavar="N", min=1, help="Processes that answer.")] = 1,
-    manifest: Annotated[Path | None, typer.Option(metavar="FILE", help="Be ready only once every service of this manifest can be answered.")] = None,
+    manifest: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Be ready only once every service of this manifest can be answered.")
+    ] = None,
 ) -> Answer:
     """Serve look-ups over HTTP until SIGTERM or Ctrl-C.
 

@@ -40,7 +40,8 @@ def training_set_sql(service: BoundService, plan: TrainingSet | None = None) -> 
     for part in plan.parts:
         relations = sorted({f"source__{n.source.name}" for n in walk(part.part) if isinstance(n, ReadSource)})
         title = f"-- {part.instance}: {type(part.part).__name__} of view {part.view}\n"
-        note = f"-- reads spine (row_id, asked_at, {', '.join(k.spine_column for k in part.part.spine.keys) or 'no key'}), {', '.join(relations)}\n"
+        keys = ", ".join(k.spine_column for k in part.part.spine.keys) or "no key"
+        note = f"-- reads spine (row_id, asked_at, {keys}), {', '.join(relations)}\n"
         blocks.append(f"{title}{note}{duckdb.part(part.part)};\n")
     return head + "\n" + "\n".join(blocks)
 
@@ -48,7 +49,9 @@ def training_set_sql(service: BoundService, plan: TrainingSet | None = None) -> 
 def latest_sql(view: BoundView) -> str:
     """The statement that gives a view's online state at a watermark."""
     head = f"-- Online state of feature view {view.name} at the watermark $known_before, pending facts up to $horizon beyond.\n"
-    head += f"-- Fingerprint {view.fingerprint}. kind 0: facts beyond are held back; 1: latest values; 2: in reach of a window.\n\n"
+    head += (
+        f"-- Fingerprint {view.fingerprint}. kind 0: facts beyond are held back; 1: latest values; 2: in reach of a window.\n\n"
+    )
     return head + duckdb.online_state(planning.online_state(view), limited=False) + ";\n"
 
 

@@ -124,9 +124,7 @@ def _latest(column: str, name: str | None, description: str) -> Feature:
     if name is None and not isinstance(expression, Column):
         raise DefinitionError("FS205", f"latest({column!r}) is an expression and needs a name", hint="name='…'")
     chosen = expression.name if name is None and isinstance(expression, Column) else name
-    return Feature(
-        name=check_name(chosen, "feature"), expression=expression, description=description, location=caller()
-    )
+    return Feature(name=check_name(chosen, "feature"), expression=expression, description=description, location=caller())
 
 
 class _Aggregations:
@@ -168,9 +166,7 @@ def _aggregates(
     aggregate: str, column: str | None, window: Any, offset: Any, where: str | None, name: str | None, description: str
 ) -> Feature | tuple[Feature, ...]:
     if window is ...:
-        raise DefinitionError(
-            "FS206", f"agg.{aggregate} needs a window", hint='window="7d", or window=None for the whole past'
-        )
+        raise DefinitionError("FS206", f"agg.{aggregate} needs a window", hint='window="7d", or window=None for the whole past')
     expression = None if column is None else expressions.parse(column)
     if expression is None and AGGREGATES[aggregate].needs_input:
         raise DefinitionError("FS202", f"agg.{aggregate} needs a column or expression")

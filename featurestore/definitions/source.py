@@ -84,9 +84,7 @@ class Source(Definition):
             ("time_unit", self.time_unit, (None, *TIME_UNITS)),
         ):
             if value not in allowed:
-                raise DefinitionError(
-                    "FS202", f"{option}={value!r} is not a choice", known=[repr(a) for a in allowed if a]
-                )
+                raise DefinitionError("FS202", f"{option}={value!r} is not a choice", known=[repr(a) for a in allowed if a])
         if self.time_format is not None and self.time_format != "iso8601":
             check_time_format(self.time_format)
         for option in ("event_timestamp", "created_timestamp", "row_order", "deleted"):
@@ -118,18 +116,14 @@ class Source(Definition):
         if self.row_order and not self.row_key:
             raise DefinitionError("FS204", "row_order orders versions, so it needs row_key", hint="row_key=['…']")
         if self.deleted and not self.row_key:
-            raise DefinitionError(
-                "FS204", "deleted marks a version of a fact, so it needs row_key", hint="row_key=['…']"
-            )
+            raise DefinitionError("FS204", "deleted marks a version of a fact, so it needs row_key", hint="row_key=['…']")
 
     def _zones(self) -> str | FrozenMap[str]:
         if isinstance(self.timezone, str):
             return zone(self.timezone).key
         if isinstance(self.timezone, Mapping):
             return FrozenMap({column: zone(name).key for column, name in self.timezone.items()})
-        raise DefinitionError(
-            "FS212", f"timezone={self.timezone!r} is neither a zone nor {{column: zone}}", hint="'UTC'"
-        )
+        raise DefinitionError("FS212", f"timezone={self.timezone!r} is neither a zone nor {{column: zone}}", hint="'UTC'")
 
     def _range(self) -> tuple[int, int]:
         """(first instant, end), half open: the end of a declared range is included by adding one microsecond."""
@@ -214,9 +208,7 @@ def as_arrow(frame: Any) -> Any:
         return pa.Table.from_pandas(frame, preserve_index=False)
     if hasattr(frame, "__arrow_c_stream__"):
         return pa.table(frame)
-    raise DefinitionError(
-        "FS202", f"table={type(frame).__name__} is no frame", hint="a pyarrow, Polars or pandas table"
-    )
+    raise DefinitionError("FS202", f"table={type(frame).__name__} is no frame", hint="a pyarrow, Polars or pandas table")
 
 
 def check_time_format(text: str) -> None:

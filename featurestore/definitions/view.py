@@ -74,9 +74,7 @@ class FeatureView(Definition):
         """The join keys of all entities, in order."""
         keys = [key for entity in self.entities for key in entity.join_keys]
         if len({k.lower() for k in keys}) < len(keys):
-            raise DefinitionError(
-                "FS208", f"two entities share a join key: {', '.join(keys)}", hint="rename one of them"
-            )
+            raise DefinitionError("FS208", f"two entities share a join key: {', '.join(keys)}", hint="rename one of them")
         return tuple(keys)
 
     @property
@@ -101,9 +99,7 @@ class FeatureView(Definition):
             if feature.name == name:
                 return feature  # type: ignore[no-any-return]
         known = [f.name for f in self.features]
-        raise DefinitionError(
-            "FS203", f"unknown feature {name!r} of {self.name!r}", known=known, hint=nearest(name, known)
-        )
+        raise DefinitionError("FS203", f"unknown feature {name!r} of {self.name!r}", known=known, hint=nearest(name, known))
 
     def __getitem__(self, names: str | list[str]) -> ViewInstance:
         """The view with only some of its features, in the order named: `view[["a", "b"]]`."""

@@ -97,9 +97,7 @@ def next_number(metas: Metas) -> int:
     return 1 if raw is None else int(json.loads(raw)["epoch"]) + 1
 
 
-def publish(
-    batch: Batch, new: Generation, services: Mapping[str, Mapping[str, Any]], views: Mapping[str, str]
-) -> None:
+def publish(batch: Batch, new: Generation, services: Mapping[str, Mapping[str, Any]], views: Mapping[str, str]) -> None:
     """Switch a view to a generation, then every service that has thereby become complete; sweep what nobody uses.
 
     services: the registry's, as data. views: its views and their fingerprints.

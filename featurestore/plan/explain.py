@@ -64,7 +64,8 @@ def _describe(node: object) -> str:
         case InForce(row_key=row_key):
             return f"InForce: of each {', '.join(row_key)} the newest version known"
         case Facts(rows=rows, keys=keys):
-            return f"Facts: by {', '.join(k.source_column for k in keys) or 'no key'}, event {rows.source.event_timestamp}, {_known(rows)}"
+            by = ", ".join(k.source_column for k in keys) or "no key"
+            return f"Facts: by {by}, event {rows.source.event_timestamp}, {_known(rows)}"
         case ReadSource(source=source, columns=columns):
             return f"ReadSource {source.name}: {', '.join(c.name for c in columns)}"
         case ReadSpine(keys=keys):

@@ -33,9 +33,7 @@ def manifest_path(output: Path) -> Path:
 def check_output(output: Path) -> None:
     """Raises: UsageError FS106 for an unknown suffix or a missing folder."""
     if output.suffix.lower() not in _SUFFIXES:
-        raise UsageError(
-            "FS106", f"unknown kind of output {output.name!r}", known=_SUFFIXES, hint=f"{output.name}.parquet"
-        )
+        raise UsageError("FS106", f"unknown kind of output {output.name!r}", known=_SUFFIXES, hint=f"{output.name}.parquet")
     if not output.parent.is_dir():
         raise UsageError("FS106", f"no folder {str(output.parent)!r} to write to", hint=f"mkdir -p {output.parent}")
 

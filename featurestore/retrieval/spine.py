@@ -125,9 +125,7 @@ def _read_csv(path: Path, keys: Mapping[str, DType]) -> pa.Table:
         )  # fmt: skip
         table = csv.read_csv(path, convert_options=options, parse_options=csv.ParseOptions(newlines_in_values=True))
     except (pa.ArrowException, OSError) as error:
-        raise SpineError(
-            "FS301", f"the spine cannot be read as CSV: {str(error).splitlines()[0]}", where=path.name
-        ) from error
+        raise SpineError("FS301", f"the spine cannot be read as CSV: {str(error).splitlines()[0]}", where=path.name) from error
     _check_names(table.schema)
     for name, dtype in keys.items():
         if name in table.column_names and dtype.name != "string":
@@ -185,9 +183,7 @@ def _check_names(schema: pa.Schema) -> None:
         seen[name.lower()] = name
         if twin is not None:
             what = (
-                f"two columns named {name!r}"
-                if twin == name
-                else f"columns {twin!r} and {name!r}, which differ in case only"
+                f"two columns named {name!r}" if twin == name else f"columns {twin!r} and {name!r}, which differ in case only"
             )
             raise SpineError("FS304", f"the spine has {what}", hint="rename one")
 
@@ -240,9 +236,7 @@ def instants(spine: Spine, as_of: str, *, timezone: str = "UTC", as_of_format: s
     bad = pc.index(_usable(micros), False).as_py()
     if bad >= 0:
         shown = column[bad].cast(pa.string()).as_py() if column[bad].is_valid else "NULL"
-        raise SpineError(
-            "FS300", f"as_of column {as_of!r} is {shown} in row {bad} (counted from 0)", hint="drop the row"
-        )
+        raise SpineError("FS300", f"as_of column {as_of!r} is {shown} in row {bad} (counted from 0)", hint="drop the row")
     return micros
 
 
@@ -278,7 +272,9 @@ def to_key(values: pa.Array, column: str, dtype: DType) -> pa.Array:
         return pa.nulls(len(values), _key_arrow(dtype))
     if family != dtype.key_family:
         if family == "float":
-            raise SpineError("FS303", f"key column {column!r} is {values.type}: floats lose digits as keys", hint=f"a cast to {dtype}")
+            raise SpineError(
+                "FS303", f"key column {column!r} is {values.type}: floats lose digits as keys", hint=f"a cast to {dtype}"
+            )
         hint = f"a cast to {dtype}"
         raise SpineError("FS302", f"key column {column!r} is {values.type}, but the source's is {dtype}", hint=hint)
     if family == "integer":

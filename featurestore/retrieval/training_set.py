@@ -210,9 +210,7 @@ class Build:
         for name in {i.bound.view.source.name for i in self.service.instances}:
             for stamp in self._sources[name].stamps:
                 if not stamp.unchanged():
-                    raise SourceError(
-                        "FS326", "the file changed while it was read", where=stamp.name, hint="build again"
-                    )
+                    raise SourceError("FS326", "the file changed while it was read", where=stamp.name, hint="build again")
 
 
 def run_parameters(known_before: int | None, serving_lag: int, *, exact: bool) -> dict[str, object]:

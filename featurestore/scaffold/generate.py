@@ -50,9 +50,7 @@ _TYPES: dict[str, pa.DataType] = {
 """A column's name decides its type, in every table."""
 
 
-def generate(
-    directory: Path, *, rows: int = 100_000, seed: int = 7, progress: Progress | None = None
-) -> dict[str, Any]:
+def generate(directory: Path, *, rows: int = 100_000, seed: int = 7, progress: Progress | None = None) -> dict[str, Any]:
     """Write the card payments data set into `directory`.
 
     Files: payments/YYYY-MM.parquet (by month of arrival), customers, merchants, cards, disputes, policies and spine as

@@ -84,9 +84,7 @@ class SourceData:
         for name in part.schema.names:
             twin = seen.setdefault(name.lower(), name)
             if twin != name or part.schema.names.count(name) > 1:
-                raise SourceError(
-                    "FS323", f"columns {twin!r} and {name!r} differ in case only, or are one", where=part.name
-                )
+                raise SourceError("FS323", f"columns {twin!r} and {name!r} differ in case only, or are one", where=part.name)
 
     def _check_column(self, part: Part, column: str) -> None:
         if column not in part.schema.names:

@@ -47,9 +47,7 @@ def expand(patterns: Sequence[str], root: Path, *, where: str = "") -> tuple[Fil
         paths = [absolute] if os.path.isfile(absolute) else glob.glob(absolute, recursive=True)
         paths = [p for p in paths if os.path.isfile(p)]
         if not paths:
-            raise SourceError(
-                "FS321", f"no file matches {pattern!r}", where=where, hint="the path, relative to the project"
-            )
+            raise SourceError("FS321", f"no file matches {pattern!r}", where=where, hint="the path, relative to the project")
         for path in paths:
             name = os.path.relpath(path, root).replace(os.sep, "/")
             stat = os.stat(path)

@@ -18,7 +18,10 @@ from featurestore.errors import DataError
 from featurestore.intervals import MICROS_PER_DAY, MICROS_PER_SECOND
 
 _PER_UNIT = {"s": MICROS_PER_SECOND, "ms": 1_000, "us": 1}
-_ISO = r"^(?P<date>\d{4}-\d{2}-\d{2})(?:[T ](?P<time>\d{2}:\d{2}(?::\d{2})?)(?:\.(?P<f>\d{1,9}))? ?(?P<z>[Zz]|[+-]\d{2}:?\d{2})?)?$"
+_ISO = (
+    r"^(?P<date>\d{4}-\d{2}-\d{2})"
+    r"(?:[T ](?P<time>\d{2}:\d{2}(?::\d{2})?)(?:\.(?P<f>\d{1,9}))? ?(?P<z>[Zz]|[+-]\d{2}:?\d{2})?)?$"
+)
 
 
 @dataclass(frozen=True)

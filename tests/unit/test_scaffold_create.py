@@ -33,9 +33,7 @@ def test_its_definitions_load(tmp_path: Path) -> None:
     assert sorted(registry.views) == ["card_payments", "merchant_profile"]
 
 
-def test_an_empty_folder_is_filled_even_if_it_is_the_shells_own(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_empty_folder_is_filled_even_if_it_is_the_shells_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = tmp_path / "here"
     folder.mkdir()
     monkeypatch.chdir(folder)

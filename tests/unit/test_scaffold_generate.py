@@ -40,9 +40,7 @@ def payments(made: Path) -> pl.DataFrame:
 def versions(payments: pl.DataFrame) -> pl.DataFrame:
     """Each known row beside the next one of its payment in the order of arrival: (column, next_column)."""
     ordered = payments.drop_nulls("loaded_at").unique().sort("payment_id", "loaded_at")
-    following = [
-        pl.col(c).shift(-1).over("payment_id").alias(f"next_{c}") for c in ordered.columns if c != "payment_id"
-    ]
+    following = [pl.col(c).shift(-1).over("payment_id").alias(f"next_{c}") for c in ordered.columns if c != "payment_id"]
     return ordered.with_columns(following).filter(pl.col("next_loaded_at").is_not_null())
 
 

@@ -22,7 +22,8 @@ def part(plan: Part) -> str:
 
 
 __all__ = [
-    "EXPIRED", "FOUND", "HELD", "IN_WINDOW", "LATEST", "MACROS", "NEW_PREFIX", "NOT_FOUND", "REASONS", "SOURCE_PREFIX", "ambiguous",
+    "EXPIRED", "FOUND", "HELD", "IN_WINDOW", "LATEST", "MACROS", "NEW_PREFIX", "NOT_FOUND", "REASONS", "SOURCE_PREFIX",
+    "ambiguous",
     "duplicates", "key_type", "latest", "left_out", "needs_exact_sum", "needs_overflow_check", "online_state", "part", "quoted",
     "relation", "sql_type", "static", "touched", "windows",
 ]  # fmt: skip

@@ -71,7 +71,8 @@ def ambiguous(plan: OnlineState) -> str | None:
     row_keys = [quoted(c) for c in versions.row_key]
     steps = Steps()
     steps.add("rows_read", f"versions of source {source.name}",
-              f"SELECT\n{listed(columns)}\nFROM {relation(source)}\nWHERE {not_null(row_keys)} AND ({known_time(source)}) IS NOT NULL")  # fmt: skip
+              f"SELECT\n{listed(columns)}\nFROM {relation(source)}\n"
+              f"WHERE {not_null(row_keys)} AND ({known_time(source)}) IS NOT NULL")  # fmt: skip
     groups = ", ".join(f"group_{i}" for i in range(len(group)))
     return steps.finish(
         "groups whose versions differ",

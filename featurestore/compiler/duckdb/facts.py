@@ -1,7 +1,7 @@
 """The steps every part begins with: spine, facts, versions in force.
 
-Column names inside a statement: `row_id` and `asked_at` of the spine; `event_time` and `known_time` of facts; `key_…` join keys;
-`in_…` source columns. Features have their own names only in the final select, so no name of a user's can clash.
+Column names inside a statement: `row_id` and `asked_at` of the spine; `event_time` and `known_time` of facts; `key_…`
+join keys; `in_…` source columns. Features have their own names only in the final select, so no name of a user's can clash.
 """
 
 from __future__ import annotations

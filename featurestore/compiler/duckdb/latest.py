@@ -47,7 +47,8 @@ def latest(plan: Latest) -> str:
         source = f"matched AS m LEFT JOIN chosen AS a ON {_same(plan, 'm', ['event_time'])}"
         return steps.finish("the answer, in spine order", _answer(plan, source, "a", spine="m", event="m.event_time"))
     _timeline(steps, plan)
-    source = f"spine AS s LEFT JOIN matched AS m USING (row_id)\nLEFT JOIN chosen AS a ON {_same(plan, 'm', ['event_time', 'known_time'])}"
+    same = _same(plan, "m", ["event_time", "known_time"])
+    source = f"spine AS s LEFT JOIN matched AS m USING (row_id)\nLEFT JOIN chosen AS a ON {same}"
     return steps.finish("the answer, in spine order", _answer(plan, source, "a", spine="s"))
 
 

@@ -72,9 +72,7 @@ def _in_force(steps: Steps, visible: Visible, limited: bool) -> None:
         )
         steps.add("in_force", "those that are facts, of the keys to refresh",
                   f"SELECT {', '.join(fact_columns(visible))} FROM newest_versions{semi} WHERE {live(visible)}")  # fmt: skip
-    steps.add(
-        "current", "facts up to the horizon", "SELECT * FROM in_force WHERE event_time < $known_before + $horizon"
-    )
+    steps.add("current", "facts up to the horizon", "SELECT * FROM in_force WHERE event_time < $known_before + $horizon")
 
 
 def _newest(steps: Steps, visible: Visible) -> None:
@@ -94,9 +92,7 @@ def _newest(steps: Steps, visible: Visible) -> None:
     add_chosen(steps, visible, columns)
 
 
-def _rows(
-    plan: OnlineState, kind: int, source: str, latest: list[str], taken: list[str], event: str = "event_time"
-) -> str:
+def _rows(plan: OnlineState, kind: int, source: str, latest: list[str], taken: list[str], event: str = "event_time") -> str:
     assert isinstance(plan.facts, Visible)
     facts, _, _ = facts_of(plan.facts)
     columns = [*key_names(facts.keys), f"CAST({kind} AS UTINYINT) AS kind", f"{event} AS event_time"]

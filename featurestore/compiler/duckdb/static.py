@@ -33,8 +33,10 @@ def duplicates(plan: StaticLookup) -> str:
     steps = Steps()
     add_static_rows(steps, plan)
     keys = ", ".join(key_names(plan.keys))
-    return steps.finish("keys with more than one row", f"SELECT {keys}, count(*) AS rows\nFROM facts\nGROUP BY ALL\nHAVING count(*) > 1\n"
-                        f"ORDER BY ALL\nLIMIT 1")  # fmt: skip
+    return steps.finish(
+        "keys with more than one row",
+        f"SELECT {keys}, count(*) AS rows\nFROM facts\nGROUP BY ALL\nHAVING count(*) > 1\nORDER BY ALL\nLIMIT 1",
+    )
 
 
 def static(plan: StaticLookup) -> str:

@@ -53,9 +53,7 @@ def _warnings(data: SourceData, rows: int, with_time: bool, types: Mapping[str, 
             "day; store it as DATE (then date_is says what it means) or shift it"
         )
     if source.assumed_known_at_once:
-        warnings.append(
-            f'source {source.name}: assumed known at once; declare created_timestamp, or delay (delay="0s")'
-        )
+        warnings.append(f'source {source.name}: assumed known at once; declare created_timestamp, or delay (delay="0s")')
     return warnings
 
 

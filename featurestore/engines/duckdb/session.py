@@ -117,9 +117,7 @@ class Session:
                 + "\nUNION ALL BY NAME\n".join(selects or [self._empty(data, columns, types)])
             )
 
-    def _copied(
-        self, part: Part, data: SourceData, columns: Sequence[str], types: Mapping[str, DType], name: str
-    ) -> str:
+    def _copied(self, part: Part, data: SourceData, columns: Sequence[str], types: Mapping[str, DType], name: str) -> str:
         path = self.folder / name
         try:
             reading.copy(part, data, columns, types, path)
@@ -144,9 +142,7 @@ class Session:
         with self._running():
             return self._con.sql(sql, params=_used(sql, parameters)).to_arrow_table()
 
-    def reader(
-        self, sql: str, parameters: Mapping[str, object] | None = None, rows: int = 131_072
-    ) -> pa.RecordBatchReader:
+    def reader(self, sql: str, parameters: Mapping[str, object] | None = None, rows: int = 131_072) -> pa.RecordBatchReader:
         """Results as they come. The session can run nothing else until the reader is read to its end."""
         with self._running():
             stream = self._con.sql(sql, params=_used(sql, parameters)).to_arrow_reader(rows)
@@ -213,9 +209,7 @@ def translated(error: BaseException, where: str = "") -> FeatureStoreError:
     first = text.splitlines()[0] if text else type(error).__name__
     no_room = any(sign in text.lower() for sign in ("no space left", "could not write", "max_temp_directory_size"))
     if no_room or getattr(error, "errno", None) in DISK_FULL:
-        return StoreError(
-            "FS405", f"the disk is full: {first}", where=where, hint="free space, or another temp_directory"
-        )
+        return StoreError("FS405", f"the disk is full: {first}", where=where, hint="free space, or another temp_directory")
     if isinstance(error, duckdb.OutOfMemoryException) or "Out of Memory" in text:
         return StoreError("FS409", f"memory limit reached: {first}", where=where, hint="a higher memory_limit")
     undecoded = type(error) is duckdb.Error  # what its Parquet reader throws has no kind of its own
