@@ -56,7 +56,7 @@ def leftovers(path: Path) -> list[Path]:
     with contextlib.suppress(FileNotFoundError):
         for entry in sorted(os.scandir(path.parent), key=lambda e: e.name):
             match = pattern.fullmatch(entry.name)
-            if match and not _alive(int(match[1])):
+            if match and not alive(int(match[1])):
                 found.append(Path(entry.path))
     return found
 
@@ -67,7 +67,7 @@ def sweep(path: Path) -> None:
         left.unlink(missing_ok=True)
 
 
-def _alive(pid: int) -> bool:
+def alive(pid: int) -> bool:
     try:
         os.kill(pid, 0)
     except ProcessLookupError:

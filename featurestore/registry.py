@@ -326,6 +326,7 @@ def _bind_view(view: FeatureView, schema: Mapping[str, DType]) -> BoundView:
     if view.source.deleted and types[view.source.deleted].name != "bool":
         raise DefinitionError("FS219", f"deleted column {view.source.deleted!r} is {types[view.source.deleted]}, not bool")
     _check_times(view.source, types)
+    _check_time_columns_serve_once(view, types)
     return BoundView(view, FrozenMap(types), keys, FrozenMap({f.name: f.result_type(types) for f in view.features}))
 
 
@@ -338,6 +339,19 @@ def _check_times(source: Source, types: Mapping[str, DType]) -> None:
             raise DefinitionError("FS219", f"time column {column!r} is text", hint='time_format="iso8601"')
         if not (dtype.is_timestamp or dtype.is_integer or dtype.name in ("string", "date32")):
             raise DefinitionError("FS219", f"time column {column!r} is {dtype}, which is not a time")
+
+
+def _check_time_columns_serve_once(view: FeatureView, types: Mapping[str, DType]) -> None:
+    """A time written as text, integer or date is read as an instant; as a value it would be another thing."""
+    source = view.source
+    where = () if view.condition is None else tuple(expressions.columns(view.condition))
+    others = {*view.input_columns, *view.key_columns, *where, *source.row_key, source.row_order}
+    for column in source.time_columns:
+        if column in others and not types[column].is_timestamp:
+            raise DefinitionError(
+                "FS219", f"time column {column!r} is {types[column]} and is read as a value too",
+                hint="store the value in a column of its own",
+            )  # fmt: skip
 
 
 def bind_service(service: FeatureService, views: Mapping[str, BoundView]) -> BoundService:

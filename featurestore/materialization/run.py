@@ -16,6 +16,7 @@ from typing import Any
 import pyarrow as pa
 
 from featurestore import plan as planning
+from featurestore.atomic import disk_errors
 from featurestore.compiler import duckdb as sql
 from featurestore.engines.duckdb import Session, Settings
 from featurestore.engines.duckdb.checks import check_left_out, check_static
@@ -181,7 +182,7 @@ class _ViewRun:
         statement = sql.online_state(self.plan, limited=touched is not None)
         parameters = {"known_before": watermark, "known_shift": 0, "horizon": self.horizon}
         done = 0
-        with pa.OSFile(str(spool), "wb") as sink, pa.ipc.new_stream(sink, PAIRS) as writer:
+        with disk_errors(spool), pa.OSFile(str(spool), "wb") as sink, pa.ipc.new_stream(sink, PAIRS) as writer:
             for batch in pairs(session.reader(statement, parameters), self.families, self.codec, exact=exact):
                 writer.write_batch(batch)
                 done += batch.num_rows

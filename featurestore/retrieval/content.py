@@ -30,7 +30,8 @@ class ContentHash:
                 self._feed(str(number), chunk)
 
     def hexdigest(self) -> str:
-        names = [[f.name, str(f.type)] for f in self._schema]
+        # A list's item is called "item" in memory and "element" in Parquet: no difference of content.
+        names = [[f.name, str(f.type).replace("<element: ", "<item: ")] for f in self._schema]
         parts = {part: digest.hexdigest() for part, digest in self._parts.items()}
         whole = json.dumps([names, self._rows, parts], ensure_ascii=False, sort_keys=True)
         return hashlib.sha256(whole.encode()).hexdigest()

@@ -10,6 +10,7 @@ import hashlib
 import json
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from glob import escape
 from pathlib import Path
 from typing import Any
@@ -47,7 +48,7 @@ def write(output: Path, schema: pa.Schema, tables: Iterable[pa.Table], describe:
     reach("build.recovered")
     manifest_file = manifest_path(output)
     data, note = atomic.aside(output), atomic.aside(manifest_file)
-    with atomic.disk_errors(output), atomic.removed_on_error(data), atomic.removed_on_error(note):
+    with atomic.disk_errors(output), atomic.removed_on_error(data), _note_kept_once_renamed(note, data):
         _write_tables(data, output.suffix.lower(), schema, tables)
         reach("build.written")
         manifest = {**describe(), "output": {"name": output.name, "size": data.stat().st_size, "sha256": sha256(data)}}
@@ -59,6 +60,17 @@ def write(output: Path, schema: pa.Schema, tables: Iterable[pa.Table], describe:
         atomic.commit(note, manifest_file)
         reach("build.done")
     return manifest
+
+
+@contextmanager
+def _note_kept_once_renamed(note: Path, data: Path) -> Iterator[None]:
+    """On an error the manifest aside goes, unless the training set already has its name: then it is its manifest."""
+    try:
+        yield
+    except BaseException:
+        if data.exists() or not note.exists():
+            note.unlink(missing_ok=True)
+        raise
 
 
 def _write_tables(path: Path, suffix: str, schema: pa.Schema, tables: Iterable[pa.Table]) -> None:
@@ -137,17 +149,51 @@ def recover(output: Path) -> None:
 
 
 def manifest_of(output: Path) -> dict[str, Any] | None:
-    """The manifest of the training set that stands under this name, also between its rename and the manifest's."""
+    """The manifest of the training set that stands under this name, also between its rename and the manifest's.
+
+    Looks again while a build switches under its eyes; None when what stands has no manifest.
+    """
+    while True:
+        before = _mark(output)
+        manifest = _manifest_now(output)
+        if manifest is not None or before == _mark(output):
+            return manifest
+
+
+def _mark(output: Path) -> tuple[object, ...]:
+    """What changes when a build gives names: the file's and its manifest's inode and time."""
+    stats = []
+    for path in (output, manifest_path(output)):
+        try:
+            stat = path.stat()
+            stats.append((stat.st_ino, stat.st_mtime_ns))
+        except FileNotFoundError:
+            stats.append((0, 0))
+    return tuple(stats)
+
+
+def _manifest_now(output: Path) -> dict[str, Any] | None:
     manifest_file = manifest_path(output)
     for candidate in (manifest_file, *manifest_file.parent.glob(f".{escape(manifest_file.name)}.*.partial")):
-        if candidate.is_file() and _describes(candidate, output):
-            return json.loads(candidate.read_text(encoding="utf-8"))  # type: ignore[no-any-return]
+        try:
+            document: dict[str, Any] = json.loads(candidate.read_text(encoding="utf-8"))
+        except (FileNotFoundError, ValueError):
+            continue
+        if _is_of(document, output):
+            return document
     return None
 
 
 def _describes(note: Path, output: Path) -> bool:
     try:
-        described = json.loads(note.read_text(encoding="utf-8"))["output"]
+        return _is_of(json.loads(note.read_text(encoding="utf-8")), output)
+    except (ValueError, OSError):
+        return False
+
+
+def _is_of(manifest: Mapping[str, Any], output: Path) -> bool:
+    try:
+        described = manifest["output"]
         return bool(described["size"] == output.stat().st_size and described["sha256"] == sha256(output))
     except (ValueError, KeyError, OSError):
         return False

@@ -17,6 +17,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from featurestore import plan as planning
+from featurestore.atomic import disk_errors
 from featurestore.compiler import duckdb as sql
 from featurestore.dtypes import TIMESTAMP
 from featurestore.engines.duckdb import Session, Settings
@@ -238,7 +239,7 @@ def _added_fields(service: BoundService, plan: TrainingSet, include: Sequence[st
 
 def _spooled(stream: pa.RecordBatchReader, path: Path, stack: ExitStack) -> pa.RecordBatchReader:
     """The stream, run to its end into a temporary file and read back from there."""
-    with pa.OSFile(str(path), "wb") as sink, pa.ipc.new_stream(sink, stream.schema) as writer:
+    with disk_errors(path), pa.OSFile(str(path), "wb") as sink, pa.ipc.new_stream(sink, stream.schema) as writer:
         for batch in stream:
             writer.write_batch(batch)
     return stack.enter_context(pa.ipc.open_stream(stack.enter_context(pa.memory_map(str(path)))))
@@ -257,7 +258,9 @@ class _PartReader:
     def take(self, rows: int) -> dict[str, pa.ChunkedArray]:
         """The next `rows` rows: the value of each output, and what the request includes of it. `counts` grows."""
         while self._rows < rows:
-            batch = self._stream.read_next_batch()
+            batch = next(self._stream, None)
+            if batch is None:
+                raise DataError("FS309", f"the engine returned too few rows for {self._part.instance}")
             self._held.append(batch)
             self._rows += batch.num_rows
         table = pa.Table.from_batches(self._held, schema=self._stream.schema)

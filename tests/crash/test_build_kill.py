@@ -206,7 +206,6 @@ def test_a_killed_build_without_a_predecessor_leaves_nothing_under_the_name(buil
     assert sha256(output) == built.shas["a"]
 
 
-@pytest.mark.xfail(reason="manifest_of looks once: when a build switches meanwhile it finds nothing, or fails")
 @pytest.mark.parametrize("moment", ["after the manifest was read", "before the manifest aside is read"])
 def test_a_look_at_the_manifest_survives_a_switch(built: Site, monkeypatch: pytest.MonkeyPatch, moment: str) -> None:
     output = built.root / "out" / "switching.parquet"
@@ -230,7 +229,6 @@ def test_a_look_at_the_manifest_survives_a_switch(built: Site, monkeypatch: pyte
     assert manifest["spine"]["name"] == "b.parquet"
 
 
-@pytest.mark.xfail(reason="the manifest aside is removed on any error, also when the training set has its name already")
 def test_interrupted_between_the_two_renames_the_new_file_keeps_its_manifest(
     built: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -216,14 +216,12 @@ def test_a_full_disk_is_an_error_that_changes_nothing(project: Project, tmp_path
     finished(project)
 
 
-@pytest.mark.xfail(reason="the spool is written outside of disk_errors: a bare OSError comes out")
 def test_a_disk_too_full_for_the_spool_is_an_error_that_changes_nothing(project: Project, tmp_path: Path) -> None:
     assert run(materialize_on_a_full_disk, project.root, 8_192, tmp_path / "told") == 0
     assert (tmp_path / "told").read_text() == "FS405"
     project.check(newest=0, history=0)
 
 
-@pytest.mark.xfail(reason="nobody sweeps the folders of sessions that were killed")
 def test_what_killed_runs_left_in_the_temporary_folder_is_swept(tmp_path: Path) -> None:
     project = new_project(tmp_path / "project")
     assert run(materialize, project.root, 0, False, fail_at="materialize.computed") == KILLED

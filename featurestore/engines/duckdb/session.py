@@ -7,6 +7,7 @@ temporary files lie in a folder of its own, swept when it closes.
 from __future__ import annotations
 
 import logging
+import os
 import re
 import shutil
 import tempfile
@@ -21,6 +22,7 @@ import duckdb
 import pyarrow as pa
 
 from featurestore.atomic import DISK_FULL
+from featurestore.atomic import alive
 from featurestore.compiler.duckdb import MACROS, SOURCE_PREFIX, quoted
 from featurestore.dtypes import DType
 from featurestore.engines.duckdb import reading
@@ -52,13 +54,25 @@ def interrupt_all() -> None:
         session.interrupt()
 
 
+_FOLDER = "featurestore-"
+
+
+def _sweep(directory: Path) -> None:
+    """Remove the folders of sessions whose process was killed."""
+    for folder in directory.glob(f"{_FOLDER}*-*"):
+        pid = folder.name.removeprefix(_FOLDER).split("-")[0]
+        if pid.isdigit() and not alive(int(pid)):
+            shutil.rmtree(folder, ignore_errors=True)
+
+
 class Session:
     """Statements over bound relations. Use as a context manager."""
 
     def __init__(self, settings: Settings) -> None:
         if settings.temp_directory is not None:
             settings.temp_directory.mkdir(parents=True, exist_ok=True)
-        self.folder = Path(tempfile.mkdtemp(prefix="featurestore-", dir=settings.temp_directory))
+            _sweep(settings.temp_directory)
+        self.folder = Path(tempfile.mkdtemp(prefix=f"{_FOLDER}{os.getpid()}-", dir=settings.temp_directory))
         self._con = duckdb.connect(config={"python_enable_replacements": "false", "autoload_known_extensions": "false"})
         self._bound: list[tuple[Part, tuple[str, ...]]] = []
         self._configure(settings)
