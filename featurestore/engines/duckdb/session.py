@@ -21,8 +21,7 @@ from typing import Any
 import duckdb
 import pyarrow as pa
 
-from featurestore.atomic import DISK_FULL
-from featurestore.atomic import alive
+from featurestore.atomic import DISK_FULL, alive
 from featurestore.compiler.duckdb import MACROS, SOURCE_PREFIX, quoted
 from featurestore.dtypes import DType
 from featurestore.engines.duckdb import reading
