@@ -9,10 +9,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, ClassVar, Protocol
 
+import data as generated
 from figures import Figure
 from measure import Contender, Measured, alternate
-
-import data as generated
 
 HERE = Path(__file__).resolve().parent
 RUNS = 3
