@@ -68,13 +68,18 @@ def page(figures: Sequence[Figure], limits: dict[str, Bound]) -> str:
         "Written by `python benchmarks/run.py --write`; `make bench` measures, `make bench-check` fails where a bound of",
         "`benchmarks/ratios.toml` is broken. Data is generated from fixed seeds. Each contender runs in a process of its own,",
         "in turn with its peer, and the least time counts. A ratio compares two programs on one machine at one time.",
+        "A figure outside its bound is measured again, up to three times in all, and all runs then count: near its bound that",
+        "favours passing. Of look-ups the try with the best ratio is shown. A second call is one run, and noisy.",
         "",
         f"This run: {os.cpu_count()} cores, DuckDB with 2 threads, {_versions()}.",
         "",
         "| figure | measured | bound | how |",
         "|---|---|---|---|",
     ]
-    lines += [f"| {limits[f.name].what} | **{f.shown}** | {limits[f.name]} | {f.detail} |" for f in figures]
+    for f in figures:
+        limit = limits[f.name]
+        broken = "" if limit.holds(f.value) else ", **broken**"
+        lines.append(f"| {limit.what} | **{f.shown}** | {limit}{broken} | {f.detail} |")
     lines += ["", "## What is measured", "", _SIZES]
     lines += [f"- {f.explained}" for f in figures if f.explained]
     return "\n".join(lines) + "\n"
@@ -84,7 +89,8 @@ _SIZES = """\
 - Training sets: 10,000,000 source rows in 4 Parquet files, 100,000 keys, five feature columns (two doubles, an integer, a
   text, a boolean), 1,000,000 spine rows, Parquet to Parquet. One fact in a hundred has a twin at the same instant; a tenth
   of the rows is up to three days late; with versions, 5% of the facts are corrected, moved to another key or time, or
-  deleted. Ours is the first `build_training_set` of a process: footers, counts of rows left out, the join, content hash,
+  deleted. Ours is the first `build_training_set` of a process, imports done (a second where pandas is installed, which Arrow
+  then imports), files in the page cache, no ttl: footers, counts of rows left out, the join, content hash,
   manifest with the sha256 of every source file. The peer is `benchmarks/sql/asof_baseline.sql`: one as-of join, `ORDER BY`
   and `COPY`, right only where nothing ties, is late, or was corrected.
 - Peak memory is the process's own, imports included; DuckDB's limit is our default of 2 GB."""

@@ -12,6 +12,8 @@ import pytest
 
 from tests import needs
 
+pytest.register_assert_rewrite("tests.spec.loader")  # a failing case shows which cells differ
+
 # An unlikely zone (+12:45, with summer time): code that leans on the machine's own zone fails here, not at a user's.
 os.environ["TZ"] = "Pacific/Chatham"
 time.tzset()
