@@ -8,9 +8,10 @@ from pathlib import Path
 from string import Template
 from typing import TYPE_CHECKING
 
+from featurestore.atomic import sync
 from featurestore.definitions.base import check_name
 from featurestore.errors import UsageError
-from featurestore.scaffold.aside import files, folder_aside, sync
+from featurestore.scaffold.aside import files, folder_aside
 
 if TYPE_CHECKING:
     from featurestore.scaffold.generate import Progress

@@ -9,6 +9,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from featurestore.atomic import alive
+
 _PREFIX = ".featurestore-aside-"
 
 
@@ -29,25 +31,8 @@ def files(folder: Path) -> list[Path]:
     return sorted(path for path in folder.rglob("*") if path.is_file())
 
 
-def sync(path: Path) -> None:
-    """The file's bytes are on disk before its name is: a rename must not outlive what it names."""
-    with path.open("rb") as file:
-        os.fsync(file.fileno())
-
-
 def _sweep(folder: Path) -> None:
     for left in folder.glob(f"{_PREFIX}*-*"):
         process = left.name.removeprefix(_PREFIX).split("-")[0]
-        if process.isdigit() and not _alive(int(process)):
+        if process.isdigit() and not alive(int(process)):
             shutil.rmtree(left, ignore_errors=True)
-
-
-def _alive(process: int) -> bool:
-    """Whether a process of that number runs; one that we may not signal does."""
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    except OSError:
-        return True
-    return True

@@ -21,9 +21,10 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from featurestore.atomic import sync
 from featurestore.errors import UsageError
 from featurestore.scaffold import tables
-from featurestore.scaffold.aside import files, folder_aside, sync
+from featurestore.scaffold.aside import files, folder_aside
 from featurestore.scaffold.tables import World
 
 CHUNK = 200_000
