@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+
 from featurestore.compiler.duckdb.facts import event_time, known_time, not_null, relation
 from featurestore.compiler.duckdb.scalars import canonical, quoted
 from featurestore.compiler.statement import Steps, listed
 from featurestore.definitions import Source
 from featurestore.intervals import MICROS_PER_DAY
-from featurestore.plan.nodes import Facts, InForce, OnlineState, StaticLookup, facts_of
+from featurestore.plan.nodes import OnlineState, StaticLookup, facts_of
 
 REASONS = (
     "event_time_null", "event_time_out_of_range", "known_time_null", "known_time_out_of_range", "key_null", "row_key_null",
@@ -18,42 +20,42 @@ REASONS = (
 def left_out(plan: OnlineState) -> str:
     """The statement: rows, one count per reason that can occur, and has_time_of_day (whether any event time does)."""
     if isinstance(plan.facts, StaticLookup):
-        keys = [quoted(k.source_column) for k in plan.facts.keys]
-        return _counts(plan.facts.rows.source, [("key_null", f"NOT ({not_null(keys)})")] if keys else [], "TRUE")
+        columns = [quoted(k.source_column) for k in plan.facts.keys]
+        return _counts(plan.facts.rows.source, {"key_null": _any_null(columns)}, [("key_null", "key_null")], "TRUE")
     facts, versions, _ = facts_of(plan.facts)
     source = facts.rows.source
-    tests = _version_tests(source, versions) if versions is not None else _fact_tests(source, facts)
-    return _counts(source, tests, f"coalesce(bool_or({event_time(source)} % {MICROS_PER_DAY} <> 0), count(*) = 0)")
-
-
-def _fact_tests(source: Source, facts: Facts) -> list[tuple[str, str]]:
     assert source.event_timestamp is not None
-    event = quoted(source.event_timestamp)
-    tests = [("event_time_null", f"{event} IS NULL"), ("event_time_out_of_range", f"({event_time(source)}) IS NULL")]
-    tests += _known_tests(source)
-    keys = [quoted(k.source_column) for k in facts.keys]
-    return tests + ([("key_null", f"NOT ({not_null(keys)})")] if keys else [])
+    known_column = source.created_timestamp or source.event_timestamp
+    of_row = {"event_time": event_time(source), "known_time": known_time(source)}
+    of_row["no_known"] = f"{quoted(known_column)} IS NULL"
+    known = [("known_time_null", "no_known AND known_time IS NULL"), ("known_time_out_of_range", "known_time IS NULL")]
+    if versions is not None:
+        of_row["no_key"] = _any_null([quoted(c) for c in versions.row_key])
+        tests = [*known, ("row_key_null", "no_key")]
+    else:
+        of_row["no_event"] = f"{quoted(source.event_timestamp)} IS NULL"
+        of_row["no_key"] = _any_null([quoted(k.source_column) for k in facts.keys])
+        tests = [("event_time_null", "no_event"), ("event_time_out_of_range", "event_time IS NULL"), *known]
+        tests.append(("key_null", "no_key"))
+    return _counts(source, of_row, tests, f"coalesce(bool_or(event_time % {MICROS_PER_DAY} <> 0), count(*) = 0)")
 
 
-def _version_tests(source: Source, versions: InForce) -> list[tuple[str, str]]:
-    row_keys = [quoted(c) for c in versions.row_key]
-    return [*_known_tests(source), ("row_key_null", f"NOT ({not_null(row_keys)})")]
+def _any_null(columns: Sequence[str]) -> str:
+    return f"NOT ({not_null(columns)})" if columns else "FALSE"
 
 
-def _known_tests(source: Source) -> list[tuple[str, str]]:
-    column = source.created_timestamp or source.event_timestamp
-    assert column is not None
-    null = f"{quoted(column)} IS NULL AND ({known_time(source)}) IS NULL"
-    return [("known_time_null", null), ("known_time_out_of_range", f"({known_time(source)}) IS NULL")]
-
-
-def _counts(source: Source, tests: list[tuple[str, str]], time_of_day: str) -> str:
-    columns, before = ["count(*) AS rows"], ""
-    for reason, test in tests:
-        columns.append(f"count(*) FILTER (WHERE {before}({test})) AS {reason}")
-        before += f"NOT ({test}) AND "
+def _counts(source: Source, of_row: Mapping[str, str], tests: Sequence[tuple[str, str]], time_of_day: str) -> str:
+    """Each row gets, once, the number of the first reason that applies to it; the counts compare those numbers."""
+    steps = Steps()
+    steps.add("rows_read", f"rows of source {source.name}: times in microseconds UTC, what is NULL",
+              f"SELECT\n{listed([f'{sql} AS {name}' for name, sql in of_row.items()])}\nFROM {relation(source)}")  # fmt: skip
+    cases = "\n".join(f"    WHEN {test} THEN {number}" for number, (_, test) in enumerate(tests, 1))
+    steps.add("judged", "the number of the first reason that leaves a row out",
+              f"SELECT\n  *,\n  CASE\n{cases}\n  END AS reason\nFROM rows_read")  # fmt: skip
+    columns = ["count(*) AS rows"]
+    columns += [f"count(*) FILTER (WHERE reason = {number}) AS {name}" for number, (name, _) in enumerate(tests, 1)]
     columns.append(f"{time_of_day} AS has_time_of_day")
-    return f"SELECT\n{listed(columns)}\nFROM {relation(source)}\n"
+    return steps.finish("rows by reason", f"SELECT\n{listed(columns)}\nFROM judged")
 
 
 def ambiguous(plan: OnlineState) -> str | None:
@@ -70,12 +72,19 @@ def ambiguous(plan: OnlineState) -> str | None:
     columns = [*(f"{g} AS group_{i}" for i, g in enumerate(group)), f"row({content}) AS content"]
     row_keys = [quoted(c) for c in versions.row_key]
     steps = Steps()
+    # Inlined: the groups are found on narrow columns, and content is built for the few rows of those groups only.
     steps.add("rows_read", f"versions of source {source.name}",
               f"SELECT\n{listed(columns)}\nFROM {relation(source)}\n"
-              f"WHERE {not_null(row_keys)} AND ({known_time(source)}) IS NOT NULL")  # fmt: skip
+              f"WHERE {not_null(row_keys)} AND ({known_time(source)}) IS NOT NULL",
+              materialized=False)  # fmt: skip
     groups = ", ".join(f"group_{i}" for i in range(len(group)))
+    steps.add("repeated", "groups of more than one version",
+              f"SELECT {groups}\nFROM rows_read\nGROUP BY ALL\nHAVING count(*) > 1", materialized=True)  # fmt: skip
+    # Joined on the row key alone: known time and order are grouped again, where a NULL order equals a NULL.
+    same_fact = ", ".join(f"group_{i}" for i in range(len(row_keys)))
     return steps.finish(
         "groups whose versions differ",
-        f"SELECT count(*) AS ambiguous_versions\nFROM (\n  SELECT {groups} FROM rows_read GROUP BY ALL HAVING count(*) > 1 "
-        "AND count(DISTINCT content) > 1\n)",
+        f"SELECT count(*) AS ambiguous_versions\nFROM (\n"
+        f"  SELECT {groups} FROM rows_read SEMI JOIN repeated USING ({same_fact})\n"
+        "  GROUP BY ALL HAVING count(DISTINCT content) > 1\n)",
     )
