@@ -26,13 +26,13 @@ demo: venv  ## the main job end to end on generated data: compile, build, materi
 	@$(BIN)/python scripts/demo.py
 
 test: venv  ## the test suite, without the slow tests
-	@$(BIN)/pytest tests -n $(WORKERS) -q -m "not slow"
+	@$(BIN)/pytest tests -n $(WORKERS) --dist worksteal -q -m "not slow"
 
 test-all: venv  ## every test
-	@$(BIN)/pytest tests -n $(WORKERS) -q
+	@$(BIN)/pytest tests -n $(WORKERS) --dist worksteal -q
 
 test-oldest: .venv-oldest/.installed  ## the test suite on the oldest DuckDB we support
-	@$(OLDEST)/pytest tests -n $(WORKERS) -q -m "not slow"
+	@$(OLDEST)/pytest tests -n $(WORKERS) --dist worksteal -q -m "not slow"
 
 check: venv  ## lint, format, types, import layers
 	@$(BIN)/ruff check .
