@@ -18,7 +18,6 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
-from featurestore import dtypes
 from featurestore.dtypes import BOOL, DATE, DOUBLE, INT64, STRING, TIMESTAMP, DType
 from featurestore.errors import DefinitionError, nearest
 
@@ -465,6 +464,6 @@ def operand_type(expression: Expr, types: Mapping[str, DType]) -> DType | None:
 
 
 __all__ = [
-    "CASTS", "OPERATIONS", "Call", "Cast", "Column", "Expr", "Literal", "Operation", "columns", "dtypes", "normalised",
+    "CASTS", "OPERATIONS", "Call", "Cast", "Column", "Expr", "Literal", "Operation", "columns", "normalised",
     "operand_type", "parse", "result_type", "widened",
 ]  # fmt: skip

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from featurestore import config as settings
 from featurestore import discovery
-from featurestore.definitions import ArrowSource, Definition, FeatureService
+from featurestore.definitions import Definition, FeatureService
 from featurestore.dtypes import DType, parse_dtype
 from featurestore.errors import DefinitionError, SourceError, UsageError
 from featurestore.intervals import Clock, SystemClock, parse_duration, parse_instant
@@ -291,4 +291,4 @@ def _columns(entities: Mapping[str, Any] | Sequence[Mapping[str, Any]]) -> dict[
     return {name: [row.get(name) for row in entities] for name in names}
 
 
-__all__ = ["ArrowSource", "FeatureStore", "open_online"]
+__all__ = ["FeatureStore", "open_online"]

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from featurestore.definitions.base import Definition, FrozenMap, names
-from featurestore.dtypes import DType, parse_dtype
+from featurestore.dtypes import parse_dtype
 from featurestore.errors import DefinitionError
 from featurestore.intervals import Duration, parse_duration, parse_instant, zone
 
@@ -224,8 +224,3 @@ def check_time_format(text: str) -> None:
             known=["iso8601", *TIME_FORMAT_DIRECTIVES],
             hint="'%Y-%m-%d %H:%M:%S'",
         )
-
-
-def column_types(source: Source) -> Mapping[str, DType] | None:
-    """The declared types, if any."""
-    return source.schema

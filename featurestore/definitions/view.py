@@ -13,7 +13,7 @@ from featurestore.definitions.entity import Entity
 from featurestore.definitions.source import Source
 from featurestore.errors import DefinitionError, nearest
 from featurestore.expressions import Expr
-from featurestore.intervals import Duration, parse_duration
+from featurestore.intervals import parse_duration
 
 
 @dataclass(frozen=True, kw_only=True, repr=False)
@@ -209,4 +209,4 @@ def _key_map(mapping: Any, keys: tuple[str, ...]) -> FrozenMap[str]:
     return FrozenMap(mapping)
 
 
-__all__ = ["Duration", "FeatureView", "ViewInstance"]
+__all__ = ["FeatureView", "ViewInstance"]
