@@ -33,6 +33,7 @@ _ALIASES = {
 }  # fmt: skip
 _DECIMAL = re.compile(r"decimal(?:128)?\((\d{1,2}),\s*(\d{1,2})\)")
 _LIST = re.compile(r"list<(?:\w+:\s*)?(.+)>")
+_MAP = re.compile(r"map<(.+), int64>")
 
 
 @dataclass(frozen=True)
@@ -51,6 +52,8 @@ class DType:
             return _SIMPLE[self.name]
         if self.is_decimal:
             return pa.decimal128(*self.precision_scale)
+        if self.is_map:
+            return pa.map_(self.key.arrow, pa.int64())
         return pa.list_(self.item.arrow)
 
     @property
@@ -74,6 +77,11 @@ class DType:
         return self.name.startswith("list<")
 
     @property
+    def is_map(self) -> bool:
+        """A histogram: value to count. Only aggregates make one; no column of a source may be one."""
+        return self.name.startswith("map<")
+
+    @property
     def is_timestamp(self) -> bool:
         return self.name.startswith("timestamp")
 
@@ -87,6 +95,13 @@ class DType:
     def item(self) -> DType:
         """The element type of a list."""
         match = _LIST.fullmatch(self.name)
+        assert match is not None
+        return DType(match[1])
+
+    @cached_property
+    def key(self) -> DType:
+        """The key type of a map."""
+        match = _MAP.fullmatch(self.name)
         assert match is not None
         return DType(match[1])
 
@@ -119,6 +134,8 @@ def parse_dtype(text: str | DType | pa.DataType) -> DType:
             return DType(f"decimal128({precision}, {scale})")
     if match := _LIST.fullmatch(name):
         return DType(f"list<{parse_dtype(match[1])}>")
+    if match := _MAP.fullmatch(name):
+        return DType(f"map<{parse_dtype(match[1])}, int64>")
     raise DefinitionError("FS213", f"unknown type {text!r}", known=[*_SIMPLE, "decimal128(p, s)", "list<…>"])
 
 

@@ -229,6 +229,12 @@ CODES: Mapping[str, ErrorCode] = {
         "the manifest cannot be read · in sql/manifest.json · try featurestore compile",
         "Restore it from git, or run `featurestore compile` where the data is.",
     ),
+    "FS223": ErrorCode(
+        "An aggregate's q or k",
+        "A quantile's q is missing or outside 0 to 1, or the k of a k-list or histogram is missing or below 1.",
+        "agg.quantile needs q from 0 to 1, got 95 · in registry/views.py:19 · try q=0.95",
+        'Give it: `agg.quantile("amount", q=0.95, window="7d")`, `agg.last_k("amount", k=3, window="7d")`.',
+    ),
     "FS300": ErrorCode(
         "A row of the spine has no instant",
         "as_of is NULL or cannot be read in some row.",

@@ -165,6 +165,7 @@ class BoundView:
             "type": self.feature_types[feature.name].name,
             "expression": None if feature.expression is None else normal(feature.expression),
             "aggregate": feature.aggregate,
+            **({} if feature.parameter is None else {"parameter": feature.parameter}),
             "window": None if feature.window is None else feature.window.micros,
             "offset": feature.offset.micros,
             "where": None if feature.where is None else normal(feature.where),

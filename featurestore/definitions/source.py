@@ -73,6 +73,9 @@ class Source(Definition):
             if not isinstance(self.schema, Mapping):
                 raise DefinitionError("FS202", f"schema={self.schema!r} is not {{column: type}}", hint='{"amount": "double"}')
             self._set("schema", FrozenMap({column: parse_dtype(t) for column, t in self.schema.items()}))
+            maps = [column for column, dtype in self.schema.items() if dtype.is_map]
+            if maps:
+                raise DefinitionError("FS213", f"column {maps[0]!r} is a map, which is no value of a source")
             missing = [c for c in self.declared_columns if c not in self.schema]
             if missing:
                 raise DefinitionError("FS203", f"schema= lacks column {missing[0]!r}", known=self.schema)

@@ -1,10 +1,13 @@
-"""Exact sums of doubles, rounded once: the same bits in any order, on any engine (contract, section 5)."""
+"""Exact moments of numbers, rounded once: the same bits in any order, on any engine (contract, section 5)."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from decimal import Decimal
 from fractions import Fraction
+
+Number = int | float | Decimal
 
 
 def exact_sum(values: Sequence[float]) -> float | None:
@@ -29,8 +32,49 @@ def _guarded(values: Iterable[float]) -> float:
     special = [v for v in values if not math.isfinite(v)]
     if special:
         return special[0] if len(set(special)) == 1 and special[0] == special[0] else math.nan
-    total = sum((Fraction(v) for v in values), Fraction(0))
+    return rounded(sum((Fraction(v) for v in values), Fraction(0)))
+
+
+def rounded(exact: Fraction) -> float:
+    """The double nearest to an exact value; infinite beyond the range of doubles."""
     try:
-        return float(total)
+        return float(exact)
     except OverflowError:
-        return math.inf if total > 0 else -math.inf
+        return math.inf if exact > 0 else -math.inf
+
+
+def exact_mean(values: Sequence[Number]) -> float | None:
+    """The exact sum, rounded to a double, divided by the count; None over no values."""
+    if not values:
+        return None
+    if isinstance(values[0], float):
+        total = exact_sum(values)  # type: ignore[arg-type]
+        assert total is not None
+    else:
+        total = rounded(sum((Fraction(v) for v in values), Fraction(0)))
+    return total / len(values) + 0.0
+
+
+def _variance(values: Sequence[Number], less: int) -> float | None:
+    if len(values) <= less:
+        return None
+    if not all(math.isfinite(v) for v in values):
+        return math.nan
+    exact = [Fraction(v) for v in values]
+    mean = sum(exact, Fraction(0)) / len(exact)
+    return rounded(sum(((v - mean) ** 2 for v in exact), Fraction(0)) / (len(exact) - less))
+
+
+def _root(variance: float | None) -> float | None:
+    return None if variance is None else math.sqrt(variance)
+
+
+MOMENTS: Mapping[str, Callable[[Sequence[Number]], float | None]] = {
+    "sum": exact_sum,  # type: ignore[dict-item]
+    "mean": exact_mean,
+    "var_samp": lambda values: _variance(values, 1),
+    "var_pop": lambda values: _variance(values, 0),
+    "stddev_samp": lambda values: _root(_variance(values, 1)),
+    "stddev_pop": lambda values: _root(_variance(values, 0)),
+}
+"""Aggregate -> its value over a window's numbers; NaN where a variance meets a value that is not finite."""

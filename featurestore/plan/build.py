@@ -85,6 +85,7 @@ def _output(bound: BoundView, name: str, feature_name: str) -> Output:
         expression=feature.expression,
         input_type=None if feature.expression is None else result_type(feature.expression, bound.types, what=name),
         aggregate=feature.aggregate,
+        parameter=feature.parameter,
         window=None if feature.window is None else feature.window.micros,
         offset=feature.offset.micros,
         where=feature.where,

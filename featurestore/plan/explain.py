@@ -89,4 +89,6 @@ def _window(output: Output) -> str:
     shift = f" offset {Duration(output.offset)}" if output.offset else ""
     what = "" if output.expression is None else expressions.normalised(output.expression)
     where = "" if output.where is None else f" where {expressions.normalised(output.where)}"
+    if output.parameter is not None:
+        what += f", {output.parameter}"
     return f"{output.name} = {output.aggregate}({what}) over {length}{shift}{where}"

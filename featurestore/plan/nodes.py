@@ -16,8 +16,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass, fields
 
 from featurestore.definitions import Source
+from featurestore.definitions.aggregation import Parameter, read_as
 from featurestore.dtypes import BOOL, DType
-from featurestore.expressions import Expr, widened
+from featurestore.expressions import Expr
 
 
 @dataclass(frozen=True)
@@ -45,6 +46,7 @@ class Output:
     expression: Expr | None
     input_type: DType | None = None
     aggregate: str | None = None
+    parameter: Parameter = None
     window: int | None = None
     offset: int = 0
     where: Expr | None = None
@@ -223,13 +225,11 @@ def reach_of(windows: tuple[Output, ...]) -> int | None:
 
 
 def measure_of(output: Output) -> Measure:
-    """The measure an aggregate reads: floats as double, integers as int64, decimals and uint64 as they are."""
+    """The measure an aggregate reads, in the type in which it reads it."""
     if output.expression is None:
         return Measure(None, output.where, BOOL)
     assert output.input_type is not None
-    whole = output.input_type.is_decimal or output.input_type.name == "uint64"
-    dtype = output.input_type if whole else widened(output.input_type)
-    return Measure(output.expression, output.where, dtype)
+    return Measure(output.expression, output.where, read_as(output.input_type))
 
 
 def measures(outputs: tuple[Output, ...]) -> tuple[Measure, ...]:

@@ -22,7 +22,7 @@ from featurestore.compiler import duckdb as sql
 from featurestore.dtypes import TIMESTAMP
 from featurestore.engines.duckdb import Session, Settings
 from featurestore.engines.duckdb.checks import check_left_out, check_static
-from featurestore.engines.exact import exact_sum
+from featurestore.engines.exact import MOMENTS
 from featurestore.errors import DataError, SourceError, UsageError
 from featurestore.intervals import FOREVER
 from featurestore.plan.nodes import Output, Part, PartOf, PlanKey, ReadSource, StaticLookup, TrainingSet, Window, walk
@@ -304,7 +304,8 @@ class _PartReader:
             if sql.needs_overflow_check(output):
                 self._check_overflow(table, output)
             if sql.needs_exact_sum(output):
-                return pa.chunked_array([[exact_sum(v or ()) for v in column.to_pylist()]], pa.float64())
+                moment = MOMENTS[output.aggregate or ""]
+                return pa.chunked_array([[moment(v or ()) for v in column.to_pylist()]], pa.float64())
         return column.cast(output.dtype.arrow)
 
     def _check_overflow(self, table: pa.Table, output: Output) -> None:

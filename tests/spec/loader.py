@@ -339,6 +339,6 @@ def comparable(value: Any) -> Any:
         return ("nan",) if value != value else (value, struct.pack(">d", value).hex())
     if isinstance(value, Decimal):
         return (value, value.as_tuple().exponent)
-    if isinstance(value, list):
+    if isinstance(value, list | tuple):
         return [comparable(v) for v in value]
     return None if value is None else (type(value).__name__, value)

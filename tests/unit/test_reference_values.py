@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from featurestore import Entity, FeatureService, FeatureView, ParquetSource, agg, latest
 from featurestore.definitions import AGGREGATES
 from featurestore.engines.reference import ReferenceEngine
-from featurestore.engines.reference.aggregates import AGGREGATORS, SumOverflow, aggregate, sum_of_doubles
+from featurestore.engines.reference.aggregates import AGGREGATORS, SumOverflow, Taken, aggregate, sum_of_doubles
 from featurestore.engines.reference.order import canonical, rank
 
 
@@ -23,7 +23,10 @@ def test_every_aggregate_is_computed() -> None:
 
 @pytest.mark.parametrize("name", AGGREGATES)
 def test_an_aggregate_over_nothing_is_what_the_table_says(name: str) -> None:
-    assert aggregate(name, []) == aggregate(name, [None]) == AGGREGATES[name].empty
+    empty = AGGREGATES[name].empty
+    wanted = [] if empty == () else empty
+    parameter = {"q": 0.5, "k": 2, None: None}[AGGREGATES[name].parameter]
+    assert aggregate(name, parameter, [], 9) == aggregate(name, parameter, [Taken(1, 1, None)], 9) == wanted
 
 
 @pytest.mark.parametrize(
@@ -56,10 +59,10 @@ def test_a_sum_of_doubles_is_the_nearest_to_the_exact_sum(values: list[float]) -
 @given(st.lists(st.integers(-(2**63), 2**63 - 1), min_size=1))
 def test_a_sum_of_integers_is_exact_or_refused(values: list[int]) -> None:
     if -(2**63) <= sum(values) < 2**63:
-        assert aggregate("sum", values) == sum(values)
+        assert aggregate("sum", None, [Taken(1, 1, v) for v in values], 9) == sum(values)
     else:
         with pytest.raises(SumOverflow):
-            aggregate("sum", values)
+            aggregate("sum", None, [Taken(1, 1, v) for v in values], 9)
 
 
 def test_the_edge_of_the_double_range_rounds_as_ieee_says() -> None:

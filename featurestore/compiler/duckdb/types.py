@@ -18,6 +18,8 @@ def sql_type(dtype: DType) -> str:
         return "DECIMAL({}, {})".format(*dtype.precision_scale)
     if dtype.is_list:
         return f"{sql_type(dtype.item)}[]"
+    if dtype.is_map:
+        return f"MAP({sql_type(dtype.key)}, BIGINT)"
     return _NAMES[dtype.name]
 
 

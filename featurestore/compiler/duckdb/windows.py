@@ -6,6 +6,8 @@ in 128 bits, and a sum outside 64 is flagged rather than wrapped.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+
 from featurestore.compiler.duckdb.facts import (
     add_facts,
     add_intervals,
@@ -15,10 +17,11 @@ from featurestore.compiler.duckdb.facts import (
     on_keys,
     row_key_names,
 )
-from featurestore.compiler.duckdb.scalars import canonical, condition, quoted, scalar, widened
+from featurestore.compiler.duckdb.scalars import as_double, canonical, condition, quoted, scalar, sortable, widened
 from featurestore.compiler.duckdb.types import sql_type
 from featurestore.compiler.statement import Steps, listed
 from featurestore.definitions import AGGREGATES
+from featurestore.definitions.aggregation import Parameter
 from featurestore.dtypes import INT64, DType
 from featurestore.expressions import Column
 from featurestore.plan.nodes import Facts, Measure, Output, Visible, Window, facts_of, measure_of, measures, reach_of
@@ -49,13 +52,16 @@ def windows(plan: Window) -> str:
 
 
 def needs_exact_sum(output: Output) -> bool:
-    """Its statement yields a list of doubles, still to be summed exactly."""
-    return output.aggregate == "sum" and output.dtype.name == "double"
+    """Its statement yields a list of numbers, still to be made a sum, mean or variance of by `engines.exact`."""
+    return output.aggregate in _MOMENTS or (output.aggregate == "sum" and output.dtype.name == "double")
 
 
 def needs_overflow_check(output: Output) -> bool:
     """Its statement yields a flag `<name>__overflow` beside it."""
     return output.aggregate == "sum" and output.dtype == INT64
+
+
+_MOMENTS = {"mean", "var_samp", "var_pop", "stddev_samp", "stddev_pop"}
 
 
 def measure_sql(measure: Measure, types: dict[str, DType]) -> str:
@@ -81,7 +87,7 @@ def measure_columns(facts: Facts, used: tuple[Measure, ...]) -> list[str]:
 
 def _measured(steps: Steps, visible: Visible, used: tuple[Measure, ...], source: str, more: str) -> None:
     facts, _, _ = facts_of(visible)
-    columns = [*key_names(facts.keys), "event_time", "greatest(event_time, known_time) AS visible_from"]
+    columns = [*key_names(facts.keys), "event_time", "known_time", "greatest(event_time, known_time) AS visible_from"]
     columns += ([more] if more else []) + measure_columns(facts, used)
     steps.add("measured", "facts, the instant they become visible, and what the aggregates take of them",
               f"SELECT\n{listed(columns)}\nFROM {source}")  # fmt: skip
@@ -110,9 +116,13 @@ def _pairs(steps: Steps, plan: Window, *, versioned: bool) -> None:
     if reach is not None:
         tests.append(f"f.event_time {'>' if exact else '>='} s.asked_at - {reach}")
     used = measures(plan.outputs)
-    columns = ["s.row_id", "s.asked_at", "f.event_time", *(f"f.measure_{i}" for i in range(1, len(used) + 1))]
+    times = ["f.event_time", "f.known_time"] if any(o.aggregate in _BY_TIME for o in plan.outputs) else ["f.event_time"]
+    columns = ["s.row_id", "s.asked_at", *times, *(f"f.measure_{i}" for i in range(1, len(used) + 1))]
     steps.add("pairs", "spine rows and the visible facts in reach of any window",
               f"SELECT {', '.join(columns)}\nFROM spine AS s JOIN measured AS f\nON " + "\nAND ".join(tests))  # fmt: skip
+
+
+_BY_TIME = {"first", "last", "first_k", "last_k"}
 
 
 def window_test(output: Output, exact: bool) -> str:
@@ -127,13 +137,61 @@ def window_test(output: Output, exact: bool) -> str:
 
 
 def _aggregate(output: Output, used: tuple[Measure, ...], exact: bool) -> str:
-    measure = f"measure_{used.index(measure_of(output)) + 1}"
-    inside = window_test(output, exact)
-    if needs_exact_sum(output):
-        kept = f"{measure} IS NOT NULL" + (f" AND {inside}" if inside else "")
-        return f"list({measure}) FILTER (WHERE {kept})"
-    call = {"count": f"count({measure})", "count_distinct": f"count(DISTINCT {measure})", "sum": f"sum({measure})"}
-    return call[output.aggregate or ""] + (f" FILTER (WHERE {inside})" if inside else "")
+    """The aggregate over the pairs of one spine row that its window covers."""
+    taken = measure_of(output)
+    measure, kept = f"measure_{used.index(taken) + 1}", window_test(output, exact)
+    name = "list" if needs_exact_sum(output) else output.aggregate or ""
+    if name not in _SKIP_NULLS:
+        kept = f"{measure} IS NOT NULL" + (f" AND {kept}" if kept else "")
+    call = AGGREGATIONS[name](measure, taken, output.parameter)
+    return call.replace("FILTERED", f"FILTER (WHERE {kept})" if kept else "").rstrip()
+
+
+_SKIP_NULLS = {"count", "sum", "count_distinct", "min", "max", "any", "all"}
+"""Aggregates of the engine's own that pass over NULLs."""
+
+
+def _timed(measure: str, taken: Measure) -> str:
+    """What orders values by time, the value itself last; lists are sorted by what the contract makes of their items."""
+    sorting = [sortable(measure, taken.dtype)] if taken.dtype.is_list else []
+    return f"row({', '.join(['event_time', 'known_time', *sorting, measure])})"
+
+
+def _at_end(function: str) -> Callable[[str, Measure, Parameter], str]:
+    return lambda m, taken, _: f"({function}({_timed(m, taken)}) FILTERED)[{4 if taken.dtype.is_list else 3}]"
+
+
+def _ends(function: str, *, turned: bool) -> Callable[[str, Measure, Parameter], str]:
+    def call(measure: str, taken: Measure, k: Parameter) -> str:
+        found = f"{function}({_timed(measure, taken)}, {k}) FILTERED"
+        return f"list_transform({f'list_reverse({found})' if turned else found}, lambda x: x[3])"
+
+    return call
+
+
+AGGREGATIONS: Mapping[str, Callable[[str, Measure, Parameter], str]] = {
+    "count": lambda m, _, __: f"count({m}) FILTERED",
+    "sum": lambda m, _, __: f"sum({m}) FILTERED",
+    "list": lambda m, _, __: f"list({m}) FILTERED",
+    "min": lambda m, _, __: f"min({m}) FILTERED",
+    "max": lambda m, _, __: f"max({m}) FILTERED",
+    "count_distinct": lambda m, _, __: f"count(DISTINCT {m}) FILTERED",
+    "first": _at_end("min"),
+    "last": _at_end("max"),
+    "first_k": _ends("min", turned=False),
+    "last_k": _ends("max", turned=True),
+    "min_k": lambda m, _, k: f"min({m}, {k}) FILTERED",
+    "max_k": lambda m, _, k: f"max({m}, {k}) FILTERED",
+    "median": lambda m, taken, _: f"quantile_between(list({as_double(m, taken.dtype)}) FILTERED, 0.5::DOUBLE)",
+    "quantile": lambda m, taken, q: f"quantile_between(list({as_double(m, taken.dtype)}) FILTERED, {q!r}::DOUBLE)",
+    "mode": lambda m, _, __: f"by_frequency(histogram({m}) FILTERED)[1].value",
+    "histogram": lambda m, _, k: f"most_frequent(histogram({m}) FILTERED, {k})",
+    "any": lambda m, _, __: f"bool_or({m}) FILTERED",
+    "all": lambda m, _, __: f"bool_and({m}) FILTERED",
+    "time_since_last": lambda m, _, __: "any_value(asked_at) FILTERED - max(event_time) FILTERED",
+    "time_since_first": lambda m, _, __: "any_value(asked_at) FILTERED - min(event_time) FILTERED",
+}
+"""Aggregate -> its SQL over pairs; FILTERED stands for the pairs its window covers."""
 
 
 def _finished(output: Output) -> list[str]:
@@ -146,5 +204,6 @@ def _finished(output: Output) -> list[str]:
         fits = f"TRY_CAST(g.{name} AS BIGINT)"
         return [f"{fits} AS {name}", f"g.{name} IS NOT NULL AND {fits} IS NULL AS {flag}"]
     empty = AGGREGATES[output.aggregate or ""].empty
-    sql = f"g.{name}" if empty is None else f"coalesce(g.{name}, {empty})"
+    nothing = {(): "MAP {}" if output.dtype.is_map else "[]"}.get(empty, empty)  # type: ignore[arg-type]
+    sql = f"g.{name}" if empty is None else f"coalesce(g.{name}, {nothing})"
     return [f"CAST({sql} AS {sql_type(output.dtype)}) AS {name}"]

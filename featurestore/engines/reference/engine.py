@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from featurestore.definitions import Feature, FeatureService, ViewInstance
 from featurestore.dtypes import DType
-from featurestore.engines.reference.aggregates import SumOverflow, aggregate
+from featurestore.engines.reference.aggregates import SumOverflow, Taken, aggregate
 from featurestore.engines.reference.facts import Cutoff, History, Row, read_history
 from featurestore.engines.reference.order import GREATEST_INT64, LEAST_INT64, rank
 from featurestore.engines.reference.times import Reading, is_text, plain
@@ -147,7 +147,8 @@ def _window(feature: Feature, history: History, usable: Sequence[Row], t: int) -
         covered = [f for f in usable if f.e is not None and start < f.e <= end]
     else:
         covered = [f for f in usable if f.e is not None and start <= f.e < end]
-    value = aggregate(feature.aggregate, [f.results[feature.name] for f in covered])
+    taken = [Taken(f.e, f.k, f.results[feature.name]) for f in covered if f.e is not None and f.k is not None]
+    value = aggregate(feature.aggregate, feature.parameter, taken, t)
     return value, _present_or_null(value), None
 
 
