@@ -37,6 +37,11 @@ class Offline(_Section):
         "2GB", pattern=f"^{SIZE}$", description="memory the engine may use before it spills to temp_directory"
     )
     temp_directory: str = Field(".featurestore/tmp", description="folder for spilled data, relative to the project")
+    window_plan: str = Field(
+        "auto",
+        pattern="^(auto|pairs|tiles|frames|sweep)$",
+        description="the plan to compute windows by wherever it can serve; auto: chosen from the data",
+    )
     temp_limit: str = Field("100GB", pattern=f"^{SIZE}$", description="the most that may be spilled there")
 
 

@@ -261,7 +261,9 @@ class FeatureStore:
             raise UsageError("FS102", f"memory limit {memory_limit!r} is not a size", hint="4GB")
         offline = self.config.offline
         temp = None if self.root is None else self.root / offline.temp_directory
-        return Settings(offline.threads, memory_limit or offline.memory_limit, temp, offline.temp_limit)
+        return Settings(
+            offline.threads, memory_limit or offline.memory_limit, temp, offline.temp_limit, window_plan=offline.window_plan
+        )
 
     @cached_property
     def identities(self) -> IdentityCache:

@@ -43,7 +43,9 @@ LIBRARIES = (
 
 _FACTS = "featurestore/compiler/duckdb/facts.py"
 _LATEST = "featurestore/compiler/duckdb/latest.py"
-_WINDOWS = "featurestore/compiler/duckdb/windows.py"
+_PAIRS = "featurestore/compiler/duckdb/windows/pairs.py"
+_MEASURED = "featurestore/compiler/duckdb/windows/measured.py"
+_SHARED = "featurestore/compiler/duckdb/windows/shared.py"
 _STATE = "featurestore/compiler/duckdb/online.py"
 _NODES = "featurestore/plan/nodes.py"
 _PLAN = "featurestore/plan/build.py"
@@ -85,9 +87,9 @@ MUTANTS = (
            'return "2 * asked_at + 1", "2 * greatest(event_time, known_time)"\n',
            'return "2 * asked_at", "2 * greatest(event_time, known_time) + 1"\n',
            "with exact matches the fact at t is missing", "latest-exact_matches_ask_for"),
-    Mutant("windows_see_t", _WINDOWS, "f.visible_from {'<=' if exact else '<'} s.asked_at", "f.visible_from <= s.asked_at",
+    Mutant("windows_see_t", _PAIRS, "f.visible_from {'<=' if exact else '<'} s.asked_at", "f.visible_from <= s.asked_at",
            "a window counts what happens at t", "windows-pitfall_28_an_event"),
-    Mutant("windows_exact_inverted", _WINDOWS, "{'<=' if exact else '<'} s.asked_at", "{'<' if exact else '<='} s.asked_at",
+    Mutant("windows_exact_inverted", _PAIRS, "{'<=' if exact else '<'} s.asked_at", "{'<' if exact else '<='} s.asked_at",
            "in windows the strict boundary and the exact one change places", "windows-pitfall_28_with_exact"),
     # Known time
     Mutant("created_is_event", _FACTS, "created = _micros(source.created_timestamp, source)",
@@ -107,12 +109,12 @@ MUTANTS = (
     Mutant("timeline_exact_by_event", _LATEST, '"2 * asked_at + 1", "2 * greatest(event_time, known_time)"',
            '"2 * asked_at + 1", "2 * event_time"', "with exact matches known time is forgotten",
            "latest-exact_matches_ask_for"),
-    Mutant("windows_by_event", _WINDOWS, '"greatest(event_time, known_time) AS visible_from"', '"event_time AS visible_from"',
+    Mutant("windows_by_event", _MEASURED, '"greatest(event_time, known_time) AS visible_from"', '"event_time AS visible_from"',
            "windows forget known time", "windows-a_row_loaded_late"),
-    Mutant("windows_by_known", _WINDOWS, '"greatest(event_time, known_time) AS visible_from"', '"known_time AS visible_from"',
+    Mutant("windows_by_known", _MEASURED, '"greatest(event_time, known_time) AS visible_from"', '"known_time AS visible_from"',
            "windows count a row loaded ahead before it happens", "windows-a_row_loaded_ahead"),
-    Mutant("known_judged_at_the_windows_end", _WINDOWS, "{'<=' if exact else '<'} s.asked_at\"",
-           "{'<=' if exact else '<'} s.asked_at - {max(o.offset for o in plan.outputs)}\"",
+    Mutant("known_judged_at_the_windows_end", _PAIRS, "{'<=' if exact else '<'} s.asked_at\"",
+           "{'<=' if exact else '<'} s.asked_at - {max(o.offset for o in asked.outputs)}\"",
            "known time is judged at t - offset", "windows-known_time_is_judged"),
     Mutant("created_sources_as_simple", _FACTS, "return versions is None and facts.rows.source.created_timestamp is None",
            "return versions is None", "the fact known last wins, not the one that happened last", "known_time-pitfall_11"),
@@ -143,17 +145,17 @@ MUTANTS = (
     Mutant("ttl_from_known_time", _LATEST, 'event or f"{alias}.event_time"', 'event or f"{alias}.known_time"',
            "a value is as young as its loading", "latest-ttl_is_measured"),
     # Windows
-    Mutant("window_opens_late", _WINDOWS, 'if exact else (">=", "<")', 'if exact else (">", "<")',
+    Mutant("window_opens_late", _PAIRS, 'if exact else (">=", "<")', 'if exact else (">", "<")',
            "a fact exactly as old as the window is outside", "windows-pitfall_28_an_event"),
-    Mutant("window_exact_closed_twice", _WINDOWS, '(">", "<=") if exact', '(">=", "<=") if exact',
+    Mutant("window_exact_closed_twice", _PAIRS, '(">", "<=") if exact', '(">=", "<=") if exact',
            "with exact matches a window has both its ends", "windows-adjacent"),
-    Mutant("offset_window_closed", _WINDOWS, 'if exact else (">=", "<")', 'if exact else (">=", "<=")',
+    Mutant("offset_window_closed", _PAIRS, 'if exact else (">=", "<")', 'if exact else (">=", "<=")',
            "adjacent windows share a fact", "windows-adjacent"),
-    Mutant("offset_end_ignored", _WINDOWS, 'tests.append(f"event_time {high} asked_at - {output.offset}")',
+    Mutant("offset_end_ignored", _PAIRS, 'tests.append(f"event_time {high} asked_at - {span.high}")',
            'tests.append(f"event_time {high} asked_at")', "a window with an offset runs up to t", "windows-adjacent"),
     Mutant("offset_dropped", _PLAN, "offset=feature.offset.micros", "offset=0",
            "every window ends at t", "windows-adjacent"),
-    Mutant("window_reach_short", _WINDOWS, "s.asked_at - {reach}\"", "s.asked_at - {reach - 1}\"",
+    Mutant("window_reach_short", _PAIRS, "s.asked_at - {reach}\"", "s.asked_at - {reach - 1}\"",
            "the longest window is 1 µs short", "windows-pitfall_28_an_event"),
     Mutant("window_reach_without_offset", _NODES, "o.window + o.offset for", "o.window for",
            "a window with an offset does not reach its beginning", "windows-adjacent"),
@@ -162,7 +164,7 @@ MUTANTS = (
            "a row without a fact is gone", "training_set-pitfall_57"),
     Mutant("timeline_inner", _LATEST, "AS s LEFT JOIN matched AS m USING (row_id)", "AS s JOIN matched AS m USING (row_id)",
            "a row without a known fact is gone", "known_time-a_row_loaded_before"),
-    Mutant("windows_inner", _WINDOWS, "LEFT JOIN grouped", "JOIN grouped",
+    Mutant("windows_inner", _SHARED, "LEFT JOIN {source} AS g", "JOIN {source} AS g",
            "a row with an empty window is gone", "windows-pitfall_33"),
     Mutant("expired_is_not_found", _LATEST, "> {plan.ttl} THEN {EXPIRED}", "> {plan.ttl} THEN {NOT_FOUND}",
            "an expired value looks as if there had been none", "latest-pitfall_24"),
@@ -185,9 +187,9 @@ MUTANTS = (
            "a fact that is later corrected is seen at its own instant", "versions-a_fact_later_replaced"),
     Mutant("replaced_exact_stays", _LATEST, "m.asked_at < r.until", "m.asked_at <= r.until",
            "with exact matches the predecessor still answers at t", "versions-with_exact_matches_a_tombstone"),
-    Mutant("window_replaced_for_ever", _WINDOWS, "(f.until IS NULL OR s.asked_at {'<' if exact else '<='} f.until)", "TRUE",
+    Mutant("window_replaced_for_ever", _PAIRS, "(f.until IS NULL OR s.asked_at {'<' if exact else '<='} f.until)", "TRUE",
            "windows count every version of a fact", "versions-a_correction_replaces"),
-    Mutant("window_replaced_too_soon", _WINDOWS, "{'<' if exact else '<='} f.until", "< f.until",
+    Mutant("window_replaced_too_soon", _PAIRS, "{'<' if exact else '<='} f.until", "< f.until",
            "in windows a correction known at t already replaces at t", "windows-windows_of_versions"),
     Mutant("version_order_reversed", _FACTS, '"DESC NULLS LAST" if descending else "ASC NULLS FIRST"',
            '"ASC NULLS FIRST" if descending else "DESC NULLS LAST"',

@@ -33,16 +33,21 @@ def compiled(bound: BoundRegistry) -> dict[str, str]:
 def training_set_sql(service: BoundService, plan: TrainingSet | None = None) -> str:
     """The statements of a service's training set, in the order in which they run."""
     plan = plan or planning.training_set(service)
-    head = f"-- Training set of feature service {service.name}: one statement per view instance and kind of feature.\n"
+    head = f"-- Training set of feature service {service.name}: one statement per view instance and kind of feature; of\n"
+    head += "-- windows every plan that a build may choose.\n"
     head += f"-- Fingerprint {service.fingerprint}. Each returns one row per spine row, ordered by __row.\n"
     head += "-- $known_before: facts known before it only. $known_shift: microseconds by which facts are known later.\n"
+    head += "-- $scale_i, $unscale_i: 2^k and 2^-k, the doubles of measure i times 2^k are whole. $tile: a tile's length, us.\n"
     blocks = []
     for part in plan.parts:
         relations = sorted({f"source__{n.source.name}" for n in walk(part.part) if isinstance(n, ReadSource)})
-        title = f"-- {part.instance}: {type(part.part).__name__} of view {part.view}\n"
         keys = ", ".join(k.spine_column for k in part.part.spine.keys) or "no key"
         note = f"-- reads spine (row_id, asked_at, {keys}), {', '.join(relations)}\n"
-        blocks.append(f"{title}{note}{duckdb.part(part.part)};\n")
+        for statement in duckdb.statements(part.part):
+            title = f"-- {part.instance}: {type(part.part).__name__} of view {part.view}"
+            if statement.plan:
+                title += f", plan {statement.plan}: {', '.join(o.name for o in statement.outputs)}"
+            blocks.append(f"{title}\n{note}{statement.sql};\n")
     return head + "\n" + "\n".join(blocks)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from decimal import Decimal
+from decimal import Context, Decimal
 from fractions import Fraction
 
 Number = int | float | Decimal
@@ -43,6 +43,21 @@ def rounded(exact: Fraction) -> float:
         return math.inf if exact > 0 else -math.inf
 
 
+def _sum(values: Sequence[Number]) -> Number | None:
+    """The exact sum. Raises: OverflowError for one of decimals beyond 38 digits."""
+    if not values or isinstance(values[0], float):
+        return exact_sum(values)  # type: ignore[arg-type]
+    total = Decimal(0)
+    for value in values:
+        total = _WIDE.add(total, value)  # type: ignore[arg-type]
+    if len(total.as_tuple().digits) > 38:
+        raise OverflowError
+    return total
+
+
+_WIDE = Context(prec=200)
+
+
 def exact_mean(values: Sequence[Number]) -> float | None:
     """The exact sum, rounded to a double, divided by the count; None over no values."""
     if not values:
@@ -69,8 +84,8 @@ def _root(variance: float | None) -> float | None:
     return None if variance is None else math.sqrt(variance)
 
 
-MOMENTS: Mapping[str, Callable[[Sequence[Number]], float | None]] = {
-    "sum": exact_sum,  # type: ignore[dict-item]
+MOMENTS: Mapping[str, Callable[[Sequence[Number]], Number | None]] = {
+    "sum": _sum,
     "mean": exact_mean,
     "var_samp": lambda values: _variance(values, 1),
     "var_pop": lambda values: _variance(values, 0),

@@ -121,7 +121,7 @@ def describe(build: Build, spine: Spine, sources: dict[str, Any]) -> dict[str, A
         "trust": {"static": static_sources(build.plan), "assumed_known_at_once": assumed_known_at_once(build.plan)},
         "columns": [[f.name, str(f.type)] for f in build.schema],
         "content_hash": report.content_hash,
-        **{k: v for k, v in asdict(report).items() if k in ("rows", "views", "features", "left_out", "source_rows")},
+        **{k: v for k, v in asdict(report).items() if k in ("rows", "views", "features", "left_out", "source_rows", "windows")},
     }
 
 

@@ -22,6 +22,7 @@ from featurestore.compiler import duckdb as sql
 from featurestore.dtypes import TIMESTAMP
 from featurestore.engines.duckdb import Session, Settings
 from featurestore.engines.duckdb.checks import check_left_out, check_static
+from featurestore.engines.duckdb.window_choice import choose, described
 from featurestore.engines.exact import MOMENTS
 from featurestore.errors import DataError, SourceError, UsageError
 from featurestore.intervals import FOREVER
@@ -61,7 +62,8 @@ class Request:
 @dataclass
 class Report:
     """What a build did, in numbers. features: {column: {status: rows}}; left_out: {view: {reason: rows}}; label:
-    {"column": its name, "present": rows with a value, "null": rows without}."""
+    {"column": its name, "present": rows with a value, "null": rows without}; windows: {view instance:
+    the plans that served its windows, and why}."""
 
     rows: int = 0
     features: dict[str, dict[str, int]] = field(default_factory=dict)
@@ -69,6 +71,7 @@ class Report:
     left_out: dict[str, dict[str, int]] = field(default_factory=dict)
     source_rows: dict[str, int] = field(default_factory=dict)
     label: dict[str, Any] | None = None
+    windows: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)
     content_hash: str = ""
 
@@ -150,15 +153,32 @@ class Build:
         readers = []
         for number, part in enumerate(self.plan.parts, 1):
             self._watch(Progress(f"view {part.instance} ({number} of {len(self.plan.parts)})"))
-            session = self._stack.enter_context(Session(self._settings))
-            self._bind(session, part.part)
-            if isinstance(part.part, StaticLookup):
-                check_static(session, part.part)
-            stream = session.reader(sql.part(part.part), self._parameters(part.part), ROWS_AT_ONCE)
-            if number < len(self.plan.parts):
-                stream = _spooled(stream, session.folder / "part.arrow", self._stack)
-            readers.append(_PartReader(part, stream, self.spine, self.request))
+            served = self._served(part)
+            for position, one in enumerate(served, 1):
+                session = self._stack.enter_context(Session(self._settings))
+                self._bind(session, part.part)
+                stream = session.reader(one.sql, {**self._parameters(part.part), **one.parameters}, ROWS_AT_ONCE)
+                if number < len(self.plan.parts) or position < len(served):
+                    stream = _spooled(stream, session.folder / "part.arrow", self._stack)
+                readers.append(_PartReader(part, one, stream, self.request))
         return readers
+
+    def _served(self, part: PartOf) -> list[_Served]:
+        """The statements that serve a part: for windows, chosen from the data."""
+        if not isinstance(part.part, Window):
+            (only,) = sql.statements(part.part)
+            if isinstance(part.part, StaticLookup):
+                with Session(self._settings) as session:
+                    self._bind(session, part.part)
+                    check_static(session, part.part)
+            return [_Served(only.outputs, only.sql)]
+        with Session(self._settings) as session:
+            self._bind(session, part.part)
+            choices = choose(
+                session, part.part, self._parameters(part.part), self.spine.rows, wanted=self._settings.window_plan
+            )
+        self.report.windows.setdefault(part.instance, []).extend(described(c) for c in choices)
+        return [_Served(c.outputs, c.sql, c.parameters, c.listed) for c in choices]
 
     def _bind(self, session: Session, part: Part) -> None:
         for source, columns in _sources_of(part).items():
@@ -245,12 +265,22 @@ def _spooled(stream: pa.RecordBatchReader, path: Path, stack: ExitStack) -> pa.R
     return stack.enter_context(pa.ipc.open_stream(stack.enter_context(pa.memory_map(str(path)))))
 
 
-class _PartReader:
-    """The columns of one part, in spine order, taken as many rows at a time as the spine gives."""
+@dataclass(frozen=True)
+class _Served:
+    """A statement, the outputs it gives, the parameters of its own, and the outputs that come as lists of numbers."""
 
-    def __init__(self, part: PartOf, stream: pa.RecordBatchReader, spine: Spine, request: Request) -> None:
-        self._part, self._stream, self._request = part, stream, request
-        self.counts = {output.name: dict.fromkeys(STATUSES, 0) for output in part.part.outputs}
+    outputs: tuple[Output, ...]
+    sql: str
+    parameters: Mapping[str, object] = field(default_factory=dict)
+    listed: frozenset[str] = frozenset()
+
+
+class _PartReader:
+    """The columns of one statement, in spine order, taken as many rows at a time as the spine gives."""
+
+    def __init__(self, part: PartOf, served: _Served, stream: pa.RecordBatchReader, request: Request) -> None:
+        self._part, self._served, self._stream, self._request = part, served, stream, request
+        self.counts = {output.name: dict.fromkeys(STATUSES, 0) for output in served.outputs}
         self._held: list[pa.RecordBatch] = []
         self._rows = 0
         self._next = 0
@@ -281,7 +311,7 @@ class _PartReader:
         columns: dict[str, pa.ChunkedArray] = {}
         missing = _missing(table)
         event = _event(table) if "event_timestamp" in self._request.include else None
-        for output in self._part.part.outputs:
+        for output in self._served.outputs:
             value = columns[output.name] = self._value(table, output)
             if "status" in self._request.include:
                 columns[f"{output.name}__status"] = _status(value, table)
@@ -303,18 +333,29 @@ class _PartReader:
         if isinstance(self._part.part, Window):
             if sql.needs_overflow_check(output):
                 self._check_overflow(table, output)
-            if sql.needs_exact_sum(output):
-                moment = MOMENTS[output.aggregate or ""]
-                return pa.chunked_array([[moment(v or ()) for v in column.to_pylist()]], pa.float64())
+            if output.name in self._served.listed:
+                return self._moment(column, output)
         return column.cast(output.dtype.arrow)
+
+    def _moment(self, column: pa.ChunkedArray, output: Output) -> pa.ChunkedArray:
+        """Sums, means and variances of lists of numbers. Raises: DataError FS307 for a decimal sum beyond 38 digits."""
+        moment = MOMENTS[output.aggregate or ""]
+        values = []
+        for row, numbers in enumerate(column.to_pylist()):
+            try:
+                values.append(moment(numbers or ()))
+            except OverflowError:
+                raise self._overflow(output, self._next - len(column) + row) from None
+        return pa.chunked_array([pa.array(values, output.dtype.arrow)])
+
+    def _overflow(self, output: Output, row: int) -> DataError:
+        what = f"the sum {output.name!r} leaves {output.dtype}, first in spine row {row}"
+        return DataError("FS307", what, hint="a CAST to double in the definition")
 
     def _check_overflow(self, table: pa.Table, output: Output) -> None:
         row = pc.index(table[f"{output.name}__overflow"], True).as_py()
         if row >= 0:
-            raise DataError(
-                "FS307", f"the sum {output.name!r} leaves int64, first in spine row {table['__row'][row].as_py()}",
-                hint="a CAST to double in the definition",
-            )  # fmt: skip
+            raise self._overflow(output, table["__row"][row].as_py())
 
 
 def _status(value: pa.ChunkedArray, table: pa.Table) -> pa.ChunkedArray:

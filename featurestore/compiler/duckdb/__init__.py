@@ -1,29 +1,66 @@
 """DuckDB SQL for every part of a plan."""
 
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from featurestore.compiler.duckdb import scalars
+from featurestore.compiler.duckdb import windows as window_plans
 from featurestore.compiler.duckdb.counts import REASONS, ambiguous, left_out
 from featurestore.compiler.duckdb.facts import SOURCE_PREFIX, relation
 from featurestore.compiler.duckdb.latest import EXPIRED, FOUND, NOT_FOUND, latest
 from featurestore.compiler.duckdb.online import HELD, IN_WINDOW, LATEST, NEW_PREFIX, online_state, touched
-from featurestore.compiler.duckdb.scalars import MACROS, quoted
+from featurestore.compiler.duckdb.scalars import quoted
 from featurestore.compiler.duckdb.static import duplicates, static
 from featurestore.compiler.duckdb.types import key_type, sql_type
-from featurestore.compiler.duckdb.windows import needs_exact_sum, needs_overflow_check, windows
-from featurestore.plan.nodes import Latest, Part, StaticLookup, Window
+from featurestore.compiler.duckdb.windows import PLANS as WINDOW_PLANS
+from featurestore.compiler.duckdb.windows import Asked, plans_for, strands, window_sql
+from featurestore.dtypes import DOUBLE, INT64
+from featurestore.plan.nodes import Latest, Output, Part, StaticLookup
+
+MACROS = (*scalars.MACROS, *window_plans.MACROS)
+"""What an engine defines on its connection before it runs any statement."""
 
 
-def part(plan: Part) -> str:
-    """The SQL of one part of a training set: __row first, ordered by it."""
+@dataclass(frozen=True)
+class PartStatement:
+    """A statement that may serve a part of a training set, or some outputs of it: __row first, ordered by it.
+
+    plan: the window plan it follows, "" for other parts.
+    """
+
+    outputs: tuple[Output, ...]
+    sql: str
+    plan: str = ""
+
+
+def statements(plan: Part) -> list[PartStatement]:
+    """Every statement that may serve a part. For windows: all outputs by the pair join, then what other plans can serve."""
     if isinstance(plan, Latest):
-        return latest(plan)
-    if isinstance(plan, Window):
-        return windows(plan)
-    assert isinstance(plan, StaticLookup)
-    return static(plan)
+        return [PartStatement(plan.outputs, latest(plan))]
+    if isinstance(plan, StaticLookup):
+        return [PartStatement(plan.outputs, static(plan))]
+    everything = Asked(plan, plan.outputs)
+    found = [PartStatement(plan.outputs, window_sql(everything, "pairs"), "pairs")]
+    for outputs in strands(plan):
+        for name in plans_for(plan, outputs[0]):
+            if name != "pairs" or outputs != plan.outputs:
+                found.append(PartStatement(outputs, window_sql(Asked(plan, outputs), name), name))
+    doubles = frozenset(n for n in everything.used if everything.dtype(n) == DOUBLE)
+    wide = Asked(plan, tuple(o for o in plan.outputs if Asked(plan, (o,), doubles).is_list(o)), doubles)
+    if wide.outputs:
+        found.append(PartStatement(wide.outputs, window_sql(wide, "pairs"), "pairs, values as lists"))
+    return found
+
+
+def needs_overflow_check(output: Output) -> bool:
+    """Its statement yields a flag `<name>__overflow` beside it."""
+    return output.aggregate == "sum" and output.dtype == INT64
 
 
 __all__ = [
     "EXPIRED", "FOUND", "HELD", "IN_WINDOW", "LATEST", "MACROS", "NEW_PREFIX", "NOT_FOUND", "REASONS", "SOURCE_PREFIX",
-    "ambiguous",
-    "duplicates", "key_type", "latest", "left_out", "needs_exact_sum", "needs_overflow_check", "online_state", "part", "quoted",
-    "relation", "sql_type", "static", "touched", "windows",
+    "WINDOW_PLANS", "Asked", "PartStatement", "ambiguous", "duplicates", "key_type", "latest", "left_out",
+    "needs_overflow_check", "online_state", "plans_for", "quoted", "relation", "sql_type", "statements", "static", "strands",
+    "touched", "window_sql",
 ]  # fmt: skip

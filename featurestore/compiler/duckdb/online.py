@@ -26,7 +26,7 @@ from featurestore.compiler.duckdb.latest import add_candidates, add_chosen, valu
 from featurestore.compiler.duckdb.scalars import quoted
 from featurestore.compiler.duckdb.static import add_static_rows
 from featurestore.compiler.duckdb.types import sql_type
-from featurestore.compiler.duckdb.windows import measure_sql
+from featurestore.compiler.duckdb.windows.measured import measure_sql
 from featurestore.compiler.statement import Steps, listed
 from featurestore.plan.nodes import OnlineState, StaticLookup, Visible, facts_of, measures, reach_of
 

@@ -17,23 +17,12 @@ from featurestore.dtypes import DOUBLE, INT64, STRING, DType
 from featurestore.expressions import Call, Cast, Column, Expr, Literal
 
 SqlExpr = exp.Expression
-MACROS = (
-    *(
-        f"CREATE TEMP MACRO canonical_{name}(x) AS "
-        f"CASE WHEN isnan(x) THEN CAST('nan' AS {kind}) WHEN x = 0 THEN CAST(0 AS {kind}) ELSE x END"
-        for name, kind in (("double", "DOUBLE"), ("float", "FLOAT"))
-    ),
-    "CREATE TEMP MACRO between_neighbours(a, b, f) AS CASE WHEN a = b THEN a ELSE canonical_double(a + (b - a) * f) END",
-    "CREATE TEMP MACRO quantile_place(l, place) AS between_neighbours("
-    "l[CAST(floor(place) AS BIGINT) + 1], l[CAST(ceil(place) AS BIGINT) + 1], place - floor(place))",
-    "CREATE TEMP MACRO quantile_between(l, q) AS quantile_place(list_sort(l), q * (len(l) - 1))",
-    "CREATE TEMP MACRO by_frequency(h) AS list_transform(list_sort(list_transform(map_entries(h), "
-    "lambda x: row(-CAST(x.value AS BIGINT), x.key))), lambda x: struct_pack(value := x[2], count := -x[1]))",
-    "CREATE TEMP MACRO most_frequent(h, k) AS map_from_entries(list_transform(by_frequency(h)[1:k], "
-    "lambda x: struct_pack(k := x.value, v := x.count)))",
+MACROS = tuple(
+    f"CREATE TEMP MACRO canonical_{name}(x) AS "
+    f"CASE WHEN isnan(x) THEN CAST('nan' AS {kind}) WHEN x = 0 THEN CAST(0 AS {kind}) ELSE x END"
+    for name, kind in (("double", "DOUBLE"), ("float", "FLOAT"))
 )
-"""What an engine defines on its connection before running a statement: the one zero and the one NaN of a float, and what
-aggregates need beyond the engine's own functions."""
+"""What an engine defines on its connection before running a statement: the one zero and the one NaN of a float."""
 _UPPER, _LOWER = "ABCDEFGHIJKLMNOPQRSTUVWXYZ", "abcdefghijklmnopqrstuvwxyz"
 _DIGITS = "[+-]?[0-9]+"
 _DECIMAL = r"[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]+)?"

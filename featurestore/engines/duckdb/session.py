@@ -34,13 +34,14 @@ log = logging.getLogger(__name__)
 @dataclass(frozen=True)
 class Settings:
     """threads None: as many as cores. memory_limit, temp_limit: sizes such as "4GB", of memory and of spilled data.
-    temp_directory None: the system's."""
+    temp_directory None: the system's. window_plan: the plan to take for windows wherever it can serve, or "auto"."""
 
     threads: int | None = None
     memory_limit: str | None = None
     temp_directory: Path | None = None
     temp_limit: str | None = None
     asof_loop_join_threshold: int | None = None
+    window_plan: str = "auto"
 
 
 _sessions: weakref.WeakSet[Session] = weakref.WeakSet()
@@ -195,7 +196,7 @@ class Session:
 
 def _used(sql: str, parameters: Mapping[str, object] | None) -> dict[str, Any] | None:
     """Only the parameters the statement names: the engine refuses others."""
-    named = set(re.findall(r"\$([a-z_]+)", sql))
+    named = set(re.findall(r"\$([a-z_0-9]+)", sql))
     given = {name: value for name, value in (parameters or {}).items() if name in named}
     return given or None
 

@@ -1,0 +1,77 @@
+"""Windows: several plans, one answer.
+
+A plan turns some outputs of a Window part into one statement. Which plans can serve which outputs is decided here; which
+one does is chosen by the engine from the data. Every plan gives the same values, bit by bit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from featurestore.compiler.duckdb.facts import is_simple
+from featurestore.compiler.duckdb.windows import aggregations, moments
+from featurestore.compiler.duckdb.windows.frames import frames
+from featurestore.compiler.duckdb.windows.measured import densities, measure_sql, statistics
+from featurestore.compiler.duckdb.windows.pairs import pairs
+from featurestore.compiler.duckdb.windows.shared import Asked
+from featurestore.compiler.duckdb.windows.sweep import sweep
+from featurestore.compiler.duckdb.windows.tiles import tiles
+from featurestore.plan.nodes import Output, Window, measure_of
+
+MACROS = (*aggregations.MACROS, *moments.MACROS)
+
+
+@dataclass(frozen=True)
+class WindowPlan:
+    """One way to compute windows. serves: which outputs of a part it can; simple: only sources whose known time is event
+    time plus a constant."""
+
+    name: str
+    meaning: str
+    sql: Callable[[Asked], str]
+    serves: Callable[[Output], bool]
+    simple: bool = False
+
+
+def _is_added(output: Output) -> bool:
+    aggregate = output.aggregate or ""
+    return aggregate in moments.MOMENTS and moments.can_add(measure_of(output), aggregate)
+
+
+def _in_parts(output: Output) -> bool:
+    return _is_added(output) or output.aggregate in aggregations.EXTREMES
+
+
+PLANS: Mapping[str, WindowPlan] = {
+    p.name: p
+    for p in (
+        WindowPlan("pairs", "join rows with the facts in reach", pairs, lambda output: True),
+        WindowPlan("tiles", "totals of tiles of time, and the facts at the ends of windows", tiles, _in_parts, simple=True),
+        WindowPlan("frames", "one timeline of rows and facts, a frame per window", frames, lambda output: True, simple=True),
+        WindowPlan("sweep", "what has become visible, less what has left the window", sweep, _is_added),
+    )
+}
+
+
+def plans_for(plan: Window, output: Output) -> tuple[str, ...]:
+    """The plans that can serve an output of a part, `pairs` first."""
+    return tuple(p.name for p in PLANS.values() if p.serves(output) and (is_simple(plan.facts) or not p.simple))
+
+
+def strands(plan: Window) -> tuple[tuple[Output, ...], ...]:
+    """The outputs of a part, those that the same plans can serve together: each strand gets one plan."""
+    found: dict[tuple[str, ...], list[Output]] = {}
+    for output in plan.outputs:
+        found.setdefault(plans_for(plan, output), []).append(output)
+    return tuple(tuple(outputs) for outputs in found.values())
+
+
+def window_sql(asked: Asked, name: str) -> str:
+    """The statement of one plan for some outputs of a part: __row, then the outputs; ordered by __row."""
+    return PLANS[name].sql(asked)
+
+
+__all__ = [
+    "MACROS", "PLANS", "Asked", "densities", "measure_sql", "plans_for", "statistics", "strands", "window_sql",
+]  # fmt: skip

@@ -1,0 +1,102 @@
+"""The steps every window plan begins with: facts, the instant they become visible, and what the aggregates take of them.
+
+Columns of the step `measured`: keys, event_time, known_time, visible_from, measure_1… (canonical, NULL where the
+measure's own condition does not hold), and until for versioned sources (the version is in force up to it; NULL: for ever).
+"""
+
+from __future__ import annotations
+
+from featurestore.compiler.duckdb.facts import add_facts, add_intervals, input_name, key_names, live, row_key_names
+from featurestore.compiler.duckdb.scalars import canonical, condition, scalar, widened
+from featurestore.compiler.statement import Steps, listed
+from featurestore.dtypes import DOUBLE, DType
+from featurestore.expressions import Column
+from featurestore.plan.nodes import Facts, Measure, Visible, Window, facts_of
+
+
+def measure_sql(measure: Measure, types: dict[str, DType]) -> str:
+    """A measure over inputs as stored: canonical, NULL where its own condition does not hold."""
+    if measure.expression is None:
+        sql = "TRUE"
+    elif isinstance(measure.expression, Column):
+        column = measure.expression.name
+        stored = types[column]
+        name = input_name(column)
+        sql = canonical(name, stored) if stored == measure.dtype else widened(name, stored)
+    else:
+        sql = scalar(measure.expression, types, input_name, measure.dtype)
+    if measure.where is None:
+        return sql
+    return f"CASE WHEN {condition(measure.where, types, input_name)} THEN {sql} END"
+
+
+def add_measured(steps: Steps, visible: Visible, used: tuple[Measure, ...]) -> None:
+    """The step `measured`, and those before it."""
+    add_facts(steps, visible)
+    _, versions, _ = facts_of(visible)
+    if versions is not None:
+        _add_versioned(steps, visible)
+    facts, _, _ = facts_of(visible)
+    columns = [*key_names(facts.keys), "event_time", "known_time", "greatest(event_time, known_time) AS visible_from"]
+    columns += ["until"] if versions is not None else []
+    columns += measure_columns(facts, used)
+    steps.add("measured", "facts, the instant they become visible, and what the aggregates take of them",
+              f"SELECT\n{listed(columns)}\nFROM facts", materialized=False)  # fmt: skip
+
+
+def measure_columns(facts: Facts, used: tuple[Measure, ...]) -> list[str]:
+    types = {c.name: c.dtype for c in facts.inputs}
+    return [f"{measure_sql(m, types)} AS {measure_name(i)}" for i, m in enumerate(used, 1)]
+
+
+def measure_name(number: int) -> str:
+    return f"measure_{number}"
+
+
+def _add_versioned(steps: Steps, visible: Visible) -> None:
+    facts, _, _ = facts_of(visible)
+    row_keys = ", ".join(row_key_names(visible))
+    own = ", ".join([*key_names(facts.keys), "event_time", "known_time", *(input_name(c.name) for c in facts.inputs)])
+    add_intervals(steps, visible)
+    steps.add(
+        "facts",
+        "facts, and until when each is in force (NULL: for ever)",
+        f"SELECT {own}, CAST(NULL AS BIGINT) AS until\nFROM versions ANTI JOIN repeated USING ({row_keys}) "
+        f"WHERE {live(visible)}\nUNION ALL\nSELECT {own}, until FROM intervals",
+        materialized=False,
+    )
+
+
+def statistics(plan: Window, used: tuple[Measure, ...]) -> str:
+    """The statement of one row: facts, their first and last event time, and of every measure of doubles the least and
+    greatest magnitude that is neither zero nor infinite (`least_i`, `greatest_i`). Versions count each."""
+    steps = Steps()
+    facts, versions, _ = facts_of(plan.facts)
+    add_facts(steps, plan.facts)
+    columns = ["count(*) AS facts", "min(event_time) AS first_event", "max(event_time) AS last_event"]
+    for i, measure in enumerate(used, 1):
+        if measure.dtype == DOUBLE:
+            m = measure_name(i)
+            finite = f"FILTER (WHERE isfinite({m}) AND {m} <> 0)"
+            columns += [f"min(abs({m})) {finite} AS least_{i}", f"max(abs({m})) {finite} AS greatest_{i}"]
+    doubles = [c for c, m in zip(measure_columns(facts, used), used, strict=True) if m.dtype == DOUBLE]
+    source = "facts" if versions is None else "versions"
+    read = f"(SELECT {', '.join(['event_time', *doubles])} FROM {source})"
+    return steps.finish("their number and range", f"SELECT\n{listed(columns)}\nFROM {read}")
+
+
+def densities(plan: Window, every: int) -> str:
+    """The statement of one row: how many of the sampled spine rows (each `every`th) have facts of their key, and the sum
+    of those facts over the sampled rows."""
+    steps = Steps()
+    _, versions, _ = facts_of(plan.facts)
+    add_facts(steps, plan.facts)
+    keys = ", ".join(key_names(plan.spine.keys))
+    steps.add("sampled", "some of the spine's keys, and how many sampled rows ask for each",
+              f"SELECT {keys}, count(*) AS asked\nFROM spine WHERE row_id % {every} = 0\nGROUP BY {keys}")  # fmt: skip
+    source = "facts" if versions is None else "versions"
+    steps.add("per_key", "the facts of each",
+              f"SELECT {keys}, count(*) AS facts\nFROM {source} SEMI JOIN sampled USING ({keys})\nGROUP BY {keys}")  # fmt: skip
+    return steps.finish("over all sampled rows",
+                        f"SELECT coalesce(sum(asked), 0) AS found, coalesce(sum(asked * facts), 0) AS facts\n"
+                        f"FROM sampled JOIN per_key USING ({keys})")  # fmt: skip

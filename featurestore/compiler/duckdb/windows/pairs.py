@@ -1,0 +1,105 @@
+"""The pair join: spine rows meet the visible facts in reach, by key and stretch of time, and are grouped per row.
+
+It answers every aggregate over every source. Its cost is the number of (row, fact) pairs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from featurestore.compiler.duckdb.facts import key_names
+from featurestore.compiler.duckdb.windows import aggregations
+from featurestore.compiler.duckdb.windows.measured import add_measured, measure_name
+from featurestore.compiler.duckdb.windows.shared import Asked, Span, add_terms, finish
+from featurestore.compiler.statement import Steps, listed
+from featurestore.plan.nodes import facts_of, reach_of
+
+_EARLIEST = 2**62
+"""Added before times are cut into stretches, because the engine's division truncates towards zero."""
+
+
+def pairs(asked: Asked) -> str:
+    """The statement: __row, then the outputs; ordered by __row."""
+    steps = Steps()
+    add_measured(steps, asked.plan.facts, asked.measures)
+    source = add_terms(steps, asked)
+    add_pairs(steps, asked, source)
+    add_grouped(steps, asked)
+    return finish(steps, asked)
+
+
+def add_pairs(steps: Steps, asked: Asked, source: str) -> None:
+    """The step `pairs`: spine rows and the visible facts in reach of any window."""
+    plan = asked.plan
+    exact = plan.facts.exact
+    _, versions, _ = facts_of(plan.facts)
+    keys, reach = key_names(plan.spine.keys), reach_of(asked.outputs)
+    joined, spine, facts = list(keys), "spine", source
+    if reach is not None:
+        joined.append("stretch")
+        spine = f"(\n  SELECT *, {_stretch('asked_at', reach)} AS stretch FROM spine\n  UNION ALL\n" + (
+            f"  SELECT *, {_stretch('asked_at', reach)} - 1 FROM spine\n)"
+        )
+        facts = f"(SELECT *, {_stretch('event_time', reach)} AS stretch FROM {source})"
+    tests = [" AND ".join(f"s.{key} = f.{key}" for key in joined)]
+    tests.append(f"f.visible_from {'<=' if exact else '<'} s.asked_at")
+    if versions is not None:
+        tests.append(f"(f.until IS NULL OR s.asked_at {'<' if exact else '<='} f.until)")
+    if reach is not None:
+        tests.append(f"f.event_time {'>' if exact else '>='} s.asked_at - {reach}")
+    columns = ["s.row_id", "s.asked_at", "f.event_time"]
+    columns += ["f.known_time"] if any(o.aggregate in _BY_TIME for o in asked.outputs) else []
+    columns += [f"f.{measure_name(n)}" for n in asked.used]
+    columns += [f"f.{term}_{n}" for n, wanted in asked.terms_of.items() for term in wanted if term != "n"]
+    note = "spine rows and the visible facts in reach of any window"
+    if reach is not None:
+        note += "; a reach ends in the stretch of time it begins in, or in the next"
+    steps.add("pairs", note,
+              f"SELECT {', '.join(columns)}\nFROM {spine} AS s JOIN {facts} AS f\nON " + "\nAND ".join(tests))  # fmt: skip
+
+
+_BY_TIME = {"first", "last", "first_k", "last_k"}
+
+
+def _stretch(time: str, length: int) -> str:
+    return f"({time} + {_EARLIEST}) // {length}"
+
+
+def add_grouped(steps: Steps, asked: Asked) -> None:
+    """The step `grouped`, from pairs."""
+    exact = asked.plan.facts.exact
+    columns = []
+    for (number, place), wanted in asked.terms.items():
+        over = _filtered(window_test(asked.spans[place - 1], exact))
+        for term in wanted:
+            sql = f"count({measure_name(number)})" if term == "n" else f"sum({term}_{number})"
+            columns.append(f"{sql} {over('')}".rstrip() + f" AS {term}_{number}_{place}")
+    for position, output in enumerate(asked.others, 1):
+        number = asked.number(output)
+        over = _filtered(window_test(asked.spans[asked.place(output) - 1], exact))
+        if asked.is_list(output):
+            sql = aggregations.listed_values(number, over)
+        else:
+            sql = aggregations.call(output, asked.measures[number - 1], number, over)
+        columns.append(f"{sql} AS value_{position}")
+    steps.add("grouped", "per spine row what its windows hold",
+              f"SELECT\n{listed(['row_id', *columns])}\nFROM pairs\nGROUP BY row_id")  # fmt: skip
+
+
+def _filtered(inside: str) -> Callable[[str], str]:
+    """What stands for FILTERED in a group: facts inside the window that also pass a test."""
+
+    def over(test: str) -> str:
+        tests = [t for t in (test, inside) if t]
+        return f"FILTER (WHERE {' AND '.join(tests)})" if tests else ""
+
+    return over
+
+
+def window_test(span: Span, exact: bool) -> str:
+    """Whether a pair's event time lies in the window; "" where every pair does."""
+    low, high = (">", "<=") if exact else (">=", "<")
+    tests = [] if span.low is None else [f"event_time {low} asked_at - {span.low}"]
+    if span.high:
+        tests.append(f"event_time {high} asked_at - {span.high}")
+    return " AND ".join(tests)

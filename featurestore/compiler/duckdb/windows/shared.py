@@ -1,0 +1,135 @@
+"""What the window plans share: the windows and measures of a statement, and its last step.
+
+Every plan ends in a step `grouped` with one row per spine row that has facts: for outputs made of terms a column
+`{term}_{measure}_{window}`, for all others `value_{n}`. The final select turns them into answers.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+from featurestore.compiler.duckdb.scalars import quoted
+from featurestore.compiler.duckdb.windows import aggregations, moments
+from featurestore.compiler.statement import Steps, listed
+from featurestore.dtypes import DType
+from featurestore.plan.nodes import Measure, Output, Window, measure_of, measures
+
+
+@dataclass(frozen=True)
+class Span:
+    """A window as distances before t: event times in [t - low, t - high), or (…, …] with exact matches; low None: all."""
+
+    low: int | None
+    high: int
+
+
+def span_of(output: Output) -> Span:
+    return Span(None if output.window is None else output.offset + output.window, output.offset)
+
+
+@dataclass(frozen=True)
+class Asked:
+    """The outputs of one statement. Measures are numbered as in the whole part, so that scales have one name in all plans.
+
+    wide: the measures whose range no whole number of 128 bits holds.
+    """
+
+    plan: Window
+    outputs: tuple[Output, ...]
+    wide: frozenset[int] = frozenset()
+
+    @cached_property
+    def measures(self) -> tuple[Measure, ...]:
+        """All measures of the part, in the order of their numbers (from 1)."""
+        return measures(self.plan.outputs)
+
+    @cached_property
+    def spans(self) -> tuple[Span, ...]:
+        """The windows, in order of first use, numbered from 1."""
+        return tuple(dict.fromkeys(span_of(o) for o in self.outputs))
+
+    @cached_property
+    def used(self) -> tuple[int, ...]:
+        """The numbers of the measures these outputs read."""
+        return tuple(sorted({self.number(o) for o in self.outputs}))
+
+    def number(self, output: Output) -> int:
+        return self.measures.index(measure_of(output)) + 1
+
+    def place(self, output: Output) -> int:
+        return self.spans.index(span_of(output)) + 1
+
+    def dtype(self, number: int) -> DType:
+        return self.measures[number - 1].dtype
+
+    def is_added(self, output: Output) -> bool:
+        """It is made of terms."""
+        aggregate = output.aggregate or ""
+        if aggregate == "count":
+            return True
+        can = aggregate in moments.MOMENTS and moments.can_add(measure_of(output), aggregate)
+        return can and self.number(output) not in self.wide
+
+    def is_list(self, output: Output) -> bool:
+        """It comes out as a list of numbers, still to be made a sum, mean or variance of by `engines.exact`."""
+        return output.aggregate in moments.MOMENTS and not self.is_added(output)
+
+    @cached_property
+    def terms(self) -> dict[tuple[int, int], tuple[str, ...]]:
+        """(measure, window) -> the terms needed of it, in order of first use."""
+        found: dict[tuple[int, int], dict[str, None]] = {}
+        for output in filter(self.is_added, self.outputs):
+            number = self.number(output)
+            wanted = moments.terms(output.aggregate or "", self.dtype(number))
+            found.setdefault((number, self.place(output)), {}).update(dict.fromkeys(wanted))
+        return {key: tuple(wanted) for key, wanted in found.items()}
+
+    @cached_property
+    def terms_of(self) -> dict[int, tuple[str, ...]]:
+        """Measure -> the terms needed of it in any window."""
+        found: dict[int, dict[str, None]] = {}
+        for (number, _), wanted in self.terms.items():
+            found.setdefault(number, {}).update(dict.fromkeys(wanted))
+        return {number: tuple(wanted) for number, wanted in found.items()}
+
+    @cached_property
+    def others(self) -> tuple[Output, ...]:
+        """The outputs not made of terms, numbered from 1 as `value_{n}`."""
+        return tuple(o for o in self.outputs if not self.is_added(o))
+
+
+def add_terms(steps: Steps, asked: Asked) -> str:
+    """The step `numbers`: `measured` with the terms of every measure. Returns: the name of the step to read from."""
+    columns = [c for number, wanted in asked.terms_of.items()
+               for c in moments.term_columns(number, asked.dtype(number), [t for t in wanted if t != "n"])]  # fmt: skip
+    if not columns:
+        return "measured"
+    steps.add("numbers", "the same with their values as whole numbers, which add up without loss",
+              f"SELECT *,\n{listed(columns)}\nFROM measured", materialized=False)  # fmt: skip
+    return "numbers"
+
+
+def finish(steps: Steps, asked: Asked) -> str:
+    """The final select: __row and every output, in spine order."""
+    squared = [(n, place, asked.dtype(n)) for (n, place), wanted in asked.terms.items() if "aa" in wanted]
+    source = moments.add_squares(steps, squared) if squared else "grouped"
+    columns = ["s.row_id AS __row"]
+    for output in asked.outputs:
+        number, place = asked.number(output), asked.place(output)
+        measure = asked.measures[number - 1]
+        if asked.is_added(output):
+            columns += moments.finished(
+                output,
+                measure,
+                number,
+                lambda term, number=number, place=place: f"g.{term}_{number}_{place}",  # type: ignore[misc]
+            )
+        elif asked.is_list(output):
+            columns.append(f"g.value_{asked.others.index(output) + 1} AS {quoted(output.name)}")
+        else:
+            columns.append(aggregations.finished(output, measure, f"g.value_{asked.others.index(output) + 1}"))
+    return steps.finish(
+        "the answer, in spine order; rows without facts get the value of the empty window",
+        f"SELECT\n{listed(columns)}\nFROM spine AS s LEFT JOIN {source} AS g USING (row_id)\nORDER BY __row",
+    )

@@ -1,0 +1,192 @@
+"""Choose, from the data, by which plans a part's windows are computed, and the numbers its statements need.
+
+A choice never changes a value. It looks at the number of facts, at the facts per key of some sampled spine rows, and at
+the magnitudes of doubles: from those follow the scales that make them whole numbers, and whether 128 bits hold their sums.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from featurestore.compiler.duckdb import windows as sql
+from featurestore.compiler.duckdb.windows import moments
+from featurestore.dtypes import DOUBLE
+from featurestore.engines.duckdb.session import Session
+from featurestore.plan.nodes import Output, Window, facts_of, measure_of, measures, reach_of
+
+AUTO = "auto"
+SAMPLED_ROWS = 1_000
+FACTS_PER_TILE = 8
+
+
+@dataclass(frozen=True)
+class Choice:
+    """Some outputs of a part and the plan that serves them.
+
+    listed: those whose sums, means and variances come as lists of numbers, because 128 bits do not hold them. parameters:
+    what the statement needs beside the run's own. estimates: cost per plan that could serve, in millions of rows handled.
+    """
+
+    plan: str
+    outputs: tuple[Output, ...]
+    sql: str
+    listed: frozenset[str]
+    parameters: Mapping[str, object]
+    estimates: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Statistics:
+    """What is known of the data: facts, their span in microseconds, spine rows, and the facts per key a row meets."""
+
+    facts: int
+    span: int
+    rows: int
+    per_key: float
+    magnitudes: Mapping[int, tuple[float, float]]
+
+    def in_reach(self, reach: int | None) -> float:
+        """The facts of its key that a row meets in a reach before it."""
+        return self.per_key if reach is None else self.per_key * min(1.0, reach / max(self.span, 1))
+
+
+def choose(session: Session, plan: Window, parameters: Mapping[str, object], rows: int, *, wanted: str = AUTO) -> list[Choice]:
+    """The choices for a part whose source and spine are bound. Outputs of one plan come in one choice.
+
+    Args: parameters: the run's own. wanted: the plan to take wherever it can serve, or AUTO.
+    """
+    known = statistics(session, plan, parameters, rows)
+    scales = {number: _scale(*sizes) for number, sizes in known.magnitudes.items()}
+    chosen: dict[str, list[Output]] = {}
+    estimates: dict[str, float] = {}
+    for outputs in sql.strands(plan):
+        narrow = tuple(o for o in outputs if not _is_wide(plan, o, scales, known))
+        chosen.setdefault("pairs", []).extend(o for o in outputs if o not in narrow)
+        if narrow:
+            name, costs = _plan_for(plan, narrow, known, wanted)
+            chosen.setdefault(name, []).extend(narrow)
+            estimates |= {other: estimates.get(other, 0.0) + cost for other, cost in costs.items()}
+    numbers = _numbers(plan, known, scales, _delay(plan, parameters))
+    return [_choice(plan, name, outputs, scales, known, numbers, estimates) for name, outputs in chosen.items() if outputs]
+
+
+def _choice(
+    plan: Window, name: str, outputs: list[Output], scales: Mapping[int, _Scale], known: Statistics,
+    numbers: Mapping[str, object], estimates: Mapping[str, float],
+) -> Choice:  # fmt: skip
+    in_order = tuple(sorted(outputs, key=plan.outputs.index))
+    wide = frozenset(sql.Asked(plan, (o,)).number(o) for o in in_order if _is_wide(plan, o, scales, known))
+    asked = sql.Asked(plan, in_order, wide)
+    listed = frozenset(o.name for o in in_order if asked.is_list(o))
+    return Choice(name, in_order, sql.window_sql(asked, name), listed, numbers, estimates)
+
+
+def statistics(session: Session, plan: Window, parameters: Mapping[str, object], rows: int) -> Statistics:
+    """Two narrow scans of the source."""
+    used = measures(plan.outputs)
+    (found,) = session.table(sql.statistics(plan, used), parameters).to_pylist()
+    every = max(rows // SAMPLED_ROWS, 1)
+    (density,) = session.table(sql.densities(plan, every), parameters).to_pylist()
+    sampled = max(-(-rows // every), 1)
+    sizes = {
+        number: (found[f"least_{number}"], found[f"greatest_{number}"])
+        for number, measure in enumerate(used, 1)
+        if measure.dtype == DOUBLE and found[f"least_{number}"] is not None
+    }
+    span = 0 if found["first_event"] is None else found["last_event"] - found["first_event"]
+    return Statistics(found["facts"], span, rows, float(density["facts"]) / sampled, sizes)
+
+
+@dataclass(frozen=True)
+class _Scale:
+    """Doubles of a measure times 2^power are whole numbers of at most so many bits."""
+
+    power: int
+    bits: int
+
+
+def _scale(least: float, greatest: float) -> _Scale:
+    power = 52 - (math.frexp(least)[1] - 1)
+    return _Scale(power, math.frexp(greatest)[1] + power)
+
+
+def _is_wide(plan: Window, output: Output, scales: Mapping[int, _Scale], known: Statistics) -> bool:
+    """128 bits do not hold the terms of an output over all facts, twice (a replaced version counts once more)."""
+    if output.aggregate not in moments.MOMENTS or output.aggregate == "count":
+        return False
+    scale = scales.get(measures(plan.outputs).index(measure_of(output)) + 1)
+    if scale is None:
+        return False
+    most = moments.SQUARE_BITS if output.aggregate in moments.SQUARED else moments.VALUE_BITS
+    several = (2 * known.facts).bit_length()
+    return scale.bits > most or scale.bits + several > moments.ALL_BITS or not -960 <= scale.power <= 970
+
+
+def _delay(plan: Window, parameters: Mapping[str, object]) -> int:
+    """How long after its event a fact of a simple source becomes visible in this run."""
+    shift = parameters["known_shift"]
+    assert isinstance(shift, int)
+    return facts_of(plan.facts)[0].rows.source.known_delay.micros + shift
+
+
+def _numbers(plan: Window, known: Statistics, scales: Mapping[int, _Scale], delay: int) -> dict[str, object]:
+    """The parameters $scale_i, $unscale_i and $tile."""
+    found: dict[str, object] = {"tile": tile_length(plan, known, delay)}
+    for number, measure in enumerate(measures(plan.outputs), 1):
+        if measure.dtype == DOUBLE:
+            scale = scales.get(number)
+            power = scale.power if scale is not None and -960 <= scale.power <= 970 else 0
+            found |= {f"scale_{number}": 2.0**power, f"unscale_{number}": 2.0**-power}
+    return found
+
+
+def tile_length(plan: Window, known: Statistics, delay: int) -> int:
+    """Tiles hold a few facts of the keys that rows ask for, and no window, less what of it is not known yet, is shorter."""
+    lengths = [o.offset + o.window - max(o.offset, delay) for o in plan.outputs if o.window is not None]
+    shortest = min((length for length in lengths if length > 0), default=2**62)
+    ideal = max(int(FACTS_PER_TILE * known.span / max(known.per_key, 1.0)), 1)
+    return max(shortest // -(-shortest // ideal), 1)
+
+
+def _plan_for(plan: Window, outputs: tuple[Output, ...], known: Statistics, wanted: str) -> tuple[str, dict[str, float]]:
+    possible = sql.plans_for(plan, outputs[0])
+    costs = {name: COSTS[name](outputs, known) / 1e6 for name in possible}
+    if wanted == AUTO:
+        return min(costs, key=lambda name: costs[name]), costs
+    return (wanted if wanted in possible else "pairs"), costs
+
+
+def _pairs_cost(outputs: tuple[Output, ...], known: Statistics) -> float:
+    met = known.rows * known.in_reach(reach_of(outputs))
+    return known.facts + 3 * known.rows + met * (1 + 0.2 * len(outputs))
+
+
+def _tiles_cost(outputs: tuple[Output, ...], known: Statistics) -> float:
+    ends = len({end for o in outputs for end in (o.offset, o.window and o.offset + o.window) if end is not None})
+    return 3 * known.facts + known.rows * ends * (3 + FACTS_PER_TILE)
+
+
+def _frames_cost(outputs: tuple[Output, ...], known: Statistics) -> float:
+    return (known.facts + known.rows) * (4 + 3 * len(outputs))
+
+
+def _sweep_cost(outputs: tuple[Output, ...], known: Statistics) -> float:
+    return 2 * _tiles_cost(outputs, known)
+
+
+COSTS = {"pairs": _pairs_cost, "tiles": _tiles_cost, "frames": _frames_cost, "sweep": _sweep_cost}
+"""Rows handled by a plan, by and large, from measurements (docs/benchmarks.md)."""
+
+
+def described(choice: Choice) -> dict[str, Any]:
+    """A choice as plain data, for manifests and `explain`."""
+    return {
+        "plan": choice.plan,
+        "outputs": [o.name for o in choice.outputs],
+        "as_lists": sorted(choice.listed),
+        "parameters": dict(choice.parameters),
+        "estimates": {name: round(cost, 3) for name, cost in choice.estimates.items()},
+    }
