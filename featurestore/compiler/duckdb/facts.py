@@ -91,7 +91,7 @@ def is_simple(visible: Visible) -> bool:
 def visible_delay(visible: Visible) -> str:
     """How long after its event a fact of a simple source becomes visible, in microseconds, as SQL."""
     delay = facts_of(visible)[0].rows.source.known_delay.micros
-    return f"{delay} + $known_shift" if delay else "$known_shift"
+    return f"({delay} + $known_shift)" if delay else "$known_shift"
 
 
 def add_rows_read(steps: Steps, visible: Visible, name: str, source_relation: str) -> None:

@@ -13,13 +13,16 @@ from typing import Any
 
 from featurestore.compiler.duckdb import windows as sql
 from featurestore.compiler.duckdb.windows import moments
+from featurestore.compiler.duckdb.windows.grid import LEVELS
 from featurestore.dtypes import DOUBLE
 from featurestore.engines.duckdb.session import Session
-from featurestore.plan.nodes import Output, Window, facts_of, measure_of, measures, reach_of
+from featurestore.plan.nodes import Output, Window, measure_of, measures, reach_of
 
 AUTO = "auto"
 SAMPLED_ROWS = 1_000
-FACTS_PER_TILE = 8
+MARKS_PER_TILE = 3
+MOST_TILES = 2**LEVELS
+"""How many tiles a window may span: so many levels of extremes are kept."""
 
 
 @dataclass(frozen=True)
@@ -40,17 +43,18 @@ class Choice:
 
 @dataclass(frozen=True)
 class Statistics:
-    """What is known of the data: facts, their span in microseconds, spine rows, and the facts per key a row meets."""
+    """What is known of the data: facts, the first and last instant of any, spine rows, and the facts per key a row meets."""
 
     facts: int
-    span: int
+    first: int
+    last: int
     rows: int
     per_key: float
     magnitudes: Mapping[int, tuple[float, float]]
 
     def in_reach(self, reach: int | None) -> float:
         """The facts of its key that a row meets in a reach before it."""
-        return self.per_key if reach is None else self.per_key * min(1.0, reach / max(self.span, 1))
+        return self.per_key if reach is None else self.per_key * min(1.0, reach / max(self.last - self.first, 1))
 
 
 def choose(session: Session, plan: Window, parameters: Mapping[str, object], rows: int, *, wanted: str = AUTO) -> list[Choice]:
@@ -69,7 +73,7 @@ def choose(session: Session, plan: Window, parameters: Mapping[str, object], row
             name, costs = _plan_for(plan, narrow, known, wanted)
             chosen.setdefault(name, []).extend(narrow)
             estimates |= {other: estimates.get(other, 0.0) + cost for other, cost in costs.items()}
-    numbers = _numbers(plan, known, scales, _delay(plan, parameters))
+    numbers = _numbers(plan, known, scales)
     return [_choice(plan, name, outputs, scales, known, numbers, estimates) for name, outputs in chosen.items() if outputs]
 
 
@@ -96,8 +100,9 @@ def statistics(session: Session, plan: Window, parameters: Mapping[str, object],
         for number, measure in enumerate(used, 1)
         if measure.dtype == DOUBLE and found[f"least_{number}"] is not None
     }
-    span = 0 if found["first_event"] is None else found["last_event"] - found["first_event"]
-    return Statistics(found["facts"], span, rows, float(density["facts"]) / sampled, sizes)
+    return Statistics(
+        found["facts"], found["first_instant"] or 0, found["last_instant"] or 0, rows, float(density["facts"]) / sampled, sizes
+    )
 
 
 @dataclass(frozen=True)
@@ -125,30 +130,20 @@ def _is_wide(plan: Window, output: Output, scales: Mapping[int, _Scale], known: 
     return scale.bits > most or scale.bits + several > moments.ALL_BITS or not -960 <= scale.power <= 970
 
 
-def _delay(plan: Window, parameters: Mapping[str, object]) -> int:
-    """How long after its event a fact of a simple source becomes visible in this run."""
-    shift = parameters["known_shift"]
-    assert isinstance(shift, int)
-    return facts_of(plan.facts)[0].rows.source.known_delay.micros + shift
-
-
-def _numbers(plan: Window, known: Statistics, scales: Mapping[int, _Scale], delay: int) -> dict[str, object]:
-    """The parameters $scale_i, $unscale_i and $tile."""
-    found: dict[str, object] = {"tile": tile_length(plan, known, delay)}
+def _numbers(plan: Window, known: Statistics, scales: Mapping[int, _Scale]) -> dict[str, object]:
+    """The parameters $scale_i and $unscale_i of doubles, and those of the grid."""
+    reach = reach_of(plan.outputs)
+    length = known.last - known.first + 1
+    most = MOST_TILES if reach is None else min(MOST_TILES * length // reach + 1, 2**40)
+    found: dict[str, object] = {
+        "first_instant": known.first, "last_instant": known.last, "per_tile": MARKS_PER_TILE, "most_tiles": most
+    }  # fmt: skip
     for number, measure in enumerate(measures(plan.outputs), 1):
         if measure.dtype == DOUBLE:
             scale = scales.get(number)
             power = scale.power if scale is not None and -960 <= scale.power <= 970 else 0
             found |= {f"scale_{number}": 2.0**power, f"unscale_{number}": 2.0**-power}
     return found
-
-
-def tile_length(plan: Window, known: Statistics, delay: int) -> int:
-    """Tiles hold a few facts of the keys that rows ask for, and no window, less what of it is not known yet, is shorter."""
-    lengths = [o.offset + o.window - max(o.offset, delay) for o in plan.outputs if o.window is not None]
-    shortest = min((length for length in lengths if length > 0), default=2**62)
-    ideal = max(int(FACTS_PER_TILE * known.span / max(known.per_key, 1.0)), 1)
-    return max(shortest // -(-shortest // ideal), 1)
 
 
 def _plan_for(plan: Window, outputs: tuple[Output, ...], known: Statistics, wanted: str) -> tuple[str, dict[str, float]]:
@@ -166,7 +161,7 @@ def _pairs_cost(outputs: tuple[Output, ...], known: Statistics) -> float:
 
 def _tiles_cost(outputs: tuple[Output, ...], known: Statistics) -> float:
     ends = len({end for o in outputs for end in (o.offset, o.window and o.offset + o.window) if end is not None})
-    return 3 * known.facts + known.rows * ends * (3 + FACTS_PER_TILE)
+    return 3 * known.facts + known.rows * ends * (3 + MARKS_PER_TILE)
 
 
 def _frames_cost(outputs: tuple[Output, ...], known: Statistics) -> float:

@@ -68,12 +68,13 @@ def _add_versioned(steps: Steps, visible: Visible) -> None:
 
 
 def statistics(plan: Window, used: tuple[Measure, ...]) -> str:
-    """The statement of one row: facts, their first and last event time, and of every measure of doubles the least and
-    greatest magnitude that is neither zero nor infinite (`least_i`, `greatest_i`). Versions count each."""
+    """The statement of one row: facts, the first and last instant of any (event or known), and of every measure of doubles
+    the least and greatest magnitude that is neither zero nor infinite (`least_i`, `greatest_i`). Versions count each."""
     steps = Steps()
     facts, versions, _ = facts_of(plan.facts)
     add_facts(steps, plan.facts)
-    columns = ["count(*) AS facts", "min(event_time) AS first_event", "max(event_time) AS last_event"]
+    columns = ["count(*) AS facts", "min(least(event_time, known_time)) AS first_instant"]
+    columns.append("max(greatest(event_time, known_time)) AS last_instant")
     for i, measure in enumerate(used, 1):
         if measure.dtype == DOUBLE:
             m = measure_name(i)
@@ -81,7 +82,7 @@ def statistics(plan: Window, used: tuple[Measure, ...]) -> str:
             columns += [f"min(abs({m})) {finite} AS least_{i}", f"max(abs({m})) {finite} AS greatest_{i}"]
     doubles = [c for c, m in zip(measure_columns(facts, used), used, strict=True) if m.dtype == DOUBLE]
     source = "facts" if versions is None else "versions"
-    read = f"(SELECT {', '.join(['event_time', *doubles])} FROM {source})"
+    read = f"(SELECT {', '.join(['event_time', 'known_time', *doubles])} FROM {source})"
     return steps.finish("their number and range", f"SELECT\n{listed(columns)}\nFROM {read}")
 
 

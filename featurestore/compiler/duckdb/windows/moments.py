@@ -41,7 +41,11 @@ MACROS = (
     "CREATE TEMP MACRO without_bits(p, s) AS CAST(CAST((p >> s) | CAST(p <> ((p >> s) << s) AS HUGEINT) AS BIGINT) AS DOUBLE)"
     " * CAST(CAST(1 AS HUGEINT) << s AS DOUBLE)",
     "CREATE TEMP MACRO nearest_double(p) AS without_bits(p, bits_beyond_63(p))",
-    "CREATE TEMP MACRO exact_double(x) AS CASE WHEN x < 0 THEN -nearest_double(-x) ELSE nearest_double(x) END",
+    # Of up to 104 bits the cast, wrong in its last place at most, and what it is off by are two doubles; their sum rounds once.
+    "CREATE TEMP MACRO exact_double(x) AS CASE "
+    f"WHEN x BETWEEN {-(2**104)} AND {2**104} "
+    "THEN CAST(x AS DOUBLE) + CAST(x - CAST(CAST(x AS DOUBLE) AS HUGEINT) AS DOUBLE) "
+    "WHEN x < 0 THEN -nearest_double(-x) ELSE nearest_double(x) END",
     f"CREATE TEMP MACRO special_sum(s) AS CASE WHEN s % {_SPECIAL} > 0 OR (s // {_SPECIAL**2} > 0 AND (s // {_SPECIAL}) % "
     f"{_SPECIAL} > 0) THEN CAST('nan' AS DOUBLE) WHEN s >= {_SPECIAL**2} THEN CAST('-inf' AS DOUBLE) "
     "ELSE CAST('inf' AS DOUBLE) END",
@@ -91,28 +95,30 @@ def terms(aggregate: str, dtype: DType) -> tuple[str, ...]:
     return ("n", *special, "x")
 
 
-def term_columns(number: int, dtype: DType, wanted: Sequence[str]) -> list[str]:
-    """Select items: the terms of one fact, each named `{term}_{number}`; NULL where the measure is, but n is 0 there."""
+def term_sql(term: str, number: int, dtype: DType) -> str:
+    """A term of one fact, from its measure; NULL where that is, but n is 0 there."""
     m = measure_name(number)
-    whole = f"x_{number}"
-    sql = {"n": f"CASE WHEN {m} IS NULL THEN 0 ELSE 1 END"}
-    if dtype == DOUBLE:
-        sql["x"] = f"CASE WHEN isfinite({m}) THEN CAST({m} * $scale_{number} AS HUGEINT) END"
-        sql["s"] = (
+    if term == "n":
+        return f"CAST({m} IS NOT NULL AS BIGINT)"
+    if term == "s":
+        return (
             f"CASE WHEN isfinite({m}) THEN NULL WHEN isnan({m}) THEN CAST(1 AS HUGEINT) "
             f"WHEN {m} > 0 THEN {_SPECIAL} WHEN {m} < 0 THEN {_SPECIAL**2} END"
         )
-    elif dtype.is_decimal:
-        _, scale = dtype.precision_scale
-        sql["x"] = f"CAST({m} AS DECIMAL(38, {scale}))"
-        sql["y"] = f"CAST({m} * CAST({10**scale} AS DECIMAL({scale + 1}, 0)) AS HUGEINT)"
-        whole = f"y_{number}"
-    else:
-        sql["x"] = f"CAST({m} AS HUGEINT)"
-    sql["aa"] = f"upper_part({whole}) * upper_part({whole})"
-    sql["ab"] = f"upper_part({whole}) * lower_part({whole})"
-    sql["bb"] = f"lower_part({whole}) * lower_part({whole})"
-    return [f"{sql[term]} AS {term}_{number}" for term in wanted]
+    if term == "x" and dtype.is_decimal:
+        return f"CAST({m} AS DECIMAL(38, {dtype.precision_scale[1]}))"
+    whole = _whole(m, number, dtype)
+    products = {"aa": ("upper", "upper"), "ab": ("upper", "lower"), "bb": ("lower", "lower")}
+    return " * ".join(f"{part}_part({whole})" for part in products[term]) if term in products else whole
+
+
+def _whole(m: str, number: int, dtype: DType) -> str:
+    if dtype == DOUBLE:
+        return f"CASE WHEN isfinite({m}) THEN CAST({m} * $scale_{number} AS HUGEINT) END"
+    if dtype.is_decimal:
+        scale = dtype.precision_scale[1]
+        return f"CAST({m} * CAST({10**scale} AS DECIMAL({scale + 1}, 0)) AS HUGEINT)"
+    return f"CAST({m} AS HUGEINT)"
 
 
 def finished(output: Output, measure: Measure, number: int, total: Callable[[str], str]) -> list[str]:

@@ -94,15 +94,20 @@ class Asked:
         return {number: tuple(wanted) for number, wanted in found.items()}
 
     @cached_property
+    def term_columns(self) -> list[tuple[str, str, int]]:
+        """(column, term, measure) of every term needed in any window."""
+        return [(f"{term}_{n}", term, n) for n, wanted in self.terms_of.items() for term in wanted]
+
+    @cached_property
     def others(self) -> tuple[Output, ...]:
         """The outputs not made of terms, numbered from 1 as `value_{n}`."""
         return tuple(o for o in self.outputs if not self.is_added(o))
 
 
 def add_terms(steps: Steps, asked: Asked) -> str:
-    """The step `numbers`: `measured` with the terms of every measure. Returns: the name of the step to read from."""
-    columns = [c for number, wanted in asked.terms_of.items()
-               for c in moments.term_columns(number, asked.dtype(number), [t for t in wanted if t != "n"])]  # fmt: skip
+    """The step `numbers`: `measured` with the terms of every measure but its count. Returns: the step to read from."""
+    columns = [f"{moments.term_sql(term, n, asked.dtype(n))} AS {column}"
+               for column, term, n in asked.term_columns if term != "n"]  # fmt: skip
     if not columns:
         return "measured"
     steps.add("numbers", "the same with their values as whole numbers, which add up without loss",
