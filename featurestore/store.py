@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from featurestore.progress import Progress
     from featurestore.retrieval.online_features import OnlineFeatures, OnlineReader
     from featurestore.retrieval.training_set import Report
+    from featurestore.retrieval.window_plans import Chosen
 
 
 class FeatureStore:
@@ -165,6 +166,22 @@ class FeatureStore:
         if report is not None:
             report(done.report)
         return done.result
+
+    def window_plans(self, service: str | FeatureService, spine: Any = None, *, as_of: str = "as_of") -> list[Chosen]:
+        """By which plans a build would compute the service's windows, and at what estimated cost; nothing is built.
+
+        Args: spine: as for a build; without one, one row for ten facts is assumed.
+        Raises: UnknownName FS101, SpineError, SourceError.
+        """
+        from featurestore.retrieval.spine import open_spine
+        from featurestore.retrieval.training_set import Request
+        from featurestore.retrieval.window_plans import window_plans
+
+        bound = self.bound_service(service)
+        keys = {column: key.dtype for column, key in bound.key_columns.items()}
+        opened = None if spine is None else open_spine(spine, keys=keys, as_of=as_of)
+        data = {i.bound.view.source.name: self.source_of(i.bound.view.source) for i in bound.instances}
+        return window_plans(bound, data, self.engine_settings(), opened, Request(as_of=as_of))
 
     def bound_service(self, service: str | FeatureService) -> BoundService:
         """A service with types, from the registry or given as a definition. Raises: UnknownName FS101."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -10,6 +11,12 @@ from featurestore.cli.answer import Answer
 from featurestore.cli.command import Run
 from featurestore.cli.compile import DialectOption, check_dialect
 from featurestore.cli.stale import warn_if_stale
+from featurestore.errors import FeatureStoreError
+
+if TYPE_CHECKING:
+    from featurestore.compiler.duckdb import PartStatement
+    from featurestore.registry import BoundService
+    from featurestore.retrieval.window_plans import Chosen
 
 ServiceArgument = Annotated[str, typer.Argument(metavar="SERVICE", help="A feature service of the project.")]
 
@@ -19,13 +26,19 @@ def explain(
     service: ServiceArgument,
     sql: Annotated[bool, typer.Option("--sql", help="Print the SQL instead of the plan.")] = False,
     dialect: DialectOption = None,
+    spine: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Choose plans of windows for this spine."),
+    ] = None,
+    as_of_column: Annotated[str, typer.Option(metavar="COLUMN", help="The spine's column of instants.")] = "as_of",
 ) -> Answer:
     """Say what a service means: its plan, or its SQL.
 
-    The plan ends with what it takes on trust: static sources, and those assumed known at once.
+    The plan ends with what it takes on trust: static sources, and those assumed known at once. Where the data is, it also
+    says how windows would be computed, at what estimated cost, and why; --sql then prints the statements of those plans.
 
     Example:
-      featurestore explain fraud_v1 --sql
+      featurestore explain fraud_v1 --spine data/spine.parquet
     """
     from featurestore import plan as planning
     from featurestore.compiler.files import DIALECTS, training_set_sql
@@ -35,7 +48,8 @@ def explain(
     bound = run.store.bound_service(service)
     plan = planning.training_set(bound)
     warn_if_stale(run)
-    text = training_set_sql(bound, plan) if sql else planning.explain(plan)
+    chosen = _chosen(run, bound, spine, as_of_column)
+    text = training_set_sql(bound, plan, _statements(chosen)) if sql else planning.explain(plan) + _windows(run, chosen)
     result = {
         "service": bound.name,
         "fingerprint": bound.fingerprint,
@@ -44,8 +58,46 @@ def explain(
         "plan": planning.explain(plan),
         "static": static_sources(plan),
         "assumed_known_at_once": assumed_known_at_once(plan),
+        "windows": _described(run, chosen),
         "dialect": dialect or DIALECTS[0],
         "sql": text if sql else None,
         "warnings": run.warnings,
     }
     return Answer(result, text)
+
+
+def _chosen(run: Run, service: BoundService, spine: Path | None, as_of: str) -> list[Chosen] | None:
+    """How windows would be computed, or None where the data is absent and no spine insists on it."""
+    try:
+        return run.store.window_plans(service.service, spine, as_of=as_of)
+    except FeatureStoreError as error:
+        if spine is None and error.code == "FS321":
+            return None
+        raise
+
+
+def _statements(chosen: list[Chosen] | None) -> dict[str, list[PartStatement]] | None:
+    from featurestore.compiler.duckdb import PartStatement
+
+    if chosen is None:
+        return None
+    return {one.instance: [PartStatement(c.outputs, c.sql, c.plan) for c in one.choices] for one in chosen}
+
+
+def _described(run: Run, chosen: list[Chosen] | None) -> dict[str, Any] | None:
+    from featurestore.engines.duckdb.window_choice import described
+    from featurestore.retrieval.window_plans import why
+
+    wanted = run.store.config.offline.window_plan
+    return None if chosen is None else {
+        one.instance: {"rows": one.rows, "plans": [{**described(c), "why": why(one, c, wanted)} for c in one.choices]}
+        for one in chosen
+    }  # fmt: skip
+
+
+def _windows(run: Run, chosen: list[Chosen] | None) -> str:
+    from featurestore.retrieval.window_plans import why
+
+    wanted = run.store.config.offline.window_plan
+    lines = [f"windows of {one.instance} by {why(one, choice, wanted)}" for one in chosen or () for choice in one.choices]
+    return "".join(f"{line}\n" for line in lines)

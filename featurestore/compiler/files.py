@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import difflib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from featurestore import plan as planning
 from featurestore.compiler import duckdb
-from featurestore.plan.nodes import ReadSource, TrainingSet, walk
+from featurestore.plan.nodes import ReadSource, TrainingSet, Window, walk
 from featurestore.registry import BoundRegistry, BoundService, BoundView
 
 DIALECTS = ("duckdb",)
@@ -30,20 +30,31 @@ def compiled(bound: BoundRegistry) -> dict[str, str]:
     return dict(sorted(files.items()))
 
 
-def training_set_sql(service: BoundService, plan: TrainingSet | None = None) -> str:
-    """The statements of a service's training set, in the order in which they run."""
+def training_set_sql(
+    service: BoundService,
+    plan: TrainingSet | None = None,
+    chosen: Mapping[str, Sequence[duckdb.PartStatement]] | None = None,
+) -> str:
+    """The statements of a service's training set, in the order in which they run.
+
+    chosen: {view instance: the statements that serve its windows}; without it every one that may.
+    """
     plan = plan or planning.training_set(service)
-    head = f"-- Training set of feature service {service.name}: one statement per view instance and kind of feature; of\n"
-    head += "-- windows every plan that a build may choose.\n"
+    head = f"-- Training set of feature service {service.name}: one statement per view instance and kind of feature"
+    head += ".\n" if chosen is not None else "; of\n-- windows every plan that a build may choose.\n"
     head += f"-- Fingerprint {service.fingerprint}. Each returns one row per spine row, ordered by __row.\n"
     head += "-- $known_before: facts known before it only. $known_shift: microseconds by which facts are known later.\n"
-    head += "-- $scale_i, $unscale_i: 2^k and 2^-k, the doubles of measure i times 2^k are whole. $tile: a tile's length, us.\n"
+    head += "-- $scale_i, $unscale_i: 2^k and 2^-k; the doubles of measure i times 2^k are whole. $first_instant,\n"
+    head += (
+        "-- $last_instant: between them lie all facts. $per_tile, $most_tiles: facts of a tile, and tiles of a key at most.\n"
+    )
     blocks = []
     for part in plan.parts:
         relations = sorted({f"source__{n.source.name}" for n in walk(part.part) if isinstance(n, ReadSource)})
         keys = ", ".join(k.spine_column for k in part.part.spine.keys) or "no key"
         note = f"-- reads spine (row_id, asked_at, {keys}), {', '.join(relations)}\n"
-        for statement in duckdb.statements(part.part):
+        known = None if chosen is None or not isinstance(part.part, Window) else chosen.get(part.instance)
+        for statement in duckdb.statements(part.part) if known is None else known:
             title = f"-- {part.instance}: {type(part.part).__name__} of view {part.view}"
             if statement.plan:
                 title += f", plan {statement.plan}: {', '.join(o.name for o in statement.outputs)}"

@@ -22,7 +22,7 @@ from featurestore.compiler import duckdb as sql
 from featurestore.dtypes import TIMESTAMP
 from featurestore.engines.duckdb import Session, Settings
 from featurestore.engines.duckdb.checks import check_left_out, check_static
-from featurestore.engines.duckdb.window_choice import choose, described
+from featurestore.engines.duckdb.window_choice import Choice, choose, described
 from featurestore.engines.exact import MOMENTS
 from featurestore.errors import DataError, SourceError, UsageError
 from featurestore.intervals import FOREVER
@@ -172,16 +172,24 @@ class Build:
                     self._bind(session, part.part)
                     check_static(session, part.part)
             return [_Served(only.outputs, only.sql)]
-        with Session(self._settings) as session:
-            self._bind(session, part.part)
-            choices = choose(
-                session, part.part, self._parameters(part.part), self.spine.rows, wanted=self._settings.window_plan
-            )
+        choices = self.choices(part)
         self.report.windows.setdefault(part.instance, []).extend(described(c) for c in choices)
         return [_Served(c.outputs, c.sql, c.parameters, c.listed) for c in choices]
 
+    @property
+    def window_parts(self) -> list[PartOf]:
+        return [part for part in self.plan.parts if isinstance(part.part, Window)]
+
+    def choices(self, part: PartOf) -> list[Choice]:
+        """The plans that serve a part's windows, chosen from the data."""
+        assert isinstance(part.part, Window)
+        with Session(self._settings) as session:
+            self._bind(session, part.part)
+            parameters = self._parameters(part.part)
+            return choose(session, part.part, parameters, self.spine.rows, wanted=self._settings.window_plan)
+
     def _bind(self, session: Session, part: Part) -> None:
-        for source, columns in _sources_of(part).items():
+        for source, columns in sources_of(part).items():
             data = self._sources[source]
             session.bind_source(data, [c.name for c in columns], {c.name: c.dtype for c in columns})
         session.bind("spine", self._asked(part))
@@ -244,7 +252,7 @@ def _is_exact(part: Part) -> bool:
     return not isinstance(part, StaticLookup) and part.facts.exact
 
 
-def _sources_of(part: Part) -> dict[str, Sequence[Any]]:
+def sources_of(part: Part) -> dict[str, Sequence[Any]]:
     return {node.source.name: node.columns for node in walk(part) if isinstance(node, ReadSource)}
 
 

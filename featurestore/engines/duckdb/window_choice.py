@@ -57,12 +57,15 @@ class Statistics:
         return self.per_key if reach is None else self.per_key * min(1.0, reach / max(self.last - self.first, 1))
 
 
-def choose(session: Session, plan: Window, parameters: Mapping[str, object], rows: int, *, wanted: str = AUTO) -> list[Choice]:
+def choose(
+    session: Session, plan: Window, parameters: Mapping[str, object], rows: int, *, wanted: str = AUTO, held: int | None = None
+) -> list[Choice]:
     """The choices for a part whose source and spine are bound. Outputs of one plan come in one choice.
 
-    Args: parameters: the run's own. wanted: the plan to take wherever it can serve, or AUTO.
+    Args: parameters: the run's own. rows: of the spine to be answered. wanted: the plan to take wherever it can serve, or
+    AUTO. held: the rows of the bound spine, where it is only a sample.
     """
-    known = statistics(session, plan, parameters, rows)
+    known = statistics(session, plan, parameters, rows, rows if held is None else held)
     scales = {number: _scale(*sizes) for number, sizes in known.magnitudes.items()}
     chosen: dict[str, list[Output]] = {}
     estimates: dict[str, float] = {}
@@ -88,13 +91,24 @@ def _choice(
     return Choice(name, in_order, sql.window_sql(asked, name), listed, numbers, estimates)
 
 
-def statistics(session: Session, plan: Window, parameters: Mapping[str, object], rows: int) -> Statistics:
+def choose_without_spine(
+    session: Session, plan: Window, parameters: Mapping[str, object], *, wanted: str = AUTO
+) -> tuple[int, list[Choice]]:
+    """(rows assumed, choices) for a spine nobody has given: one row for ten facts, whose keys are asked for as they occur."""
+    session.execute(f"CREATE OR REPLACE TEMP TABLE spine AS\n{sql.sample(plan, SAMPLED_ROWS)}", parameters)
+    (held,) = session.table("SELECT count(*) AS held FROM spine")["held"].to_pylist()
+    (facts,) = session.table(sql.statistics(plan, measures(plan.outputs)), parameters)["facts"].to_pylist()
+    rows = max(facts // 10, 1)
+    return rows, choose(session, plan, parameters, rows, wanted=wanted, held=held)
+
+
+def statistics(session: Session, plan: Window, parameters: Mapping[str, object], rows: int, held: int) -> Statistics:
     """Two narrow scans of the source."""
     used = measures(plan.outputs)
     (found,) = session.table(sql.statistics(plan, used), parameters).to_pylist()
-    every = max(rows // SAMPLED_ROWS, 1)
+    every = max(held // SAMPLED_ROWS, 1)
     (density,) = session.table(sql.densities(plan, every), parameters).to_pylist()
-    sampled = max(-(-rows // every), 1)
+    sampled = max(-(-held // every), 1)
     sizes = {
         number: (found[f"least_{number}"], found[f"greatest_{number}"])
         for number, measure in enumerate(used, 1)

@@ -233,8 +233,8 @@ class Grid:
         self.steps.add(
             "raw_pairs",
             "those marks",
-            f"SELECT\n{listed(['row_id', 'asked_at', 'which', 'instant', *self._valued()])}\nFROM ends JOIN placed USING (tile)\n"
-            f"WHERE instant {before} high AND instant {after} low",
+            f"SELECT\n{listed(['row_id', 'asked_at', 'which', 'instant', *self._valued()])}\n"
+            f"FROM ends JOIN placed USING (tile)\nWHERE instant {before} high AND instant {after} low",
         )
         columns = [f"{function}({column}) FILTER (WHERE {self._is_inside(s)}) AS {s.total(column)}"
                    for s in self.stretches for function, column in s.wanted]  # fmt: skip

@@ -101,3 +101,17 @@ def densities(plan: Window, every: int) -> str:
     return steps.finish("over all sampled rows",
                         f"SELECT coalesce(sum(asked), 0) AS found, coalesce(sum(asked * facts), 0) AS facts\n"
                         f"FROM sampled JOIN per_key USING ({keys})")  # fmt: skip
+
+
+def sample(plan: Window, rows: int) -> str:
+    """The statement of at most `rows` rows that could ask: row_id, asked_at and the keys of some facts, always the same."""
+    steps = Steps()
+    _, versions, _ = facts_of(plan.facts)
+    add_facts(steps, plan.facts)
+    keys = key_names(plan.spine.keys)
+    source = "facts" if versions is None else "versions"
+    known = " AND ".join(f"{c} IS NOT NULL" for c in [*keys, "event_time"])
+    columns = ["row_number() OVER () - 1 AS row_id", "event_time AS asked_at", *keys]
+    return steps.finish("some facts, by chance that is the same every time",
+                        f"SELECT {', '.join(columns)}\nFROM (\n  SELECT * FROM {source} WHERE {known}\n"
+                        f"  ORDER BY hash({', '.join(['event_time', *keys])}), event_time LIMIT {rows}\n)")  # fmt: skip
