@@ -42,17 +42,30 @@ def by_duckdb(case: Case, folder: Path) -> Answer:
 
 
 def _answer(table: pa.Table, types: dict[str, Any], left_out: dict[str, dict[str, int]]) -> Answer:
-    def plain(column: pa.ChunkedArray) -> list[Any]:
-        return (column.cast(pa.int64()) if pa.types.is_timestamp(column.type) else column).to_pylist()
-
     return FullAnswer(
         names=tuple(types),
         types=types,
-        values={name: plain(table[name]) for name in types},
+        values={name: plain_values(table[name]) for name in types},
         statuses={name: table[f"{name}__status"].to_pylist() for name in types},
-        event_timestamps={name: plain(table[f"{name}__event_timestamp"]) for name in types},
+        event_timestamps={name: plain_values(table[f"{name}__event_timestamp"]) for name in types},
         left_out=left_out,
     )
+
+
+def plain_values(column: pa.ChunkedArray) -> list[Any]:
+    """A column as the oracle gives it: instants as integers, a map as a list of (key, count)."""
+    plain = _without_timestamps(column.type)
+    return (column if plain == column.type else column.cast(plain)).to_pylist()  # type: ignore[no-any-return]
+
+
+def _without_timestamps(kind: pa.DataType) -> pa.DataType:
+    if pa.types.is_timestamp(kind):
+        return pa.int64()
+    if pa.types.is_list(kind):
+        return pa.list_(_without_timestamps(kind.value_type))
+    if pa.types.is_map(kind):
+        return pa.map_(_without_timestamps(kind.key_type), kind.item_type)
+    return kind
 
 
 ENGINES: Mapping[str, Callable[[Case, Path], Answer]] = {"reference": by_reference, "duckdb": by_duckdb}
