@@ -30,7 +30,8 @@ class Aggregate:
 
     needs_input: whether it takes a column or expression (a count may go without). empty: its value over no facts; ()
     is the empty list or map. result: from the type in which it reads its input (`read_as`) to the type of its output,
-    or None where it cannot take it. parameter: "q", "k" or None. takes: what it can take, for people.
+    or None where it cannot take it. parameter: "q", "k" or None. takes: what it can take, for people. by_time: it puts
+    values in the order of (event time, known time, value).
     """
 
     name: str
@@ -40,6 +41,7 @@ class Aggregate:
     takes: str
     needs_input: bool = True
     parameter: str | None = None
+    by_time: bool = False
 
 
 def read_as(dtype: DType) -> DType:
@@ -102,10 +104,10 @@ AGGREGATES: Mapping[str, Aggregate] = {
         Aggregate("stddev_samp", "sample standard deviation; NULL over one value", None, _number, _NUMBERS),
         Aggregate("stddev_pop", "population standard deviation", None, _number, _NUMBERS),
         Aggregate("count_distinct", "distinct values that are not NULL", 0, _distinct, _SINGLE),
-        Aggregate("first", "the earliest value, by event time, known time, value", None, _itself, _ANY),
-        Aggregate("last", "the newest value, by event time, known time, value", None, _itself, _ANY),
-        Aggregate("first_k", "the k earliest values, oldest first", (), _several, _SINGLE, parameter="k"),
-        Aggregate("last_k", "the k newest values, oldest first", (), _several, _SINGLE, parameter="k"),
+        Aggregate("first", "the earliest value, by event time, known time, value", None, _itself, _ANY, by_time=True),
+        Aggregate("last", "the newest value, by event time, known time, value", None, _itself, _ANY, by_time=True),
+        Aggregate("first_k", "the k earliest values, oldest first", (), _several, _SINGLE, parameter="k", by_time=True),
+        Aggregate("last_k", "the k newest values, oldest first", (), _several, _SINGLE, parameter="k", by_time=True),
         Aggregate("min_k", "the k least values, ascending", (), _several, _SINGLE, parameter="k"),
         Aggregate("max_k", "the k greatest values, descending", (), _several, _SINGLE, parameter="k"),
         Aggregate("median", "the quantile at 0.5", None, _number, _NUMBERS),

@@ -1,4 +1,4 @@
-"""The suite that must kill every leak mutant: spec cases on DuckDB, online stories on the store, in one process.
+"""The suite that must kill every mutant: spec cases on DuckDB, online stories and windows on the store, in one process.
 
 It stops at the first story that fails. How a mutant is planted, and which, is the business of scripts/mutants.py.
 """
@@ -15,12 +15,14 @@ import pytest
 
 import featurestore
 from featurestore.errors import FeatureStoreError
-from tests.mutants.online import RUNS
+from tests.mutants.online import RUNS, at_each_instant, can_be_asked_at_each_instant
 from tests.spec.engines import by_duckdb
 from tests.spec.loader import Case, read_cases, run_case
 
 OFFLINE = read_cases(Path(__file__).parent.parent / "spec")
 ONLINE = read_cases(Path(__file__).parent)
+WINDOWS = [case for case in OFFLINE if can_be_asked_at_each_instant(case)]
+"""Cases of windows, which the online store must tell as well."""
 _TOPICS = ("online", "latest", "known_time", "versions", "windows", "times", "training_set", "static", "keys")
 """Where leaks show first; the other topics follow."""
 _ENGINE_FAILED = "FS306"
@@ -33,6 +35,8 @@ def _stories() -> Mapping[str, Callable[[Path], None]]:
             stories[f"{case.id} ({run})"] = partial(run_case, case, engine)
     for case in sorted(OFFLINE, key=_place):
         stories[case.id] = partial(run_case, case, by_duckdb)
+    for case in WINDOWS:
+        stories[f"{case.id} (store)"] = partial(run_case, case, at_each_instant)
     return stories
 
 

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from scripts.mutants import MUTANTS, ROOT, Mutant
-from tests.mutants.focused import ONLINE, STORIES
-from tests.mutants.online import RUNS
+from tests.mutants.focused import ONLINE, STORIES, WINDOWS
+from tests.mutants.online import RUNS, at_each_instant
 from tests.spec.engines import by_reference
 from tests.spec.loader import Case, run_case
 
@@ -30,6 +30,11 @@ def test_mutants_have_names_of_their_own_and_cases_that_exist() -> None:
 @pytest.mark.parametrize("case", ONLINE, ids=lambda case: case.id)
 def test_the_store_answers_as_the_contract_says(case: Case, run: str, tmp_path: Path) -> None:
     run_case(case, RUNS[run], tmp_path)
+
+
+@pytest.mark.parametrize("case", WINDOWS, ids=lambda case: case.id)
+def test_the_store_answers_windows_as_the_contract_says(case: Case, tmp_path: Path) -> None:
+    run_case(case, at_each_instant, tmp_path)
 
 
 @pytest.mark.parametrize("case", ONLINE, ids=lambda case: case.id)

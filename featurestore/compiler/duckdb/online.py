@@ -28,14 +28,15 @@ from featurestore.compiler.duckdb.static import add_static_rows
 from featurestore.compiler.duckdb.types import sql_type
 from featurestore.compiler.duckdb.windows.measured import measure_sql
 from featurestore.compiler.statement import Steps, listed
-from featurestore.plan.nodes import OnlineState, StaticLookup, Visible, facts_of, measures, reach_of
+from featurestore.plan.nodes import OnlineState, StaticLookup, Visible, facts_of, measures, ordered_by_time, reach_of
 
 HELD, LATEST, IN_WINDOW = 0, 1, 2
 NEW_PREFIX = "new__"
 
 
 def online_state(plan: OnlineState, *, limited: bool) -> str:
-    """The statement: key columns, kind, event_time, the latest outputs, then measure_1… of the windows.
+    """The statement: key columns, kind, event_time, the latest outputs, measure_1… of the windows, and known_time of the
+    facts in windows if an aggregate orders by it.
 
     $known_before is the watermark, $horizon how far after it pending facts are kept. limited: only the keys in the
     relation `touched`.
@@ -98,6 +99,8 @@ def _rows(plan: OnlineState, kind: int, source: str, latest: list[str], taken: l
     columns = [*key_names(facts.keys), f"CAST({kind} AS UTINYINT) AS kind", f"{event} AS event_time"]
     columns += [f"{sql} AS {quoted(o.name)}" for o, sql in zip(plan.latest, latest, strict=True)]
     columns += [f"{sql} AS measure_{i}" for i, sql in enumerate(taken, 1)]
+    if ordered_by_time(plan.windows):
+        columns.append("known_time" if kind == IN_WINDOW else "CAST(NULL AS BIGINT) AS known_time")
     return f"SELECT\n{listed(columns)}\nFROM {source}"
 
 
