@@ -20,7 +20,11 @@ from typing import Any
 
 import pyarrow as pa
 
-from featurestore.definitions import ArrowSource, Entity, FeatureService, FeatureView, ParquetSource, agg, latest
+from featurestore.definitions import (
+    AGGREGATES, ArrowSource, Entity, FeatureService, FeatureView, ParquetSource, agg, latest,
+)  # fmt: skip
+from featurestore.definitions.aggregation import Aggregate, read_as
+from featurestore.dtypes import from_arrow
 from featurestore.intervals import Duration, parse_instant
 
 Row = dict[str, Any]
@@ -41,7 +45,10 @@ BASES = tuple(parse_instant(t) for t in (
 VALUES: Mapping[str, tuple[pa.DataType, Sequence[Any]]] = {
     "v": (
         pa.float64(),
-        (math.nan, math.inf, -math.inf, 0.0, -0.0, 1.0, 0.1, 0.2, 0.3, 1e16, -1e16, 1.0, 1e308, 5e-324, -2.5),
+        (
+            math.nan, math.inf, -math.inf, 0.0, -0.0, 1.0, 1.0, 2.0, 0.1, 0.2, 0.3, -2.5, 1e16, -1e16, 1e308, 1e308, -1e308,
+            5e-324, 1e-300,
+        ),
     ),
     "f": (pa.float32(), (math.nan, math.inf, 0.0, -0.0, 1.5, 0.10000000149011612, 16777216.0, 1.0)),
     "n": (pa.int64(), (0, 1, 2, 3, -1, 2**53 + 1, 2**53, 2**58, -(2**58))),
@@ -88,18 +95,29 @@ LATEST = (
     """latest("s IN ('a', 'b', NULL)", name="{}")""",
     'latest("v = 1.0 OR v > 0.2", name="{}")',
 )
-AGGREGATES = (
-    'agg.count({}, name="{}")',
-    'agg.count("v", {}, name="{}")',
-    'agg.sum("v", {}, name="{}")',
-    'agg.sum("v", {}, name="{}")',
-    'agg.sum("n", {}, name="{}")',
-    'agg.sum("d", {}, name="{}")',
-    'agg.sum("f", {}, name="{}")',
-    'agg.sum("v + 0.1", {}, name="{}")',
-    'agg.sum("n - small", {}, name="{}")',
-    *(f'agg.count_distinct("{c}", {{}}, name="{{}}")' for c in ("v", "f", "n", "s", "b", "d", "day", "blob", "ts")),
-)
+COMPUTED: Mapping[str, pa.DataType] = {
+    "v + 0.1": pa.float64(), "n - small": pa.int64(), "upper(s) || '!'": pa.string(), "v > 0.2": pa.bool_(),
+    "CASE WHEN b THEN v ELSE n END": pa.float64(),
+}  # fmt: skip
+"""Expressions that are aggregated, and their types."""
+PARAMETERS: Mapping[str | None, Sequence[str]] = {
+    None: ("",), "q": ("q=0.5, ", "q=0.9, ", "q=0.0, ", "q=1, ", "q=0.3333333333333333, "), "k": ("k=1, ", "k=2, ", "k=3, "),
+}  # fmt: skip
+
+
+def _templates(row: Aggregate) -> list[str]:
+    """One aggregate over every column and expression that it takes, to be completed with window and name."""
+    taken = {column: dtype for column, (dtype, _) in VALUES.items()} | dict(COMPUTED)
+    if row.name == "sum":
+        del taken["u"]  # two of its values leave int64, which stops a build
+    columns = [f'"{c}", ' for c, t in taken.items() if row.result(read_as(from_arrow(t))) is not None]
+    columns += [] if row.needs_input else [""] * len(columns)
+    columns += ['"v", ', '"v", '] * ('"v", ' in columns)
+    return [f'agg.{row.name}({c}{p}{{}}, name="{{}}")' for c in columns for p in PARAMETERS[row.parameter]]
+
+
+AGGREGATED: Mapping[str, Sequence[str]] = {row.name: _templates(row) for row in AGGREGATES.values()}
+"""Aggregate -> features that use it, over columns of every type it takes."""
 CONDITIONS = (
     "status = 'settled'",
     "status = 'settled'",
@@ -276,8 +294,8 @@ class _Drawing:
         features = [f.format(f"x{i}") for i, f in enumerate(drawn)]
         if self.kind == "static":
             return tuple(features)
-        for i, f in enumerate(rng.sample(AGGREGATES, rng.choice((2, 3, 4)))):
-            features.append(f.format(self._window(i), f"w{i}"))
+        for i, name in enumerate(rng.sample(list(AGGREGATED), rng.choice((3, 4, 5)))):
+            features.append(rng.choice(AGGREGATED[name]).format(self._window(i), f"w{i}"))
         return tuple(features)
 
     def _window(self, number: int) -> str:

@@ -15,7 +15,8 @@ from featurestore.engines.reference.order import rank
 _TIMED = {
     "tie on e", "tie on (e, k)", "exact duplicate", "visible at t", "e = t", "age = ttl", "age = ttl + 1us", "age = ttl - 1us",
     "e = t - w", "e = t - w + 1us", "e = t - w - 1us", "e = t - o", "newest value null", "null key asked", "null key in source",
-    "null event time", "several files",
+    "null event time", "several files", "e = t - o - w", "e = t - o - w + 1us", "e = t - o - w - 1us", "e = t - o - 1us",
+    "e = t - o + 1us", "e = t - 1us", "empty window", "window without a value", "null skipped",
 }  # fmt: skip
 _KNOWN = {"k = t", "k > t", "late row older than the newest", "k = known_before", "k = t - lag"}
 _VERSIONED = {
@@ -23,6 +24,12 @@ _VERSIONED = {
     "version moved or deleted",
 }  # fmt: skip
 _UNVERSIONED = {"exact duplicate", "tie on (e, k)"}
+_FOLDED = {
+    "value tie in first or last", "known time decides first or last", "list cut to k", "equal values in a list", "mode tie",
+    "histogram cut", "quantile between two", "quantile of equal neighbours", "variance of one value", "sum of several",
+    "values not finite", "duplicates counted once",
+}  # fmt: skip
+"""What aggregates make of values, whatever the kind of source: counted over all of them."""
 EXPECTED: Mapping[str, set[str]] = {
     "at_once": _TIMED,
     "delayed": _TIMED,

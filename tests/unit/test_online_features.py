@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import date
 from decimal import Decimal
 from pathlib import Path
@@ -331,3 +332,19 @@ def test_an_answer_as_arrow_has_the_declared_types() -> None:
     assert arrow.slice(0, 1).to_pylist()[0]["l"] == [date(1, 1, 1), None]
     assert arrow["d"].to_pylist() == [date(2024, 1, 1), None]
     assert found.to_dict()["t"] == ["1970-01-01T00:00:00.000003Z", None]
+
+
+@pytest.mark.parametrize(
+    "name", ["kind", "event_time", "known_time", "measure_1", "row_id", "asked_at", "visible_from", "until"]
+)
+@pytest.mark.parametrize("source", [{"created_timestamp": "c", "row_key": ["e"]}, {"static": True}])
+def test_a_feature_may_have_any_name_also_one_that_statements_use(name: str, source: dict[str, Any]) -> None:
+    table = facts((1, W - 5, W - 5, 7), columns="k e c x")
+    windows = [] if "static" in source else [agg.max("x", window=None), agg.last("x", window=None)]
+    spine = pa.table({"k": [1, 2], "as_of": pa.array([W, W], TIME)})
+    for feature in [latest("x"), *windows]:
+        named = replace(feature, name=name)
+        store = store_of(table, [named, *(f for f in windows if f is not feature)], source=source)
+        assert store.build_training_set("service", spine)[name].to_pylist() == [7, None]
+        store.materialize(known_before=W)
+        assert [cells(store, key, W)[0][0] for key in (1, 2)] == [7, None]
