@@ -21,7 +21,14 @@ from typing import Any
 import pyarrow as pa
 
 from featurestore.definitions import (
-    AGGREGATES, ArrowSource, Entity, FeatureService, FeatureView, ParquetSource, agg, latest,
+    AGGREGATES,
+    ArrowSource,
+    Entity,
+    FeatureService,
+    FeatureView,
+    ParquetSource,
+    agg,
+    latest,
 )  # fmt: skip
 from featurestore.definitions.aggregation import Aggregate, read_as
 from featurestore.dtypes import from_arrow
@@ -46,8 +53,25 @@ VALUES: Mapping[str, tuple[pa.DataType, Sequence[Any]]] = {
     "v": (
         pa.float64(),
         (
-            math.nan, math.inf, -math.inf, 0.0, -0.0, 1.0, 1.0, 2.0, 0.1, 0.2, 0.3, -2.5, 1e16, -1e16, 1e308, 1e308, -1e308,
-            5e-324, 1e-300,
+            math.nan,
+            math.inf,
+            -math.inf,
+            0.0,
+            -0.0,
+            1.0,
+            1.0,
+            2.0,
+            0.1,
+            0.2,
+            0.3,
+            -2.5,
+            1e16,
+            -1e16,
+            1e308,
+            1e308,
+            -1e308,
+            5e-324,
+            1e-300,
         ),
     ),
     "f": (pa.float32(), (math.nan, math.inf, 0.0, -0.0, 1.5, 0.10000000149011612, 16777216.0, 1.0)),
@@ -227,11 +251,22 @@ def worlds(kind: str, cases: int = 100) -> Any:
     return st.integers(0, 2**64 - 1).map(lambda seed: world(Random(f"{kind}/{seed}"), kind, cases))
 
 
-def world(rng: Random, kind: str, cases: int) -> World:
-    """A world of `cases` cases."""
+def window_worlds(aggregate: str, cases: int = 100) -> Any:
+    """Worlds of any kind but static, whose windows are all of one aggregate."""
+    from hypothesis import strategies as st
+
+    def drawn(seed: int) -> World:
+        rng = Random(f"{aggregate}/{seed}")
+        return world(rng, rng.choice([kind for kind in KINDS if kind != "static"]), cases, (aggregate,) * 5)
+
+    return st.integers(0, 2**64 - 1).map(drawn)
+
+
+def world(rng: Random, kind: str, cases: int, aggregates: Sequence[str] = ()) -> World:
+    """A world of `cases` cases; its windows take these aggregates, or a few of all."""
     unit = rng.choice((1, 10, 1_000, 10**6, 3_600 * 10**6))
     spans = sorted(rng.sample(range(2, 14), 4))
-    made = _Drawing(rng, kind, unit, tuple(s * unit for s in spans), rng.choice(BASES))
+    made = _Drawing(rng, kind, unit, tuple(s * unit for s in spans), rng.choice(BASES), aggregates)
     definition = made.definition()
     rows: list[Row] = []
     spine: list[Row] = []
@@ -244,8 +279,10 @@ def world(rng: Random, kind: str, cases: int) -> World:
 class _Drawing:
     """One world in the making: its durations, and the instants around which everything happens."""
 
-    def __init__(self, rng: Random, kind: str, unit: int, spans: tuple[int, ...], base: int) -> None:
-        self.rng, self.kind, self.unit, self.base = rng, kind, unit, base
+    def __init__(
+        self, rng: Random, kind: str, unit: int, spans: tuple[int, ...], base: int, aggregates: Sequence[str] = ()
+    ) -> None:
+        self.rng, self.kind, self.unit, self.base, self.aggregates = rng, kind, unit, base, aggregates
         self.ttl, self.short, self.offset, self.long = rng.sample(spans, 4)
         self.lag = rng.choice((1, self.short, self.offset))
         self.known_before = base + rng.choice((0, 1, self.short, -self.short))
@@ -294,7 +331,7 @@ class _Drawing:
         features = [f.format(f"x{i}") for i, f in enumerate(drawn)]
         if self.kind == "static":
             return tuple(features)
-        for i, name in enumerate(rng.sample(list(AGGREGATED), rng.choice((3, 4, 5)))):
+        for i, name in enumerate(self.aggregates or rng.sample(list(AGGREGATED), rng.choice((3, 4, 5)))):
             features.append(rng.choice(AGGREGATED[name]).format(self._window(i), f"w{i}"))
         return tuple(features)
 
@@ -331,7 +368,8 @@ class _Drawing:
         if self.kind == "static":
             return self._static_rows(definition), spine
         # Half of the cases gather a few rows at one distance before as_of, so that nothing newer hides that edge.
-        self.gathered = rng.choice((self.ttl, self.ttl, self.short, self.offset)) if rng.random() < 0.6 else None
+        distances = (self.ttl, self.ttl, self.short, self.offset, self.offset + self.short, self.offset + self.long)
+        self.gathered = rng.choice(distances) if rng.random() < 0.6 else None
         self.near = rng.choice((0, -1, 1, -1, 1))
         rows: list[Row] = []
         many = (3, 6, 9, 12) if "versions" in self.kind else (0, 3, 5, 7, 9, 11)
@@ -436,7 +474,10 @@ class _Drawing:
             return t - self.gathered + (self.near if rng.random() < 0.6 else rng.choice((0, -1, 1)))
         if chance < 0.2:
             return t - rng.randrange(2 * self.long)
-        far = (0, 0, self.ttl, self.ttl, self.short, self.short, self.offset, self.long, self.offset + self.short, self.delay)
+        far = (
+            0, 0, self.ttl, self.ttl, self.short, self.short, self.offset, self.long, self.offset + self.short,
+            self.offset + self.long, self.delay,
+        )  # fmt: skip
         return t - rng.choice(far) + rng.choice((0, 0, -1, 1))
 
     def _created(self, e: int | None, t: int) -> int | None:
