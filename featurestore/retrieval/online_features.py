@@ -88,6 +88,9 @@ class OnlineFeatures:
             if DATE in _value_types(dtype):
                 for row in rows:
                     row[i] = _each(row[i], dtype, as_date)
+            elif dtype.is_list or dtype.is_map:  # a list of its own: the empty one stands for all without facts
+                for row in rows:
+                    row[i] = None if row[i] is None else list(row[i])
         return rows
 
     @cached_property
