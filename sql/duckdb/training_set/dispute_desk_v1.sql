@@ -221,6 +221,7 @@ measured AS (
     "key_customer_id",
     "key_merchant_id",
     event_time,
+    known_time,
     greatest(event_time, known_time) AS visible_from,
     until,
     TRUE AS measure_1,
@@ -238,19 +239,19 @@ pairs AS (
 -- per spine row the aggregates of its pairs
 grouped AS (
   SELECT
-    row_id,
+    pairs.row_id AS __row,
     count(measure_1) AS "visits",
     list(measure_2) FILTER (WHERE measure_2 IS NOT NULL AND event_time >= asked_at - 2592000000000) AS "spent_here_30d"
   FROM pairs
-  GROUP BY row_id
+  GROUP BY pairs.row_id
 )
 -- the answer, in spine order; rows without facts get the value of the empty window
 SELECT
   s.row_id AS __row,
   CAST(coalesce(g."visits", 0) AS BIGINT) AS "visits",
   g."spent_here_30d"
-FROM spine AS s LEFT JOIN grouped AS g USING (row_id)
-ORDER BY __row
+FROM spine AS s LEFT JOIN grouped AS g ON g.__row = s.row_id
+ORDER BY s.row_id
 ;
 
 -- disputes_merchant_chargebacks: Latest of view merchant_chargebacks
@@ -352,6 +353,7 @@ measured AS (
   SELECT
     "key_merchant_id",
     event_time,
+    known_time,
     greatest(event_time, known_time) AS visible_from,
     TRUE AS measure_1,
     canonical_double("in_amount") AS measure_2,
@@ -369,13 +371,13 @@ pairs AS (
 -- per spine row the aggregates of its pairs
 grouped AS (
   SELECT
-    row_id,
+    pairs.row_id AS __row,
     count(measure_1) FILTER (WHERE event_time >= asked_at - 2592000000000) AS "disputes_count_30d",
     count(measure_1) FILTER (WHERE event_time >= asked_at - 7776000000000) AS "disputes_count_90d",
     list(measure_2) FILTER (WHERE measure_2 IS NOT NULL AND event_time >= asked_at - 7776000000000) AS "disputes_amount_sum_90d",
     count(measure_3) FILTER (WHERE event_time >= asked_at - 7776000000000) AS "disputes_fraud_count_90d"
   FROM pairs
-  GROUP BY row_id
+  GROUP BY pairs.row_id
 )
 -- the answer, in spine order; rows without facts get the value of the empty window
 SELECT
@@ -384,8 +386,8 @@ SELECT
   CAST(coalesce(g."disputes_count_90d", 0) AS BIGINT) AS "disputes_count_90d",
   g."disputes_amount_sum_90d",
   CAST(coalesce(g."disputes_fraud_count_90d", 0) AS BIGINT) AS "disputes_fraud_count_90d"
-FROM spine AS s LEFT JOIN grouped AS g USING (row_id)
-ORDER BY __row
+FROM spine AS s LEFT JOIN grouped AS g ON g.__row = s.row_id
+ORDER BY s.row_id
 ;
 
 -- merchant_profile: Latest of view merchant_profile

@@ -244,6 +244,7 @@ measured AS (
   SELECT
     "key_customer_id",
     event_time,
+    known_time,
     greatest(event_time, known_time) AS visible_from,
     until,
     TRUE AS measure_1,
@@ -264,7 +265,7 @@ pairs AS (
 -- per spine row the aggregates of its pairs
 grouped AS (
   SELECT
-    row_id,
+    pairs.row_id AS __row,
     count(measure_1) FILTER (WHERE event_time >= asked_at - 3600000000) AS "count_1h",
     count(measure_1) FILTER (WHERE event_time >= asked_at - 86400000000) AS "count_1d",
     count(measure_1) FILTER (WHERE event_time >= asked_at - 2592000000000) AS "count_30d",
@@ -276,7 +277,7 @@ grouped AS (
     count(measure_5) FILTER (WHERE event_time >= asked_at - 2592000000000) AS "night_count_30d",
     list(measure_2) FILTER (WHERE measure_2 IS NOT NULL) AS "amount_sum_lifetime"
   FROM pairs
-  GROUP BY row_id
+  GROUP BY pairs.row_id
 )
 -- the answer, in spine order; rows without facts get the value of the empty window
 SELECT
@@ -291,8 +292,8 @@ SELECT
   CAST(coalesce(g."large_count_30d", 0) AS BIGINT) AS "large_count_30d",
   CAST(coalesce(g."night_count_30d", 0) AS BIGINT) AS "night_count_30d",
   g."amount_sum_lifetime"
-FROM spine AS s LEFT JOIN grouped AS g USING (row_id)
-ORDER BY __row
+FROM spine AS s LEFT JOIN grouped AS g ON g.__row = s.row_id
+ORDER BY s.row_id
 ;
 
 -- customer_profile: Latest of view customer_profile
@@ -591,6 +592,7 @@ measured AS (
   SELECT
     "key_merchant_id",
     event_time,
+    known_time,
     greatest(event_time, known_time) AS visible_from,
     until,
     TRUE AS measure_1,
@@ -610,14 +612,14 @@ pairs AS (
 -- per spine row the aggregates of its pairs
 grouped AS (
   SELECT
-    row_id,
+    pairs.row_id AS __row,
     count(measure_1) FILTER (WHERE event_time >= asked_at - 86400000000) AS "merchant_count_1d",
     count(measure_1) FILTER (WHERE event_time >= asked_at - 604800000000) AS "merchant_count_7d",
     list(measure_2) FILTER (WHERE measure_2 IS NOT NULL AND event_time >= asked_at - 604800000000) AS "merchant_amount_sum_7d",
     list(measure_2) FILTER (WHERE measure_2 IS NOT NULL AND event_time >= asked_at - 1209600000000 AND event_time < asked_at - 604800000000) AS "merchant_amount_sum_7d_offset_7d",
     count(DISTINCT measure_3) FILTER (WHERE event_time >= asked_at - 604800000000) AS "merchant_customer_id_count_distinct_7d"
   FROM pairs
-  GROUP BY row_id
+  GROUP BY pairs.row_id
 )
 -- the answer, in spine order; rows without facts get the value of the empty window
 SELECT
@@ -627,8 +629,8 @@ SELECT
   g."merchant_amount_sum_7d",
   g."merchant_amount_sum_7d_offset_7d",
   CAST(coalesce(g."merchant_customer_id_count_distinct_7d", 0) AS BIGINT) AS "merchant_customer_id_count_distinct_7d"
-FROM spine AS s LEFT JOIN grouped AS g USING (row_id)
-ORDER BY __row
+FROM spine AS s LEFT JOIN grouped AS g ON g.__row = s.row_id
+ORDER BY s.row_id
 ;
 
 -- card_details: StaticLookup of view card_details

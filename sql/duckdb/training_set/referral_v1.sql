@@ -66,6 +66,7 @@ measured AS (
   SELECT
     "key_customer_id",
     event_time,
+    known_time,
     greatest(event_time, known_time) AS visible_from,
     until,
     TRUE AS measure_1,
@@ -85,12 +86,12 @@ pairs AS (
 -- per spine row the aggregates of its pairs
 grouped AS (
   SELECT
-    row_id,
+    pairs.row_id AS __row,
     count(measure_1) FILTER (WHERE event_time >= asked_at - 2592000000000) AS "count_30d",
     list(measure_2) FILTER (WHERE measure_2 IS NOT NULL AND event_time >= asked_at - 2592000000000) AS "amount_sum_30d",
     count(DISTINCT measure_3) FILTER (WHERE event_time >= asked_at - 2592000000000) AS "merchant_id_count_distinct_30d"
   FROM pairs
-  GROUP BY row_id
+  GROUP BY pairs.row_id
 )
 -- the answer, in spine order; rows without facts get the value of the empty window
 SELECT
@@ -98,8 +99,8 @@ SELECT
   CAST(coalesce(g."count_30d", 0) AS BIGINT) AS "count_30d",
   g."amount_sum_30d",
   CAST(coalesce(g."merchant_id_count_distinct_30d", 0) AS BIGINT) AS "merchant_id_count_distinct_30d"
-FROM spine AS s LEFT JOIN grouped AS g USING (row_id)
-ORDER BY __row
+FROM spine AS s LEFT JOIN grouped AS g ON g.__row = s.row_id
+ORDER BY s.row_id
 ;
 
 -- referrer_payments: Latest of view card_payments
@@ -342,6 +343,7 @@ measured AS (
   SELECT
     "key_customer_id",
     event_time,
+    known_time,
     greatest(event_time, known_time) AS visible_from,
     until,
     TRUE AS measure_1,
@@ -360,19 +362,19 @@ pairs AS (
 -- per spine row the aggregates of its pairs
 grouped AS (
   SELECT
-    row_id,
+    pairs.row_id AS __row,
     count(measure_1) FILTER (WHERE event_time >= asked_at - 2592000000000) AS "referrer_count_30d",
     list(measure_2) FILTER (WHERE measure_2 IS NOT NULL AND event_time >= asked_at - 2592000000000) AS "referrer_amount_sum_30d"
   FROM pairs
-  GROUP BY row_id
+  GROUP BY pairs.row_id
 )
 -- the answer, in spine order; rows without facts get the value of the empty window
 SELECT
   s.row_id AS __row,
   CAST(coalesce(g."referrer_count_30d", 0) AS BIGINT) AS "referrer_count_30d",
   g."referrer_amount_sum_30d"
-FROM spine AS s LEFT JOIN grouped AS g USING (row_id)
-ORDER BY __row
+FROM spine AS s LEFT JOIN grouped AS g ON g.__row = s.row_id
+ORDER BY s.row_id
 ;
 
 -- customer_profile: Latest of view customer_profile

@@ -230,6 +230,7 @@ measured AS (
   SELECT
     "key_customer_id",
     event_time,
+    known_time,
     greatest(event_time, known_time) AS visible_from,
     until,
     TRUE AS measure_1
@@ -247,17 +248,17 @@ pairs AS (
 -- per spine row the aggregates of its pairs
 grouped AS (
   SELECT
-    row_id,
+    pairs.row_id AS __row,
     count(measure_1) FILTER (WHERE event_time >= asked_at - 604800000000) AS "count_7d"
   FROM pairs
-  GROUP BY row_id
+  GROUP BY pairs.row_id
 )
 -- the answer, in spine order; rows without facts get the value of the empty window
 SELECT
   s.row_id AS __row,
   CAST(coalesce(g."count_7d", 0) AS BIGINT) AS "count_7d"
-FROM spine AS s LEFT JOIN grouped AS g USING (row_id)
-ORDER BY __row
+FROM spine AS s LEFT JOIN grouped AS g ON g.__row = s.row_id
+ORDER BY s.row_id
 ;
 
 -- boss: Window of view versions
@@ -321,6 +322,7 @@ measured AS (
   SELECT
     "key_customer_id",
     event_time,
+    known_time,
     greatest(event_time, known_time) AS visible_from,
     until,
     TRUE AS measure_1
@@ -338,15 +340,15 @@ pairs AS (
 -- per spine row the aggregates of its pairs
 grouped AS (
   SELECT
-    row_id,
+    pairs.row_id AS __row,
     count(measure_1) FILTER (WHERE event_time >= asked_at - 604800000000) AS "boss_count_7d"
   FROM pairs
-  GROUP BY row_id
+  GROUP BY pairs.row_id
 )
 -- the answer, in spine order; rows without facts get the value of the empty window
 SELECT
   s.row_id AS __row,
   CAST(coalesce(g."boss_count_7d", 0) AS BIGINT) AS "boss_count_7d"
-FROM spine AS s LEFT JOIN grouped AS g USING (row_id)
-ORDER BY __row
+FROM spine AS s LEFT JOIN grouped AS g ON g.__row = s.row_id
+ORDER BY s.row_id
 ;

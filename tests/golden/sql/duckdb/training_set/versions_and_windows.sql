@@ -230,6 +230,7 @@ measured AS (
   SELECT
     "key_customer_id",
     event_time,
+    known_time,
     greatest(event_time, known_time) AS visible_from,
     until,
     TRUE AS measure_1,
@@ -249,7 +250,7 @@ pairs AS (
 -- per spine row the aggregates of its pairs
 grouped AS (
   SELECT
-    row_id,
+    pairs.row_id AS __row,
     count(measure_1) FILTER (WHERE event_time >= asked_at - 86400000000) AS "count_1d",
     count(measure_1) FILTER (WHERE event_time >= asked_at - 604800000000) AS "count_7d",
     list(measure_2) FILTER (WHERE measure_2 IS NOT NULL AND event_time >= asked_at - 604800000000) AS "amount_sum_7d",
@@ -257,7 +258,7 @@ grouped AS (
     sum(measure_3) AS "cents_sum_lifetime",
     count(DISTINCT measure_4) FILTER (WHERE event_time >= asked_at - 604800000000) AS "shops_7d"
   FROM pairs
-  GROUP BY row_id
+  GROUP BY pairs.row_id
 )
 -- the answer, in spine order; rows without facts get the value of the empty window
 SELECT
@@ -270,6 +271,6 @@ SELECT
   TRY_CAST(g."cents_sum_lifetime" AS BIGINT) AS "cents_sum_lifetime",
   g."cents_sum_lifetime" IS NOT NULL AND TRY_CAST(g."cents_sum_lifetime" AS BIGINT) IS NULL AS "cents_sum_lifetime__overflow",
   CAST(coalesce(g."shops_7d", 0) AS BIGINT) AS "shops_7d"
-FROM spine AS s LEFT JOIN grouped AS g USING (row_id)
-ORDER BY __row
+FROM spine AS s LEFT JOIN grouped AS g ON g.__row = s.row_id
+ORDER BY s.row_id
 ;
