@@ -284,6 +284,7 @@ class _Drawing:
     ) -> None:
         self.rng, self.kind, self.unit, self.base, self.aggregates = rng, kind, unit, base, aggregates
         self.ttl, self.short, self.offset, self.long = rng.sample(spans, 4)
+        self.ends: list[int] = []  # how long before t the windows begin and end
         self.lag = rng.choice((1, self.short, self.offset))
         self.known_before = base + rng.choice((0, 1, self.short, -self.short))
 
@@ -338,10 +339,12 @@ class _Drawing:
     def _window(self, number: int) -> str:
         """The first window is short and ends at t, the second ends at an offset, the others are any."""
         rng = self.rng
-        length = self.short if number == 0 else rng.choice((self.short, self.long, None))
+        length = self.short if number == 0 else rng.choice((self.short, self.long, None)[: 2 if number == 1 else 3])
         options: Row = {"window": None if length is None else _spelled(length)}
-        if number == 1 or (number > 1 and rng.random() < 0.4):
-            options["offset"] = _spelled(self.offset)
+        offset = self.offset if number == 1 or (number > 1 and rng.random() < 0.4) else 0
+        if offset:
+            options["offset"] = _spelled(offset)
+        self.ends += [distance for distance in (offset, None if length is None else offset + length) if distance]
         if rng.random() < 0.25:
             options["where"] = rng.choice(CONDITIONS)
         return _arguments(options)
@@ -368,8 +371,9 @@ class _Drawing:
         if self.kind == "static":
             return self._static_rows(definition), spine
         # Half of the cases gather a few rows at one distance before as_of, so that nothing newer hides that edge.
-        distances = (self.ttl, self.ttl, self.short, self.offset, self.offset + self.short, self.offset + self.long)
-        self.gathered = rng.choice(distances) if rng.random() < 0.6 else None
+        self.gathered = None
+        if rng.random() < 0.6:
+            self.gathered = self.ttl if not self.ends or rng.random() < 0.4 else rng.choice(self.ends)
         self.near = rng.choice((0, -1, 1, -1, 1))
         rows: list[Row] = []
         many = (3, 6, 9, 12) if "versions" in self.kind else (0, 3, 5, 7, 9, 11)
@@ -475,8 +479,7 @@ class _Drawing:
         if chance < 0.2:
             return t - rng.randrange(2 * self.long)
         far = (
-            0, 0, self.ttl, self.ttl, self.short, self.short, self.offset, self.long, self.offset + self.short,
-            self.offset + self.long, self.delay,
+            0, 0, self.ttl, self.ttl, self.short, self.offset, self.long, self.offset + self.short, *self.ends, self.delay,
         )  # fmt: skip
         return t - rng.choice(far) + rng.choice((0, 0, -1, 1))
 
