@@ -22,8 +22,10 @@ import pytest
 from hypothesis import HealthCheck, Phase
 from hypothesis import strategies as st
 
+from featurestore.compiler.duckdb.windows import PLANS
 from featurestore.definitions import AGGREGATES, FeatureService
 from featurestore.engines.duckdb import Settings
+from featurestore.engines.duckdb.window_choice import AUTO
 from featurestore.engines.reference.times import Reading
 from featurestore.engines.reference.values import read_keys
 from featurestore.testing.strategies import CASE, KINDS, World, window_worlds, worlds
@@ -36,6 +38,11 @@ ALONE_EVERY = 50
 # Below the threshold (spine rows) DuckDB joins as-of by nested loops. 0 forbids that plan; the great one forces it on a
 # whole batch, as the default of 64 does on a case alone.
 SETTINGS = tuple(Settings(threads=n, asof_loop_join_threshold=limit) for limit in (0, 1_000_000) for n in (1, 2, 4))
+WINDOW_SETTINGS = tuple(
+    Settings(threads=1 + number % 4, window_plan=plan)
+    for number, plan in enumerate((AUTO, *(name for name in PLANS if name != "pairs"), "pairs"), 1)
+)
+"""Each plan that windows can be computed by: it serves what it can, and the pair join the rest."""
 TWO_FILES = files.Layout((files.File("pyarrow", "us", "string", 10_000),) * 2, "timestamp", False, {})
 """Where aggregates are the matter and not how rows lie."""
 ALONE_SETTINGS = tuple(Settings(threads=n, asof_loop_join_threshold=limit) for limit in (64, 0) for n in (1, 2, 4))
@@ -110,10 +117,10 @@ def questions(batch: Batch, every: Sequence[Settings]) -> Iterator[tuple[Questio
     zone, drawn = batch.timezone, batch.drawn
     yield Question(zone), (*every, every[len(drawn.rows) % len(every)])
     if drawn.definition.kind != "static":
-        turn = len(drawn.rows) % len(SETTINGS)
-        yield Question(zone, known_before=drawn.known_before), (SETTINGS[turn],)
-        yield Question(zone, serving_lag=drawn.serving_lag), (SETTINGS[turn - 1],)
-        yield Question(zone, known_before=drawn.known_before, serving_lag=drawn.serving_lag), (SETTINGS[turn - 2],)
+        turn = len(drawn.rows) % len(every)
+        yield Question(zone, known_before=drawn.known_before), (every[turn],)
+        yield Question(zone, serving_lag=drawn.serving_lag), (every[turn - 1],)
+        yield Question(zone, known_before=drawn.known_before, serving_lag=drawn.serving_lag), (every[turn - 2],)
 
 
 class Mismatch(AssertionError):
@@ -137,15 +144,15 @@ class Mismatch(AssertionError):
 def check(batch: Batch, folder: Path, settings: Sequence[Settings] = SETTINGS) -> None:
     """Every question, with every setting, one of them again; then some cases alone. Raises: Mismatch.
 
-    Also where the oracle may be approximated, threads, plans of joins and another run change no bit.
+    Also where the oracle may be approximated, threads, plans of as-of joins and another run change no bit.
     """
     for question, every in questions(batch, settings):
         expected = batch.expected(question)
-        bits: Answered | None = None
+        bits: dict[str, Answered] = {}
         for one in every:
             found = by_duckdb(batch.service, batch.spine, question, one)
-            bits = bits or found
-            assert not differences(bits, found), f"another build, with {one}, gives other bits"
+            first = bits.setdefault(one.window_plan, found)
+            assert not differences(first, found), f"another build, with {one}, gives other bits"
             if wrong := differences(expected, found):
                 cases = {batch.spine[CASE][row].as_py() for row, *_ in wrong}
                 raise Mismatch([batch.trial(case, question, one) for case in cases], wrong)
@@ -189,7 +196,7 @@ def compared(name: str, drawn: Any, builds: int, tmp_path: Path, plain: files.La
     def one_build(drawn: World, layout: int) -> None:
         with tempfile.TemporaryDirectory(dir=tmp_path) as folder:
             batch = make_batch(Random(f"{name}/{layout}"), drawn, Path(folder), plain)
-            check(batch, Path(folder), SETTINGS if plain is None else SETTINGS[layout % 2 :: 2])
+            check(batch, Path(folder), SETTINGS if plain is None else WINDOW_SETTINGS)
         met.update(batch.edges())
         met["cases"] += len(batch.of_case)
 

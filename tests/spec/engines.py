@@ -13,6 +13,7 @@ from typing import Any
 import pyarrow as pa
 
 from featurestore.engines.duckdb import Settings
+from featurestore.engines.duckdb.window_choice import AUTO
 from featurestore.engines.reference import Answer as FullAnswer
 from featurestore.engines.reference import ReferenceEngine
 from featurestore.registry import Registry
@@ -26,7 +27,7 @@ def by_reference(case: Case, folder: Path) -> Answer:
     return ReferenceEngine(case.tables).answer(case.service(), case.spine, **case.options)
 
 
-def by_duckdb(case: Case, folder: Path) -> Answer:
+def by_duckdb(case: Case, folder: Path, window_plan: str = AUTO) -> Answer:
     case.write(folder)
     service = case.service(folder)
     registry = Registry.of([service])
@@ -36,7 +37,7 @@ def by_duckdb(case: Case, folder: Path) -> Answer:
     keys = {column: key.dtype for column, key in bound.key_columns.items()}
     request = Request(include=("status", "event_timestamp"), **options)
     spine = open_spine(case.spine, keys=keys, as_of=request.as_of)
-    with Build(bound, spine, sources, Settings(threads=2), request) as build:
+    with Build(bound, spine, sources, Settings(threads=2, window_plan=window_plan), request) as build:
         table = pa.concat_tables(list(build.batches()))
     return _answer(table, dict(bound.feature_types), build.report.left_out)
 

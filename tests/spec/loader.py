@@ -137,6 +137,13 @@ class Case:
         listed = eval(f"[{chosen.head}]", dict(names)) if chosen else [names[s.name] for s in self.all("view")]
         return FeatureService(name="service", features=listed)
 
+    @property
+    def has_windows(self) -> bool:
+        """Whether it has an answer with windows in it."""
+        return self.one("expect error") is None and any(
+            "agg." in line for section in self.all("view") for line in section.lines
+        )
+
     def write(self, root: Path) -> None:
         """The source's files as Parquet, in root/<source>/<number>.parquet."""
         for name, tables in self.tables.items():

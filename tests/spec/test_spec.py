@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
 
+from featurestore.compiler.duckdb.windows import PLANS
 from featurestore.definitions import AGGREGATES
 from featurestore.engines.reference import ReferenceEngine
 from featurestore.engines.reference.facts import column_types
 from featurestore.expressions import CASTS, OPERATIONS, Call, Cast, Expr, operand_type
-from tests.spec.engines import ENGINES
+from tests.spec.engines import ENGINES, by_duckdb
 from tests.spec.loader import Answer, Case, parse, read_cases, run_case
 from tests.spec.spread import Spread, comparable
 
@@ -28,6 +30,12 @@ def engine(request: pytest.FixtureRequest) -> Callable[[Case, Path], Answer]:
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.id)
 def test_the_contract_holds(case: Case, engine: Callable[[Case, Path], Answer], tmp_path: Path) -> None:
     run_case(case, engine, tmp_path)
+
+
+@pytest.mark.parametrize("plan", [plan for plan in PLANS if plan != "pairs"])  # that one is chosen for so few rows
+@pytest.mark.parametrize("case", [case for case in CASES if case.has_windows], ids=lambda case: case.id)
+def test_the_contract_holds_whatever_the_plan_of_windows(case: Case, plan: str, tmp_path: Path) -> None:
+    run_case(case, partial(by_duckdb, window_plan=plan), tmp_path)
 
 
 def by_files(case: Case, folder: Path) -> Answer:
