@@ -47,7 +47,7 @@ golden: venv  ## write sql/ and the golden files anew; review the difference
 fuzz: venv  ## the property tests against the oracle, large (CASES=100000)
 	@FEATURESTORE_FUZZ_CASES=$(CASES) $(BIN)/pytest tests/property -n $(WORKERS) -q -m fuzz
 
-mutants: venv  ## plant leaks in the compiler; each must be killed
+mutants: venv  ## plant leaks and wrong values, one at a time; each must be killed
 	@$(BIN)/python scripts/mutants.py
 
 bench: venv  ## measure, side by side with peers

@@ -231,8 +231,8 @@ CODES: Mapping[str, ErrorCode] = {
     ),
     "FS223": ErrorCode(
         "An aggregate's q or k",
-        "A quantile's q is missing or outside 0 to 1, or the k of a k-list or histogram is missing or below 1.",
-        "agg.quantile needs q from 0 to 1, got 95 · in registry/views.py:19 · try q=0.95",
+        "A quantile's q is missing or outside 0 to 1, or the k of a k-list or histogram is missing or no whole number above 0.",
+        "agg.quantile needs q, a number from 0 to 1, got 95 · in registry/views.py:19 · try q=0.95",
         'Give it: `agg.quantile("amount", q=0.95, window="7d")`, `agg.last_k("amount", k=3, window="7d")`.',
     ),
     "FS300": ErrorCode(

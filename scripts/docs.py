@@ -260,7 +260,6 @@ def anchor(title: str) -> str:
 
 
 def expressions() -> str:
-    from featurestore.definitions import AGGREGATES
     from featurestore.expressions import CASTS, OPERATIONS
 
     parts = [
@@ -281,14 +280,7 @@ def expressions() -> str:
         "`CAST(a AS DOUBLE)`, or `TRY_CAST`, which means the same here: a failed cast is NULL.",
         table(("from", "to", "gives"), ((code(a), code(b), _safe(meaning)) for (a, b), meaning in CASTS.items())),
         "## Aggregates",
-        "`agg.NAME(expression, window=…)` over the facts of a window:",
-        table(
-            ("aggregate", "gives", "over no facts"),
-            (
-                (code(f"agg.{a.name}"), _safe(a.meaning), "NULL" if a.empty is None else str(a.empty))
-                for a in AGGREGATES.values()
-            ),
-        ),
+        "`agg.NAME(expression, window=…)` over the facts of a window: see [the catalogue](definitions.md#agg).",
     ]
     return page("Expressions", "the tables in featurestore/expressions.py", parts)
 
@@ -316,7 +308,7 @@ def definitions() -> str:
         *_object("latest", featurestore.latest),
         "## agg",
         *described(type(featurestore.agg).__doc__),
-        *_methods(type(featurestore.agg), ("count", "sum", "count_distinct"), owner="agg"),
+        _catalogue(),
         *_object("FeatureService", featurestore.FeatureService),
         *_object("FeatureStore", featurestore.FeatureStore),
         *_methods(featurestore.FeatureStore, ("build_training_set", "materialize", "get_online_features"), owner="store"),
@@ -326,6 +318,20 @@ def definitions() -> str:
         *_methods(OnlineFeatures, ("to_dict", "to_arrow"), owner="found"),
     ]
     return page("Definitions and FeatureStore", "docstrings in featurestore/definitions and featurestore/store.py", parts)
+
+
+def _catalogue() -> str:
+    """All aggregates, from their table."""
+    from featurestore.definitions.aggregation import AGGREGATES, DEFAULT_HISTOGRAM_SIZE
+
+    empty = {None: "NULL", (): "empty"}
+    rows = []
+    for a in AGGREGATES.values():
+        size = {"histogram": f"k={DEFAULT_HISTOGRAM_SIZE}"}.get(a.name, a.parameter)
+        taken = ["column" if a.needs_input else "column=None", *([size] if size else []), "window=…"]
+        call = code(f"agg.{a.name}({', '.join(taken)})")
+        rows.append((call, _safe(a.meaning), a.takes, str(empty.get(a.empty, a.empty))))
+    return table(("aggregate", "gives", "takes", "over no facts"), rows)
 
 
 def _object(name: str, thing: Any) -> list[str]:

@@ -1,9 +1,10 @@
-"""Plant leaks, one at a time, in a copy of the package; each must be killed by the focused suite (tests/mutants).
+"""Plant mistakes, one at a time, in a copy of the package; each must be killed by the focused suite (tests/mutants).
 
 A mutant is a snippet of our code and what a plausible mistake would make of it: a row sees what happens at its own
-instant, a known time is forgotten, a tombstone does not hide. The work tree is never touched. A snippet that no longer
-occurs exactly once is an error, so that the table stays true; so is a mutant that cannot run at all, because nothing
-is then proven. `make mutants`, or `python scripts/mutants.py NAME…` for some; exit 1 if any survives.
+instant, a known time is forgotten, a tombstone does not hide, a tie has another winner. The work tree is never touched. A
+snippet that no longer occurs exactly once is an error, so that the table stays true; so is a mutant that cannot run at
+all, because nothing is then proven. `make mutants`, or `python scripts/mutants.py NAME…` for some; exit 1 if any
+survives.
 """
 
 from __future__ import annotations
@@ -46,6 +47,14 @@ _LATEST = "featurestore/compiler/duckdb/latest.py"
 _PAIRS = "featurestore/compiler/duckdb/windows/pairs.py"
 _MEASURED = "featurestore/compiler/duckdb/windows/measured.py"
 _SHARED = "featurestore/compiler/duckdb/windows/shared.py"
+_AGGREGATIONS = "featurestore/compiler/duckdb/windows/aggregations.py"
+_MOMENTS = "featurestore/compiler/duckdb/windows/moments.py"
+_TILES = "featurestore/compiler/duckdb/windows/tiles.py"
+_FRAMES = "featurestore/compiler/duckdb/windows/frames.py"
+_SWEEP = "featurestore/compiler/duckdb/windows/sweep.py"
+_CATALOGUE = "featurestore/definitions/aggregation.py"
+_EXACT = "featurestore/engines/exact.py"
+_FOLDS = "featurestore/retrieval/online_folds.py"
 _STATE = "featurestore/compiler/duckdb/online.py"
 _NODES = "featurestore/plan/nodes.py"
 _PLAN = "featurestore/plan/build.py"
@@ -159,6 +168,75 @@ MUTANTS = (
            "the longest window is 1 µs short", "windows-pitfall_28_an_event"),
     Mutant("window_reach_without_offset", _NODES, "o.window + o.offset for", "o.window for",
            "a window with an offset does not reach its beginning", "windows-adjacent"),
+    Mutant("span_without_offset", _SHARED, "output.offset + output.window, output.offset)", "output.window, output.offset)",
+           "a window with an offset ends early and begins late", "aggregates-every_aggregate_over_a_window_that_ends"),
+    Mutant("frames_see_t", _FRAMES, '("2 * {at}", "2 * event_time + 1")', '("2 * {at}", "2 * event_time")',
+           "in frames a row sees what happens at its own instant", "windows-pitfall_05_the_row_being_scored (frames)"),
+    Mutant("frames_long", _FRAMES, "else 2 * span.low\n", "else 2 * span.low + 2\n",
+           "in frames a window is 1 µs long", "windows-pitfall_28_an_event_exactly (frames)"),
+    Mutant("tiles_exact_ignored", _TILES, '("<=", ">") if self.exact else ("<", ">=")', '("<", ">=")',
+           "in tiles exact matches are strict", "windows-pitfall_28_with_exact (tiles)"),
+    Mutant("tiles_never_leave", _TILES, "self._running(term, end) for end in _ends_of(span))",
+           "self._running(term, end) for end in _ends_of(span)[:1])",
+           "what has left a window of tiles still counts", "windows-pitfall_28_an_event_exactly (tiles)"),
+    Mutant("sweep_sees_t", _SWEEP, '"<=" if self.asked.plan.facts.exact else "<"', '"<="',
+           "in a sweep a row sees what happens at its own instant", "windows-pitfall_05_the_row_being_scored (sweep)"),
+    Mutant("sweep_keeps_replaced", _SWEEP, 'minus = [f"-{term} AS {term}" for term in self.terms]',
+           'minus = [f"0 * {term} AS {term}" for term in self.terms]',
+           "in a sweep every version of a fact counts", "windows-windows_of_versions (sweep)"),
+    Mutant("sweep_counts_what_came_too_late", _SWEEP, "visible_from - event_time < {length}", "TRUE OR {length} > 0",
+           "a fact known after it left the window is taken out of it", "windows-a_row_known_only_after (sweep)"),
+    # Aggregates
+    Mutant("first_is_last", _AGGREGATIONS, '"first": ("min", _timed)', '"first": ("max", _timed)',
+           "the first value is the newest", "ends-the_first_and_the_last"),
+    Mutant("ends_forget_known_time", _AGGREGATIONS, "', '.join(['event_time', 'known_time', *sorting, measure])",
+           "', '.join(['event_time', '0', *sorting, measure])",
+           "of equal event times the value decides, not who knew first", "ends-of_equal_event_times"),
+    Mutant("ends_by_known_time", _AGGREGATIONS, "['event_time', 'known_time', *sorting, measure]",
+           "['known_time', 'event_time', *sorting, measure]",
+           "what was loaded last is the last", "ends-a_late_fact_is_not_the_last"),
+    Mutant("last_k_newest_first", _AGGREGATIONS, "f'list_reverse({found})' if turned else found", "found",
+           "the newest k come newest first", "ends-the_first_and_the_last"),
+    Mutant("nulls_are_values", _AGGREGATIONS, 'test = "" if output.aggregate in _SKIP_NULLS else f"{measure} IS NOT NULL"',
+           'test = ""', "NULL is a first or last value", "ends-null_is_skipped"),
+    Mutant("max_k_is_min_k", _AGGREGATIONS, '"max_k": lambda m, _, k: f"max(', '"max_k": lambda m, _, k: f"min(',
+           "the k greatest are the least", "ranks-the_least_and_the_greatest"),
+    Mutant("min_k_one_more", _AGGREGATIONS, 'f"min({m}, {k}) FILTERED"', 'f"min({m}, {k + 1}) FILTERED"',
+           "a list of k holds one more", "ranks-the_least_and_the_greatest"),
+    Mutant("quantile_rank_of_n", _AGGREGATIONS, "q * (len(l) - 1)", "q * len(l)",
+           "a quantile's rank counts to n", "ranks-the_median"),
+    Mutant("quantile_otherwise", _AGGREGATIONS, "a + (b - a) * f", "a * (1 - f) + b * f",
+           "a quantile is interpolated in another form", "ranks-a_quantile_is_computed"),
+    Mutant("quantile_of_infinities", _AGGREGATIONS, "CASE WHEN a = b THEN a ELSE", "CASE WHEN FALSE THEN a ELSE",
+           "between two equal infinities lies NaN", "ranks-equal_neighbours"),
+    Mutant("rarest_first", _AGGREGATIONS, "row(-CAST(x.value AS BIGINT), x.key)", "row(CAST(x.value AS BIGINT), x.key)",
+           "the mode is the rarest value", "ranks-the_mode"),
+    Mutant("frequency_ignored", _AGGREGATIONS, "by_frequency(histogram({m}) FILTERED)[1].value",
+           "list_min(map_keys(histogram({m}) FILTERED))", "the mode is the least value", "ranks-the_mode"),
+    Mutant("histogram_cap_off_by_one", _AGGREGATIONS, "by_frequency(h)[1:k]", "by_frequency(h)[1:k + 1]",
+           "a histogram keeps one value more", "ranks-a_histogram_counts"),
+    Mutant("histogram_unbounded", _CATALOGUE, "DEFAULT_HISTOGRAM_SIZE = 100", "DEFAULT_HISTOGRAM_SIZE = 1000",
+           "a histogram keeps all it sees", "ranks-a_histogram_keeps"),
+    Mutant("time_since_the_windows_end", _AGGREGATIONS, 'found = f"s.asked_at - {found}"',
+           'found = f"s.asked_at - {output.offset} - {found}"',
+           "time is measured to the end of the window", "ends-time_since_is_measured"),
+    Mutant("time_since_swapped", _AGGREGATIONS, '"time_since_last": ("max",', '"time_since_last": ("min",',
+           "the time since the last fact is that since the first", "ends-time_since_the_last"),
+    Mutant("empty_list_is_null", _AGGREGATIONS, "if empty is not None:", "if empty == 0:",
+           "over no facts a list is NULL", "ends-over_no_facts"),
+    Mutant("all_is_any", _AGGREGATIONS, '"all": ("min", lambda m, _: m)', '"all": ("max", lambda m, _: m)',
+           "one true value makes all of them true", "ranks-any_and_all"),
+    Mutant("uint64_as_int64", _CATALOGUE, 'if dtype.is_decimal or dtype.name == "uint64" else', "if dtype.is_decimal else",
+           "great whole numbers are lost", "ranks-least_and_greatest_of_every"),
+    Mutant("sample_is_population", _MOMENTS, '"var_samp": 1, "var_pop": 0', '"var_samp": 0, "var_pop": 0',
+           "a sample's variance is divided by n", "moments-the_mean_variance"),
+    Mutant("deviation_is_variance", _MOMENTS, 'if aggregate.startswith("stddev") else found', "if False else found",
+           "a standard deviation is a variance", "moments-the_mean_variance"),
+    Mutant("mean_over_all_facts", _PAIRS, 'f"count({measure_name(number)})" if term == "n"', '"count(*)" if term == "n"',
+           "NULLs make a mean smaller", "moments-nulls_are_no_values"),
+    Mutant("infinities_of_both_signs", _MOMENTS, "OR (s // {_SPECIAL**2} > 0 AND (s // {_SPECIAL}) % ",
+           "OR (FALSE AND s // {_SPECIAL**2} > 0 AND (s // {_SPECIAL}) % ",
+           "+inf and -inf add up to one of them", "sums-infinities_and_nan"),
     # Rows that must stay
     Mutant("as_of_join_inner", _LATEST, "ASOF LEFT JOIN", "ASOF JOIN",
            "a row without a fact is gone", "training_set-pitfall_57"),
@@ -258,6 +336,30 @@ MUTANTS = (
            "the oldest fact of a window is not kept", "online-windows_move_on"),
     Mutant("online_ttl_longer", _VIEW, "t - event > self._ttl:", "t - event > self._ttl + 1:",
            "a value lives 1 µs beyond its ttl online", "online-ttl_is_measured"),
+    Mutant("online_known_time_lost", _STATE, '"known_time" if kind == IN_WINDOW', '"event_time" if kind == IN_WINDOW',
+           "the store forgets which of two facts was known first", "online-online_too_the_first"),
+    Mutant("online_ties_by_arrival", _FOLDS, "while start > 0 and facts[start - 1][0] == facts[start][0]:", "while False:",
+           "online the last of equal event times is the one stored last", "ends-of_equal_event_times_the_known_time (store)"),
+    Mutant("online_time_since_null", _VIEW, "return [t - entry[1] for entry in facts if entry[2][column] is not None]",
+           "return [t - entry[1] for entry in facts]",
+           "online a fact without value counts as seen", "ends-time_since_the_last (store)"),
+    Mutant("online_time_since_the_windows_end", _VIEW, "return [t - entry[1] for", "return [t - self._offset - entry[1] for",
+           "online time is measured to the end of the window", "ends-time_since_is_measured (store)"),
+    Mutant("online_max_k_ascending", _FOLDS, "key=rank, reverse=True)[:k]", "key=rank)[-k:]",
+           "online the k greatest ascend", "ranks-the_least_and_the_greatest_value (store)"),
+    Mutant("online_nan_is_least", _FOLDS, "return (1, 0.0) if value != value", "return (-1, 0.0) if value != value",
+           "online NaN is less than -inf", "ranks-least_and_greatest_of_every (store)"),
+    Mutant("online_quantile_rank_of_n", _FOLDS, "place = q * (len(ordered) - 1)",
+           "place = min(q * len(ordered), len(ordered) - 1)",
+           "online a quantile's rank counts to n", "ranks-the_median (store)"),
+    Mutant("online_mode_by_arrival", _FOLDS, "key=lambda item: (-item[1], item[0])", "key=lambda item: -item[1]",
+           "online the mode of equals is the one seen first", "ranks-the_mode (store)"),
+    Mutant("online_histogram_unbounded", _FOLDS, "return lambda values: count(values)[:k]", "return count",
+           "online a histogram keeps all it sees", "ranks-a_histogram_counts (store)"),
+    Mutant("online_overflow_wraps", _FOLDS, "if not -(2**63) <= total < 2**63:", "if False:",
+           "online a sum beyond int64 is answered", "online-a_sum_that_leaves"),
+    Mutant("online_variance_of_all", _EXACT, "/ (len(exact) - less))", "/ len(exact))",
+           "online a sample's variance is divided by n", "moments-the_mean_variance (store)"),
     Mutant("exact_until_ignored", _VIEW, "if t > exact_until:", "if False:",
            "an old value is served where a newer fact was held back", "online-beyond_a_fact"),
     Mutant("exact_until_at_the_event", _RECORDS, "1 if exact else 0", "0",
@@ -385,7 +487,7 @@ def main(names: Sequence[str]) -> int:
             verdicts.append(verdict)
             print(verdict, flush=True)
     killed = sum(verdict.killed for verdict in verdicts)
-    print(f"{killed} of {len(verdicts)} leak mutants killed in {time.monotonic() - start:.0f} s")
+    print(f"{killed} of {len(verdicts)} mutants killed in {time.monotonic() - start:.0f} s")
     if unharmed.result().killed_by is not None:
         print(f"the suite fails without a mutant, so that kills prove nothing: {unharmed.result()}")
     return 0 if killed == len(verdicts) and unharmed.result().killed_by is None else 1

@@ -74,7 +74,12 @@ def document(answer: Answer, command: str) -> str:
         "result": answer.result,
         "errors": [error.to_dict() for error in answer.errors],
     }
-    return json.dumps(plain(whole), ensure_ascii=False, allow_nan=False)
+    return json_text(whole)
+
+
+def json_text(value: Any) -> str:
+    """Any value as one line of JSON."""
+    return json.dumps(plain(value), ensure_ascii=False, allow_nan=False)
 
 
 def plain(value: Any) -> Any:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from featurestore.cli import show
-from featurestore.cli.answer import Answer
+from featurestore.cli.answer import Answer, json_text
 from featurestore.cli.command import Run
 from featurestore.cli.explain import ServiceArgument
 from featurestore.cli.stale import warn_if_stale
@@ -152,5 +152,6 @@ def _answer(run: Run, found: OnlineFeatures) -> Answer:
         "watermarks": {view: format_instant(at) for view, at in found.watermarks.items()},
         "warnings": run.warnings,
     }
-    table = show.table(("feature", "value", "status", "event time"), [(n, v, s, e or "") for n, v, s, e in cells])
+    rows = [(n, json_text(v) if isinstance(v, list) else v, s, e or "") for n, v, s, e in cells]
+    table = show.table(("feature", "value", "status", "event time"), rows)
     return Answer(result, f"{table}\n\nas of {result['as_of']}")

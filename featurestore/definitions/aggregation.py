@@ -6,19 +6,21 @@ window. What a window covers is the contract's section 5; how an engine computes
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from decimal import Decimal
 from typing import Any
 
 from featurestore import expressions
 from featurestore.definitions.base import caller, check_name, located
 from featurestore.dtypes import BOOL, DOUBLE, INT64, DType
-from featurestore.errors import DefinitionError
+from featurestore.errors import DefinitionError, nearest
 from featurestore.expressions import Column, Expr
 from featurestore.intervals import Duration, parse_duration
 
 DEFAULT_HISTOGRAM_SIZE = 100
+GREATEST_K = 999_999
+"""More values in one cell are not a feature; engines set bounds as well."""
 
 Parameter = int | float | None
 """What an aggregate takes beside its input: the q of a quantile, the k of a k-list or a histogram."""
@@ -30,7 +32,8 @@ class Aggregate:
 
     needs_input: whether it takes a column or expression (a count may go without). empty: its value over no facts; ()
     is the empty list or map. result: from the type in which it reads its input (`read_as`) to the type of its output,
-    or None where it cannot take it. parameter: "q", "k" or None. takes: what it can take, for people.
+    or None where it cannot take it. parameter: "q", "k" or None. takes: what it can take, for people. by_time: it puts
+    values in the order of (event time, known time, value).
     """
 
     name: str
@@ -40,6 +43,7 @@ class Aggregate:
     takes: str
     needs_input: bool = True
     parameter: str | None = None
+    by_time: bool = False
 
 
 def read_as(dtype: DType) -> DType:
@@ -102,10 +106,10 @@ AGGREGATES: Mapping[str, Aggregate] = {
         Aggregate("stddev_samp", "sample standard deviation; NULL over one value", None, _number, _NUMBERS),
         Aggregate("stddev_pop", "population standard deviation", None, _number, _NUMBERS),
         Aggregate("count_distinct", "distinct values that are not NULL", 0, _distinct, _SINGLE),
-        Aggregate("first", "the earliest value, by event time, known time, value", None, _itself, _ANY),
-        Aggregate("last", "the newest value, by event time, known time, value", None, _itself, _ANY),
-        Aggregate("first_k", "the k earliest values, oldest first", (), _several, _SINGLE, parameter="k"),
-        Aggregate("last_k", "the k newest values, oldest first", (), _several, _SINGLE, parameter="k"),
+        Aggregate("first", "the earliest value, by event time, known time, value", None, _itself, _ANY, by_time=True),
+        Aggregate("last", "the newest value, by event time, known time, value", None, _itself, _ANY, by_time=True),
+        Aggregate("first_k", "the k earliest values, oldest first", (), _several, _SINGLE, parameter="k", by_time=True),
+        Aggregate("last_k", "the k newest values, oldest first", (), _several, _SINGLE, parameter="k", by_time=True),
         Aggregate("min_k", "the k least values, ascending", (), _several, _SINGLE, parameter="k"),
         Aggregate("max_k", "the k greatest values, descending", (), _several, _SINGLE, parameter="k"),
         Aggregate("median", "the quantile at 0.5", None, _number, _NUMBERS),
@@ -262,8 +266,16 @@ class _Aggregations:
     def __getattr__(self, name: str) -> Any:
         if name.startswith("_"):
             raise AttributeError(name)
-        raise DefinitionError("FS218", f"unknown aggregate {name!r}", where=caller(), known=AGGREGATES)
+        hint = _ELSEWHERE.get(name.lower()) or nearest(name, AGGREGATES)
+        raise DefinitionError("FS218", f"unknown aggregate {name!r}", where=caller(), known=AGGREGATES, hint=hint)
 
+
+_ELSEWHERE = {
+    "avg": "mean", "average": "mean", "std": "stddev_samp", "stddev": "stddev_samp", "var": "var_samp", "variance": "var_samp",
+    "nunique": "count_distinct", "distinct": "count_distinct", "percentile": "quantile", "approx_quantile": "quantile",
+    "most_frequent": "mode", "top_k": "max_k", "value_counts": "histogram", "bool_or": "any", "bool_and": "all",
+}  # fmt: skip
+"""What other tools call some aggregates."""
 
 agg = _Aggregations()
 
@@ -276,7 +288,8 @@ def _aggregates(
         raise DefinitionError("FS206", f"agg.{row.name} needs a window", hint='window="7d", or window=None for the whole past')
     expression = None if column is None else expressions.parse(column)
     if expression is None and row.needs_input:
-        raise DefinitionError("FS202", f"agg.{row.name} needs a column or expression")
+        hint = f'agg.{row.name}("amount", …)'
+        raise DefinitionError("FS202", f"agg.{row.name} needs a column or expression", hint=hint)
     chosen = _parameter(row, parameter)
     several = isinstance(window, list | tuple)
     windows = list(window) if several else [window]
@@ -308,13 +321,14 @@ def _parameter(row: Aggregate, given: Any) -> Parameter:
     if row.parameter == "q":
         if isinstance(given, int | float) and not isinstance(given, bool) and 0 <= given <= 1:
             return float(given)
-        raise DefinitionError("FS223", f"agg.{row.name} needs q from 0 to 1, got {given!r}", hint="q=0.95")
+        raise DefinitionError("FS223", f"agg.{row.name} needs q, a number from 0 to 1, got {given!r}", hint="q=0.95")
     if row.parameter == "k":
         if given is None and row.name == "histogram":
             return DEFAULT_HISTOGRAM_SIZE
-        if isinstance(given, int) and not isinstance(given, bool) and 1 <= given < 2**31:
+        if isinstance(given, int) and not isinstance(given, bool) and 1 <= given <= GREATEST_K:
             return given
-        raise DefinitionError("FS223", f"agg.{row.name} needs k of at least 1, got {given!r}", hint="k=3")
+        what = f"agg.{row.name} needs k, a whole number from 1 to {GREATEST_K}, got {given!r}"
+        raise DefinitionError("FS223", what, hint="k=3")
     return None
 
 
@@ -322,8 +336,8 @@ def _spelled_parameter(row: Aggregate, parameter: Parameter) -> str:
     """0.95 is p95, 0.999 is p99_9; a k is its number."""
     if row.parameter == "k":
         return str(parameter)
-    hundredths = re.sub(r"\.0$", "", repr(round(float(parameter or 0) * 100, 10)))
-    return "p" + re.sub(r"[^0-9]+", "_", hundredths)
+    hundredths = format((Decimal(repr(parameter)) * 100).normalize(), "f")
+    return "p" + hundredths.replace(".", "_")
 
 
 def _window(window: Any) -> Duration | None:

@@ -17,7 +17,7 @@ PAIRS = pa.schema([("key", pa.binary()), ("record", pa.binary()), ("held", pa.bo
 def pairs(
     batches: Iterable[pa.RecordBatch], families: Sequence[str], codec: RecordCodec, *, exact: bool
 ) -> Iterator[pa.RecordBatch]:
-    """Group rows (key columns, kind, event_time, values), which come sorted by key and kind, into one record per key.
+    """Group rows (key columns, __kind, __event, values), which come sorted by key and kind, into one record per key.
 
     exact: whether a fact is usable at its own event time; then a held-back one ends the record's exactness a µs earlier.
     """
@@ -56,7 +56,7 @@ def _encoded(
 ) -> pa.RecordBatch:
     rows = rows.combine_chunks()
     values = [rows.column(i) for i in range(max(key_count, 1) + 2, rows.num_columns)]
-    kind, event = rows["kind"].combine_chunks(), rows["event_time"].combine_chunks()
+    kind, event = rows["__kind"].combine_chunks(), rows["__event"].combine_chunks()
     entries = codec.encode_entries(kind, event, values)
     held = pc.equal(kind.take(starts), HELD)
     until = pc.subtract(event.take(starts), 1 if exact else 0)

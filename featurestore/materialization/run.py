@@ -18,6 +18,7 @@ import pyarrow as pa
 from featurestore import plan as planning
 from featurestore.atomic import disk_errors
 from featurestore.compiler import duckdb as sql
+from featurestore.dtypes import INT64
 from featurestore.engines.duckdb import Session, Settings
 from featurestore.engines.duckdb.checks import check_left_out, check_static
 from featurestore.errors import SourceError, UsageError
@@ -27,7 +28,7 @@ from featurestore.materialization.records import PAIRS, pairs
 from featurestore.online.codec import RecordCodec, encode_keys, storage_keys
 from featurestore.online.generations import Generation, generation, next_number, publish
 from featurestore.online.store import Batch, OnlineStore
-from featurestore.plan.nodes import OnlineState, StaticLookup, Visible, measures
+from featurestore.plan.nodes import OnlineState, StaticLookup, Visible, measures, ordered_by_time
 from featurestore.progress import Progress, Watcher
 from featurestore.registry import BoundRegistry, BoundView
 from featurestore.sources import IdentityCache, SourceData
@@ -231,9 +232,10 @@ class _ViewRun:
 
 
 def entry_columns(plan: OnlineState) -> list[tuple[str, Any]]:
-    """(name, type) of an entry's values: latest features by name, then the windows' measures in order."""
-    latest = [(o.name, o.dtype) for o in plan.latest]
-    return latest + [(f"measure_{i}", m.dtype) for i, m in enumerate(measures(plan.windows), 1)]
+    """(name, type) of an entry's values: latest features by name, the windows' measures in order, the known time if asked."""
+    columns = [(o.name, o.dtype) for o in plan.latest]
+    columns += [(f"measure_{i}", m.dtype) for i, m in enumerate(measures(plan.windows), 1)]
+    return [*columns, ("known_time", INT64)] if ordered_by_time(plan.windows) else columns
 
 
 def _online_services(registry: BoundRegistry) -> Mapping[str, Mapping[str, Any]]:

@@ -18,7 +18,8 @@ from typing import Any, Protocol
 from featurestore.errors import StoreFormat
 from featurestore.online.store import Batch
 
-GENERATION_FORMAT = 1
+GENERATION_FORMAT = 2
+"""2: views may hold any aggregate, with a parameter, and entries the known time. What format 1 wrote reads the same."""
 EPOCH = "epoch"
 
 
@@ -34,7 +35,8 @@ class Generation:
 
     watermark: facts known before it are in (microseconds). horizon: how far beyond it pending facts are kept.
     state: the source files read, [{"path", "size", "sha256"}]. columns: the types of an entry's values, by name: the
-    view's latest features, then the measures of its windows. view: the view's own manifest.
+    view's latest features, then the measures of its windows, then the known time if an aggregate orders by it.
+    view: the view's own manifest.
     """
 
     name: str

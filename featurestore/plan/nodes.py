@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, fields
 
 from featurestore.definitions import Source
-from featurestore.definitions.aggregation import Parameter, read_as
+from featurestore.definitions.aggregation import AGGREGATES, Parameter, read_as
 from featurestore.dtypes import BOOL, DType
 from featurestore.expressions import Expr
 
@@ -235,3 +235,8 @@ def measure_of(output: Output) -> Measure:
 def measures(outputs: tuple[Output, ...]) -> tuple[Measure, ...]:
     """The distinct measures of some aggregates, in order of first use."""
     return tuple(dict.fromkeys(measure_of(o) for o in outputs))
+
+
+def ordered_by_time(outputs: tuple[Output, ...]) -> bool:
+    """Whether some aggregate asks which of the facts of one event time became known first."""
+    return any(AGGREGATES[o.aggregate].by_time for o in outputs if o.aggregate is not None)

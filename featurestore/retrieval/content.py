@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections import defaultdict
 from decimal import Decimal
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
+
+_ENTRIES = re.compile(r" \('[^']*'\)>")
 
 
 class ContentHash:
@@ -30,8 +33,9 @@ class ContentHash:
                 self._feed(str(number), chunk)
 
     def hexdigest(self) -> str:
-        # A list's item is called "item" in memory and "element" in Parquet: no difference of content.
-        names = [[f.name, str(f.type).replace("<element: ", "<item: ")] for f in self._schema]
+        # A list's item is called "item" in memory and "element" in Parquet, a map's entries there by their column: no
+        # difference of content.
+        names = [[f.name, _ENTRIES.sub(">", str(f.type).replace("<element: ", "<item: "))] for f in self._schema]
         parts = {part: digest.hexdigest() for part, digest in self._parts.items()}
         whole = json.dumps([names, self._rows, parts], ensure_ascii=False, sort_keys=True)
         return hashlib.sha256(whole.encode()).hexdigest()
@@ -43,6 +47,8 @@ class ContentHash:
         kind = chunk.type
         if pa.types.is_dictionary(kind):
             return self._feed(part, chunk.dictionary_decode())
+        if pa.types.is_map(kind):  # its keys and items know nothing of the slice
+            return self._feed(part, chunk.cast(pa.list_(pa.struct([("key", kind.key_type), ("value", kind.item_type)]))))
         if pa.types.is_string_view(kind) or pa.types.is_binary_view(kind):
             return self._feed(part, chunk.cast(pa.large_binary()))
         self._parts[f"{part} valid"].update(_bytes(chunk.is_valid().cast(pa.uint8()), 1))

@@ -10,13 +10,13 @@ import base64
 import json
 import operator
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import date, timedelta
 from decimal import Decimal
 from functools import cached_property
 from typing import Any
 
-from featurestore.dtypes import DATE, DType
+from featurestore.dtypes import DATE, TIMESTAMP, DType
 from featurestore.errors import RequestError, StoreError, TooEarly, UnknownName, nearest
 from featurestore.intervals import Clock, format_instant
 from featurestore.online.codec import encode_key, storage_key
@@ -63,7 +63,8 @@ class Found:
 class OnlineFeatures:
     """An answer: one row per entity, in the order asked, one value per feature, in service order.
 
-    Values are Python's: int, float, str, bool, bytes, Decimal, list, dates as date, times as microseconds.
+    Values are Python's: int, float, str, bool, bytes, Decimal, list, dates as date, times as microseconds; a histogram is a
+    list of (value, count).
     as_of: the instant answered for, microseconds. watermarks: {view instance: microseconds}. Statuses and event timestamps
     are made when they are first looked at.
     """
@@ -84,9 +85,12 @@ class OnlineFeatures:
     def rows(self) -> list[list[Any]]:
         rows = [list(row) for row in self._found.rows()]
         for i, dtype in enumerate(self.feature_types):
-            if DATE in (dtype, dtype.item if dtype.is_list else None):
+            if DATE in _value_types(dtype):
                 for row in rows:
-                    row[i] = _with_dates(row[i])
+                    row[i] = _each(row[i], dtype, as_date)
+            elif dtype.is_list or dtype.is_map:  # a list of its own: the empty one stands for all without facts
+                for row in rows:
+                    row[i] = None if row[i] is None else list(row[i])
         return rows
 
     @cached_property
@@ -101,7 +105,10 @@ class OnlineFeatures:
 
     def to_dict(self) -> dict[str, list[Any]]:
         """{feature: values}, as plain Python; times as ISO 8601 text."""
-        return {name: [_shown(v, dtype) for v in values] for name, dtype, values in self._columns()}
+        return {
+            name: [_each(v, dtype, format_instant) for v in values] if TIMESTAMP in _value_types(dtype) else values
+            for name, dtype, values in self._columns()
+        }
 
     def to_arrow(self) -> Any:
         """A pyarrow Table with the features' declared types."""
@@ -118,10 +125,22 @@ class OnlineFeatures:
         return [(name, dtype, [row[i] for row in self.rows]) for i, (name, dtype) in enumerate(columns)]
 
 
-def _with_dates(value: Any) -> Any:
-    if isinstance(value, list):
-        return [_with_dates(item) for item in value]
-    return None if value is None else as_date(value)
+def _value_types(dtype: DType) -> Iterator[DType]:
+    """The type, and those of what a list or a map of it holds; counts apart."""
+    yield dtype
+    if dtype.is_list or dtype.is_map:
+        yield from _value_types(dtype.item if dtype.is_list else dtype.key)
+
+
+def _each(value: Any, dtype: DType, show: Callable[[int], Any]) -> Any:
+    """A stored value, the numbers in it that are dates or times shown otherwise."""
+    if value is None:
+        return None
+    if dtype.is_list:
+        return [_each(item, dtype.item, show) for item in value]
+    if dtype.is_map:
+        return [(_each(key, dtype.key, show), count) for key, count in value]
+    return show(value)
 
 
 def as_date(days: int) -> date | int:
@@ -130,10 +149,6 @@ def as_date(days: int) -> date | int:
         return _EPOCH_DAY + timedelta(days=days)
     except OverflowError:
         return days
-
-
-def _shown(value: Any, dtype: DType) -> Any:
-    return format_instant(value) if dtype.is_timestamp and value is not None else value
 
 
 class Service:

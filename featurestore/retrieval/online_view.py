@@ -1,7 +1,8 @@
 """What the record of one key means at an instant: latest values, aggregates over windows, and their statuses.
 
 The values of a record at t are decided here as the plan decides them offline; both are checked against the oracle. Where
-records come from, and who asks, is the business of `online_features`.
+records come from, and who asks, is the business of `online_features`; what an aggregate makes of its facts that of
+`online_folds`.
 """
 
 from __future__ import annotations
@@ -9,14 +10,13 @@ from __future__ import annotations
 import math
 from bisect import bisect_left
 from collections.abc import Callable, Mapping, Sequence
-from decimal import Context, Decimal
 from operator import itemgetter
 from typing import Any
 
 from featurestore.dtypes import DType, parse_dtype
-from featurestore.engines.exact import exact_sum
 from featurestore.online.codec import CANDIDATE, IN_REACH, Entry, RecordCodec
 from featurestore.online.generations import Generation
+from featurestore.retrieval.online_folds import AGES, FOLDS, TIMED, Aggregated
 
 PRESENT, NULL, EXPIRED, NOT_FOUND, STALE, UNAVAILABLE = "present", "null", "expired", "not_found", "stale", "unavailable"
 
@@ -46,7 +46,7 @@ class View:
         self._is_latest = [f["aggregate"] is None for f in chosen]
         self._pick = _picker([_column(made, f) for f in chosen if f["aggregate"] is None], len(made.columns))
         self._no_latest = (None,) * sum(self._is_latest)
-        self._windows = [_Window(f, _column(made, f), 1 - self._before) for f in chosen if f["aggregate"] is not None]
+        self._windows = [_Window(f, made, 1 - self._before) for f in chosen if f["aggregate"] is not None]
         self._arrange = _picker(_places(self._is_latest), len(chosen))
         self._nothing: Answer = (self._together(self._no_latest, [], 0)[0], NOT_FOUND, None, ())
         self._stale: Answer = ((None,) * len(chosen), STALE, None, ())
@@ -118,11 +118,15 @@ class View:
 class _Window:
     """One aggregate, evaluated over the facts in its window at the moment of asking."""
 
-    def __init__(self, feature: Mapping[str, Any], column: int, shift: int) -> None:
-        self._column, self._shift = column, shift
+    def __init__(self, feature: Mapping[str, Any], made: Generation, shift: int) -> None:
+        self._column, self._shift = _column(made, feature), shift
+        self._known = len(made.columns) - 1  # where some aggregate orders by it
         self._length: int | None = feature["window"]
         self._offset: int = feature["offset"]
-        self._fold = _fold(feature["aggregate"], parse_dtype(feature["type"]))
+        folding = FOLDS[feature["aggregate"]]
+        types = (made.columns[self._column][1], feature["type"])
+        self._takes = folding.takes
+        self._fold = folding.make(Aggregated(feature.get("parameter"), *map(parse_dtype, types)))
 
     def value(self, times: Sequence[int], reach: Sequence[Entry], t: int) -> Any:
         """times: the event times of `reach`, ascending. Raises: OverflowError for a sum that leaves its type."""
@@ -130,47 +134,24 @@ class _Window:
         high = t - self._offset + self._shift
         last = bisect_left(times, high)
         first = 0 if self._length is None else bisect_left(times, high - self._length, 0, last)
+        return self._fold(self._taken(reach[first:last], t))
+
+    def _taken(self, facts: Sequence[Entry], t: int) -> list[Any]:
+        """What the fold takes of the facts that have a value."""
         column = self._column
-        return self._fold([v for entry in reach[first:last] if (v := entry[2][column]) is not None])
-
-
-_WIDE = Context(prec=200)
-
-
-def _sum_integers(values: list[int]) -> int | None:
-    total = sum(values) if values else None
-    if total is not None and not -(2**63) <= total < 2**63:
-        raise OverflowError
-    return total
-
-
-def _sum_decimals(values: list[Decimal]) -> Decimal | None:
-    if not values:
-        return None
-    total = values[0]
-    for value in values[1:]:
-        total = _WIDE.add(total, value)
-    if len(total.as_tuple().digits) > 38:
-        raise OverflowError
-    return total
-
-
-def _count_distinct(values: list[Any]) -> int:
-    return len({"nan" if isinstance(v, float) and math.isnan(v) else v for v in values})
-
-
-_SUMS: Mapping[str, Callable[[list[Any]], Any]] = {"double": exact_sum, "int64": _sum_integers}
-_FOLDS: Mapping[str, Callable[[list[Any]], Any]] = {"count": len, "count_distinct": _count_distinct}
-
-
-def _fold(aggregate: str, dtype: DType) -> Callable[[list[Any]], Any]:
-    return _SUMS.get(dtype.name, _sum_decimals) if aggregate == "sum" else _FOLDS[aggregate]
+        if self._takes is TIMED:
+            known = self._known
+            return [(entry[1], entry[2][known], v) for entry in facts if (v := entry[2][column]) is not None]
+        if self._takes is AGES:
+            return [t - entry[1] for entry in facts if entry[2][column] is not None]
+        return [v for entry in facts if (v := entry[2][column]) is not None]
 
 
 def _column(made: Generation, feature: Mapping[str, Any]) -> int:
     """Which of an entry's values a feature reads: its own, or its measure.
 
-    Measures follow the latest values, numbered by first use of an (expression, where), as the plan numbers them.
+    Measures follow the latest values, numbered by first use of an (expression, where), as the plan numbers them; the known
+    time, where it is kept, comes last.
     """
     if feature["aggregate"] is None:
         return [name for name, _ in made.columns].index(feature["name"])

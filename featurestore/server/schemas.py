@@ -55,7 +55,7 @@ class OnlineFeatures(_Closed):
     feature_names: list[str]
     rows: list[list[Value]] = Field(
         description='NaN and infinities are "NaN", "Infinity", "-Infinity"; decimals text; times RFC 3339 in UTC; '
-        "dates YYYY-MM-DD; binary base64."
+        "dates YYYY-MM-DD; binary base64; a histogram [[value, count], …]."
     )
     statuses: list[list[Status]] = Field([], description="Only if included. A value that is not present is null.")
     event_timestamps: list[list[Instant | None]] = Field([], description="Only if included; null for windows.")

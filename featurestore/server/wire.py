@@ -1,7 +1,8 @@
 """Write answers as JSON: one row per entity, values as JSON can carry them without loss.
 
 NaN and infinities by name, decimals as text, times as RFC 3339 in UTC with six digits, dates as YYYY-MM-DD, binary in
-base64, and 64-bit integers as text where that was asked for. What never changes of a service's answers is encoded once.
+base64, 64-bit integers as text where that was asked for, a histogram as [[value, count], …]. What never changes of a
+service's answers is encoded once.
 """
 
 from __future__ import annotations
@@ -106,4 +107,11 @@ def _writer(dtype: DType, int64_text: bool) -> Writer | None:
     if dtype.is_list:
         item = _writer(dtype.item, int64_text)
         return None if item is None else lambda values: [None if v is None else item(v) for v in values]
+    if dtype.is_map:
+        key, count = _writer(dtype.key, int64_text) or _as_is, str if int64_text else _as_is
+        return lambda pairs: [[key(value), count(number)] for value, number in pairs]
     return _WRITERS.get(dtype.name)
+
+
+def _as_is(value: Any) -> Any:
+    return value

@@ -20,7 +20,18 @@ from typing import Any
 
 import pyarrow as pa
 
-from featurestore.definitions import ArrowSource, Entity, FeatureService, FeatureView, ParquetSource, agg, latest
+from featurestore.definitions import (
+    AGGREGATES,
+    ArrowSource,
+    Entity,
+    FeatureService,
+    FeatureView,
+    ParquetSource,
+    agg,
+    latest,
+)  # fmt: skip
+from featurestore.definitions.aggregation import Aggregate, read_as
+from featurestore.dtypes import from_arrow
 from featurestore.intervals import Duration, parse_instant
 
 Row = dict[str, Any]
@@ -41,7 +52,27 @@ BASES = tuple(parse_instant(t) for t in (
 VALUES: Mapping[str, tuple[pa.DataType, Sequence[Any]]] = {
     "v": (
         pa.float64(),
-        (math.nan, math.inf, -math.inf, 0.0, -0.0, 1.0, 0.1, 0.2, 0.3, 1e16, -1e16, 1.0, 1e308, 5e-324, -2.5),
+        (
+            math.nan,
+            math.inf,
+            -math.inf,
+            0.0,
+            -0.0,
+            1.0,
+            1.0,
+            2.0,
+            0.1,
+            0.2,
+            0.3,
+            -2.5,
+            1e16,
+            -1e16,
+            1e308,
+            1e308,
+            -1e308,
+            5e-324,
+            1e-300,
+        ),
     ),
     "f": (pa.float32(), (math.nan, math.inf, 0.0, -0.0, 1.5, 0.10000000149011612, 16777216.0, 1.0)),
     "n": (pa.int64(), (0, 1, 2, 3, -1, 2**53 + 1, 2**53, 2**58, -(2**58))),
@@ -88,18 +119,29 @@ LATEST = (
     """latest("s IN ('a', 'b', NULL)", name="{}")""",
     'latest("v = 1.0 OR v > 0.2", name="{}")',
 )
-AGGREGATES = (
-    'agg.count({}, name="{}")',
-    'agg.count("v", {}, name="{}")',
-    'agg.sum("v", {}, name="{}")',
-    'agg.sum("v", {}, name="{}")',
-    'agg.sum("n", {}, name="{}")',
-    'agg.sum("d", {}, name="{}")',
-    'agg.sum("f", {}, name="{}")',
-    'agg.sum("v + 0.1", {}, name="{}")',
-    'agg.sum("n - small", {}, name="{}")',
-    *(f'agg.count_distinct("{c}", {{}}, name="{{}}")' for c in ("v", "f", "n", "s", "b", "d", "day", "blob", "ts")),
-)
+COMPUTED: Mapping[str, pa.DataType] = {
+    "v + 0.1": pa.float64(), "n - small": pa.int64(), "upper(s) || '!'": pa.string(), "v > 0.2": pa.bool_(),
+    "CASE WHEN b THEN v ELSE n END": pa.float64(),
+}  # fmt: skip
+"""Expressions that are aggregated, and their types."""
+PARAMETERS: Mapping[str | None, Sequence[str]] = {
+    None: ("",), "q": ("q=0.5, ", "q=0.9, ", "q=0.0, ", "q=1, ", "q=0.3333333333333333, "), "k": ("k=1, ", "k=2, ", "k=3, "),
+}  # fmt: skip
+
+
+def _templates(row: Aggregate) -> list[str]:
+    """One aggregate over every column and expression that it takes, to be completed with window and name."""
+    taken = {column: dtype for column, (dtype, _) in VALUES.items()} | dict(COMPUTED)
+    if row.name == "sum":
+        del taken["u"]  # two of its values leave int64, which stops a build
+    columns = [f'"{c}", ' for c, t in taken.items() if row.result(read_as(from_arrow(t))) is not None]
+    columns += [] if row.needs_input else [""] * len(columns)
+    columns += ['"v", ', '"v", '] * ('"v", ' in columns)
+    return [f'agg.{row.name}({c}{p}{{}}, name="{{}}")' for c in columns for p in PARAMETERS[row.parameter]]
+
+
+AGGREGATED: Mapping[str, Sequence[str]] = {row.name: _templates(row) for row in AGGREGATES.values()}
+"""Aggregate -> features that use it, over columns of every type it takes."""
 CONDITIONS = (
     "status = 'settled'",
     "status = 'settled'",
@@ -209,11 +251,22 @@ def worlds(kind: str, cases: int = 100) -> Any:
     return st.integers(0, 2**64 - 1).map(lambda seed: world(Random(f"{kind}/{seed}"), kind, cases))
 
 
-def world(rng: Random, kind: str, cases: int) -> World:
-    """A world of `cases` cases."""
+def window_worlds(aggregate: str, cases: int = 100) -> Any:
+    """Worlds of any kind but static, whose windows are all of one aggregate."""
+    from hypothesis import strategies as st
+
+    def drawn(seed: int) -> World:
+        rng = Random(f"{aggregate}/{seed}")
+        return world(rng, rng.choice([kind for kind in KINDS if kind != "static"]), cases, (aggregate,) * 5)
+
+    return st.integers(0, 2**64 - 1).map(drawn)
+
+
+def world(rng: Random, kind: str, cases: int, aggregates: Sequence[str] = ()) -> World:
+    """A world of `cases` cases; its windows take these aggregates, or a few of all."""
     unit = rng.choice((1, 10, 1_000, 10**6, 3_600 * 10**6))
     spans = sorted(rng.sample(range(2, 14), 4))
-    made = _Drawing(rng, kind, unit, tuple(s * unit for s in spans), rng.choice(BASES))
+    made = _Drawing(rng, kind, unit, tuple(s * unit for s in spans), rng.choice(BASES), aggregates)
     definition = made.definition()
     rows: list[Row] = []
     spine: list[Row] = []
@@ -226,9 +279,12 @@ def world(rng: Random, kind: str, cases: int) -> World:
 class _Drawing:
     """One world in the making: its durations, and the instants around which everything happens."""
 
-    def __init__(self, rng: Random, kind: str, unit: int, spans: tuple[int, ...], base: int) -> None:
-        self.rng, self.kind, self.unit, self.base = rng, kind, unit, base
+    def __init__(
+        self, rng: Random, kind: str, unit: int, spans: tuple[int, ...], base: int, aggregates: Sequence[str] = ()
+    ) -> None:
+        self.rng, self.kind, self.unit, self.base, self.aggregates = rng, kind, unit, base, aggregates
         self.ttl, self.short, self.offset, self.long = rng.sample(spans, 4)
+        self.ends: list[int] = []  # how long before t the windows begin and end
         self.lag = rng.choice((1, self.short, self.offset))
         self.known_before = base + rng.choice((0, 1, self.short, -self.short))
 
@@ -276,17 +332,19 @@ class _Drawing:
         features = [f.format(f"x{i}") for i, f in enumerate(drawn)]
         if self.kind == "static":
             return tuple(features)
-        for i, f in enumerate(rng.sample(AGGREGATES, rng.choice((2, 3, 4)))):
-            features.append(f.format(self._window(i), f"w{i}"))
+        for i, name in enumerate(self.aggregates or rng.sample(list(AGGREGATED), rng.choice((3, 4, 5)))):
+            features.append(rng.choice(AGGREGATED[name]).format(self._window(i), f"w{i}"))
         return tuple(features)
 
     def _window(self, number: int) -> str:
         """The first window is short and ends at t, the second ends at an offset, the others are any."""
         rng = self.rng
-        length = self.short if number == 0 else rng.choice((self.short, self.long, None))
+        length = self.short if number == 0 else rng.choice((self.short, self.long, None)[: 2 if number == 1 else 3])
         options: Row = {"window": None if length is None else _spelled(length)}
-        if number == 1 or (number > 1 and rng.random() < 0.4):
-            options["offset"] = _spelled(self.offset)
+        offset = self.offset if number == 1 or (number > 1 and rng.random() < 0.4) else 0
+        if offset:
+            options["offset"] = _spelled(offset)
+        self.ends += [distance for distance in (offset, None if length is None else offset + length) if distance]
         if rng.random() < 0.25:
             options["where"] = rng.choice(CONDITIONS)
         return _arguments(options)
@@ -313,7 +371,9 @@ class _Drawing:
         if self.kind == "static":
             return self._static_rows(definition), spine
         # Half of the cases gather a few rows at one distance before as_of, so that nothing newer hides that edge.
-        self.gathered = rng.choice((self.ttl, self.ttl, self.short, self.offset)) if rng.random() < 0.6 else None
+        self.gathered = None
+        if rng.random() < 0.6:
+            self.gathered = self.ttl if not self.ends or rng.random() < 0.4 else rng.choice(self.ends)
         self.near = rng.choice((0, -1, 1, -1, 1))
         rows: list[Row] = []
         many = (3, 6, 9, 12) if "versions" in self.kind else (0, 3, 5, 7, 9, 11)
@@ -418,7 +478,9 @@ class _Drawing:
             return t - self.gathered + (self.near if rng.random() < 0.6 else rng.choice((0, -1, 1)))
         if chance < 0.2:
             return t - rng.randrange(2 * self.long)
-        far = (0, 0, self.ttl, self.ttl, self.short, self.short, self.offset, self.long, self.offset + self.short, self.delay)
+        far = (
+            0, 0, self.ttl, self.ttl, self.short, self.offset, self.long, self.offset + self.short, *self.ends, self.delay,
+        )  # fmt: skip
         return t - rng.choice(far) + rng.choice((0, 0, -1, 1))
 
     def _created(self, e: int | None, t: int) -> int | None:

@@ -266,6 +266,47 @@ def test_get_prints_a_table(cli, project, entity):
     assert lines[-1] == "as of 2026-01-01T00:00:00.000000Z"
 
 
+HABITS = """
+
+from featurestore import agg
+from .payments import customer, payments
+
+habits = FeatureView(name="habits", entities=[customer], source=payments, features=[
+    agg.histogram("merchant_id", k=2, window=None),
+    agg.last_k("paid_at", k=2, window=None),
+    agg.max_k("amount", k=2, window=None),
+    agg.mean("amount", window=None),
+    agg.time_since_last(window=None),
+])
+habits_v1 = FeatureService(name="habits_v1", features=[habits])
+"""
+
+
+def test_lists_and_histograms_are_the_same_in_get_and_in_the_training_set(cli, project, entity):
+    file = project / "registry" / "services.py"
+    file.write_text(file.read_text().replace("import FeatureService", "import FeatureService, FeatureView") + HABITS)
+    assert cli("materialize", "--known-before", WATERMARK).code == 0
+    said = cli("get", "habits_v1", entity[0], "--as-of", WATERMARK, "--json")
+    features = {name: f["value"] for name, f in said.json["result"]["features"].items()}
+    (project / "one.csv").write_text(f"customer_id,as_of\n{entity[0].split('=')[1]},{WATERMARK}\n")
+    assert cli("build", "habits_v1", "--spine", "one.csv", "--output", "one.parquet").code == 0
+    row = pq.read_table("one.parquet").to_pylist()[0]
+    times = [t.isoformat(timespec="microseconds").replace("+00:00", "Z") for t in row["paid_at_last_k_2_lifetime"]]
+    assert len(times) == 2
+    assert features == {
+        "merchant_id_histogram_2_lifetime": [list(pair) for pair in row["merchant_id_histogram_2_lifetime"]],
+        "paid_at_last_k_2_lifetime": times,
+        "amount_max_k_2_lifetime": row["amount_max_k_2_lifetime"],
+        "amount_mean_lifetime": row["amount_mean_lifetime"],
+        "time_since_last_lifetime": row["time_since_last_lifetime"],
+    }
+    shown = cli("get", "habits_v1", entity[0], "--as-of", WATERMARK).out
+    assert json.dumps(features["merchant_id_histogram_2_lifetime"]) in shown
+    refused = cli("build", "habits_v1", "--spine", "one.csv", "--output", "one.csv.csv")
+    assert (refused.code, "merchant_id_histogram_2_lifetime" in refused.err) == (2, True)
+    assert ".parquet" in refused.err
+
+
 def test_get_answers_though_the_registry_is_broken(cli, project, entity):
     (project / "registry" / "services.py").write_text("def\n")
     said = cli("get", "fraud_v1", *entity)

@@ -89,6 +89,41 @@ def test_a_value_is_written_without_loss(dtype: Any, value: Any, shown: Any, as_
     assert text == [[shown if as_text is ... else as_text]]
 
 
+# Arrow type, values of one key, an aggregate, as JSON has it, and with "int64": "string".
+TIME = pa.timestamp("us", "UTC")
+AGGREGATED: list[tuple[Any, list[Any], Any, Any, Any]] = [
+    (pa.string(), ["b", "a", "b", None], agg.histogram("x", window=None), [["b", 2], ["a", 1]], [["b", "2"], ["a", "1"]]),
+    (pa.int64(), [2**62, 7, 7], agg.histogram("x", window=None), [[7, 2], [2**62, 1]], [["7", "2"], [str(2**62), "1"]]),
+    (pa.float64(), [math.nan, math.inf, 0.5, math.nan], agg.histogram("x", k=2, window=None), [["NaN", 2], [0.5, 1]],
+     [["NaN", "2"], [0.5, "1"]]),
+    (pa.date32(), [date(2024, 2, 29)], agg.histogram("x", window=None), [["2024-02-29", 1]], [["2024-02-29", "1"]]),
+    (TIME, [3], agg.histogram("x", window=None), [["1970-01-01T00:00:00.000003Z", 1]], [["1970-01-01T00:00:00.000003Z", "1"]]),
+    (pa.decimal128(5, 1), [Decimal("1.0")], agg.histogram("x", window=None), [["1.0", 1]], [["1.0", "1"]]),
+    (pa.bool_(), [None], agg.histogram("x", window=None), [], []),
+    (TIME, [3, 5], agg.last_k("x", k=1, window=None), ["1970-01-01T00:00:00.000005Z"], ...),
+    (pa.float64(), [math.inf, 1.0, math.nan], agg.max_k("x", k=2, window=None), ["NaN", "Infinity"], ...),
+    (pa.binary(), [b"\xff", b"\x00"], agg.min_k("x", k=1, window=None), ["AA=="], ...),
+    (pa.float64(), [1.0, math.inf], agg.mean("x", window=None), "Infinity", ...),
+    (pa.int64(), [1, 2], agg.quantile("x", q=0.5, window=None), 1.5, ...),
+    (pa.int64(), [1], agg.var_samp("x", window=None), None, ...),
+    (pa.bool_(), [True, None], agg.all("x", window=None), True, ...),
+    (pa.string(), ["a"], agg.time_since_last("x", window=None), 10, "10"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("dtype, values, feature, shown, as_text", AGGREGATED, ids=lambda v: str(v)[:24])
+def test_an_aggregate_is_written_without_loss(dtype: Any, values: list[Any], feature: Any, shown: Any, as_text: Any) -> None:
+    array = pa.array(values, pa.int64()).cast(dtype) if pa.types.is_timestamp(dtype) else pa.array(values, dtype)
+    times = pa.array([NOW - 10] * len(values), pa.int64()).cast(TIME)
+    app = app_over({"at": times, "k": [1] * len(values), "x": array}, ["k"], [feature])
+    assert post(app, entities={"k": [1]}).json()["rows"] == [[shown]]
+    text = post(app, entities={"k": ["1"]}, int64="string").json()["rows"]
+    assert text == [[shown if as_text is ... else as_text]]
+    nobody = post(app, entities={"k": [2]}, include=["statuses"]).json()
+    empty = [] if isinstance(shown, list) else None
+    assert (nobody["rows"], nobody["statuses"]) == ([[empty]], [["null" if empty is None else "present"]])
+
+
 @pytest.mark.parametrize("dtype, key, asked", KEYS, ids=[str(k[0]) for k in KEYS])
 def test_a_key_of_any_type_finds_its_row(dtype: Any, key: Any, asked: Any) -> None:
     app = app_over({"k": pa.array([key], dtype), "x": [7]}, ["k"], [latest("x")])

@@ -1,4 +1,4 @@
-"""The suite that must kill every leak mutant: spec cases on DuckDB, online stories on the store, in one process.
+"""The suite that must kill every mutant: spec cases on DuckDB, online stories and windows on the store, in one process.
 
 It stops at the first story that fails. How a mutant is planted, and which, is the business of scripts/mutants.py.
 """
@@ -14,13 +14,16 @@ from pathlib import Path
 import pytest
 
 import featurestore
+from featurestore.compiler.duckdb.windows import PLANS
 from featurestore.errors import FeatureStoreError
-from tests.mutants.online import RUNS
+from tests.mutants.online import RUNS, at_each_instant, can_be_asked_at_each_instant
 from tests.spec.engines import by_duckdb
 from tests.spec.loader import Case, read_cases, run_case
 
 OFFLINE = read_cases(Path(__file__).parent.parent / "spec")
 ONLINE = read_cases(Path(__file__).parent)
+WINDOWS = [case for case in OFFLINE if can_be_asked_at_each_instant(case)]
+"""Cases of windows, which the online store must tell as well."""
 _TOPICS = ("online", "latest", "known_time", "versions", "windows", "times", "training_set", "static", "keys")
 """Where leaks show first; the other topics follow."""
 _ENGINE_FAILED = "FS306"
@@ -33,6 +36,11 @@ def _stories() -> Mapping[str, Callable[[Path], None]]:
             stories[f"{case.id} ({run})"] = partial(run_case, case, engine)
     for case in sorted(OFFLINE, key=_place):
         stories[case.id] = partial(run_case, case, by_duckdb)
+    for case in WINDOWS:
+        stories[f"{case.id} (store)"] = partial(run_case, case, at_each_instant)
+    for plan in PLANS:
+        for case in (case for case in OFFLINE if case.has_windows):
+            stories[f"{case.id} ({plan})"] = partial(run_case, case, partial(by_duckdb, window_plan=plan))
     return stories
 
 
@@ -46,7 +54,7 @@ Failed = pytest.fail.Exception  # what `pytest.raises` fails with; no subclass o
 
 def first_failure(killer: str, folder: Path) -> tuple[str, BaseException] | None:
     """The first story that is told otherwise, beginning with those whose name contains `killer`."""
-    for number, name in enumerate(sorted(STORIES, key=lambda name: killer not in name)):
+    for number, name in enumerate(sorted(STORIES, key=lambda name: not is_killer(killer, name))):
         place = folder / str(number)
         place.mkdir()
         try:
@@ -54,6 +62,12 @@ def first_failure(killer: str, folder: Path) -> tuple[str, BaseException] | None
         except (Exception, Failed) as error:
             return name, error
     return None
+
+
+def is_killer(killer: str, name: str) -> bool:
+    """Whether a story's name begins like the killer's, and is told by the same engine where that one names it."""
+    story, _, engine = killer.partition(" (")
+    return story in name and (not engine or name.endswith(f"({engine}"))
 
 
 def verdict(found: tuple[str, BaseException] | None) -> dict[str, object]:

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import itertools
+import math
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from fractions import Fraction
 from typing import Any
 
 import pyarrow as pa
 
-from featurestore.definitions import FeatureService, FeatureView
+from featurestore.definitions import AGGREGATES, Feature, FeatureService, FeatureView
 from featurestore.engines.reference.facts import History, Row, read_history
 from featurestore.engines.reference.order import rank
 
 _TIMED = {
     "tie on e", "tie on (e, k)", "exact duplicate", "visible at t", "e = t", "age = ttl", "age = ttl + 1us", "age = ttl - 1us",
     "e = t - w", "e = t - w + 1us", "e = t - w - 1us", "e = t - o", "newest value null", "null key asked", "null key in source",
-    "null event time", "several files",
+    "null event time", "several files", "e = t - o - w", "e = t - o - w + 1us", "e = t - o - w - 1us", "e = t - o - 1us",
+    "e = t - o + 1us", "empty window", "null skipped",
 }  # fmt: skip
 _KNOWN = {"k = t", "k > t", "late row older than the newest", "k = known_before", "k = t - lag"}
 _VERSIONED = {
@@ -24,9 +28,9 @@ _VERSIONED = {
 }  # fmt: skip
 _UNVERSIONED = {"exact duplicate", "tie on (e, k)"}
 EXPECTED: Mapping[str, set[str]] = {
-    "at_once": _TIMED,
+    "at_once": _TIMED | {"e = t - 1us"},
     "delayed": _TIMED,
-    "created": _TIMED | _KNOWN,
+    "created": _TIMED | _KNOWN | {"e = t - 1us"},
     "created_or_event": _TIMED | _KNOWN,
     "versions": _TIMED - _UNVERSIONED | _KNOWN | _VERSIONED,
     "versions_deleted": _TIMED - _UNVERSIONED | _KNOWN | _VERSIONED | {"deleted"},
@@ -79,14 +83,102 @@ def _of_row(view: FeatureView, history: History, key: Any, t: int, known_before:
 def _of_windows(view: FeatureView, usable: Sequence[Row], t: int) -> set[str]:
     found = set()
     for feature in view.features:
+        if feature.is_latest:
+            continue
         end = t - feature.offset.micros
+        offset = " - o" if feature.offset.micros else ""
+        edges = {f"t{offset}": end} if offset else {}
         if feature.window is not None:
-            start = end - feature.window.micros
-            for name, moment in (("", start), (" + 1us", start + 1), (" - 1us", start - 1)):
-                found |= {f"e = t - w{name}" for r in usable if r.e == moment}
-        if feature.offset.micros:
-            found |= {"e = t - o" for r in usable if r.e == end}
-    return found
+            edges |= {f"t{offset} - w": end - feature.window.micros, "t - w": end - feature.window.micros}
+        for name, moment in edges.items():
+            near = ((moment, ""), (moment + 1, " + 1us"), (moment - 1, " - 1us"))
+            found |= {f"e = {name}{step}" for m, step in near if any(r.e == m for r in usable)}
+        found |= _of_fold(view, feature, usable, t)
+    return found | {"e = t - 1us" for r in usable if r.e == t - 1}
+
+
+def _of_fold(view: FeatureView, feature: Feature, usable: Sequence[Row], t: int) -> set[str]:
+    """What an aggregate finds in its window."""
+    end = t - feature.offset.micros + view.allow_exact_matches
+    start = -math.inf if feature.window is None else end - feature.window.micros
+    covered = [r for r in usable if r.e is not None and start <= r.e < end]
+    facts = [(r.e, r.k, rank(r.results[feature.name])) for r in covered if r.results[feature.name] is not None]
+    values = [r.results[feature.name] for r in covered if r.results[feature.name] is not None]
+    found = {"empty window"} if not covered else {"window without a value"} if not facts else set()
+    found |= {"null skipped"} if 0 < len(facts) < len(covered) else set()
+    told = _OF_AGGREGATE.get(feature.aggregate or "")
+    return found | (told(sorted(facts), values, feature.parameter) if told is not None and facts else set())
+
+
+def _of_ends(facts: list[Any], values: list[Any], k: Any) -> set[str]:
+    pairs = [(a, b) for a, b in itertools.pairwise(facts) if a[0] == b[0] and a[2] != b[2]]
+    found = {"value decides which is first" for a, b in pairs if a[1] == b[1]}
+    found |= {"known time decides which is first" for a, b in pairs if a[1] < b[1] and a[2] > b[2]}
+    return found | _of_list(facts, values, k)
+
+
+def _of_list(facts: list[Any], values: list[Any], k: Any) -> set[str]:
+    ranks = [r for _, _, r in facts]
+    found = {"list cut to k"} if k is not None and len(ranks) > k else set()
+    return found | ({"equal values"} if len(set(ranks)) < len(ranks) else set())
+
+
+def _of_frequencies(facts: list[Any], values: list[Any], k: Any) -> set[str]:
+    counted = Counter(r for _, _, r in facts)
+    most = max(counted.values())
+    found = {"tie of frequencies"} if list(counted.values()).count(most) > 1 else set()
+    found |= {"a most frequent value"} if most > 1 and len(counted) > 1 else set()
+    return found | ({"histogram cut"} if k is not None and len(counted) > k else set())
+
+
+def _of_quantile(facts: list[Any], values: list[Any], q: Any) -> set[str]:
+    ordered = sorted(rank(float(v)) for v in values)
+    place = (0.5 if q is None else q) * (len(values) - 1)
+    if place == math.floor(place):
+        return {"quantile at a value"}
+    low = math.floor(place)
+    return {"quantile of equal neighbours" if ordered[low] == ordered[low + 1] else "quantile between two"}
+
+
+def _of_moment(facts: list[Any], values: list[Any], parameter: Any) -> set[str]:
+    if not all(math.isfinite(v) for v in values):
+        return {"values not finite"}
+    if isinstance(values[0], float) and sum(values) != sum(map(Fraction, values)):
+        return {"sum rounded"}
+    return {"one value"} if len(values) == 1 else {"several values"}
+
+
+def _of_flags(facts: list[Any], values: list[Any], parameter: Any) -> set[str]:
+    return {"both true and false"} if len(set(values)) == 2 else set()
+
+
+_MOMENTS = ("sum", "mean", "var_samp", "var_pop", "stddev_samp", "stddev_pop")
+_OF_AGGREGATE: Mapping[str, Callable[[list[Any], list[Any], Any], set[str]]] = {
+    **dict.fromkeys(_MOMENTS, _of_moment),
+    **dict.fromkeys(("first", "last", "first_k", "last_k"), _of_ends),
+    **dict.fromkeys(("min_k", "max_k", "count_distinct"), _of_list),
+    **dict.fromkeys(("median", "quantile"), _of_quantile),
+    **dict.fromkeys(("mode", "histogram"), _of_frequencies),
+    **dict.fromkeys(("any", "all"), _of_flags),
+}
+_ENDS = {"value decides which is first", "known time decides which is first"}
+_RANKED = {"quantile at a value", "quantile between two", "quantile of equal neighbours"}
+_COVERED = {"empty window", "window without a value", "null skipped"}
+EXPECTED_OF: Mapping[str, set[str]] = {
+    **dict.fromkeys(AGGREGATES, _COVERED),
+    **{name: _COVERED | {"values not finite", "sum rounded", "one value", "several values"} for name in _MOMENTS},
+    **dict.fromkeys(("first", "last"), _COVERED | _ENDS),
+    **{name: _COVERED | _ENDS | {"list cut to k", "equal values"} for name in ("first_k", "last_k")},
+    **{name: _COVERED | {"list cut to k", "equal values"} for name in ("min_k", "max_k")},
+    "count_distinct": _COVERED | {"equal values"},
+    **dict.fromkeys(("median", "quantile"), _COVERED | _RANKED),
+    "mode": _COVERED | {"tie of frequencies", "a most frequent value"},
+    "histogram": _COVERED | {"tie of frequencies", "a most frequent value", "histogram cut"},
+    **{name: _COVERED | {"both true and false"} for name in ("any", "all")},
+}
+"""Aggregate -> the edges that windows of it must meet."""
+OFTEN_OF = 5
+"""How often each of them must occur in the cases of one aggregate: at least."""
 
 
 def _of_latest(view: FeatureView, usable: Sequence[Row], t: int) -> set[str]:

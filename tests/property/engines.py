@@ -1,4 +1,7 @@
-"""Ask DuckDB and the oracle the same question, and say where they differ: bit by bit, status by status."""
+"""Ask DuckDB and the oracle the same question, and say where they differ: bit by bit, status by status.
+
+Variances and standard deviations may differ from the oracle's as far as the contract allows (`tests.spec.spread`).
+"""
 
 from __future__ import annotations
 
@@ -17,10 +20,11 @@ from featurestore.registry import Registry
 from featurestore.retrieval.spine import open_spine
 from featurestore.retrieval.training_set import Build, Request
 from featurestore.sources import open_source
-from tests.spec.loader import comparable
+from tests.spec.engines import plain_values
+from tests.spec.spread import Spreads, comparable
 
 Cells = Mapping[str, list[tuple[Any, str, int | None]]]
-"""Feature -> per spine row its value (comparable bit by bit), status, and event time in microseconds."""
+"""Feature -> per spine row its value (comparable bit by bit, or a `Spread`), status, and event time in microseconds."""
 
 
 @dataclass(frozen=True)
@@ -45,14 +49,17 @@ class Answered:
 
 
 def by_oracle(service: FeatureService, tables: Sequence[pa.Table], spine: pa.Table, question: Question) -> Answered:
+    spreads = Spreads(service)
     answer = ReferenceEngine({"facts": tables}).answer(
-        service, spine, timezone=question.timezone, known_before=question.known_before, serving_lag=question.serving_lag
-    )
+        spreads.service, spine, timezone=question.timezone, known_before=question.known_before,
+        serving_lag=question.serving_lag,
+    )  # fmt: skip
     cells = {
-        name: list(zip(map(comparable, answer.values[name]), answer.statuses[name], answer.event_timestamps[name], strict=True))
-        for name in answer.names
+        name: list(zip(values, answer.statuses[name], answer.event_timestamps[name], strict=True))
+        for name, values in spreads.all_expected(answer.values).items()
     }
-    return Answered(cells, answer.types, answer.left_out["view"])
+    types = {name: answer.types[name] for name in service.feature_names}
+    return Answered({name: cells[name] for name in types}, types, answer.left_out["view"])
 
 
 def by_duckdb(service: FeatureService, spine: pa.Table, question: Question, settings: Settings | None = None) -> Answered:
@@ -72,17 +79,13 @@ def by_duckdb(service: FeatureService, spine: pa.Table, question: Question, sett
     assert {n: found.schema.field(n).type for n in types} == {n: t.arrow for n, t in types.items()}
     cells = {
         name: list(zip(
-            map(comparable, _values(found[name])), found[f"{name}__status"].to_pylist(),
+            map(comparable, plain_values(found[name])), found[f"{name}__status"].to_pylist(),
             found[f"{name}__event_timestamp"].cast(pa.int64()).to_pylist(), strict=True,
         ))
         for name in types
     }  # fmt: skip
     left_out = {reason: n for reason, n in build.report.left_out["view"].items() if reason != "ambiguous_versions"}
     return Answered(cells, types, left_out)
-
-
-def _values(column: pa.ChunkedArray) -> list[Any]:
-    return (column.cast(pa.int64()) if pa.types.is_timestamp(column.type) else column).to_pylist()
 
 
 def differences(expected: Answered, found: Answered) -> list[tuple[int, str, Any, Any]]:

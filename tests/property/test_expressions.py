@@ -28,7 +28,7 @@ from featurestore.engines.reference import evaluate
 from featurestore.engines.reference.times import Reading
 from featurestore.engines.reference.values import read_values
 from featurestore.expressions import CASTS, OPERATIONS, Call, Cast, Column, Expr, Literal
-from tests.spec.loader import comparable
+from tests.spec.spread import comparable
 
 ROWS = 300
 LEAST, GREATEST = -(2**63), 2**63 - 1

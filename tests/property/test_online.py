@@ -36,7 +36,7 @@ from featurestore.online.memory import MemoryStore
 from featurestore.testing.strategies import CASE, CREATED, EVENT, KINDS, Row, World, world
 from tests.property import files
 from tests.property.engines import Question, by_oracle
-from tests.spec.loader import comparable
+from tests.spec.spread import comparable
 
 CASES_PER_STORE = 100
 INSTANTS = 6

@@ -13,6 +13,7 @@ from typing import Any
 import pyarrow as pa
 
 from featurestore.engines.duckdb import Settings
+from featurestore.engines.duckdb.window_choice import AUTO
 from featurestore.engines.reference import Answer as FullAnswer
 from featurestore.engines.reference import ReferenceEngine
 from featurestore.registry import Registry
@@ -26,7 +27,7 @@ def by_reference(case: Case, folder: Path) -> Answer:
     return ReferenceEngine(case.tables).answer(case.service(), case.spine, **case.options)
 
 
-def by_duckdb(case: Case, folder: Path) -> Answer:
+def by_duckdb(case: Case, folder: Path, window_plan: str = AUTO) -> Answer:
     case.write(folder)
     service = case.service(folder)
     registry = Registry.of([service])
@@ -36,23 +37,36 @@ def by_duckdb(case: Case, folder: Path) -> Answer:
     keys = {column: key.dtype for column, key in bound.key_columns.items()}
     request = Request(include=("status", "event_timestamp"), **options)
     spine = open_spine(case.spine, keys=keys, as_of=request.as_of)
-    with Build(bound, spine, sources, Settings(threads=2), request) as build:
+    with Build(bound, spine, sources, Settings(threads=2, window_plan=window_plan), request) as build:
         table = pa.concat_tables(list(build.batches()))
     return _answer(table, dict(bound.feature_types), build.report.left_out)
 
 
 def _answer(table: pa.Table, types: dict[str, Any], left_out: dict[str, dict[str, int]]) -> Answer:
-    def plain(column: pa.ChunkedArray) -> list[Any]:
-        return (column.cast(pa.int64()) if pa.types.is_timestamp(column.type) else column).to_pylist()
-
     return FullAnswer(
         names=tuple(types),
         types=types,
-        values={name: plain(table[name]) for name in types},
+        values={name: plain_values(table[name]) for name in types},
         statuses={name: table[f"{name}__status"].to_pylist() for name in types},
-        event_timestamps={name: plain(table[f"{name}__event_timestamp"]) for name in types},
+        event_timestamps={name: plain_values(table[f"{name}__event_timestamp"]) for name in types},
         left_out=left_out,
     )
+
+
+def plain_values(column: pa.ChunkedArray) -> list[Any]:
+    """A column as the oracle gives it: instants as integers, a map as a list of (key, count)."""
+    plain = _without_timestamps(column.type)
+    return (column if plain == column.type else column.cast(plain)).to_pylist()  # type: ignore[no-any-return]
+
+
+def _without_timestamps(kind: pa.DataType) -> pa.DataType:
+    if pa.types.is_timestamp(kind):
+        return pa.int64()
+    if pa.types.is_list(kind):
+        return pa.list_(_without_timestamps(kind.value_type))
+    if pa.types.is_map(kind):
+        return pa.map_(_without_timestamps(kind.key_type), kind.item_type)
+    return kind
 
 
 ENGINES: Mapping[str, Callable[[Case, Path], Answer]] = {"reference": by_reference, "duckdb": by_duckdb}

@@ -22,14 +22,15 @@ Optional: `entity route: origin, destination` (else every view is about `custome
 (else all views in order), `types: country=string`, `left out v: key_null=1`. Without a spine, customers 1, 2, … ask at
 2100-01-01, one per expected row. A column is `name` or `name:type` with an Arrow type; without one, cells decide: bool,
 int64, double, timestamp[us, UTC], else string. Times without offset are UTC, or local where the type has no zone. NULL
-is NULL; a cell in quotes is text as Python reads it.
+is NULL; a cell in quotes is text as Python reads it. A list is [a, b], a map {a: 1, b: 2}, their items written like cells.
+
+Variances and standard deviations match within the contract's tolerance (`spread`), everything else exactly.
 """
 
 from __future__ import annotations
 
 import ast
 import re
-import struct
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
@@ -43,7 +44,9 @@ import pytest
 
 from featurestore import Entity, FeatureService, FeatureStoreError, FeatureView, ParquetSource, agg, latest
 from featurestore.dtypes import DType
+from featurestore.engines.reference import ReferenceEngine
 from featurestore.intervals import parse_duration, parse_instant
+from tests.spec.spread import Spreads, comparable
 
 _SECTION = re.compile(r"^(entity|source|view|service|spine|expect error|expect|types|left out)(?: (\w+))?:(?: (.*))?$")
 _TIME = re.compile(
@@ -133,6 +136,13 @@ class Case:
         chosen = self.one("service")
         listed = eval(f"[{chosen.head}]", dict(names)) if chosen else [names[s.name] for s in self.all("view")]
         return FeatureService(name="service", features=listed)
+
+    @property
+    def has_windows(self) -> bool:
+        """Whether it has an answer with windows in it."""
+        return self.one("expect error") is None and any(
+            "agg." in line for section in self.all("view") for line in section.lines
+        )
 
     def write(self, root: Path) -> None:
         """The source's files as Parquet, in root/<source>/<number>.parquet."""
@@ -258,9 +268,23 @@ def read_cell(cell: str, kind: pa.DataType) -> Any:
     if pa.types.is_floating(kind):
         return float(cell)
     if pa.types.is_list(kind):
-        return ast.literal_eval(cell)
+        return [read_item(item, kind.value_type) for item in _items(cell, "[]")]
+    if pa.types.is_map(kind):
+        pairs = [item.rpartition(":") for item in _items(cell, "{}")]
+        return [(read_item(key.strip(), kind.key_type), int(count)) for key, _, count in pairs]
     text = ast.literal_eval(cell) if cell[:1] in ("'", '"') else cell
     return text.encode() if pa.types.is_binary(kind) else text
+
+
+def read_item(cell: str, kind: pa.DataType) -> Any:
+    return None if cell in ("NULL", "None") else read_cell(cell, kind)
+
+
+def _items(cell: str, brackets: str) -> list[str]:
+    """What stands between brackets, parted by the commas that are in no quotes and no inner brackets."""
+    if cell[:1] != brackets[0] or cell[-1:] != brackets[1]:
+        raise ValueError(f"{cell!r} does not stand in {brackets}")
+    return [item.strip() for item in re.findall(r"""((?:"[^"]*"|'[^']*'|\[[^\]]*\]|[^,"'\[])+),?""", cell[1:-1])]
 
 
 def _time(cell: str, unit: str) -> int:
@@ -290,7 +314,7 @@ def run_case(case: Case, engine: Callable[[Case, Path], Answer], folder: Path) -
         assert all(word in str(caught.value) for word in words.split()), str(caught.value)
         return
     answer = engine(case, folder)
-    assert _found(case, answer) == _expected(case, answer)
+    assert _expected(case, answer) == _found(case, answer)
     for section in case.all("types"):
         told = dict(pair.strip().split("=") for pair in re.split(r",(?![^(\[<]*[)\]>])", section.head))
         assert {name: str(answer.types[name]) for name in told} == told
@@ -307,16 +331,30 @@ def _columns(case: Case) -> tuple[list[str], list[list[str]]]:
 
 def _expected(case: Case, answer: Answer) -> list[dict[str, Any]]:
     header, rows = _columns(case)
-    return [{title: _wanted(title, cell, answer) for title, cell in zip(header, row, strict=True)} for row in rows]
+    spreads = Spreads(case.service())
+    means = _means(case, spreads)
+    return [
+        {title: _wanted(title, cell, answer, spreads, means, number) for title, cell in zip(header, row, strict=True)}
+        for number, row in enumerate(rows)
+    ]
 
 
-def _wanted(title: str, cell: str, answer: Answer) -> Any:
+def _means(case: Case, spreads: Spreads) -> Mapping[str, Sequence[Any]]:
+    """Of each column of a variance or standard deviation its means, which the tolerance takes; from the oracle."""
+    if not spreads.means:
+        return {}
+    answer = ReferenceEngine(case.tables).answer(spreads.service, case.spine, **case.options)
+    return {name: answer.values[mean] for name, mean in spreads.means.items()}
+
+
+def _wanted(title: str, cell: str, answer: Answer, spreads: Spreads, means: Mapping[str, Sequence[Any]], row: int) -> Any:
     name, _, part = title.partition(".")
     if part == "status":
         return cell
     if part == "event":
         return micros(cell)
-    return comparable(None if cell == "NULL" else read_cell(cell, answer.types[name].arrow))
+    wanted = None if cell == "NULL" else read_cell(cell, answer.types[name].arrow)
+    return spreads.expected(name, wanted, means[name][row]) if name in means else comparable(wanted)
 
 
 def _found(case: Case, answer: Answer) -> list[dict[str, Any]]:
@@ -331,14 +369,3 @@ def _found(case: Case, answer: Answer) -> list[dict[str, Any]]:
         else:
             columns[title] = [comparable(v) for v in answer.values[name]]
     return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
-
-
-def comparable(value: Any) -> Any:
-    """Doubles with their bits (any NaN is one), so that 0.0 and -0.0 differ; decimals with their scale."""
-    if isinstance(value, float):
-        return ("nan",) if value != value else (value, struct.pack(">d", value).hex())
-    if isinstance(value, Decimal):
-        return (value, value.as_tuple().exponent)
-    if isinstance(value, list | tuple):
-        return [comparable(v) for v in value]
-    return None if value is None else (type(value).__name__, value)

@@ -7,6 +7,7 @@ from decimal import Decimal
 
 import pyarrow as pa
 import pyarrow.compute as pc
+import pyarrow.parquet as pq
 import pytest
 
 from featurestore.retrieval.content import ContentHash
@@ -32,6 +33,8 @@ COLUMNS = {
     "list of text": pa.array([["a"], None, [], ["b", None], ["", "cd"]], pa.large_list(pa.string())),
     "struct": pa.array([{"a": 1, "b": "x"}, None, {"a": None, "b": "y"}, {"a": 2, "b": None}, {"a": 3, "b": ""}]),
     "map": pa.array([[("a", 1)], None, [], [("b", 2)], [("c", None)]], pa.map_(pa.string(), pa.int64())),
+    "map of times": pa.array([[(1, 1)], None, [], [(2, 2), (1, 3)], [(5, 1)]], pa.map_(pa.timestamp("us", "UTC"), pa.int64())),
+    "list of maps": pa.array([[[("a", 1)]], None, [], [None, []], [[("b", 2)]]], pa.list_(pa.map_(pa.string(), pa.int64()))),
     "null": pa.nulls(5),
 }
 
@@ -89,6 +92,28 @@ def test_what_lies_under_a_null_does_not_show() -> None:
 )
 def test_neighbours_do_not_run_together(one: list[object], other: list[object]) -> None:
     assert of(pa.array(one)) != of(pa.array(other))
+
+
+@pytest.mark.parametrize("kind", ["map", "map of times", "list of maps", "list", "list of text", "struct"])
+def test_a_file_holds_the_same_content(kind: str) -> None:
+    table = pa.table({"x": COLUMNS[kind]})
+    buffer = pa.BufferOutputStream()
+    pq.write_table(table, buffer)
+    assert content(pq.read_table(pa.BufferReader(buffer.getvalue()))) == content(table)
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        [[("b", 2), ("a", 1)], [("c", 3)]],
+        [[("a", 1)], [("b", 2), ("c", 3)]],
+        [[("a", 1), ("b", 3)], [("c", 3)]],
+        [[("a", 1), ("c", 2)], [("b", 3)]],
+    ],
+)
+def test_pairs_of_maps_their_order_and_their_row_show(other: list[object]) -> None:
+    kind = pa.map_(pa.string(), pa.int64())
+    assert of(pa.array([[("a", 1), ("b", 2)], [("c", 3)]], kind)) != of(pa.array(other, kind))
 
 
 def test_names_types_and_order_of_columns_show() -> None:

@@ -133,6 +133,25 @@ BAD: dict[str, tuple[str, Callable[[], object]]] = {
     "chance in a feature": ("FS215", lambda: latest("random()", name="x")),
     "an aggregate in an expression": ("FS215", lambda: latest("sum(a)", name="x")),
     "an unknown aggregate": ("FS218", lambda: agg.average("a", window="1d")),
+    "a negative window": ("FS211", lambda: agg.mean("a", window="-1d")),
+    "a window of a year": ("FS211", lambda: agg.last_k("a", k=3, window="1 year")),
+    "one empty window among others": ("FS206", lambda: agg.max("a", window=["1d", "0s"])),
+    "a quantile without q": ("FS223", lambda: agg.quantile("a", window="1d")),
+    "a quantile above 1": ("FS223", lambda: agg.quantile("a", q=95, window="1d")),
+    "a quantile below 0": ("FS223", lambda: agg.quantile("a", q=-0.1, window="1d")),
+    "a quantile that is NaN": ("FS223", lambda: agg.quantile("a", q=float("nan"), window="1d")),
+    "a quantile in words": ("FS223", lambda: agg.quantile("a", q="0.5", window="1d")),
+    "a quantile that is true": ("FS223", lambda: agg.quantile("a", q=True, window="1d")),
+    "a list without k": ("FS223", lambda: agg.last_k("a", window="1d")),
+    "a list of none": ("FS223", lambda: agg.first_k("a", k=0, window="1d")),
+    "a list of fewer than none": ("FS223", lambda: agg.min_k("a", k=-1, window="1d")),
+    "a list of one and a half": ("FS223", lambda: agg.max_k("a", k=1.5, window="1d")),
+    "a list of true": ("FS223", lambda: agg.max_k("a", k=True, window="1d")),
+    "a list of many": ("FS223", lambda: agg.max_k("a", k=10**6, window="1d")),
+    "a histogram in words": ("FS223", lambda: agg.histogram("a", k="10", window="1d")),
+    "a last of nothing": ("FS202", lambda: agg.last(window="1d")),
+    "a histogram of nothing": ("FS202", lambda: agg.histogram(window="1d")),
+    "an aggregate of nothing that can be read": ("FS214", lambda: agg.mode("a b c", window="1d")),
 }
 
 
@@ -322,6 +341,25 @@ NAMES = [
     (lambda: agg.count(window="168h"), ["count_168h"]),
     (lambda: agg.count(window="7 d"), ["count_7d"]),
     (lambda: agg.count(window=timedelta(days=7)), ["count_7d"]),
+    (lambda: agg.quantile("x", q=0.95, window="7d"), ["x_quantile_p95_7d"]),
+    (lambda: agg.quantile("x", 0.95, window="7d"), ["x_quantile_p95_7d"]),
+    (lambda: agg.quantile("x", q=0.999, window="7d"), ["x_quantile_p99_9_7d"]),
+    (lambda: agg.quantile("x", q=0.5, window=None), ["x_quantile_p50_lifetime"]),
+    (lambda: agg.quantile("x", q=0, window="7d"), ["x_quantile_p0_7d"]),
+    (lambda: agg.quantile("x", q=1.0, window="7d"), ["x_quantile_p100_7d"]),
+    (lambda: agg.quantile("x", q=0.07, window="7d"), ["x_quantile_p7_7d"]),
+    (lambda: agg.quantile("x", q=0.29, window="7d"), ["x_quantile_p29_7d"]),
+    (lambda: agg.quantile("x", q=1e-7, window="7d"), ["x_quantile_p0_00001_7d"]),
+    (lambda: agg.median("x", window="7d"), ["x_median_7d"]),
+    (lambda: agg.last_k("x", k=3, window="7d"), ["x_last_k_3_7d"]),
+    (lambda: agg.max_k("x", 3, window=["1d", "7d"], offset="1d"), ["x_max_k_3_1d_offset_1d", "x_max_k_3_7d_offset_1d"]),
+    (lambda: agg.histogram("x", window="7d"), ["x_histogram_7d"]),
+    (lambda: agg.histogram("x", k=5, window="7d"), ["x_histogram_5_7d"]),
+    (lambda: agg.histogram("x", k=5, window=["7d"], name="top"), ["top_7d"]),
+    (lambda: agg.stddev_samp("x", window="7d"), ["x_stddev_samp_7d"]),
+    (lambda: agg.time_since_last(window=None), ["time_since_last_lifetime"]),
+    (lambda: agg.time_since_first("x", window="7d"), ["x_time_since_first_7d"]),
+    (lambda: agg.any("x", window="7d", offset="1d"), ["x_any_7d_offset_1d"]),
     (lambda: agg.count(window=timedelta(minutes=90)), ["count_90m"]),
     (lambda: agg.count(window=Duration(1)), ["count_1us"]),
 ]
@@ -359,17 +397,83 @@ def test_every_aggregate_has_a_method() -> None:
         ("sum", "bool", None),
         ("count_distinct", "string", "int64"),
         ("count_distinct", "list<int64>", None),
+        ("mean", "uint64", "double"),
+        ("mean", "decimal128(10, 2)", "double"),
+        ("mean", "bool", None),
+        ("var_samp", "int8", "double"),
+        ("stddev_pop", "date32", None),
+        ("min", "int16", "int64"),
+        ("max", "uint64", "uint64"),
+        ("min", "float", "double"),
+        ("max", "string", "string"),
+        ("min", "list<int64>", None),
+        ("first", "list<int64>", "list<int64>"),
+        ("last", "int8", "int64"),
+        ("first_k", "float", "list<double>"),
+        ("last_k", "timestamp[us, UTC]", "list<timestamp[us, UTC]>"),
+        ("min_k", "decimal128(10, 2)", "list<decimal128(10, 2)>"),
+        ("max_k", "list<int64>", None),
+        ("median", "float", "double"),
+        ("median", "string", None),
+        ("quantile", "timestamp[us, UTC]", None),
+        ("mode", "binary", "binary"),
+        ("mode", "list<int64>", None),
+        ("histogram", "int8", "map<int64, int64>"),
+        ("histogram", "date32", "map<date32, int64>"),
+        ("histogram", "list<int64>", None),
+        ("any", "bool", "bool"),
+        ("all", "int64", None),
+        ("time_since_last", "string", "int64"),
+        ("time_since_first", "list<int64>", "int64"),
     ],
 )
 def test_the_types_aggregates_take_and_give(aggregate: str, given: str, result: str | None) -> None:
-    feature = getattr(agg, aggregate)("x", window="1d")
+    more = {"q": {"q": 0.5}, "k": {"k": 2}, None: {}}[AGGREGATES[aggregate].parameter]
+    feature = getattr(agg, aggregate)("x", window="1d", **more)
     types = {"x": DType(given)}
     if result is None:
         with pytest.raises(DefinitionError, match="cannot take") as caught:
             feature.result_type(types)
-        assert caught.value.code == "FS217"
+        assert (caught.value.code, bool(caught.value.hint)) == ("FS217", True)
     else:
         assert feature.result_type(types).name == result
+
+
+@pytest.mark.parametrize(
+    "make, code, tried",
+    [
+        (lambda: agg.avg("a", window="1d"), "FS218", "mean"),
+        (lambda: agg.stdev_samp("a", window="1d"), "FS218", "stddev_samp"),
+        (lambda: agg.percentile("a", q=0.5, window="1d"), "FS218", "quantile"),
+        (lambda: agg.count_distint("a", window="1d"), "FS218", "count_distinct"),
+        (lambda: agg.mean(window="1d"), "FS202", 'agg.mean("amount", …)'),
+        (lambda: agg.mean("a"), "FS206", 'window="7d", or window=None for the whole past'),
+        (lambda: agg.mean("a", window="1 month"), "FS211", "30d"),
+        (lambda: agg.quantile("a", q=95, window="1d"), "FS223", "q=0.95"),
+        (lambda: agg.last_k("a", k=0, window="1d"), "FS223", "k=3"),
+        (lambda: agg.any("a", window="1d").result_type({"a": INT64}), "FS217", "a bool"),
+        (lambda: agg.mean("a", window="1d").result_type({"a": DType("string")}), "FS217", "a number, or a CAST"),
+        (lambda: agg.min("a", window="1d").result_type({"a": DType("list<int64>")}), "FS217", "a single value, no list"),
+        (lambda: agg.mode("amout", window="1d").result_type({"amount": INT64}), "FS203", "amount"),
+    ],
+)
+def test_a_wrong_aggregate_says_what_to_try(make: Callable[[], Any], code: str, tried: str) -> None:
+    with pytest.raises(DefinitionError) as caught:
+        make()
+    assert (caught.value.code, tried in caught.value.hint) == (code, True), str(caught.value)
+
+
+def test_the_method_of_an_aggregate_says_what_it_takes_and_gives() -> None:
+    assert agg.last_k.__doc__ == "The k newest values, oldest first. Takes a single value, no list; over no facts it is empty."
+    assert agg.count.__doc__ is not None
+    assert agg.count.__doc__.endswith("over no facts it is 0.")
+
+
+def test_q_and_k_are_part_of_a_feature() -> None:
+    assert agg.quantile("x", q=1, window="1d").parameter == 1.0
+    assert agg.last_k("x", k=3, window="1d") != agg.last_k("x", k=4, window="1d", name="x_last_k_3_1d")
+    assert agg.histogram("x", window="1d").parameter == 100
+    assert agg.sum("x", window="1d").parameter is None
 
 
 def test_a_condition_is_a_bool() -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import date
 from decimal import Decimal
 from pathlib import Path
@@ -15,6 +17,7 @@ import pytest
 from featurestore import ArrowSource, Entity, FeatureService, FeatureStore, FeatureView, ParquetSource, agg, latest
 from featurestore.errors import RequestError, TooEarly, UnknownName
 from featurestore.intervals import FixedClock
+from featurestore.online.generations import GENERATION_FORMAT
 from featurestore.online.lmdb import LmdbStore
 from featurestore.online.memory import MemoryStore
 from featurestore.registry import Registry
@@ -319,6 +322,60 @@ def test_features_in_any_order_and_a_choice_of_them() -> None:
     assert Registry.of([chosen]).services["some"].feature_names == ("x", "count_1d")
 
 
+def test_lists_and_histograms_as_python_and_as_arrow() -> None:
+    types = [None, None, pa.date32(), TIME, pa.decimal128(5, 2)]
+    rows = [(1, W - 5, date(2024, 1, 1), 3, Decimal("1.50")), (1, W - 4, date(1, 1, 1), 3, Decimal("0.50"))]
+    table = facts(*rows, columns="k e d t n", types=types)
+    store = store_of(table, [
+        agg.histogram("d", window=None), agg.histogram("t", window=None), agg.histogram("n", window=None),
+        agg.last_k("d", k=2, window=None), agg.last_k("t", k=1, window=None), agg.mode("d", window=None),
+    ])  # fmt: skip
+    store.materialize()
+    found = store.get_online_features("service", {"k": [1, 2]})
+    days = [date(2024, 1, 1), date(1, 1, 1)]
+    assert found.rows[0] == [
+        [(days[1], 1), (days[0], 1)], [(3, 2)], [(Decimal("0.50"), 1), (Decimal("1.50"), 1)], days, [3], days[1],
+    ]  # fmt: skip
+    assert found.rows[1] == [[], [], [], [], [], None]
+    assert found.to_dict()["t_histogram_lifetime"] == [[("1970-01-01T00:00:00.000003Z", 2)], []]
+    assert found.to_dict()["t_last_k_1_lifetime"] == [["1970-01-01T00:00:00.000003Z"], []]
+    arrow = found.to_arrow()
+    assert arrow.schema.types == [dtype.arrow for dtype in found.feature_types]
+    assert arrow.schema.field("t_histogram_lifetime").type == pa.map_(TIME, pa.int64())
+    assert arrow["d_histogram_lifetime"].to_pylist() == [[(days[1], 1), (days[0], 1)], []]
+    spine = pa.table({"k": [1, 2], "as_of": pa.array([W, W], TIME)})
+    assert arrow.equals(store.build_training_set("service", spine).select(arrow.column_names))
+
+
+def test_an_answer_keeps_no_hold_on_what_its_reader_changes() -> None:
+    store = store_of(facts((1, W - 5, 7)), [agg.last_k("x", k=2, window=None)])
+    store.materialize()
+    store.get_online_features("service", {"k": [2]}).rows[0][0].append("changed")
+    assert store.get_online_features("service", {"k": [2]}).rows == [[[]]]
+
+
+@pytest.mark.parametrize("other", ["mean", "count", "max"])
+def test_only_the_sum_that_leaves_its_type_is_unavailable(other: str) -> None:
+    table = facts((1, W - 5, 2**62), (1, W - 4, 2**62))
+    store = store_of(table, [agg.sum("x", window="1d"), getattr(agg, other)("x", window="1d")])
+    store.materialize()
+    (total, status), (_, neighbour) = cells(store, 1)
+    assert (total, status, neighbour) == (None, "unavailable", "present")
+
+
+def test_a_store_written_before_there_were_parameters_is_read() -> None:
+    store = store_of(facts((1, W - 5, 7)), [agg.sum("x", window=None), latest("x")])
+    store.materialize()
+    with store.online.read() as snapshot:
+        documents = {name: json.loads(raw) for name, raw in snapshot.metas().items()}
+    assert {d["format"] for d in documents.values()} == {GENERATION_FORMAT} == {2}
+    store.online.write(
+        lambda batch: [batch.put_meta(n, json.dumps(d | {"format": 1}).encode()) for n, d in documents.items()] and None
+    )
+    store.reader.forget()
+    assert cells(store, 1) == [(7, "present"), (7, "present")]
+
+
 def test_an_answer_as_arrow_has_the_declared_types() -> None:
     types = [None, None, pa.date32(), TIME, pa.decimal128(5, 2), pa.list_(pa.date32())]
     row = (1, W - 5, date(2024, 1, 1), 3, Decimal("1.50"), [date(1, 1, 1), None])
@@ -331,3 +388,19 @@ def test_an_answer_as_arrow_has_the_declared_types() -> None:
     assert arrow.slice(0, 1).to_pylist()[0]["l"] == [date(1, 1, 1), None]
     assert arrow["d"].to_pylist() == [date(2024, 1, 1), None]
     assert found.to_dict()["t"] == ["1970-01-01T00:00:00.000003Z", None]
+
+
+@pytest.mark.parametrize(
+    "name", ["kind", "event_time", "known_time", "measure_1", "row_id", "asked_at", "visible_from", "until"]
+)
+@pytest.mark.parametrize("source", [{"created_timestamp": "c", "row_key": ["e"]}, {"static": True}])
+def test_a_feature_may_have_any_name_also_one_that_statements_use(name: str, source: dict[str, Any]) -> None:
+    table = facts((1, W - 5, W - 5, 7), columns="k e c x")
+    windows = [] if "static" in source else [agg.max("x", window=None), agg.last("x", window=None)]
+    spine = pa.table({"k": [1, 2], "as_of": pa.array([W, W], TIME)})
+    for feature in [latest("x"), *windows]:
+        named = replace(feature, name=name)
+        store = store_of(table, [named, *(f for f in windows if f is not feature)], source=source)
+        assert store.build_training_set("service", spine)[name].to_pylist() == [7, None]
+        store.materialize(known_before=W)
+        assert [cells(store, key, W)[0][0] for key in (1, 2)] == [7, None]

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import polars as pl
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
@@ -21,6 +22,7 @@ from pyarrow import csv
 from featurestore import Entity, FeatureService, FeatureStore, FeatureView, ParquetSource, agg, latest
 from featurestore.errors import StoreError, UsageError
 from featurestore.retrieval import output as module
+from featurestore.retrieval.content import ContentHash
 from featurestore.retrieval.output import manifest_of, manifest_path, recover
 
 UTC = pa.timestamp("us", "UTC")
@@ -201,6 +203,34 @@ def test_csv_by_its_suffix(project: Path) -> None:
     assert [r["id"] for r in rows] == [0, 1, 2]
     assert list(rows[0]) == [name for name, _ in manifest["columns"]]
     assert manifest["rows"] == 3
+
+
+def test_a_histogram_in_parquet_polars_and_pandas(project: Path) -> None:
+    source = ParquetSource(name="facts", path="facts.parquet", event_timestamp="e", delay="0s")
+    features = [agg.histogram("y", window=None), agg.last_k("y", k=2, window=None)]
+    pq.write_table(pa.table({"id": [1, 1, 1], "e": pa.array([1, 2, 3], UTC), "y": ["b", "a", "b"]}), "facts.parquet")
+    view = FeatureView(name="v", entities=[Entity(name="id")], source=source, features=features)
+    store = FeatureStore(definitions=[FeatureService(name="svc", features=[view])])
+    given = pa.table({"id": [1, 1, 2], "as_of": pa.array([9, 3, 9], UTC)})
+    table = store.build_training_set("svc", given)
+    assert table["y_histogram_lifetime"].to_pylist() == [[("b", 2), ("a", 1)], [("a", 1), ("b", 1)], []]
+    assert table["y_histogram_lifetime"].type == pa.map_(pa.string(), pa.int64())
+    store.build_training_set("svc", given, output="set.parquet")
+    manifest = json.loads(manifest_path(Path("set.parquet")).read_text(encoding="utf-8"))
+    assert dict(manifest["columns"])["y_histogram_lifetime"] == "map<string, int64>"
+    read = pq.read_table("set.parquet")
+    assert read.equals(table)
+    hashed = ContentHash(read.schema)
+    hashed.update(read)
+    assert manifest["content_hash"] == hashed.hexdigest()
+    assert table.to_pandas()["y_histogram_lifetime"].tolist() == [[("b", 2), ("a", 1)], [("a", 1), ("b", 1)], []]
+    assert pl.from_arrow(table)["y_last_k_2_lifetime"].to_list() == [["a", "b"], ["b", "a"], []]
+    assert len(pl.from_arrow(table)["y_histogram_lifetime"]) == 3
+    with pytest.raises(UsageError) as caught:
+        store.build_training_set("svc", given, output="set.csv")
+    assert (caught.value.code, caught.value.hint, "y_histogram_lifetime" in caught.value.what) == (
+        "FS106", "a .parquet output", True,
+    )  # fmt: skip
 
 
 @pytest.mark.parametrize("kind", [pa.list_(pa.int64()), pa.struct([("a", pa.int64())]), pa.month_day_nano_interval()], ids=str)

@@ -1,6 +1,6 @@
 """The state of a view at a watermark: per key, the facts that any later instant may need.
 
-Rows come ordered by key, kind, event time. `kind` says what a row is for: 0 a mark that facts beyond the horizon are held
+Rows come ordered by key, kind, event time. `__kind` says what a row is for: 0 a mark that facts beyond the horizon are held
 back from that event time on; 1 a candidate for the latest values (the newest fact before the watermark, and one per
 pending event time after it); 2 a fact in reach of a window. A fact may stand twice.
 """
@@ -28,14 +28,15 @@ from featurestore.compiler.duckdb.static import add_static_rows
 from featurestore.compiler.duckdb.types import sql_type
 from featurestore.compiler.duckdb.windows.measured import measure_sql
 from featurestore.compiler.statement import Steps, listed
-from featurestore.plan.nodes import OnlineState, StaticLookup, Visible, facts_of, measures, reach_of
+from featurestore.plan.nodes import OnlineState, StaticLookup, Visible, facts_of, measures, ordered_by_time, reach_of
 
 HELD, LATEST, IN_WINDOW = 0, 1, 2
 NEW_PREFIX = "new__"
 
 
 def online_state(plan: OnlineState, *, limited: bool) -> str:
-    """The statement: key columns, kind, event_time, the latest outputs, then measure_1… of the windows.
+    """The statement: key columns, __kind, __event, the latest outputs, measure_1… of the windows, and known_time of the
+    facts in windows if an aggregate orders by it.
 
     $known_before is the watermark, $horizon how far after it pending facts are kept. limited: only the keys in the
     relation `touched`.
@@ -51,7 +52,7 @@ def online_state(plan: OnlineState, *, limited: bool) -> str:
     if plan.windows:
         branches.append(_window_rows(plan))
     keys = ", ".join(key_names(facts_of(plan.facts)[0].keys))
-    return steps.finish("the state, by key", "\nUNION ALL\n".join(branches) + f"\nORDER BY {keys}, kind, event_time")
+    return steps.finish("the state, by key", "\nUNION ALL\n".join(branches) + f"\nORDER BY {keys}, __kind, __event")
 
 
 def _in_force(steps: Steps, visible: Visible, limited: bool) -> None:
@@ -95,9 +96,11 @@ def _newest(steps: Steps, visible: Visible) -> None:
 def _rows(plan: OnlineState, kind: int, source: str, latest: list[str], taken: list[str], event: str = "event_time") -> str:
     assert isinstance(plan.facts, Visible)
     facts, _, _ = facts_of(plan.facts)
-    columns = [*key_names(facts.keys), f"CAST({kind} AS UTINYINT) AS kind", f"{event} AS event_time"]
+    columns = [*key_names(facts.keys), f"CAST({kind} AS UTINYINT) AS __kind", f"{event} AS __event"]
     columns += [f"{sql} AS {quoted(o.name)}" for o, sql in zip(plan.latest, latest, strict=True)]
     columns += [f"{sql} AS measure_{i}" for i, sql in enumerate(taken, 1)]
+    if ordered_by_time(plan.windows):
+        columns.append("known_time" if kind == IN_WINDOW else "CAST(NULL AS BIGINT) AS known_time")
     return f"SELECT\n{listed(columns)}\nFROM {source}"
 
 
@@ -132,7 +135,7 @@ def _static(steps: Steps, plan: OnlineState, rows: StaticLookup) -> str:
     add_static_rows(steps, rows)
     keys = key_names(rows.keys)
     types = {c.name: c.dtype for c in rows.inputs}
-    columns = [*keys, f"CAST({LATEST} AS UTINYINT) AS kind", "CAST(0 AS BIGINT) AS event_time"]
+    columns = [*keys, f"CAST({LATEST} AS UTINYINT) AS __kind", "CAST(0 AS BIGINT) AS __event"]
     columns += [f"{value(o, types, input_name)} AS {quoted(o.name)}" for o in plan.latest]
     return steps.finish("the state, by key", f"SELECT\n{listed(columns)}\nFROM facts\nORDER BY {', '.join(keys)}")
 

@@ -19,8 +19,8 @@ facts AS (
 -- the state, by key
 SELECT
   "key_card_id",
-  CAST(1 AS UTINYINT) AS kind,
-  CAST(0 AS BIGINT) AS event_time,
+  CAST(1 AS UTINYINT) AS __kind,
+  CAST(0 AS BIGINT) AS __event,
   "in_network" AS "network",
   "in_product" AS "product",
   "in_issuer_country" AS "issuer_country",

@@ -95,8 +95,8 @@ chosen AS (
 -- the state, by key
 SELECT
   "key_customer_id",
-  CAST(0 AS UTINYINT) AS kind,
-  min(event_time) AS event_time,
+  CAST(0 AS UTINYINT) AS __kind,
+  min(event_time) AS __event,
   CAST(NULL AS VARCHAR) AS "card_country",
   CAST(NULL AS VARCHAR) AS "last_city",
   CAST(NULL AS DOUBLE) AS "last_amount",
@@ -109,8 +109,8 @@ FROM in_force WHERE event_time >= $known_before + $horizon GROUP BY ALL
 UNION ALL
 SELECT
   "key_customer_id",
-  CAST(1 AS UTINYINT) AS kind,
-  event_time AS event_time,
+  CAST(1 AS UTINYINT) AS __kind,
+  event_time AS __event,
   "in_card_country" AS "card_country",
   "in_city" AS "last_city",
   "in_amount" AS "last_amount",
@@ -123,8 +123,8 @@ FROM chosen
 UNION ALL
 SELECT
   "key_customer_id",
-  CAST(2 AS UTINYINT) AS kind,
-  event_time AS event_time,
+  CAST(2 AS UTINYINT) AS __kind,
+  event_time AS __event,
   CAST(NULL AS VARCHAR) AS "card_country",
   CAST(NULL AS VARCHAR) AS "last_city",
   CAST(NULL AS DOUBLE) AS "last_amount",
@@ -134,5 +134,5 @@ SELECT
   CASE WHEN canonical_double("in_amount") > CAST(CAST(500 AS BIGINT) AS DOUBLE) THEN TRUE END AS measure_4,
   CASE WHEN CAST(hour(timezone('UTC', "in_paid_at")) AS BIGINT) < CAST(6 AS BIGINT) THEN TRUE END AS measure_5
 FROM current
-ORDER BY "key_customer_id", kind, event_time
+ORDER BY "key_customer_id", __kind, __event
 ;

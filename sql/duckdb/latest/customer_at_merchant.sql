@@ -87,8 +87,8 @@ chosen AS (
 SELECT
   "key_customer_id",
   "key_merchant_id",
-  CAST(0 AS UTINYINT) AS kind,
-  min(event_time) AS event_time,
+  CAST(0 AS UTINYINT) AS __kind,
+  min(event_time) AS __event,
   CAST(NULL AS DOUBLE) AS "last_amount_here",
   CAST(NULL AS BOOLEAN) AS measure_1,
   CAST(NULL AS DOUBLE) AS measure_2
@@ -97,8 +97,8 @@ UNION ALL
 SELECT
   "key_customer_id",
   "key_merchant_id",
-  CAST(1 AS UTINYINT) AS kind,
-  event_time AS event_time,
+  CAST(1 AS UTINYINT) AS __kind,
+  event_time AS __event,
   "in_amount" AS "last_amount_here",
   CAST(NULL AS BOOLEAN) AS measure_1,
   CAST(NULL AS DOUBLE) AS measure_2
@@ -107,11 +107,11 @@ UNION ALL
 SELECT
   "key_customer_id",
   "key_merchant_id",
-  CAST(2 AS UTINYINT) AS kind,
-  event_time AS event_time,
+  CAST(2 AS UTINYINT) AS __kind,
+  event_time AS __event,
   CAST(NULL AS DOUBLE) AS "last_amount_here",
   TRUE AS measure_1,
   canonical_double("in_amount") AS measure_2
 FROM current
-ORDER BY "key_customer_id", "key_merchant_id", kind, event_time
+ORDER BY "key_customer_id", "key_merchant_id", __kind, __event
 ;

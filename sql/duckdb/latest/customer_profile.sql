@@ -91,8 +91,8 @@ chosen AS (
 -- the state, by key
 SELECT
   "key_customer_id",
-  CAST(0 AS UTINYINT) AS kind,
-  min(event_time) AS event_time,
+  CAST(0 AS UTINYINT) AS __kind,
+  min(event_time) AS __event,
   CAST(NULL AS VARCHAR) AS "segment",
   CAST(NULL AS VARCHAR) AS "home_country",
   CAST(NULL AS DECIMAL(12, 2)) AS "credit_limit",
@@ -101,12 +101,12 @@ FROM in_force WHERE event_time >= $known_before + $horizon GROUP BY ALL
 UNION ALL
 SELECT
   "key_customer_id",
-  CAST(1 AS UTINYINT) AS kind,
-  event_time AS event_time,
+  CAST(1 AS UTINYINT) AS __kind,
+  event_time AS __event,
   "in_segment" AS "segment",
   "in_home_country" AS "home_country",
   "in_credit_limit" AS "credit_limit",
   "in_customer_since" AS "customer_since"
 FROM chosen
-ORDER BY "key_customer_id", kind, event_time
+ORDER BY "key_customer_id", __kind, __event
 ;

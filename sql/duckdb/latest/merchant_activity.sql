@@ -52,8 +52,8 @@ current AS (
 -- the state, by key
 SELECT
   "key_merchant_id",
-  CAST(0 AS UTINYINT) AS kind,
-  min(event_time) AS event_time,
+  CAST(0 AS UTINYINT) AS __kind,
+  min(event_time) AS __event,
   CAST(NULL AS BOOLEAN) AS measure_1,
   CAST(NULL AS DOUBLE) AS measure_2,
   CAST(NULL AS BIGINT) AS measure_3
@@ -61,11 +61,11 @@ FROM in_force WHERE event_time >= $known_before + $horizon GROUP BY ALL
 UNION ALL
 SELECT
   "key_merchant_id",
-  CAST(2 AS UTINYINT) AS kind,
-  event_time AS event_time,
+  CAST(2 AS UTINYINT) AS __kind,
+  event_time AS __event,
   TRUE AS measure_1,
   canonical_double("in_amount") AS measure_2,
   "in_customer_id" AS measure_3
 FROM current WHERE event_time >= $known_before - 1209600000000
-ORDER BY "key_merchant_id", kind, event_time
+ORDER BY "key_merchant_id", __kind, __event
 ;

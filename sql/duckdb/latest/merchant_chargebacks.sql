@@ -63,8 +63,8 @@ chosen AS (
 -- the state, by key
 SELECT
   "key_merchant_id",
-  CAST(0 AS UTINYINT) AS kind,
-  min(event_time) AS event_time,
+  CAST(0 AS UTINYINT) AS __kind,
+  min(event_time) AS __event,
   CAST(NULL AS VARCHAR) AS "last_reason",
   CAST(NULL AS BOOLEAN) AS measure_1,
   CAST(NULL AS DOUBLE) AS measure_2,
@@ -73,8 +73,8 @@ FROM in_force WHERE event_time >= $known_before + $horizon GROUP BY ALL
 UNION ALL
 SELECT
   "key_merchant_id",
-  CAST(1 AS UTINYINT) AS kind,
-  event_time AS event_time,
+  CAST(1 AS UTINYINT) AS __kind,
+  event_time AS __event,
   "in_reason" AS "last_reason",
   CAST(NULL AS BOOLEAN) AS measure_1,
   CAST(NULL AS DOUBLE) AS measure_2,
@@ -83,12 +83,12 @@ FROM chosen
 UNION ALL
 SELECT
   "key_merchant_id",
-  CAST(2 AS UTINYINT) AS kind,
-  event_time AS event_time,
+  CAST(2 AS UTINYINT) AS __kind,
+  event_time AS __event,
   CAST(NULL AS VARCHAR) AS "last_reason",
   TRUE AS measure_1,
   canonical_double("in_amount") AS measure_2,
   CASE WHEN starts_with("in_reason", 'fraud') THEN TRUE END AS measure_3
 FROM current WHERE event_time >= $known_before - 7776000000000
-ORDER BY "key_merchant_id", kind, event_time
+ORDER BY "key_merchant_id", __kind, __event
 ;

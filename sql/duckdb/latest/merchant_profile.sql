@@ -65,8 +65,8 @@ chosen AS (
 -- the state, by key
 SELECT
   "key_merchant_id",
-  CAST(0 AS UTINYINT) AS kind,
-  min(event_time) AS event_time,
+  CAST(0 AS UTINYINT) AS __kind,
+  min(event_time) AS __event,
   CAST(NULL AS VARCHAR) AS "merchant_name",
   CAST(NULL AS VARCHAR) AS "merchant_category",
   CAST(NULL AS DOUBLE) AS "risk_score",
@@ -75,12 +75,12 @@ FROM in_force WHERE event_time >= $known_before + $horizon GROUP BY ALL
 UNION ALL
 SELECT
   "key_merchant_id",
-  CAST(1 AS UTINYINT) AS kind,
-  event_time AS event_time,
+  CAST(1 AS UTINYINT) AS __kind,
+  event_time AS __event,
   "in_name" AS "merchant_name",
   "in_category" AS "merchant_category",
   "in_risk_score" AS "risk_score",
   CAST("in_category" IN ('gambling', 'travel') AS BOOLEAN) AS "is_sensitive"
 FROM chosen
-ORDER BY "key_merchant_id", kind, event_time
+ORDER BY "key_merchant_id", __kind, __event
 ;

@@ -63,18 +63,18 @@ chosen AS (
 -- the state, by key
 SELECT
   key_all,
-  CAST(0 AS UTINYINT) AS kind,
-  min(event_time) AS event_time,
+  CAST(0 AS UTINYINT) AS __kind,
+  min(event_time) AS __event,
   CAST(NULL AS DOUBLE) AS "review_from",
   CAST(NULL AS VARCHAR) AS "rule_set"
 FROM in_force WHERE event_time >= $known_before + $horizon GROUP BY ALL
 UNION ALL
 SELECT
   key_all,
-  CAST(1 AS UTINYINT) AS kind,
-  event_time AS event_time,
+  CAST(1 AS UTINYINT) AS __kind,
+  event_time AS __event,
   "in_review_from" AS "review_from",
   "in_rule_set" AS "rule_set"
 FROM chosen
-ORDER BY key_all, kind, event_time
+ORDER BY key_all, __kind, __event
 ;

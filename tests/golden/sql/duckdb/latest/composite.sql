@@ -64,8 +64,8 @@ chosen AS (
 SELECT
   "key_country",
   "key_shop_no",
-  CAST(0 AS UTINYINT) AS kind,
-  min(event_time) AS event_time,
+  CAST(0 AS UTINYINT) AS __kind,
+  min(event_time) AS __event,
   CAST(NULL AS DECIMAL(9, 2)) AS "price",
   CAST(NULL AS BOOLEAN) AS "is_dear"
 FROM in_force WHERE event_time >= $known_before + $horizon GROUP BY ALL
@@ -73,10 +73,10 @@ UNION ALL
 SELECT
   "key_country",
   "key_shop_no",
-  CAST(1 AS UTINYINT) AS kind,
-  event_time AS event_time,
+  CAST(1 AS UTINYINT) AS __kind,
+  event_time AS __event,
   "in_price" AS "price",
   CAST((CAST(CAST("in_price" AS TEXT) AS DOUBLE) * CAST('1.19' AS DOUBLE)) >= CAST(CAST(10 AS BIGINT) AS DOUBLE) AS BOOLEAN) AS "is_dear"
 FROM chosen
-ORDER BY "key_country", "key_shop_no", kind, event_time
+ORDER BY "key_country", "key_shop_no", __kind, __event
 ;

@@ -61,26 +61,26 @@ chosen AS (
 -- the state, by key
 SELECT
   "key_customer_id",
-  CAST(0 AS UTINYINT) AS kind,
-  min(event_time) AS event_time,
+  CAST(0 AS UTINYINT) AS __kind,
+  min(event_time) AS __event,
   CAST(NULL AS VARCHAR) AS "this_page",
   CAST(NULL AS BOOLEAN) AS measure_1
 FROM in_force WHERE event_time >= $known_before + $horizon GROUP BY ALL
 UNION ALL
 SELECT
   "key_customer_id",
-  CAST(1 AS UTINYINT) AS kind,
-  event_time AS event_time,
+  CAST(1 AS UTINYINT) AS __kind,
+  event_time AS __event,
   "in_page" AS "this_page",
   CAST(NULL AS BOOLEAN) AS measure_1
 FROM chosen
 UNION ALL
 SELECT
   "key_customer_id",
-  CAST(2 AS UTINYINT) AS kind,
-  event_time AS event_time,
+  CAST(2 AS UTINYINT) AS __kind,
+  event_time AS __event,
   CAST(NULL AS VARCHAR) AS "this_page",
   TRUE AS measure_1
 FROM current WHERE event_time >= $known_before - 3600000000
-ORDER BY "key_customer_id", kind, event_time
+ORDER BY "key_customer_id", __kind, __event
 ;

@@ -61,16 +61,16 @@ chosen AS (
 -- the state, by key
 SELECT
   key_all,
-  CAST(0 AS UTINYINT) AS kind,
-  min(event_time) AS event_time,
+  CAST(0 AS UTINYINT) AS __kind,
+  min(event_time) AS __event,
   CAST(NULL AS DOUBLE) AS "floor"
 FROM in_force WHERE event_time >= $known_before + $horizon GROUP BY ALL
 UNION ALL
 SELECT
   key_all,
-  CAST(1 AS UTINYINT) AS kind,
-  event_time AS event_time,
+  CAST(1 AS UTINYINT) AS __kind,
+  event_time AS __event,
   "in_floor" AS "floor"
 FROM chosen
-ORDER BY key_all, kind, event_time
+ORDER BY key_all, __kind, __event
 ;

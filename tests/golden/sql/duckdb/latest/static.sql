@@ -18,8 +18,8 @@ facts AS (
 -- the state, by key
 SELECT
   "key_account_id",
-  CAST(1 AS UTINYINT) AS kind,
-  CAST(0 AS BIGINT) AS event_time,
+  CAST(1 AS UTINYINT) AS __kind,
+  CAST(0 AS BIGINT) AS __event,
   "in_tier" AS "tier",
   canonical_double(CAST(canonical_double("in_limit") / nullif(CAST(CAST(12 AS BIGINT) AS DOUBLE), 0) AS DOUBLE)) AS "monthly_limit"
 FROM facts

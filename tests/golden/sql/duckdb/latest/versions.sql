@@ -90,8 +90,8 @@ chosen AS (
 -- the state, by key
 SELECT
   "key_customer_id",
-  CAST(0 AS UTINYINT) AS kind,
-  min(event_time) AS event_time,
+  CAST(0 AS UTINYINT) AS __kind,
+  min(event_time) AS __event,
   CAST(NULL AS DOUBLE) AS "last_amount",
   CAST(NULL AS BOOLEAN) AS measure_1,
   CAST(NULL AS DOUBLE) AS measure_2,
@@ -101,8 +101,8 @@ FROM in_force WHERE event_time >= $known_before + $horizon GROUP BY ALL
 UNION ALL
 SELECT
   "key_customer_id",
-  CAST(1 AS UTINYINT) AS kind,
-  event_time AS event_time,
+  CAST(1 AS UTINYINT) AS __kind,
+  event_time AS __event,
   "in_amount" AS "last_amount",
   CAST(NULL AS BOOLEAN) AS measure_1,
   CAST(NULL AS DOUBLE) AS measure_2,
@@ -112,13 +112,13 @@ FROM chosen
 UNION ALL
 SELECT
   "key_customer_id",
-  CAST(2 AS UTINYINT) AS kind,
-  event_time AS event_time,
+  CAST(2 AS UTINYINT) AS __kind,
+  event_time AS __event,
   CAST(NULL AS DOUBLE) AS "last_amount",
   TRUE AS measure_1,
   canonical_double("in_amount") AS measure_2,
   "in_cents" AS measure_3,
   CASE WHEN canonical_double("in_amount") > CAST(CAST(10 AS BIGINT) AS DOUBLE) THEN "in_Shop" END AS measure_4
 FROM current
-ORDER BY "key_customer_id", kind, event_time
+ORDER BY "key_customer_id", __kind, __event
 ;

@@ -1,0 +1,226 @@
+"""What an aggregate makes of the facts in its window at the moment of asking: one row of `FOLDS` per aggregate.
+
+Which facts a window covers is `online_view`'s business; here NULLs are gone already. The meaning is the contract's section
+5, the one order of values its section 1; moments of numbers are exact (`engines.exact`), as offline.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from decimal import Context, Decimal
+from typing import Any
+
+from featurestore.dtypes import DType
+from featurestore.engines.exact import MOMENTS
+
+VALUES, AGES, TIMED = "values", "ages", "timed"
+"""What a fold is given: values; how long before t each fact happened (µs); or (event time, known time, value). In order of
+event time."""
+
+Fold = Callable[[list[Any]], Any]
+Timed = tuple[int, int, Any]
+
+_LARGE = Context(prec=200)
+_MOST_DIGITS = 38
+
+
+@dataclass(frozen=True, slots=True)
+class Aggregated:
+    """What is aggregated: the q or k, the type in which values are read, and the type of the result."""
+
+    parameter: Any
+    taken: DType
+    result: DType
+
+
+def ranked(dtype: DType) -> Callable[[Any], Any] | None:
+    """What stands in for a value so that Python orders and equates as the contract does; None where it does so anyway."""
+    if dtype.is_float:
+        return _of_float
+    if dtype.is_list:
+        inner = ranked(dtype.item) or _itself
+        return lambda items: [(0,) if item is None else (1, inner(item)) for item in items]
+    return None
+
+
+def _of_float(value: float) -> tuple[int, float]:
+    return (1, 0.0) if value != value else (0, value)
+
+
+def _itself(value: Any) -> Any:
+    return value
+
+
+def _unless_empty(fold: Fold) -> Fold:
+    return lambda values: fold(values) if values else None
+
+
+def _sum(of: Aggregated) -> Fold:
+    return _unless_empty({"double": MOMENTS["sum"], "int64": _sum_integers}.get(of.result.name, _sum_decimals))
+
+
+def _sum_integers(values: list[int]) -> int:
+    """Raises: OverflowError beyond int64."""
+    total = sum(values)
+    if not -(2**63) <= total < 2**63:
+        raise OverflowError
+    return total
+
+
+def _sum_decimals(values: list[Decimal]) -> Decimal:
+    """Raises: OverflowError beyond 38 digits."""
+    total = values[0]
+    for value in values[1:]:
+        total = _LARGE.add(total, value)
+    if len(total.as_tuple().digits) > _MOST_DIGITS:
+        raise OverflowError
+    return total
+
+
+def _moment(name: str) -> Callable[[Aggregated], Fold]:
+    return lambda of: MOMENTS[name]
+
+
+def _count_distinct(of: Aggregated) -> Fold:
+    rank = ranked(of.taken)
+    return lambda values: len(set(values if rank is None else map(rank, values)))
+
+
+def _least(of: Aggregated) -> Fold:
+    rank = ranked(of.taken)
+    return _unless_empty(lambda values: min(values, key=rank))
+
+
+def _greatest(of: Aggregated) -> Fold:
+    rank = ranked(of.taken)
+    return _unless_empty(lambda values: max(values, key=rank))
+
+
+def _least_k(of: Aggregated) -> Fold:
+    rank, k = ranked(of.taken), of.parameter
+    return lambda values: sorted(values, key=rank)[:k]
+
+
+def _greatest_k(of: Aggregated) -> Fold:
+    rank, k = ranked(of.taken), of.parameter
+    return lambda values: sorted(values, key=rank, reverse=True)[:k]
+
+
+def _quantile(q: float) -> Fold:
+    """a + (b - a)·f between the neighbours of rank q·(n - 1); equal neighbours give that value."""
+
+    def fold(values: list[Any]) -> float:
+        ordered = sorted(map(float, values), key=_of_float)
+        place = q * (len(ordered) - 1)
+        low = math.floor(place)
+        a, b = ordered[low], ordered[math.ceil(place)]
+        return a if _of_float(a) == _of_float(b) else a + (b - a) * (place - low) + 0.0
+
+    return _unless_empty(fold)
+
+
+def _frequencies(of: Aggregated) -> Callable[[Sequence[Any]], list[tuple[Any, int]]]:
+    """(value, count), the most frequent first, of equals the least value."""
+    rank = ranked(of.taken) or _itself
+
+    def count(values: Sequence[Any]) -> list[tuple[Any, int]]:
+        counted = Counter(map(rank, values))
+        shown = {rank(value): value for value in values}
+        return [(shown[r], n) for r, n in sorted(counted.items(), key=lambda item: (-item[1], item[0]))]
+
+    return count
+
+
+def _mode(of: Aggregated) -> Fold:
+    count = _frequencies(of)
+    return _unless_empty(lambda values: count(values)[0][0])
+
+
+def _histogram(of: Aggregated) -> Fold:
+    count, k = _frequencies(of), of.parameter
+    return lambda values: count(values)[:k]
+
+
+def _earliest_k(of: Aggregated, k: Any) -> Callable[[list[Timed]], list[Any]]:
+    """The k earliest values, oldest first. Facts come by event time; only those that share one are still to be ordered."""
+    order = _order(of)
+
+    def fold(facts: list[Timed]) -> list[Any]:
+        last = facts[min(k, len(facts)) - 1][0] if facts else 0
+        end = k
+        while end < len(facts) and facts[end][0] == last:
+            end += 1
+        return [value for _, _, value in sorted(facts[:end], key=order)[:k]]
+
+    return fold
+
+
+def _latest_k(of: Aggregated, k: Any) -> Callable[[list[Timed]], list[Any]]:
+    """The k newest values, oldest first."""
+    order = _order(of)
+
+    def fold(facts: list[Timed]) -> list[Any]:
+        start = max(len(facts) - k, 0)
+        while start > 0 and facts[start - 1][0] == facts[start][0]:
+            start -= 1
+        return [value for _, _, value in sorted(facts[start:], key=order)[-k:]]
+
+    return fold
+
+
+def _order(of: Aggregated) -> Callable[[Timed], Any] | None:
+    rank = ranked(of.taken)
+    return None if rank is None else lambda fact: (fact[0], fact[1], rank(fact[2]))
+
+
+def _first(of: Aggregated) -> Fold:
+    fold = _earliest_k(of, 1)
+    return _unless_empty(lambda facts: fold(facts)[0])
+
+
+def _last(of: Aggregated) -> Fold:
+    fold = _latest_k(of, 1)
+    return _unless_empty(lambda facts: fold(facts)[0])
+
+
+def _same(fold: Fold) -> Callable[[Aggregated], Fold]:
+    return lambda of: fold
+
+
+@dataclass(frozen=True, slots=True)
+class Folding:
+    """make: the fold of an aggregate. takes: VALUES, AGES or TIMED."""
+
+    make: Callable[[Aggregated], Fold]
+    takes: str = VALUES
+
+
+FOLDS: Mapping[str, Folding] = {
+    "count": Folding(_same(len)),
+    "sum": Folding(_sum),
+    "mean": Folding(_moment("mean")),
+    "min": Folding(_least),
+    "max": Folding(_greatest),
+    "var_samp": Folding(_moment("var_samp")),
+    "var_pop": Folding(_moment("var_pop")),
+    "stddev_samp": Folding(_moment("stddev_samp")),
+    "stddev_pop": Folding(_moment("stddev_pop")),
+    "count_distinct": Folding(_count_distinct),
+    "first": Folding(_first, TIMED),
+    "last": Folding(_last, TIMED),
+    "first_k": Folding(lambda of: _earliest_k(of, of.parameter), TIMED),
+    "last_k": Folding(lambda of: _latest_k(of, of.parameter), TIMED),
+    "min_k": Folding(_least_k),
+    "max_k": Folding(_greatest_k),
+    "median": Folding(_same(_quantile(0.5))),
+    "quantile": Folding(lambda of: _quantile(of.parameter)),
+    "mode": Folding(_mode),
+    "histogram": Folding(_histogram),
+    "any": Folding(_same(_unless_empty(any))),
+    "all": Folding(_same(_unless_empty(all))),
+    "time_since_last": Folding(_same(_unless_empty(min)), AGES),
+    "time_since_first": Folding(_same(_unless_empty(max)), AGES),
+}
