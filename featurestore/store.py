@@ -178,9 +178,9 @@ class FeatureStore:
         from featurestore.retrieval.window_plans import window_plans
 
         bound = self.bound_service(service)
-        keys = {column: key.dtype for column, key in bound.key_columns.items()}
+        keys = {column: key.dtype for column, key in bound.spine_keys.items()}
         opened = None if spine is None else open_spine(spine, keys=keys, as_of=as_of)
-        data = {i.bound.view.source.name: self.source_of(i.bound.view.source) for i in bound.instances}
+        data = {name: self.source_of(source) for name, source in bound.sources.items()}
         return window_plans(bound, data, self.engine_settings(), opened, Request(as_of=as_of))
 
     def bound_service(self, service: str | FeatureService) -> BoundService:
