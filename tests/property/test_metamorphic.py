@@ -42,7 +42,7 @@ def answers(tmp_path: Path) -> Callable[..., Cells]:
         nonlocal count
         count += 1
         definition = replace(drawn.definition, source={**drawn.definition.source, **layout.options})
-        columns = definition.service(table=pa.table({})).instances[0].view.columns
+        columns = definition.source_columns
         tables = files.tables_of(rng, rows, definition, columns, layout)
         pattern = files.write(tables, tmp_path / str(count), layout)
         asked = drawn.spine if spine is None else spine

@@ -48,7 +48,8 @@ from featurestore import Entity, FeatureService, FeatureStoreError, FeatureView,
 from featurestore.dtypes import DType
 from featurestore.intervals import parse_duration, parse_instant
 
-_SECTION = re.compile(r"^(entity|source|view|label|service|labels|spine|expect error|expect|types|left out|counted)(?: (\w+))?:(?: (.*))?$")
+_SECTIONS = "entity|source|view|label|service|labels|spine|expect error|expect|types|left out|counted"
+_SECTION = re.compile(rf"^({_SECTIONS})(?: (\w+))?:(?: (.*))?$")
 _TIME = re.compile(
     r"(\d{4}-\d{2}-\d{2})(?:[ T](\d{2}:\d{2}(?::\d{2})?)(?:\.(\d{1,9}))?)? ?(Z|[+-]\d{2}:\d{2})?|(-?)infinity", re.ASCII
 )
