@@ -252,7 +252,7 @@ class _Drawing:
         self.known_before = base + rng.choice((0, 1, self.short, -self.short))
         self.gap, self.ahead = rng.choice((0, 0, 1, self.offset)), rng.choice((self.short, self.short, self.long))
         self.settle = rng.choice((0, 0, 1, self.short))
-        self.labelled = kind != "static" and rng.random() < 0.75
+        self.labelled = kind != "static" and rng.random() < 0.8
 
     def definition(self) -> Definition:
         rng = self.rng
@@ -306,18 +306,25 @@ class _Drawing:
         keys = {k.source_column: next(self._held(v, k.source_type) for v in k.values
                                       if self._held(v, k.source_type) is not None) for k in definition.keys[1:]}  # fmt: skip
         values = {c: pool[0] for c, (_, pool) in VALUES.items()}
-        rid: Any = 0 if pa.types.is_integer(definition.columns["rid"]) else "r0"
-        beacon = {CASE: BEACON, **keys, **values, "decoy": "x", "rid": rid, "seq": 0, "gone": False}
+        beacon = {CASE: BEACON, **keys, **values, "decoy": "x", "rid": self._numbered(definition, 0), "seq": 0, "gone": False}
         rows.append(beacon | {EVENT: whole, CREATED: whole})
         horizon = self.gap + self.ahead + self.settle
-        for row in [r for r in spine if rng.random() < 0.2]:
-            t = rng.choice((last, self.known_before, self.known_before)) - horizon + rng.choice((-1, 0, 0, 1))
+        for row in [r for r in spine if rng.random() < 0.4]:
+            limit = rng.choice((last, self.known_before))
+            t = limit - horizon + rng.choice((-1, 0, 1, self.ahead // 2))
             spine.append({**row, "as_of": t})
             mine = [r for r in rows if r[CASE] == row[CASE]]
-            if mine and rng.random() < 0.7:
-                e = min(t + rng.choice((self.gap, self.gap + self.ahead)) + rng.choice((-1, 0, 1)), last - self.delay)
+            if mine and rng.random() < 0.8:
+                e = min(t + rng.choice((self.gap, self.gap + self.ahead)) + rng.choice((-1, 0, 1, 1)), last - self.delay)
                 k = min(rng.choice((e, e + self.settle, self.known_before - 1)), last)
-                rows.append({**rng.choice(mine), EVENT: e, CREATED: k})
+                fact = rng.choice(mine) | {k.source_column: self._held(row[k.spine_column], k.source_type)
+                                           for k in definition.keys[1:]}  # fmt: skip
+                fact |= {"rid": self._numbered(definition, len(rows))} if rng.random() < 0.7 else {}
+                rows.append(fact | {EVENT: e, CREATED: k})
+                if "versions" in self.kind and rng.random() < 0.7:  # corrected once the window is over
+                    end = t + self.gap + self.ahead
+                    corrected = {EVENT: min(rng.choice((e, end)), last - self.delay), "gone": rng.choice((True, False))}
+                    rows.append(fact | corrected | {CREATED: min(end + rng.choice((0, 1, self.short)), last)})
 
     def _keys(self) -> tuple[Key, ...]:
         rng = self.rng
@@ -464,7 +471,12 @@ class _Drawing:
 
     def _rid(self, definition: Definition, n: int) -> Any:
         value = self.rng.choice((None, 0, 1)) if self.rng.random() < 0.3 else n
-        return value if value is None or pa.types.is_integer(definition.columns["rid"]) else f"r{value}"
+        return None if value is None else self._numbered(definition, value)
+
+    @staticmethod
+    def _numbered(definition: Definition, number: int) -> Any:
+        """A row id of the type that the world's are of."""
+        return number if pa.types.is_integer(definition.columns["rid"]) else f"r{number}"
 
     def _values(self) -> Row:
         rng = self.rng
@@ -478,7 +490,7 @@ class _Drawing:
             return None
         if chance < 0.06:
             return FAR
-        if self.labelled and rng.random() < 0.2:
+        if self.labelled and rng.random() < 0.1:
             return t + rng.choice((self.gap, self.gap + self.ahead)) + rng.choice((0, 0, -1, 1))
         if self.gathered is not None:
             return t - self.gathered + (self.near if rng.random() < 0.6 else rng.choice((0, -1, 1)))

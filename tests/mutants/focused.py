@@ -21,7 +21,7 @@ from tests.spec.loader import Case, read_cases, run_case
 
 OFFLINE = read_cases(Path(__file__).parent.parent / "spec")
 ONLINE = read_cases(Path(__file__).parent)
-_TOPICS = ("online", "latest", "known_time", "versions", "windows", "times", "training_set", "static", "keys")
+_TOPICS = ("online", "latest", "known_time", "versions", "windows", "times", "training_set", "static", "keys", "labels")
 """Where leaks show first; the other topics follow."""
 _ENGINE_FAILED = "FS306"
 

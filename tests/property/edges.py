@@ -89,7 +89,7 @@ def _of_label(history: History, key: Any, t: int, known_before: int) -> set[str]
         found |= {f"label: immature{shown} by 1us"} if mature == limit + 1 else set()
     within = [f for f in facts if f.e is not None and begin < f.e < end]
     found |= {"label: immature, positive already" for f in within if f.k is not None and f.k < known_before < mature}
-    found |= {"label: a fact known late" for f in within if f.k is not None and f.k > end}
+    found |= {"label: a fact known late" for f in within if f.k is not None and f.k >= end}
     if view.source.row_key:
         then = history.settled(key, end)
         found |= {"label: corrected after its window" for f in then if begin < (f.e or 0) < end and f not in facts}
