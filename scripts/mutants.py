@@ -44,7 +44,6 @@ LIBRARIES = (
 _FACTS = "featurestore/compiler/duckdb/facts.py"
 _LATEST = "featurestore/compiler/duckdb/latest.py"
 _PAIRS = "featurestore/compiler/duckdb/windows/pairs.py"
-_MEASURED = "featurestore/compiler/duckdb/windows/measured.py"
 _SHARED = "featurestore/compiler/duckdb/windows/shared.py"
 _STATE = "featurestore/compiler/duckdb/online.py"
 _NODES = "featurestore/plan/nodes.py"
