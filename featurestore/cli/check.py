@@ -172,7 +172,7 @@ def _text(result: dict[str, Any]) -> str:
     kinds = ("entities", "sources", "views", "features", "labels")
     lines = [f"{result['project']}: " + ", ".join(f"{result[k]} {k}" for k in kinds) + f", {len(result['services'])} services"]
     for name, service in result["services"].items():
-        labels = f", {service['labels']} labels" if service["labels"] else ""
+        labels = f", label views {service['labels']}" if service["labels"] else ""
         lines.append(f"  {name}: {service['features']} features of {service['views']} views{labels}")
     for what in ("assumed_known_at_once", "static"):
         if result[what]:

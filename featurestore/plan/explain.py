@@ -44,8 +44,18 @@ def _part(part: PartOf | LabelOf) -> Iterator[str]:
     kind = "label view" if isinstance(part, LabelOf) else "view"
     yield f"{part.instance} ({kind} {part.view}, fingerprint {part.fingerprint})"
     if isinstance(part, LabelOf):
-        yield f"  Label: NULL unless as_of + {Duration(part.horizon)} <= the cut-off and the source's greatest known time"
+        yield f"  Label: {_covered(part)}; mature where as_of + {Duration(part.horizon)} <= cut-off and greatest known time"
     yield from (f"  {line}" for line in _node(part.part))
+
+
+def _covered(label: LabelOf) -> str:
+    """The event times of a label, from the row's instant on."""
+    window = label.part
+    (output,) = window.outputs
+    end = window.spine.ahead
+    begin = end - (output.window or 0)
+    times = ", ".join(f"as_of + {Duration(at)}" if at else "as_of" for at in (begin, end))
+    return f"what happens in ({times}]" if window.facts.exact else f"what happens in [{times})"
 
 
 def _node(node: object) -> Iterator[str]:
@@ -66,9 +76,8 @@ def _describe(node: object) -> str:
         case Visible(exact=exact):
             bound = "at or before as_of" if exact else "strictly before as_of"
             return f"Visible: max(event, known) {bound}, and known before the cut-off"
-        case Settled(exact=exact):
-            begin = "after its beginning up to its end" if exact else "from its beginning to before its end"
-            return f"Settled: in force at the cut-off, whenever known; in the window {begin}"
+        case Settled():
+            return "Settled: in force at the cut-off, whenever it became known"
         case Where(condition=condition):
             return f"Where: {expressions.normalised(condition)}"
         case InForce(row_key=row_key):

@@ -7,6 +7,7 @@ decided here, batch by batch.
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
+from decimal import Decimal
 from typing import Any
 
 import pyarrow as pa
@@ -75,7 +76,7 @@ def positive(values: pa.ChunkedArray) -> pa.ChunkedArray:
     if pa.types.is_floating(kind):
         return pc.or_(pc.greater(values, 0), pc.is_nan(values))
     if pa.types.is_integer(kind) or pa.types.is_decimal(kind):
-        return pc.greater(values, pa.scalar(0).cast(kind))
+        return pc.greater(values, pa.scalar(Decimal(0) if pa.types.is_decimal(kind) else 0).cast(kind))
     return pc.is_valid(values)
 
 

@@ -1,6 +1,8 @@
--- Training set of feature service dispute_desk_v1: one statement per view instance and kind of feature.
+-- Training set of feature service dispute_desk_v1: one statement per view instance and kind of feature; of
+-- windows every plan that a build may choose.
 -- Fingerprint 7456cc4628a25b4a9b48cf0aed64fcb4. Each returns one row per spine row, ordered by __row.
 -- $known_before: facts known before it only. $known_shift: microseconds by which facts are known later.
+-- $scale_i, $unscale_i: 2^k and 2^-k, the doubles of measure i times 2^k are whole. $tile: a tile's length, us.
 
 -- customer_at_merchant: Latest of view customer_at_merchant
 -- reads spine (row_id, asked_at, customer_id, merchant_id), source__payments
@@ -162,7 +164,7 @@ FROM answers AS a
 ORDER BY __row
 ;
 
--- customer_at_merchant: Window of view customer_at_merchant
+-- customer_at_merchant: Window of view customer_at_merchant, plan pairs: visits, spent_here_30d
 -- reads spine (row_id, asked_at, customer_id, merchant_id), source__payments
 WITH
 -- rows of source payments: versions of facts, whether each holds, what orders them
@@ -209,46 +211,368 @@ intervals AS MATERIALIZED (
   WHERE holds AND "key_customer_id" IS NOT NULL AND "key_merchant_id" IS NOT NULL AND event_time IS NOT NULL AND (until IS NULL OR until > greatest(event_time, known_time))
 ),
 -- facts, and until when each is in force (NULL: for ever)
-facts AS (
+facts AS NOT MATERIALIZED (
   SELECT "key_customer_id", "key_merchant_id", event_time, known_time, "in_amount", CAST(NULL AS BIGINT) AS until
   FROM versions ANTI JOIN repeated USING ("row_payment_id") WHERE holds AND "key_customer_id" IS NOT NULL AND "key_merchant_id" IS NOT NULL AND event_time IS NOT NULL
   UNION ALL
   SELECT "key_customer_id", "key_merchant_id", event_time, known_time, "in_amount", until FROM intervals
 ),
 -- facts, the instant they become visible, and what the aggregates take of them
-measured AS (
+measured AS NOT MATERIALIZED (
   SELECT
     "key_customer_id",
     "key_merchant_id",
     event_time,
+    known_time,
     greatest(event_time, known_time) AS visible_from,
     until,
     TRUE AS measure_1,
     canonical_double("in_amount") AS measure_2
   FROM facts
 ),
+-- the same with their values as whole numbers, which add up without loss
+numbers AS NOT MATERIALIZED (
+  SELECT *,
+    CASE WHEN isfinite(measure_2) THEN NULL WHEN isnan(measure_2) THEN CAST(1 AS HUGEINT) WHEN measure_2 > 0 THEN 4294967296 WHEN measure_2 < 0 THEN 18446744073709551616 END AS s_2,
+    CASE WHEN isfinite(measure_2) THEN CAST(measure_2 * $scale_2 AS HUGEINT) END AS x_2
+  FROM measured
+),
 -- spine rows and the visible facts in reach of any window
 pairs AS (
-  SELECT s.row_id, s.asked_at, f.event_time, f.measure_1, f.measure_2
-  FROM spine AS s JOIN measured AS f
+  SELECT s.row_id, s.asked_at, f.event_time, f.measure_1, f.measure_2, f.s_2, f.x_2
+  FROM spine AS s JOIN numbers AS f
   ON s."key_customer_id" = f."key_customer_id" AND s."key_merchant_id" = f."key_merchant_id"
   AND f.visible_from < s.asked_at
   AND (f.until IS NULL OR s.asked_at <= f.until)
 ),
--- per spine row the aggregates of its pairs
+-- per spine row what its windows hold
 grouped AS (
   SELECT
     row_id,
-    count(measure_1) AS "visits",
-    list(measure_2) FILTER (WHERE measure_2 IS NOT NULL AND event_time >= asked_at - 2592000000000) AS "spent_here_30d"
+    count(measure_1) AS n_1_1,
+    count(measure_2) FILTER (WHERE event_time >= asked_at - 2592000000000) AS n_2_2,
+    sum(s_2) FILTER (WHERE event_time >= asked_at - 2592000000000) AS s_2_2,
+    sum(x_2) FILTER (WHERE event_time >= asked_at - 2592000000000) AS x_2_2
   FROM pairs
   GROUP BY row_id
 )
 -- the answer, in spine order; rows without facts get the value of the empty window
 SELECT
   s.row_id AS __row,
-  CAST(coalesce(g."visits", 0) AS BIGINT) AS "visits",
-  g."spent_here_30d"
+  CAST(coalesce(g.n_1_1, 0) AS BIGINT) AS "visits",
+  CASE WHEN coalesce(g.n_2_2, 0) > 0 THEN CASE WHEN g.s_2_2 > 0 THEN special_sum(g.s_2_2) ELSE exact_double(coalesce(g.x_2_2, 0)) * $unscale_2 END END AS "spent_here_30d"
+FROM spine AS s LEFT JOIN grouped AS g USING (row_id)
+ORDER BY __row
+;
+
+-- customer_at_merchant: Window of view customer_at_merchant, plan sweep: visits, spent_here_30d
+-- reads spine (row_id, asked_at, customer_id, merchant_id), source__payments
+WITH
+-- rows of source payments: versions of facts, whether each holds, what orders them
+rows_read AS NOT MATERIALIZED (
+  SELECT
+    "payment_id" AS "row_payment_id",
+    ("status" <> 'void') IS TRUE AND "is_deleted" IS NOT TRUE AS holds,
+    coalesce("is_deleted", FALSE) AS deleted,
+    canonical_double("amount") AS "by_amount",
+    "customer_id" AS "by_customer_id",
+    "merchant_id" AS "by_merchant_id",
+    "status" AS "by_status",
+    CAST("customer_id" AS BIGINT) AS "key_customer_id",
+    CAST("merchant_id" AS VARCHAR) AS "key_merchant_id",
+    CASE WHEN "paid_at" >= TIMESTAMPTZ '1677-01-01T00:00:00.000000Z' AND "paid_at" < TIMESTAMPTZ '2262-01-01T00:00:00.000000Z' THEN epoch_us("paid_at") END AS event_time,
+    CASE WHEN "loaded_at" >= TIMESTAMPTZ '1677-01-01T00:00:00.000000Z' AND "loaded_at" < TIMESTAMPTZ '2262-01-01T00:00:00.000000Z' THEN epoch_us("loaded_at") END AS known_time,
+    "amount" AS "in_amount"
+  FROM source__payments
+),
+-- versions known before the cut-off, their known time shifted by the serving lag
+versions AS NOT MATERIALIZED (
+  SELECT * REPLACE (known_time + $known_shift AS known_time)
+  FROM rows_read
+  WHERE "row_payment_id" IS NOT NULL AND known_time IS NOT NULL AND known_time < $known_before
+),
+-- row keys with more than one version
+repeated AS MATERIALIZED (
+  SELECT "row_payment_id"
+  FROM versions
+  GROUP BY ALL
+  HAVING count(*) > 1
+),
+-- versions of repeated row keys that are ever facts, and when the next in order becomes known
+intervals AS MATERIALIZED (
+  SELECT "key_customer_id", "key_merchant_id", event_time, known_time, "in_amount", until
+  FROM (
+    SELECT *, min(known_time) OVER (
+      PARTITION BY "row_payment_id"
+      ORDER BY known_time ASC NULLS FIRST, event_time ASC NULLS FIRST, deleted ASC NULLS FIRST, "by_amount" ASC NULLS FIRST, "by_customer_id" ASC NULLS FIRST, "by_merchant_id" ASC NULLS FIRST, "by_status" ASC NULLS FIRST
+      ROWS BETWEEN 1 FOLLOWING AND UNBOUNDED FOLLOWING
+    ) AS until
+    FROM versions SEMI JOIN repeated USING ("row_payment_id")
+  )
+  WHERE holds AND "key_customer_id" IS NOT NULL AND "key_merchant_id" IS NOT NULL AND event_time IS NOT NULL AND (until IS NULL OR until > greatest(event_time, known_time))
+),
+-- facts, and until when each is in force (NULL: for ever)
+facts AS NOT MATERIALIZED (
+  SELECT "key_customer_id", "key_merchant_id", event_time, known_time, "in_amount", CAST(NULL AS BIGINT) AS until
+  FROM versions ANTI JOIN repeated USING ("row_payment_id") WHERE holds AND "key_customer_id" IS NOT NULL AND "key_merchant_id" IS NOT NULL AND event_time IS NOT NULL
+  UNION ALL
+  SELECT "key_customer_id", "key_merchant_id", event_time, known_time, "in_amount", until FROM intervals
+),
+-- facts, the instant they become visible, and what the aggregates take of them
+measured AS NOT MATERIALIZED (
+  SELECT
+    "key_customer_id",
+    "key_merchant_id",
+    event_time,
+    known_time,
+    greatest(event_time, known_time) AS visible_from,
+    until,
+    TRUE AS measure_1,
+    canonical_double("in_amount") AS measure_2
+  FROM facts
+),
+-- the same with their values as whole numbers, which add up without loss
+numbers AS NOT MATERIALIZED (
+  SELECT *,
+    CASE WHEN isfinite(measure_2) THEN NULL WHEN isnan(measure_2) THEN CAST(1 AS HUGEINT) WHEN measure_2 > 0 THEN 4294967296 WHEN measure_2 < 0 THEN 18446744073709551616 END AS s_2,
+    CASE WHEN isfinite(measure_2) THEN CAST(measure_2 * $scale_2 AS HUGEINT) END AS x_2
+  FROM measured
+),
+-- facts, and from when each counts
+counted AS NOT MATERIALIZED (
+  SELECT
+    "key_customer_id",
+    "key_merchant_id",
+    event_time,
+    visible_from,
+    until,
+    CASE WHEN measure_1 IS NULL THEN 0 ELSE 1 END AS n_1,
+    CASE WHEN measure_2 IS NULL THEN 0 ELSE 1 END AS n_2,
+    s_2,
+    x_2
+  FROM numbers
+),
+-- those facts, and each that is replaced once more, with the opposite sign, from then on
+signed AS NOT MATERIALIZED (
+  SELECT "key_customer_id", "key_merchant_id", event_time, visible_from, n_1, n_2, s_2, x_2 FROM counted
+  UNION ALL
+  SELECT "key_customer_id", "key_merchant_id", event_time, until AS visible_from, -n_1 AS n_1, -n_2 AS n_2, -s_2 AS s_2, -x_2 AS x_2 FROM counted WHERE until IS NOT NULL
+),
+-- when facts begin to count, and when they happened; the tile each falls into
+marks AS NOT MATERIALIZED (
+  SELECT
+    "key_customer_id",
+    "key_merchant_id",
+    CAST(0 AS UTINYINT) AS side,
+    visible_from AS instant,
+    (visible_from + 4611686018427387904) // $tile AS tile,
+    n_1 AS n_1_in_1,
+    n_2 AS n_2_in_1,
+    s_2 AS s_2_in_1,
+    x_2 AS x_2_in_1,
+    CASE WHEN visible_from - event_time < 2592000000000 THEN n_1 END AS n_1_in_2,
+    CASE WHEN visible_from - event_time < 2592000000000 THEN n_2 END AS n_2_in_2,
+    CASE WHEN visible_from - event_time < 2592000000000 THEN s_2 END AS s_2_in_2,
+    CASE WHEN visible_from - event_time < 2592000000000 THEN x_2 END AS x_2_in_2
+  FROM signed
+  UNION ALL
+  SELECT
+    "key_customer_id",
+    "key_merchant_id",
+    CAST(1 AS UTINYINT) AS side,
+    event_time AS instant,
+    (event_time + 4611686018427387904) // $tile AS tile,
+    n_1 AS n_1_in_1,
+    n_2 AS n_2_in_1,
+    s_2 AS s_2_in_1,
+    x_2 AS x_2_in_1,
+    CASE WHEN visible_from - event_time < 2592000000000 THEN n_1 END AS n_1_in_2,
+    CASE WHEN visible_from - event_time < 2592000000000 THEN n_2 END AS n_2_in_2,
+    CASE WHEN visible_from - event_time < 2592000000000 THEN s_2 END AS s_2_in_2,
+    CASE WHEN visible_from - event_time < 2592000000000 THEN x_2 END AS x_2_in_2
+  FROM signed
+),
+-- of every spine row t itself, and the instants at which windows that end at t begin
+ends AS MATERIALIZED (
+  SELECT row_id, "key_customer_id", "key_merchant_id", CAST(1 AS UTINYINT) AS which, CAST(0 AS UTINYINT) AS side, asked_at AS instant, ((asked_at) + 4611686018427387904) // $tile AS tile
+  FROM spine
+  UNION ALL
+  SELECT row_id, "key_customer_id", "key_merchant_id", CAST(2 AS UTINYINT) AS which, CAST(1 AS UTINYINT) AS side, asked_at - 2592000000000 AS instant, ((asked_at - 2592000000000) + 4611686018427387904) // $tile AS tile
+  FROM spine
+),
+-- per key, side and tile what its marks add up to; tiles of an end are there even if empty
+tiles AS (
+  SELECT
+    "key_customer_id", "key_merchant_id", side, tile,
+    sum(n_1_in_1) AS n_1_in_1,
+    sum(n_2_in_1) AS n_2_in_1,
+    sum(s_2_in_1) AS s_2_in_1,
+    sum(x_2_in_1) AS x_2_in_1,
+    sum(n_1_in_2) AS n_1_in_2,
+    sum(n_2_in_2) AS n_2_in_2,
+    sum(s_2_in_2) AS s_2_in_2,
+    sum(x_2_in_2) AS x_2_in_2
+  FROM (
+    SELECT "key_customer_id", "key_merchant_id", side, tile, n_1_in_1, n_2_in_1, s_2_in_1, x_2_in_1, n_1_in_2, n_2_in_2, s_2_in_2, x_2_in_2 FROM marks
+    UNION ALL BY NAME
+    SELECT DISTINCT "key_customer_id", "key_merchant_id", side, tile FROM ends WHERE "key_customer_id" IS NOT NULL AND "key_merchant_id" IS NOT NULL
+  )
+  GROUP BY "key_customer_id", "key_merchant_id", side, tile
+),
+-- per tile what all tiles before it add up to
+totals AS MATERIALIZED (
+  SELECT
+    "key_customer_id", "key_merchant_id", side, tile,
+    coalesce(sum(n_1_in_1) OVER so_far, 0) - coalesce(n_1_in_1, 0) AS n_1_in_1,
+    coalesce(sum(n_2_in_1) OVER so_far, 0) - coalesce(n_2_in_1, 0) AS n_2_in_1,
+    coalesce(sum(s_2_in_1) OVER so_far, 0) - coalesce(s_2_in_1, 0) AS s_2_in_1,
+    coalesce(sum(x_2_in_1) OVER so_far, 0) - coalesce(x_2_in_1, 0) AS x_2_in_1,
+    coalesce(sum(n_1_in_2) OVER so_far, 0) - coalesce(n_1_in_2, 0) AS n_1_in_2,
+    coalesce(sum(n_2_in_2) OVER so_far, 0) - coalesce(n_2_in_2, 0) AS n_2_in_2,
+    coalesce(sum(s_2_in_2) OVER so_far, 0) - coalesce(s_2_in_2, 0) AS s_2_in_2,
+    coalesce(sum(x_2_in_2) OVER so_far, 0) - coalesce(x_2_in_2, 0) AS x_2_in_2
+  FROM tiles
+  WINDOW so_far AS (PARTITION BY "key_customer_id", "key_merchant_id", side ORDER BY tile ROWS UNBOUNDED PRECEDING)
+),
+-- ends and the marks before them in their tile
+raw_pairs AS (
+  SELECT e.row_id, e.which, f.n_1_in_1, f.n_2_in_1, f.s_2_in_1, f.x_2_in_1, f.n_1_in_2, f.n_2_in_2, f.s_2_in_2, f.x_2_in_2
+  FROM ends AS e JOIN marks AS f
+  ON e."key_customer_id" = f."key_customer_id" AND e."key_merchant_id" = f."key_merchant_id" AND e.side = f.side AND e.tile = f.tile
+  AND f.instant < e.instant
+),
+-- per spine row what those add up to, end by end
+raw AS (
+  SELECT
+    row_id,
+    sum(n_1_in_1) FILTER (WHERE which = 1) AS n_1_in_1_end_1,
+    sum(n_2_in_1) FILTER (WHERE which = 1) AS n_2_in_1_end_1,
+    sum(s_2_in_1) FILTER (WHERE which = 1) AS s_2_in_1_end_1,
+    sum(x_2_in_1) FILTER (WHERE which = 1) AS x_2_in_1_end_1,
+    sum(n_1_in_2) FILTER (WHERE which = 1) AS n_1_in_2_end_1,
+    sum(n_2_in_2) FILTER (WHERE which = 1) AS n_2_in_2_end_1,
+    sum(s_2_in_2) FILTER (WHERE which = 1) AS s_2_in_2_end_1,
+    sum(x_2_in_2) FILTER (WHERE which = 1) AS x_2_in_2_end_1,
+    sum(n_1_in_2) FILTER (WHERE which = 2) AS n_1_in_2_end_2,
+    sum(n_2_in_2) FILTER (WHERE which = 2) AS n_2_in_2_end_2,
+    sum(s_2_in_2) FILTER (WHERE which = 2) AS s_2_in_2_end_2,
+    sum(x_2_in_2) FILTER (WHERE which = 2) AS x_2_in_2_end_2
+  FROM raw_pairs
+  GROUP BY row_id
+),
+-- per spine row what its windows hold: what has begun to count, less what has left
+grouped AS (
+  SELECT
+    s.row_id,
+    (t1.n_1_in_1 + coalesce(r.n_1_in_1_end_1, 0)) AS n_1_1,
+    (t1.n_2_in_2 + coalesce(r.n_2_in_2_end_1, 0)) - (t2.n_2_in_2 + coalesce(r.n_2_in_2_end_2, 0)) AS n_2_2,
+    (t1.s_2_in_2 + coalesce(r.s_2_in_2_end_1, 0)) - (t2.s_2_in_2 + coalesce(r.s_2_in_2_end_2, 0)) AS s_2_2,
+    (t1.x_2_in_2 + coalesce(r.x_2_in_2_end_1, 0)) - (t2.x_2_in_2 + coalesce(r.x_2_in_2_end_2, 0)) AS x_2_2
+  FROM spine AS s
+  LEFT JOIN raw AS r USING (row_id)
+  LEFT JOIN totals AS t1 ON s."key_customer_id" = t1."key_customer_id" AND s."key_merchant_id" = t1."key_merchant_id" AND t1.side = 0 AND t1.tile = ((s.asked_at) + 4611686018427387904) // $tile
+  LEFT JOIN totals AS t2 ON s."key_customer_id" = t2."key_customer_id" AND s."key_merchant_id" = t2."key_merchant_id" AND t2.side = 1 AND t2.tile = ((s.asked_at - 2592000000000) + 4611686018427387904) // $tile
+)
+-- the answer, in spine order; rows without facts get the value of the empty window
+SELECT
+  s.row_id AS __row,
+  CAST(coalesce(g.n_1_1, 0) AS BIGINT) AS "visits",
+  CASE WHEN coalesce(g.n_2_2, 0) > 0 THEN CASE WHEN g.s_2_2 > 0 THEN special_sum(g.s_2_2) ELSE exact_double(coalesce(g.x_2_2, 0)) * $unscale_2 END END AS "spent_here_30d"
+FROM spine AS s LEFT JOIN grouped AS g USING (row_id)
+ORDER BY __row
+;
+
+-- customer_at_merchant: Window of view customer_at_merchant, plan pairs, values as lists: spent_here_30d
+-- reads spine (row_id, asked_at, customer_id, merchant_id), source__payments
+WITH
+-- rows of source payments: versions of facts, whether each holds, what orders them
+rows_read AS NOT MATERIALIZED (
+  SELECT
+    "payment_id" AS "row_payment_id",
+    ("status" <> 'void') IS TRUE AND "is_deleted" IS NOT TRUE AS holds,
+    coalesce("is_deleted", FALSE) AS deleted,
+    canonical_double("amount") AS "by_amount",
+    "customer_id" AS "by_customer_id",
+    "merchant_id" AS "by_merchant_id",
+    "status" AS "by_status",
+    CAST("customer_id" AS BIGINT) AS "key_customer_id",
+    CAST("merchant_id" AS VARCHAR) AS "key_merchant_id",
+    CASE WHEN "paid_at" >= TIMESTAMPTZ '1677-01-01T00:00:00.000000Z' AND "paid_at" < TIMESTAMPTZ '2262-01-01T00:00:00.000000Z' THEN epoch_us("paid_at") END AS event_time,
+    CASE WHEN "loaded_at" >= TIMESTAMPTZ '1677-01-01T00:00:00.000000Z' AND "loaded_at" < TIMESTAMPTZ '2262-01-01T00:00:00.000000Z' THEN epoch_us("loaded_at") END AS known_time,
+    "amount" AS "in_amount"
+  FROM source__payments
+),
+-- versions known before the cut-off, their known time shifted by the serving lag
+versions AS NOT MATERIALIZED (
+  SELECT * REPLACE (known_time + $known_shift AS known_time)
+  FROM rows_read
+  WHERE "row_payment_id" IS NOT NULL AND known_time IS NOT NULL AND known_time < $known_before
+),
+-- row keys with more than one version
+repeated AS MATERIALIZED (
+  SELECT "row_payment_id"
+  FROM versions
+  GROUP BY ALL
+  HAVING count(*) > 1
+),
+-- versions of repeated row keys that are ever facts, and when the next in order becomes known
+intervals AS MATERIALIZED (
+  SELECT "key_customer_id", "key_merchant_id", event_time, known_time, "in_amount", until
+  FROM (
+    SELECT *, min(known_time) OVER (
+      PARTITION BY "row_payment_id"
+      ORDER BY known_time ASC NULLS FIRST, event_time ASC NULLS FIRST, deleted ASC NULLS FIRST, "by_amount" ASC NULLS FIRST, "by_customer_id" ASC NULLS FIRST, "by_merchant_id" ASC NULLS FIRST, "by_status" ASC NULLS FIRST
+      ROWS BETWEEN 1 FOLLOWING AND UNBOUNDED FOLLOWING
+    ) AS until
+    FROM versions SEMI JOIN repeated USING ("row_payment_id")
+  )
+  WHERE holds AND "key_customer_id" IS NOT NULL AND "key_merchant_id" IS NOT NULL AND event_time IS NOT NULL AND (until IS NULL OR until > greatest(event_time, known_time))
+),
+-- facts, and until when each is in force (NULL: for ever)
+facts AS NOT MATERIALIZED (
+  SELECT "key_customer_id", "key_merchant_id", event_time, known_time, "in_amount", CAST(NULL AS BIGINT) AS until
+  FROM versions ANTI JOIN repeated USING ("row_payment_id") WHERE holds AND "key_customer_id" IS NOT NULL AND "key_merchant_id" IS NOT NULL AND event_time IS NOT NULL
+  UNION ALL
+  SELECT "key_customer_id", "key_merchant_id", event_time, known_time, "in_amount", until FROM intervals
+),
+-- facts, the instant they become visible, and what the aggregates take of them
+measured AS NOT MATERIALIZED (
+  SELECT
+    "key_customer_id",
+    "key_merchant_id",
+    event_time,
+    known_time,
+    greatest(event_time, known_time) AS visible_from,
+    until,
+    TRUE AS measure_1,
+    canonical_double("in_amount") AS measure_2
+  FROM facts
+),
+-- spine rows and the visible facts in reach of any window; a reach ends in the stretch of time it begins in, or in the next
+pairs AS (
+  SELECT s.row_id, s.asked_at, f.event_time, f.measure_2
+  FROM (
+    SELECT *, (asked_at + 4611686018427387904) // 2592000000000 AS stretch FROM spine
+    UNION ALL
+    SELECT *, (asked_at + 4611686018427387904) // 2592000000000 - 1 FROM spine
+  ) AS s JOIN (SELECT *, (event_time + 4611686018427387904) // 2592000000000 AS stretch FROM measured) AS f
+  ON s."key_customer_id" = f."key_customer_id" AND s."key_merchant_id" = f."key_merchant_id" AND s.stretch = f.stretch
+  AND f.visible_from < s.asked_at
+  AND (f.until IS NULL OR s.asked_at <= f.until)
+  AND f.event_time >= s.asked_at - 2592000000000
+),
+-- per spine row what its windows hold
+grouped AS (
+  SELECT
+    row_id,
+    list(measure_2) FILTER (WHERE measure_2 IS NOT NULL AND event_time >= asked_at - 2592000000000) AS value_1
+  FROM pairs
+  GROUP BY row_id
+)
+-- the answer, in spine order; rows without facts get the value of the empty window
+SELECT
+  s.row_id AS __row,
+  g.value_1 AS "spent_here_30d"
 FROM spine AS s LEFT JOIN grouped AS g USING (row_id)
 ORDER BY __row
 ;
@@ -328,7 +652,7 @@ LEFT JOIN chosen AS a ON m."key_merchant_id" = a."key_merchant_id" AND m.event_t
 ORDER BY __row
 ;
 
--- disputes_merchant_chargebacks: Window of view merchant_chargebacks
+-- disputes_merchant_chargebacks: Window of view merchant_chargebacks, plan pairs: disputes_count_30d, disputes_count_90d, disputes_amount_sum_90d, disputes_fraud_count_90d
 -- reads spine (row_id, asked_at, merchant_id), source__disputes
 WITH
 -- rows of source disputes: keys, times in microseconds UTC, inputs
@@ -348,42 +672,312 @@ facts AS NOT MATERIALIZED (
   WHERE "key_merchant_id" IS NOT NULL AND event_time IS NOT NULL AND known_time IS NOT NULL AND known_time < $known_before
 ),
 -- facts, the instant they become visible, and what the aggregates take of them
-measured AS (
+measured AS NOT MATERIALIZED (
   SELECT
     "key_merchant_id",
     event_time,
+    known_time,
     greatest(event_time, known_time) AS visible_from,
     TRUE AS measure_1,
     canonical_double("in_amount") AS measure_2,
     CASE WHEN starts_with("in_reason", 'fraud') THEN TRUE END AS measure_3
   FROM facts
 ),
--- spine rows and the visible facts in reach of any window
+-- the same with their values as whole numbers, which add up without loss
+numbers AS NOT MATERIALIZED (
+  SELECT *,
+    CASE WHEN isfinite(measure_2) THEN NULL WHEN isnan(measure_2) THEN CAST(1 AS HUGEINT) WHEN measure_2 > 0 THEN 4294967296 WHEN measure_2 < 0 THEN 18446744073709551616 END AS s_2,
+    CASE WHEN isfinite(measure_2) THEN CAST(measure_2 * $scale_2 AS HUGEINT) END AS x_2
+  FROM measured
+),
+-- spine rows and the visible facts in reach of any window; a reach ends in the stretch of time it begins in, or in the next
 pairs AS (
-  SELECT s.row_id, s.asked_at, f.event_time, f.measure_1, f.measure_2, f.measure_3
-  FROM spine AS s JOIN measured AS f
-  ON s."key_merchant_id" = f."key_merchant_id"
+  SELECT s.row_id, s.asked_at, f.event_time, f.measure_1, f.measure_2, f.measure_3, f.s_2, f.x_2
+  FROM (
+    SELECT *, (asked_at + 4611686018427387904) // 7776000000000 AS stretch FROM spine
+    UNION ALL
+    SELECT *, (asked_at + 4611686018427387904) // 7776000000000 - 1 FROM spine
+  ) AS s JOIN (SELECT *, (event_time + 4611686018427387904) // 7776000000000 AS stretch FROM numbers) AS f
+  ON s."key_merchant_id" = f."key_merchant_id" AND s.stretch = f.stretch
   AND f.visible_from < s.asked_at
   AND f.event_time >= s.asked_at - 7776000000000
 ),
--- per spine row the aggregates of its pairs
+-- per spine row what its windows hold
 grouped AS (
   SELECT
     row_id,
-    count(measure_1) FILTER (WHERE event_time >= asked_at - 2592000000000) AS "disputes_count_30d",
-    count(measure_1) FILTER (WHERE event_time >= asked_at - 7776000000000) AS "disputes_count_90d",
-    list(measure_2) FILTER (WHERE measure_2 IS NOT NULL AND event_time >= asked_at - 7776000000000) AS "disputes_amount_sum_90d",
-    count(measure_3) FILTER (WHERE event_time >= asked_at - 7776000000000) AS "disputes_fraud_count_90d"
+    count(measure_1) FILTER (WHERE event_time >= asked_at - 2592000000000) AS n_1_1,
+    count(measure_1) FILTER (WHERE event_time >= asked_at - 7776000000000) AS n_1_2,
+    count(measure_2) FILTER (WHERE event_time >= asked_at - 7776000000000) AS n_2_2,
+    sum(s_2) FILTER (WHERE event_time >= asked_at - 7776000000000) AS s_2_2,
+    sum(x_2) FILTER (WHERE event_time >= asked_at - 7776000000000) AS x_2_2,
+    count(measure_3) FILTER (WHERE event_time >= asked_at - 7776000000000) AS n_3_2
   FROM pairs
   GROUP BY row_id
 )
 -- the answer, in spine order; rows without facts get the value of the empty window
 SELECT
   s.row_id AS __row,
-  CAST(coalesce(g."disputes_count_30d", 0) AS BIGINT) AS "disputes_count_30d",
-  CAST(coalesce(g."disputes_count_90d", 0) AS BIGINT) AS "disputes_count_90d",
-  g."disputes_amount_sum_90d",
-  CAST(coalesce(g."disputes_fraud_count_90d", 0) AS BIGINT) AS "disputes_fraud_count_90d"
+  CAST(coalesce(g.n_1_1, 0) AS BIGINT) AS "disputes_count_30d",
+  CAST(coalesce(g.n_1_2, 0) AS BIGINT) AS "disputes_count_90d",
+  CASE WHEN coalesce(g.n_2_2, 0) > 0 THEN CASE WHEN g.s_2_2 > 0 THEN special_sum(g.s_2_2) ELSE exact_double(coalesce(g.x_2_2, 0)) * $unscale_2 END END AS "disputes_amount_sum_90d",
+  CAST(coalesce(g.n_3_2, 0) AS BIGINT) AS "disputes_fraud_count_90d"
+FROM spine AS s LEFT JOIN grouped AS g USING (row_id)
+ORDER BY __row
+;
+
+-- disputes_merchant_chargebacks: Window of view merchant_chargebacks, plan sweep: disputes_count_30d, disputes_count_90d, disputes_amount_sum_90d, disputes_fraud_count_90d
+-- reads spine (row_id, asked_at, merchant_id), source__disputes
+WITH
+-- rows of source disputes: keys, times in microseconds UTC, inputs
+rows_read AS NOT MATERIALIZED (
+  SELECT
+    CAST("merchant_id" AS VARCHAR) AS "key_merchant_id",
+    CASE WHEN "disputed_at" >= TIMESTAMPTZ '1677-01-01T00:00:00.000000Z' AND "disputed_at" < TIMESTAMPTZ '2262-01-01T00:00:00.000000Z' THEN epoch_us("disputed_at") END AS event_time,
+    CASE WHEN "reported_at" >= TIMESTAMPTZ '1677-01-01T00:00:00.000000Z' AND "reported_at" < TIMESTAMPTZ '2262-01-01T00:00:00.000000Z' THEN epoch_us("reported_at") END AS known_time,
+    "amount" AS "in_amount",
+    "reason" AS "in_reason"
+  FROM source__disputes
+),
+-- facts known before the cut-off, their known time shifted by the serving lag
+facts AS NOT MATERIALIZED (
+  SELECT * REPLACE (known_time + $known_shift AS known_time)
+  FROM rows_read
+  WHERE "key_merchant_id" IS NOT NULL AND event_time IS NOT NULL AND known_time IS NOT NULL AND known_time < $known_before
+),
+-- facts, the instant they become visible, and what the aggregates take of them
+measured AS NOT MATERIALIZED (
+  SELECT
+    "key_merchant_id",
+    event_time,
+    known_time,
+    greatest(event_time, known_time) AS visible_from,
+    TRUE AS measure_1,
+    canonical_double("in_amount") AS measure_2,
+    CASE WHEN starts_with("in_reason", 'fraud') THEN TRUE END AS measure_3
+  FROM facts
+),
+-- the same with their values as whole numbers, which add up without loss
+numbers AS NOT MATERIALIZED (
+  SELECT *,
+    CASE WHEN isfinite(measure_2) THEN NULL WHEN isnan(measure_2) THEN CAST(1 AS HUGEINT) WHEN measure_2 > 0 THEN 4294967296 WHEN measure_2 < 0 THEN 18446744073709551616 END AS s_2,
+    CASE WHEN isfinite(measure_2) THEN CAST(measure_2 * $scale_2 AS HUGEINT) END AS x_2
+  FROM measured
+),
+-- facts, and from when each counts
+signed AS NOT MATERIALIZED (
+  SELECT
+    "key_merchant_id",
+    event_time,
+    visible_from,
+    CASE WHEN measure_1 IS NULL THEN 0 ELSE 1 END AS n_1,
+    CASE WHEN measure_2 IS NULL THEN 0 ELSE 1 END AS n_2,
+    CASE WHEN measure_3 IS NULL THEN 0 ELSE 1 END AS n_3,
+    s_2,
+    x_2
+  FROM numbers
+),
+-- when facts begin to count, and when they happened; the tile each falls into
+marks AS NOT MATERIALIZED (
+  SELECT
+    "key_merchant_id",
+    CAST(0 AS UTINYINT) AS side,
+    visible_from AS instant,
+    (visible_from + 4611686018427387904) // $tile AS tile,
+    CASE WHEN visible_from - event_time < 2592000000000 THEN n_1 END AS n_1_in_1,
+    CASE WHEN visible_from - event_time < 2592000000000 THEN n_2 END AS n_2_in_1,
+    CASE WHEN visible_from - event_time < 2592000000000 THEN s_2 END AS s_2_in_1,
+    CASE WHEN visible_from - event_time < 2592000000000 THEN x_2 END AS x_2_in_1,
+    CASE WHEN visible_from - event_time < 2592000000000 THEN n_3 END AS n_3_in_1,
+    CASE WHEN visible_from - event_time < 7776000000000 THEN n_1 END AS n_1_in_2,
+    CASE WHEN visible_from - event_time < 7776000000000 THEN n_2 END AS n_2_in_2,
+    CASE WHEN visible_from - event_time < 7776000000000 THEN s_2 END AS s_2_in_2,
+    CASE WHEN visible_from - event_time < 7776000000000 THEN x_2 END AS x_2_in_2,
+    CASE WHEN visible_from - event_time < 7776000000000 THEN n_3 END AS n_3_in_2
+  FROM signed
+  UNION ALL
+  SELECT
+    "key_merchant_id",
+    CAST(1 AS UTINYINT) AS side,
+    event_time AS instant,
+    (event_time + 4611686018427387904) // $tile AS tile,
+    CASE WHEN visible_from - event_time < 2592000000000 THEN n_1 END AS n_1_in_1,
+    CASE WHEN visible_from - event_time < 2592000000000 THEN n_2 END AS n_2_in_1,
+    CASE WHEN visible_from - event_time < 2592000000000 THEN s_2 END AS s_2_in_1,
+    CASE WHEN visible_from - event_time < 2592000000000 THEN x_2 END AS x_2_in_1,
+    CASE WHEN visible_from - event_time < 2592000000000 THEN n_3 END AS n_3_in_1,
+    CASE WHEN visible_from - event_time < 7776000000000 THEN n_1 END AS n_1_in_2,
+    CASE WHEN visible_from - event_time < 7776000000000 THEN n_2 END AS n_2_in_2,
+    CASE WHEN visible_from - event_time < 7776000000000 THEN s_2 END AS s_2_in_2,
+    CASE WHEN visible_from - event_time < 7776000000000 THEN x_2 END AS x_2_in_2,
+    CASE WHEN visible_from - event_time < 7776000000000 THEN n_3 END AS n_3_in_2
+  FROM signed
+),
+-- of every spine row t itself, and the instants at which windows that end at t begin
+ends AS MATERIALIZED (
+  SELECT row_id, "key_merchant_id", CAST(1 AS UTINYINT) AS which, CAST(0 AS UTINYINT) AS side, asked_at AS instant, ((asked_at) + 4611686018427387904) // $tile AS tile
+  FROM spine
+  UNION ALL
+  SELECT row_id, "key_merchant_id", CAST(2 AS UTINYINT) AS which, CAST(1 AS UTINYINT) AS side, asked_at - 2592000000000 AS instant, ((asked_at - 2592000000000) + 4611686018427387904) // $tile AS tile
+  FROM spine
+  UNION ALL
+  SELECT row_id, "key_merchant_id", CAST(3 AS UTINYINT) AS which, CAST(1 AS UTINYINT) AS side, asked_at - 7776000000000 AS instant, ((asked_at - 7776000000000) + 4611686018427387904) // $tile AS tile
+  FROM spine
+),
+-- per key, side and tile what its marks add up to; tiles of an end are there even if empty
+tiles AS (
+  SELECT
+    "key_merchant_id", side, tile,
+    sum(n_1_in_1) AS n_1_in_1,
+    sum(n_2_in_1) AS n_2_in_1,
+    sum(s_2_in_1) AS s_2_in_1,
+    sum(x_2_in_1) AS x_2_in_1,
+    sum(n_3_in_1) AS n_3_in_1,
+    sum(n_1_in_2) AS n_1_in_2,
+    sum(n_2_in_2) AS n_2_in_2,
+    sum(s_2_in_2) AS s_2_in_2,
+    sum(x_2_in_2) AS x_2_in_2,
+    sum(n_3_in_2) AS n_3_in_2
+  FROM (
+    SELECT "key_merchant_id", side, tile, n_1_in_1, n_2_in_1, s_2_in_1, x_2_in_1, n_3_in_1, n_1_in_2, n_2_in_2, s_2_in_2, x_2_in_2, n_3_in_2 FROM marks
+    UNION ALL BY NAME
+    SELECT DISTINCT "key_merchant_id", side, tile FROM ends WHERE "key_merchant_id" IS NOT NULL
+  )
+  GROUP BY "key_merchant_id", side, tile
+),
+-- per tile what all tiles before it add up to
+totals AS MATERIALIZED (
+  SELECT
+    "key_merchant_id", side, tile,
+    coalesce(sum(n_1_in_1) OVER so_far, 0) - coalesce(n_1_in_1, 0) AS n_1_in_1,
+    coalesce(sum(n_2_in_1) OVER so_far, 0) - coalesce(n_2_in_1, 0) AS n_2_in_1,
+    coalesce(sum(s_2_in_1) OVER so_far, 0) - coalesce(s_2_in_1, 0) AS s_2_in_1,
+    coalesce(sum(x_2_in_1) OVER so_far, 0) - coalesce(x_2_in_1, 0) AS x_2_in_1,
+    coalesce(sum(n_3_in_1) OVER so_far, 0) - coalesce(n_3_in_1, 0) AS n_3_in_1,
+    coalesce(sum(n_1_in_2) OVER so_far, 0) - coalesce(n_1_in_2, 0) AS n_1_in_2,
+    coalesce(sum(n_2_in_2) OVER so_far, 0) - coalesce(n_2_in_2, 0) AS n_2_in_2,
+    coalesce(sum(s_2_in_2) OVER so_far, 0) - coalesce(s_2_in_2, 0) AS s_2_in_2,
+    coalesce(sum(x_2_in_2) OVER so_far, 0) - coalesce(x_2_in_2, 0) AS x_2_in_2,
+    coalesce(sum(n_3_in_2) OVER so_far, 0) - coalesce(n_3_in_2, 0) AS n_3_in_2
+  FROM tiles
+  WINDOW so_far AS (PARTITION BY "key_merchant_id", side ORDER BY tile ROWS UNBOUNDED PRECEDING)
+),
+-- ends and the marks before them in their tile
+raw_pairs AS (
+  SELECT e.row_id, e.which, f.n_1_in_1, f.n_2_in_1, f.s_2_in_1, f.x_2_in_1, f.n_3_in_1, f.n_1_in_2, f.n_2_in_2, f.s_2_in_2, f.x_2_in_2, f.n_3_in_2
+  FROM ends AS e JOIN marks AS f
+  ON e."key_merchant_id" = f."key_merchant_id" AND e.side = f.side AND e.tile = f.tile
+  AND f.instant < e.instant
+),
+-- per spine row what those add up to, end by end
+raw AS (
+  SELECT
+    row_id,
+    sum(n_1_in_1) FILTER (WHERE which = 1) AS n_1_in_1_end_1,
+    sum(n_2_in_1) FILTER (WHERE which = 1) AS n_2_in_1_end_1,
+    sum(s_2_in_1) FILTER (WHERE which = 1) AS s_2_in_1_end_1,
+    sum(x_2_in_1) FILTER (WHERE which = 1) AS x_2_in_1_end_1,
+    sum(n_3_in_1) FILTER (WHERE which = 1) AS n_3_in_1_end_1,
+    sum(n_1_in_2) FILTER (WHERE which = 1) AS n_1_in_2_end_1,
+    sum(n_2_in_2) FILTER (WHERE which = 1) AS n_2_in_2_end_1,
+    sum(s_2_in_2) FILTER (WHERE which = 1) AS s_2_in_2_end_1,
+    sum(x_2_in_2) FILTER (WHERE which = 1) AS x_2_in_2_end_1,
+    sum(n_3_in_2) FILTER (WHERE which = 1) AS n_3_in_2_end_1,
+    sum(n_1_in_1) FILTER (WHERE which = 2) AS n_1_in_1_end_2,
+    sum(n_2_in_1) FILTER (WHERE which = 2) AS n_2_in_1_end_2,
+    sum(s_2_in_1) FILTER (WHERE which = 2) AS s_2_in_1_end_2,
+    sum(x_2_in_1) FILTER (WHERE which = 2) AS x_2_in_1_end_2,
+    sum(n_3_in_1) FILTER (WHERE which = 2) AS n_3_in_1_end_2,
+    sum(n_1_in_2) FILTER (WHERE which = 3) AS n_1_in_2_end_3,
+    sum(n_2_in_2) FILTER (WHERE which = 3) AS n_2_in_2_end_3,
+    sum(s_2_in_2) FILTER (WHERE which = 3) AS s_2_in_2_end_3,
+    sum(x_2_in_2) FILTER (WHERE which = 3) AS x_2_in_2_end_3,
+    sum(n_3_in_2) FILTER (WHERE which = 3) AS n_3_in_2_end_3
+  FROM raw_pairs
+  GROUP BY row_id
+),
+-- per spine row what its windows hold: what has begun to count, less what has left
+grouped AS (
+  SELECT
+    s.row_id,
+    (t1.n_1_in_1 + coalesce(r.n_1_in_1_end_1, 0)) - (t2.n_1_in_1 + coalesce(r.n_1_in_1_end_2, 0)) AS n_1_1,
+    (t1.n_1_in_2 + coalesce(r.n_1_in_2_end_1, 0)) - (t3.n_1_in_2 + coalesce(r.n_1_in_2_end_3, 0)) AS n_1_2,
+    (t1.n_2_in_2 + coalesce(r.n_2_in_2_end_1, 0)) - (t3.n_2_in_2 + coalesce(r.n_2_in_2_end_3, 0)) AS n_2_2,
+    (t1.s_2_in_2 + coalesce(r.s_2_in_2_end_1, 0)) - (t3.s_2_in_2 + coalesce(r.s_2_in_2_end_3, 0)) AS s_2_2,
+    (t1.x_2_in_2 + coalesce(r.x_2_in_2_end_1, 0)) - (t3.x_2_in_2 + coalesce(r.x_2_in_2_end_3, 0)) AS x_2_2,
+    (t1.n_3_in_2 + coalesce(r.n_3_in_2_end_1, 0)) - (t3.n_3_in_2 + coalesce(r.n_3_in_2_end_3, 0)) AS n_3_2
+  FROM spine AS s
+  LEFT JOIN raw AS r USING (row_id)
+  LEFT JOIN totals AS t1 ON s."key_merchant_id" = t1."key_merchant_id" AND t1.side = 0 AND t1.tile = ((s.asked_at) + 4611686018427387904) // $tile
+  LEFT JOIN totals AS t2 ON s."key_merchant_id" = t2."key_merchant_id" AND t2.side = 1 AND t2.tile = ((s.asked_at - 2592000000000) + 4611686018427387904) // $tile
+  LEFT JOIN totals AS t3 ON s."key_merchant_id" = t3."key_merchant_id" AND t3.side = 1 AND t3.tile = ((s.asked_at - 7776000000000) + 4611686018427387904) // $tile
+)
+-- the answer, in spine order; rows without facts get the value of the empty window
+SELECT
+  s.row_id AS __row,
+  CAST(coalesce(g.n_1_1, 0) AS BIGINT) AS "disputes_count_30d",
+  CAST(coalesce(g.n_1_2, 0) AS BIGINT) AS "disputes_count_90d",
+  CASE WHEN coalesce(g.n_2_2, 0) > 0 THEN CASE WHEN g.s_2_2 > 0 THEN special_sum(g.s_2_2) ELSE exact_double(coalesce(g.x_2_2, 0)) * $unscale_2 END END AS "disputes_amount_sum_90d",
+  CAST(coalesce(g.n_3_2, 0) AS BIGINT) AS "disputes_fraud_count_90d"
+FROM spine AS s LEFT JOIN grouped AS g USING (row_id)
+ORDER BY __row
+;
+
+-- disputes_merchant_chargebacks: Window of view merchant_chargebacks, plan pairs, values as lists: disputes_amount_sum_90d
+-- reads spine (row_id, asked_at, merchant_id), source__disputes
+WITH
+-- rows of source disputes: keys, times in microseconds UTC, inputs
+rows_read AS NOT MATERIALIZED (
+  SELECT
+    CAST("merchant_id" AS VARCHAR) AS "key_merchant_id",
+    CASE WHEN "disputed_at" >= TIMESTAMPTZ '1677-01-01T00:00:00.000000Z' AND "disputed_at" < TIMESTAMPTZ '2262-01-01T00:00:00.000000Z' THEN epoch_us("disputed_at") END AS event_time,
+    CASE WHEN "reported_at" >= TIMESTAMPTZ '1677-01-01T00:00:00.000000Z' AND "reported_at" < TIMESTAMPTZ '2262-01-01T00:00:00.000000Z' THEN epoch_us("reported_at") END AS known_time,
+    "amount" AS "in_amount",
+    "reason" AS "in_reason"
+  FROM source__disputes
+),
+-- facts known before the cut-off, their known time shifted by the serving lag
+facts AS NOT MATERIALIZED (
+  SELECT * REPLACE (known_time + $known_shift AS known_time)
+  FROM rows_read
+  WHERE "key_merchant_id" IS NOT NULL AND event_time IS NOT NULL AND known_time IS NOT NULL AND known_time < $known_before
+),
+-- facts, the instant they become visible, and what the aggregates take of them
+measured AS NOT MATERIALIZED (
+  SELECT
+    "key_merchant_id",
+    event_time,
+    known_time,
+    greatest(event_time, known_time) AS visible_from,
+    TRUE AS measure_1,
+    canonical_double("in_amount") AS measure_2,
+    CASE WHEN starts_with("in_reason", 'fraud') THEN TRUE END AS measure_3
+  FROM facts
+),
+-- spine rows and the visible facts in reach of any window; a reach ends in the stretch of time it begins in, or in the next
+pairs AS (
+  SELECT s.row_id, s.asked_at, f.event_time, f.measure_2
+  FROM (
+    SELECT *, (asked_at + 4611686018427387904) // 7776000000000 AS stretch FROM spine
+    UNION ALL
+    SELECT *, (asked_at + 4611686018427387904) // 7776000000000 - 1 FROM spine
+  ) AS s JOIN (SELECT *, (event_time + 4611686018427387904) // 7776000000000 AS stretch FROM measured) AS f
+  ON s."key_merchant_id" = f."key_merchant_id" AND s.stretch = f.stretch
+  AND f.visible_from < s.asked_at
+  AND f.event_time >= s.asked_at - 7776000000000
+),
+-- per spine row what its windows hold
+grouped AS (
+  SELECT
+    row_id,
+    list(measure_2) FILTER (WHERE measure_2 IS NOT NULL AND event_time >= asked_at - 7776000000000) AS value_1
+  FROM pairs
+  GROUP BY row_id
+)
+-- the answer, in spine order; rows without facts get the value of the empty window
+SELECT
+  s.row_id AS __row,
+  g.value_1 AS "disputes_amount_sum_90d"
 FROM spine AS s LEFT JOIN grouped AS g USING (row_id)
 ORDER BY __row
 ;

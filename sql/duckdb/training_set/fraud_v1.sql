@@ -1,6 +1,8 @@
--- Training set of feature service fraud_v1: one statement per view instance and kind of feature.
+-- Training set of feature service fraud_v1: one statement per view instance and kind of feature; of
+-- windows every plan that a build may choose.
 -- Fingerprint 82f405729fcc7ea7ee9670402d957940. Each returns one row per spine row, ordered by __row.
 -- $known_before: facts known before it only. $known_shift: microseconds by which facts are known later.
+-- $scale_i, $unscale_i: 2^k and 2^-k, the doubles of measure i times 2^k are whole. $tile: a tile's length, us.
 
 -- card_payments: Latest of view card_payments
 -- reads spine (row_id, asked_at, customer_id), source__payments
@@ -180,7 +182,7 @@ FROM answers AS a
 ORDER BY __row
 ;
 
--- card_payments: Window of view card_payments
+-- card_payments: Window of view card_payments, plan pairs: count_1h, count_1d, count_30d, amount_sum_1d, amount_sum_7d, amount_sum_30d, merchant_id_count_distinct_30d, large_count_30d, night_count_30d, amount_sum_lifetime
 -- reads spine (row_id, asked_at, customer_id), source__payments
 WITH
 -- rows of source payments: versions of facts, whether each holds, what orders them
@@ -233,17 +235,767 @@ intervals AS MATERIALIZED (
   WHERE holds AND "key_customer_id" IS NOT NULL AND event_time IS NOT NULL AND (until IS NULL OR until > greatest(event_time, known_time))
 ),
 -- facts, and until when each is in force (NULL: for ever)
-facts AS (
+facts AS NOT MATERIALIZED (
   SELECT "key_customer_id", event_time, known_time, "in_card_country", "in_city", "in_amount", "in_merchant_id", "in_paid_at", CAST(NULL AS BIGINT) AS until
   FROM versions ANTI JOIN repeated USING ("row_payment_id") WHERE holds AND "key_customer_id" IS NOT NULL AND event_time IS NOT NULL
   UNION ALL
   SELECT "key_customer_id", event_time, known_time, "in_card_country", "in_city", "in_amount", "in_merchant_id", "in_paid_at", until FROM intervals
 ),
 -- facts, the instant they become visible, and what the aggregates take of them
-measured AS (
+measured AS NOT MATERIALIZED (
   SELECT
     "key_customer_id",
     event_time,
+    known_time,
+    greatest(event_time, known_time) AS visible_from,
+    until,
+    TRUE AS measure_1,
+    canonical_double("in_amount") AS measure_2,
+    "in_merchant_id" AS measure_3,
+    CASE WHEN canonical_double("in_amount") > CAST(CAST(500 AS BIGINT) AS DOUBLE) THEN TRUE END AS measure_4,
+    CASE WHEN CAST(hour(timezone('UTC', "in_paid_at")) AS BIGINT) < CAST(6 AS BIGINT) THEN TRUE END AS measure_5
+  FROM facts
+),
+-- the same with their values as whole numbers, which add up without loss
+numbers AS NOT MATERIALIZED (
+  SELECT *,
+    CASE WHEN isfinite(measure_2) THEN NULL WHEN isnan(measure_2) THEN CAST(1 AS HUGEINT) WHEN measure_2 > 0 THEN 4294967296 WHEN measure_2 < 0 THEN 18446744073709551616 END AS s_2,
+    CASE WHEN isfinite(measure_2) THEN CAST(measure_2 * $scale_2 AS HUGEINT) END AS x_2
+  FROM measured
+),
+-- spine rows and the visible facts in reach of any window
+pairs AS (
+  SELECT s.row_id, s.asked_at, f.event_time, f.measure_1, f.measure_2, f.measure_3, f.measure_4, f.measure_5, f.s_2, f.x_2
+  FROM spine AS s JOIN numbers AS f
+  ON s."key_customer_id" = f."key_customer_id"
+  AND f.visible_from < s.asked_at
+  AND (f.until IS NULL OR s.asked_at <= f.until)
+),
+-- per spine row what its windows hold
+grouped AS (
+  SELECT
+    row_id,
+    count(measure_1) FILTER (WHERE event_time >= asked_at - 3600000000) AS n_1_1,
+    count(measure_1) FILTER (WHERE event_time >= asked_at - 86400000000) AS n_1_2,
+    count(measure_1) FILTER (WHERE event_time >= asked_at - 2592000000000) AS n_1_3,
+    count(measure_2) FILTER (WHERE event_time >= asked_at - 86400000000) AS n_2_2,
+    sum(s_2) FILTER (WHERE event_time >= asked_at - 86400000000) AS s_2_2,
+    sum(x_2) FILTER (WHERE event_time >= asked_at - 86400000000) AS x_2_2,
+    count(measure_2) FILTER (WHERE event_time >= asked_at - 604800000000) AS n_2_4,
+    sum(s_2) FILTER (WHERE event_time >= asked_at - 604800000000) AS s_2_4,
+    sum(x_2) FILTER (WHERE event_time >= asked_at - 604800000000) AS x_2_4,
+    count(measure_2) FILTER (WHERE event_time >= asked_at - 2592000000000) AS n_2_3,
+    sum(s_2) FILTER (WHERE event_time >= asked_at - 2592000000000) AS s_2_3,
+    sum(x_2) FILTER (WHERE event_time >= asked_at - 2592000000000) AS x_2_3,
+    count(measure_4) FILTER (WHERE event_time >= asked_at - 2592000000000) AS n_4_3,
+    count(measure_5) FILTER (WHERE event_time >= asked_at - 2592000000000) AS n_5_3,
+    count(measure_2) AS n_2_5,
+    sum(s_2) AS s_2_5,
+    sum(x_2) AS x_2_5,
+    count(DISTINCT measure_3) FILTER (WHERE event_time >= asked_at - 2592000000000) AS value_1
+  FROM pairs
+  GROUP BY row_id
+)
+-- the answer, in spine order; rows without facts get the value of the empty window
+SELECT
+  s.row_id AS __row,
+  CAST(coalesce(g.n_1_1, 0) AS BIGINT) AS "count_1h",
+  CAST(coalesce(g.n_1_2, 0) AS BIGINT) AS "count_1d",
+  CAST(coalesce(g.n_1_3, 0) AS BIGINT) AS "count_30d",
+  CASE WHEN coalesce(g.n_2_2, 0) > 0 THEN CASE WHEN g.s_2_2 > 0 THEN special_sum(g.s_2_2) ELSE exact_double(coalesce(g.x_2_2, 0)) * $unscale_2 END END AS "amount_sum_1d",
+  CASE WHEN coalesce(g.n_2_4, 0) > 0 THEN CASE WHEN g.s_2_4 > 0 THEN special_sum(g.s_2_4) ELSE exact_double(coalesce(g.x_2_4, 0)) * $unscale_2 END END AS "amount_sum_7d",
+  CASE WHEN coalesce(g.n_2_3, 0) > 0 THEN CASE WHEN g.s_2_3 > 0 THEN special_sum(g.s_2_3) ELSE exact_double(coalesce(g.x_2_3, 0)) * $unscale_2 END END AS "amount_sum_30d",
+  CAST(coalesce(g.value_1, 0) AS BIGINT) AS "merchant_id_count_distinct_30d",
+  CAST(coalesce(g.n_4_3, 0) AS BIGINT) AS "large_count_30d",
+  CAST(coalesce(g.n_5_3, 0) AS BIGINT) AS "night_count_30d",
+  CASE WHEN coalesce(g.n_2_5, 0) > 0 THEN CASE WHEN g.s_2_5 > 0 THEN special_sum(g.s_2_5) ELSE exact_double(coalesce(g.x_2_5, 0)) * $unscale_2 END END AS "amount_sum_lifetime"
+FROM spine AS s LEFT JOIN grouped AS g USING (row_id)
+ORDER BY __row
+;
+
+-- card_payments: Window of view card_payments, plan pairs: count_1h, count_1d, count_30d, amount_sum_1d, amount_sum_7d, amount_sum_30d, large_count_30d, night_count_30d, amount_sum_lifetime
+-- reads spine (row_id, asked_at, customer_id), source__payments
+WITH
+-- rows of source payments: versions of facts, whether each holds, what orders them
+rows_read AS NOT MATERIALIZED (
+  SELECT
+    "payment_id" AS "row_payment_id",
+    ("status" = 'settled') IS TRUE AND "is_deleted" IS NOT TRUE AS holds,
+    coalesce("is_deleted", FALSE) AS deleted,
+    canonical_double("amount") AS "by_amount",
+    "card_country" AS "by_card_country",
+    "city" AS "by_city",
+    "customer_id" AS "by_customer_id",
+    "merchant_id" AS "by_merchant_id",
+    "paid_at" AS "by_paid_at",
+    "status" AS "by_status",
+    CAST("customer_id" AS BIGINT) AS "key_customer_id",
+    CASE WHEN "paid_at" >= TIMESTAMPTZ '1677-01-01T00:00:00.000000Z' AND "paid_at" < TIMESTAMPTZ '2262-01-01T00:00:00.000000Z' THEN epoch_us("paid_at") END AS event_time,
+    CASE WHEN "loaded_at" >= TIMESTAMPTZ '1677-01-01T00:00:00.000000Z' AND "loaded_at" < TIMESTAMPTZ '2262-01-01T00:00:00.000000Z' THEN epoch_us("loaded_at") END AS known_time,
+    "card_country" AS "in_card_country",
+    "city" AS "in_city",
+    "amount" AS "in_amount",
+    "merchant_id" AS "in_merchant_id",
+    "paid_at" AS "in_paid_at"
+  FROM source__payments
+),
+-- versions known before the cut-off, their known time shifted by the serving lag
+versions AS NOT MATERIALIZED (
+  SELECT * REPLACE (known_time + $known_shift AS known_time)
+  FROM rows_read
+  WHERE "row_payment_id" IS NOT NULL AND known_time IS NOT NULL AND known_time < $known_before
+),
+-- row keys with more than one version
+repeated AS MATERIALIZED (
+  SELECT "row_payment_id"
+  FROM versions
+  GROUP BY ALL
+  HAVING count(*) > 1
+),
+-- versions of repeated row keys that are ever facts, and when the next in order becomes known
+intervals AS MATERIALIZED (
+  SELECT "key_customer_id", event_time, known_time, "in_card_country", "in_city", "in_amount", "in_merchant_id", "in_paid_at", until
+  FROM (
+    SELECT *, min(known_time) OVER (
+      PARTITION BY "row_payment_id"
+      ORDER BY known_time ASC NULLS FIRST, event_time ASC NULLS FIRST, deleted ASC NULLS FIRST, "by_amount" ASC NULLS FIRST, "by_card_country" ASC NULLS FIRST, "by_city" ASC NULLS FIRST, "by_customer_id" ASC NULLS FIRST, "by_merchant_id" ASC NULLS FIRST, "by_paid_at" ASC NULLS FIRST, "by_status" ASC NULLS FIRST
+      ROWS BETWEEN 1 FOLLOWING AND UNBOUNDED FOLLOWING
+    ) AS until
+    FROM versions SEMI JOIN repeated USING ("row_payment_id")
+  )
+  WHERE holds AND "key_customer_id" IS NOT NULL AND event_time IS NOT NULL AND (until IS NULL OR until > greatest(event_time, known_time))
+),
+-- facts, and until when each is in force (NULL: for ever)
+facts AS NOT MATERIALIZED (
+  SELECT "key_customer_id", event_time, known_time, "in_card_country", "in_city", "in_amount", "in_merchant_id", "in_paid_at", CAST(NULL AS BIGINT) AS until
+  FROM versions ANTI JOIN repeated USING ("row_payment_id") WHERE holds AND "key_customer_id" IS NOT NULL AND event_time IS NOT NULL
+  UNION ALL
+  SELECT "key_customer_id", event_time, known_time, "in_card_country", "in_city", "in_amount", "in_merchant_id", "in_paid_at", until FROM intervals
+),
+-- facts, the instant they become visible, and what the aggregates take of them
+measured AS NOT MATERIALIZED (
+  SELECT
+    "key_customer_id",
+    event_time,
+    known_time,
+    greatest(event_time, known_time) AS visible_from,
+    until,
+    TRUE AS measure_1,
+    canonical_double("in_amount") AS measure_2,
+    "in_merchant_id" AS measure_3,
+    CASE WHEN canonical_double("in_amount") > CAST(CAST(500 AS BIGINT) AS DOUBLE) THEN TRUE END AS measure_4,
+    CASE WHEN CAST(hour(timezone('UTC', "in_paid_at")) AS BIGINT) < CAST(6 AS BIGINT) THEN TRUE END AS measure_5
+  FROM facts
+),
+-- the same with their values as whole numbers, which add up without loss
+numbers AS NOT MATERIALIZED (
+  SELECT *,
+    CASE WHEN isfinite(measure_2) THEN NULL WHEN isnan(measure_2) THEN CAST(1 AS HUGEINT) WHEN measure_2 > 0 THEN 4294967296 WHEN measure_2 < 0 THEN 18446744073709551616 END AS s_2,
+    CASE WHEN isfinite(measure_2) THEN CAST(measure_2 * $scale_2 AS HUGEINT) END AS x_2
+  FROM measured
+),
+-- spine rows and the visible facts in reach of any window
+pairs AS (
+  SELECT s.row_id, s.asked_at, f.event_time, f.measure_1, f.measure_2, f.measure_4, f.measure_5, f.s_2, f.x_2
+  FROM spine AS s JOIN numbers AS f
+  ON s."key_customer_id" = f."key_customer_id"
+  AND f.visible_from < s.asked_at
+  AND (f.until IS NULL OR s.asked_at <= f.until)
+),
+-- per spine row what its windows hold
+grouped AS (
+  SELECT
+    row_id,
+    count(measure_1) FILTER (WHERE event_time >= asked_at - 3600000000) AS n_1_1,
+    count(measure_1) FILTER (WHERE event_time >= asked_at - 86400000000) AS n_1_2,
+    count(measure_1) FILTER (WHERE event_time >= asked_at - 2592000000000) AS n_1_3,
+    count(measure_2) FILTER (WHERE event_time >= asked_at - 86400000000) AS n_2_2,
+    sum(s_2) FILTER (WHERE event_time >= asked_at - 86400000000) AS s_2_2,
+    sum(x_2) FILTER (WHERE event_time >= asked_at - 86400000000) AS x_2_2,
+    count(measure_2) FILTER (WHERE event_time >= asked_at - 604800000000) AS n_2_4,
+    sum(s_2) FILTER (WHERE event_time >= asked_at - 604800000000) AS s_2_4,
+    sum(x_2) FILTER (WHERE event_time >= asked_at - 604800000000) AS x_2_4,
+    count(measure_2) FILTER (WHERE event_time >= asked_at - 2592000000000) AS n_2_3,
+    sum(s_2) FILTER (WHERE event_time >= asked_at - 2592000000000) AS s_2_3,
+    sum(x_2) FILTER (WHERE event_time >= asked_at - 2592000000000) AS x_2_3,
+    count(measure_4) FILTER (WHERE event_time >= asked_at - 2592000000000) AS n_4_3,
+    count(measure_5) FILTER (WHERE event_time >= asked_at - 2592000000000) AS n_5_3,
+    count(measure_2) AS n_2_5,
+    sum(s_2) AS s_2_5,
+    sum(x_2) AS x_2_5
+  FROM pairs
+  GROUP BY row_id
+)
+-- the answer, in spine order; rows without facts get the value of the empty window
+SELECT
+  s.row_id AS __row,
+  CAST(coalesce(g.n_1_1, 0) AS BIGINT) AS "count_1h",
+  CAST(coalesce(g.n_1_2, 0) AS BIGINT) AS "count_1d",
+  CAST(coalesce(g.n_1_3, 0) AS BIGINT) AS "count_30d",
+  CASE WHEN coalesce(g.n_2_2, 0) > 0 THEN CASE WHEN g.s_2_2 > 0 THEN special_sum(g.s_2_2) ELSE exact_double(coalesce(g.x_2_2, 0)) * $unscale_2 END END AS "amount_sum_1d",
+  CASE WHEN coalesce(g.n_2_4, 0) > 0 THEN CASE WHEN g.s_2_4 > 0 THEN special_sum(g.s_2_4) ELSE exact_double(coalesce(g.x_2_4, 0)) * $unscale_2 END END AS "amount_sum_7d",
+  CASE WHEN coalesce(g.n_2_3, 0) > 0 THEN CASE WHEN g.s_2_3 > 0 THEN special_sum(g.s_2_3) ELSE exact_double(coalesce(g.x_2_3, 0)) * $unscale_2 END END AS "amount_sum_30d",
+  CAST(coalesce(g.n_4_3, 0) AS BIGINT) AS "large_count_30d",
+  CAST(coalesce(g.n_5_3, 0) AS BIGINT) AS "night_count_30d",
+  CASE WHEN coalesce(g.n_2_5, 0) > 0 THEN CASE WHEN g.s_2_5 > 0 THEN special_sum(g.s_2_5) ELSE exact_double(coalesce(g.x_2_5, 0)) * $unscale_2 END END AS "amount_sum_lifetime"
+FROM spine AS s LEFT JOIN grouped AS g USING (row_id)
+ORDER BY __row
+;
+
+-- card_payments: Window of view card_payments, plan sweep: count_1h, count_1d, count_30d, amount_sum_1d, amount_sum_7d, amount_sum_30d, large_count_30d, night_count_30d, amount_sum_lifetime
+-- reads spine (row_id, asked_at, customer_id), source__payments
+WITH
+-- rows of source payments: versions of facts, whether each holds, what orders them
+rows_read AS NOT MATERIALIZED (
+  SELECT
+    "payment_id" AS "row_payment_id",
+    ("status" = 'settled') IS TRUE AND "is_deleted" IS NOT TRUE AS holds,
+    coalesce("is_deleted", FALSE) AS deleted,
+    canonical_double("amount") AS "by_amount",
+    "card_country" AS "by_card_country",
+    "city" AS "by_city",
+    "customer_id" AS "by_customer_id",
+    "merchant_id" AS "by_merchant_id",
+    "paid_at" AS "by_paid_at",
+    "status" AS "by_status",
+    CAST("customer_id" AS BIGINT) AS "key_customer_id",
+    CASE WHEN "paid_at" >= TIMESTAMPTZ '1677-01-01T00:00:00.000000Z' AND "paid_at" < TIMESTAMPTZ '2262-01-01T00:00:00.000000Z' THEN epoch_us("paid_at") END AS event_time,
+    CASE WHEN "loaded_at" >= TIMESTAMPTZ '1677-01-01T00:00:00.000000Z' AND "loaded_at" < TIMESTAMPTZ '2262-01-01T00:00:00.000000Z' THEN epoch_us("loaded_at") END AS known_time,
+    "card_country" AS "in_card_country",
+    "city" AS "in_city",
+    "amount" AS "in_amount",
+    "merchant_id" AS "in_merchant_id",
+    "paid_at" AS "in_paid_at"
+  FROM source__payments
+),
+-- versions known before the cut-off, their known time shifted by the serving lag
+versions AS NOT MATERIALIZED (
+  SELECT * REPLACE (known_time + $known_shift AS known_time)
+  FROM rows_read
+  WHERE "row_payment_id" IS NOT NULL AND known_time IS NOT NULL AND known_time < $known_before
+),
+-- row keys with more than one version
+repeated AS MATERIALIZED (
+  SELECT "row_payment_id"
+  FROM versions
+  GROUP BY ALL
+  HAVING count(*) > 1
+),
+-- versions of repeated row keys that are ever facts, and when the next in order becomes known
+intervals AS MATERIALIZED (
+  SELECT "key_customer_id", event_time, known_time, "in_card_country", "in_city", "in_amount", "in_merchant_id", "in_paid_at", until
+  FROM (
+    SELECT *, min(known_time) OVER (
+      PARTITION BY "row_payment_id"
+      ORDER BY known_time ASC NULLS FIRST, event_time ASC NULLS FIRST, deleted ASC NULLS FIRST, "by_amount" ASC NULLS FIRST, "by_card_country" ASC NULLS FIRST, "by_city" ASC NULLS FIRST, "by_customer_id" ASC NULLS FIRST, "by_merchant_id" ASC NULLS FIRST, "by_paid_at" ASC NULLS FIRST, "by_status" ASC NULLS FIRST
+      ROWS BETWEEN 1 FOLLOWING AND UNBOUNDED FOLLOWING
+    ) AS until
+    FROM versions SEMI JOIN repeated USING ("row_payment_id")
+  )
+  WHERE holds AND "key_customer_id" IS NOT NULL AND event_time IS NOT NULL AND (until IS NULL OR until > greatest(event_time, known_time))
+),
+-- facts, and until when each is in force (NULL: for ever)
+facts AS NOT MATERIALIZED (
+  SELECT "key_customer_id", event_time, known_time, "in_card_country", "in_city", "in_amount", "in_merchant_id", "in_paid_at", CAST(NULL AS BIGINT) AS until
+  FROM versions ANTI JOIN repeated USING ("row_payment_id") WHERE holds AND "key_customer_id" IS NOT NULL AND event_time IS NOT NULL
+  UNION ALL
+  SELECT "key_customer_id", event_time, known_time, "in_card_country", "in_city", "in_amount", "in_merchant_id", "in_paid_at", until FROM intervals
+),
+-- facts, the instant they become visible, and what the aggregates take of them
+measured AS NOT MATERIALIZED (
+  SELECT
+    "key_customer_id",
+    event_time,
+    known_time,
+    greatest(event_time, known_time) AS visible_from,
+    until,
+    TRUE AS measure_1,
+    canonical_double("in_amount") AS measure_2,
+    "in_merchant_id" AS measure_3,
+    CASE WHEN canonical_double("in_amount") > CAST(CAST(500 AS BIGINT) AS DOUBLE) THEN TRUE END AS measure_4,
+    CASE WHEN CAST(hour(timezone('UTC', "in_paid_at")) AS BIGINT) < CAST(6 AS BIGINT) THEN TRUE END AS measure_5
+  FROM facts
+),
+-- the same with their values as whole numbers, which add up without loss
+numbers AS NOT MATERIALIZED (
+  SELECT *,
+    CASE WHEN isfinite(measure_2) THEN NULL WHEN isnan(measure_2) THEN CAST(1 AS HUGEINT) WHEN measure_2 > 0 THEN 4294967296 WHEN measure_2 < 0 THEN 18446744073709551616 END AS s_2,
+    CASE WHEN isfinite(measure_2) THEN CAST(measure_2 * $scale_2 AS HUGEINT) END AS x_2
+  FROM measured
+),
+-- facts, and from when each counts
+counted AS NOT MATERIALIZED (
+  SELECT
+    "key_customer_id",
+    event_time,
+    visible_from,
+    until,
+    CASE WHEN measure_1 IS NULL THEN 0 ELSE 1 END AS n_1,
+    CASE WHEN measure_2 IS NULL THEN 0 ELSE 1 END AS n_2,
+    CASE WHEN measure_4 IS NULL THEN 0 ELSE 1 END AS n_4,
+    CASE WHEN measure_5 IS NULL THEN 0 ELSE 1 END AS n_5,
+    s_2,
+    x_2
+  FROM numbers
+),
+-- those facts, and each that is replaced once more, with the opposite sign, from then on
+signed AS NOT MATERIALIZED (
+  SELECT "key_customer_id", event_time, visible_from, n_1, n_2, s_2, x_2, n_4, n_5 FROM counted
+  UNION ALL
+  SELECT "key_customer_id", event_time, until AS visible_from, -n_1 AS n_1, -n_2 AS n_2, -s_2 AS s_2, -x_2 AS x_2, -n_4 AS n_4, -n_5 AS n_5 FROM counted WHERE until IS NOT NULL
+),
+-- when facts begin to count, and when they happened; the tile each falls into
+marks AS NOT MATERIALIZED (
+  SELECT
+    "key_customer_id",
+    CAST(0 AS UTINYINT) AS side,
+    visible_from AS instant,
+    (visible_from + 4611686018427387904) // $tile AS tile,
+    CASE WHEN visible_from - event_time < 3600000000 THEN n_1 END AS n_1_in_1,
+    CASE WHEN visible_from - event_time < 3600000000 THEN n_2 END AS n_2_in_1,
+    CASE WHEN visible_from - event_time < 3600000000 THEN s_2 END AS s_2_in_1,
+    CASE WHEN visible_from - event_time < 3600000000 THEN x_2 END AS x_2_in_1,
+    CASE WHEN visible_from - event_time < 3600000000 THEN n_4 END AS n_4_in_1,
+    CASE WHEN visible_from - event_time < 3600000000 THEN n_5 END AS n_5_in_1,
+    CASE WHEN visible_from - event_time < 86400000000 THEN n_1 END AS n_1_in_2,
+    CASE WHEN visible_from - event_time < 86400000000 THEN n_2 END AS n_2_in_2,
+    CASE WHEN visible_from - event_time < 86400000000 THEN s_2 END AS s_2_in_2,
+    CASE WHEN visible_from - event_time < 86400000000 THEN x_2 END AS x_2_in_2,
+    CASE WHEN visible_from - event_time < 86400000000 THEN n_4 END AS n_4_in_2,
+    CASE WHEN visible_from - event_time < 86400000000 THEN n_5 END AS n_5_in_2,
+    CASE WHEN visible_from - event_time < 2592000000000 THEN n_1 END AS n_1_in_3,
+    CASE WHEN visible_from - event_time < 2592000000000 THEN n_2 END AS n_2_in_3,
+    CASE WHEN visible_from - event_time < 2592000000000 THEN s_2 END AS s_2_in_3,
+    CASE WHEN visible_from - event_time < 2592000000000 THEN x_2 END AS x_2_in_3,
+    CASE WHEN visible_from - event_time < 2592000000000 THEN n_4 END AS n_4_in_3,
+    CASE WHEN visible_from - event_time < 2592000000000 THEN n_5 END AS n_5_in_3,
+    CASE WHEN visible_from - event_time < 604800000000 THEN n_1 END AS n_1_in_4,
+    CASE WHEN visible_from - event_time < 604800000000 THEN n_2 END AS n_2_in_4,
+    CASE WHEN visible_from - event_time < 604800000000 THEN s_2 END AS s_2_in_4,
+    CASE WHEN visible_from - event_time < 604800000000 THEN x_2 END AS x_2_in_4,
+    CASE WHEN visible_from - event_time < 604800000000 THEN n_4 END AS n_4_in_4,
+    CASE WHEN visible_from - event_time < 604800000000 THEN n_5 END AS n_5_in_4,
+    n_1 AS n_1_in_5,
+    n_2 AS n_2_in_5,
+    s_2 AS s_2_in_5,
+    x_2 AS x_2_in_5,
+    n_4 AS n_4_in_5,
+    n_5 AS n_5_in_5
+  FROM signed
+  UNION ALL
+  SELECT
+    "key_customer_id",
+    CAST(1 AS UTINYINT) AS side,
+    event_time AS instant,
+    (event_time + 4611686018427387904) // $tile AS tile,
+    CASE WHEN visible_from - event_time < 3600000000 THEN n_1 END AS n_1_in_1,
+    CASE WHEN visible_from - event_time < 3600000000 THEN n_2 END AS n_2_in_1,
+    CASE WHEN visible_from - event_time < 3600000000 THEN s_2 END AS s_2_in_1,
+    CASE WHEN visible_from - event_time < 3600000000 THEN x_2 END AS x_2_in_1,
+    CASE WHEN visible_from - event_time < 3600000000 THEN n_4 END AS n_4_in_1,
+    CASE WHEN visible_from - event_time < 3600000000 THEN n_5 END AS n_5_in_1,
+    CASE WHEN visible_from - event_time < 86400000000 THEN n_1 END AS n_1_in_2,
+    CASE WHEN visible_from - event_time < 86400000000 THEN n_2 END AS n_2_in_2,
+    CASE WHEN visible_from - event_time < 86400000000 THEN s_2 END AS s_2_in_2,
+    CASE WHEN visible_from - event_time < 86400000000 THEN x_2 END AS x_2_in_2,
+    CASE WHEN visible_from - event_time < 86400000000 THEN n_4 END AS n_4_in_2,
+    CASE WHEN visible_from - event_time < 86400000000 THEN n_5 END AS n_5_in_2,
+    CASE WHEN visible_from - event_time < 2592000000000 THEN n_1 END AS n_1_in_3,
+    CASE WHEN visible_from - event_time < 2592000000000 THEN n_2 END AS n_2_in_3,
+    CASE WHEN visible_from - event_time < 2592000000000 THEN s_2 END AS s_2_in_3,
+    CASE WHEN visible_from - event_time < 2592000000000 THEN x_2 END AS x_2_in_3,
+    CASE WHEN visible_from - event_time < 2592000000000 THEN n_4 END AS n_4_in_3,
+    CASE WHEN visible_from - event_time < 2592000000000 THEN n_5 END AS n_5_in_3,
+    CASE WHEN visible_from - event_time < 604800000000 THEN n_1 END AS n_1_in_4,
+    CASE WHEN visible_from - event_time < 604800000000 THEN n_2 END AS n_2_in_4,
+    CASE WHEN visible_from - event_time < 604800000000 THEN s_2 END AS s_2_in_4,
+    CASE WHEN visible_from - event_time < 604800000000 THEN x_2 END AS x_2_in_4,
+    CASE WHEN visible_from - event_time < 604800000000 THEN n_4 END AS n_4_in_4,
+    CASE WHEN visible_from - event_time < 604800000000 THEN n_5 END AS n_5_in_4,
+    n_1 AS n_1_in_5,
+    n_2 AS n_2_in_5,
+    s_2 AS s_2_in_5,
+    x_2 AS x_2_in_5,
+    n_4 AS n_4_in_5,
+    n_5 AS n_5_in_5
+  FROM signed
+),
+-- of every spine row t itself, and the instants at which windows that end at t begin
+ends AS MATERIALIZED (
+  SELECT row_id, "key_customer_id", CAST(1 AS UTINYINT) AS which, CAST(0 AS UTINYINT) AS side, asked_at AS instant, ((asked_at) + 4611686018427387904) // $tile AS tile
+  FROM spine
+  UNION ALL
+  SELECT row_id, "key_customer_id", CAST(2 AS UTINYINT) AS which, CAST(1 AS UTINYINT) AS side, asked_at - 3600000000 AS instant, ((asked_at - 3600000000) + 4611686018427387904) // $tile AS tile
+  FROM spine
+  UNION ALL
+  SELECT row_id, "key_customer_id", CAST(3 AS UTINYINT) AS which, CAST(1 AS UTINYINT) AS side, asked_at - 86400000000 AS instant, ((asked_at - 86400000000) + 4611686018427387904) // $tile AS tile
+  FROM spine
+  UNION ALL
+  SELECT row_id, "key_customer_id", CAST(4 AS UTINYINT) AS which, CAST(1 AS UTINYINT) AS side, asked_at - 2592000000000 AS instant, ((asked_at - 2592000000000) + 4611686018427387904) // $tile AS tile
+  FROM spine
+  UNION ALL
+  SELECT row_id, "key_customer_id", CAST(5 AS UTINYINT) AS which, CAST(1 AS UTINYINT) AS side, asked_at - 604800000000 AS instant, ((asked_at - 604800000000) + 4611686018427387904) // $tile AS tile
+  FROM spine
+),
+-- per key, side and tile what its marks add up to; tiles of an end are there even if empty
+tiles AS (
+  SELECT
+    "key_customer_id", side, tile,
+    sum(n_1_in_1) AS n_1_in_1,
+    sum(n_2_in_1) AS n_2_in_1,
+    sum(s_2_in_1) AS s_2_in_1,
+    sum(x_2_in_1) AS x_2_in_1,
+    sum(n_4_in_1) AS n_4_in_1,
+    sum(n_5_in_1) AS n_5_in_1,
+    sum(n_1_in_2) AS n_1_in_2,
+    sum(n_2_in_2) AS n_2_in_2,
+    sum(s_2_in_2) AS s_2_in_2,
+    sum(x_2_in_2) AS x_2_in_2,
+    sum(n_4_in_2) AS n_4_in_2,
+    sum(n_5_in_2) AS n_5_in_2,
+    sum(n_1_in_3) AS n_1_in_3,
+    sum(n_2_in_3) AS n_2_in_3,
+    sum(s_2_in_3) AS s_2_in_3,
+    sum(x_2_in_3) AS x_2_in_3,
+    sum(n_4_in_3) AS n_4_in_3,
+    sum(n_5_in_3) AS n_5_in_3,
+    sum(n_1_in_4) AS n_1_in_4,
+    sum(n_2_in_4) AS n_2_in_4,
+    sum(s_2_in_4) AS s_2_in_4,
+    sum(x_2_in_4) AS x_2_in_4,
+    sum(n_4_in_4) AS n_4_in_4,
+    sum(n_5_in_4) AS n_5_in_4,
+    sum(n_1_in_5) AS n_1_in_5,
+    sum(n_2_in_5) AS n_2_in_5,
+    sum(s_2_in_5) AS s_2_in_5,
+    sum(x_2_in_5) AS x_2_in_5,
+    sum(n_4_in_5) AS n_4_in_5,
+    sum(n_5_in_5) AS n_5_in_5
+  FROM (
+    SELECT "key_customer_id", side, tile, n_1_in_1, n_2_in_1, s_2_in_1, x_2_in_1, n_4_in_1, n_5_in_1, n_1_in_2, n_2_in_2, s_2_in_2, x_2_in_2, n_4_in_2, n_5_in_2, n_1_in_3, n_2_in_3, s_2_in_3, x_2_in_3, n_4_in_3, n_5_in_3, n_1_in_4, n_2_in_4, s_2_in_4, x_2_in_4, n_4_in_4, n_5_in_4, n_1_in_5, n_2_in_5, s_2_in_5, x_2_in_5, n_4_in_5, n_5_in_5 FROM marks
+    UNION ALL BY NAME
+    SELECT DISTINCT "key_customer_id", side, tile FROM ends WHERE "key_customer_id" IS NOT NULL
+  )
+  GROUP BY "key_customer_id", side, tile
+),
+-- per tile what all tiles before it add up to
+totals AS MATERIALIZED (
+  SELECT
+    "key_customer_id", side, tile,
+    coalesce(sum(n_1_in_1) OVER so_far, 0) - coalesce(n_1_in_1, 0) AS n_1_in_1,
+    coalesce(sum(n_2_in_1) OVER so_far, 0) - coalesce(n_2_in_1, 0) AS n_2_in_1,
+    coalesce(sum(s_2_in_1) OVER so_far, 0) - coalesce(s_2_in_1, 0) AS s_2_in_1,
+    coalesce(sum(x_2_in_1) OVER so_far, 0) - coalesce(x_2_in_1, 0) AS x_2_in_1,
+    coalesce(sum(n_4_in_1) OVER so_far, 0) - coalesce(n_4_in_1, 0) AS n_4_in_1,
+    coalesce(sum(n_5_in_1) OVER so_far, 0) - coalesce(n_5_in_1, 0) AS n_5_in_1,
+    coalesce(sum(n_1_in_2) OVER so_far, 0) - coalesce(n_1_in_2, 0) AS n_1_in_2,
+    coalesce(sum(n_2_in_2) OVER so_far, 0) - coalesce(n_2_in_2, 0) AS n_2_in_2,
+    coalesce(sum(s_2_in_2) OVER so_far, 0) - coalesce(s_2_in_2, 0) AS s_2_in_2,
+    coalesce(sum(x_2_in_2) OVER so_far, 0) - coalesce(x_2_in_2, 0) AS x_2_in_2,
+    coalesce(sum(n_4_in_2) OVER so_far, 0) - coalesce(n_4_in_2, 0) AS n_4_in_2,
+    coalesce(sum(n_5_in_2) OVER so_far, 0) - coalesce(n_5_in_2, 0) AS n_5_in_2,
+    coalesce(sum(n_1_in_3) OVER so_far, 0) - coalesce(n_1_in_3, 0) AS n_1_in_3,
+    coalesce(sum(n_2_in_3) OVER so_far, 0) - coalesce(n_2_in_3, 0) AS n_2_in_3,
+    coalesce(sum(s_2_in_3) OVER so_far, 0) - coalesce(s_2_in_3, 0) AS s_2_in_3,
+    coalesce(sum(x_2_in_3) OVER so_far, 0) - coalesce(x_2_in_3, 0) AS x_2_in_3,
+    coalesce(sum(n_4_in_3) OVER so_far, 0) - coalesce(n_4_in_3, 0) AS n_4_in_3,
+    coalesce(sum(n_5_in_3) OVER so_far, 0) - coalesce(n_5_in_3, 0) AS n_5_in_3,
+    coalesce(sum(n_1_in_4) OVER so_far, 0) - coalesce(n_1_in_4, 0) AS n_1_in_4,
+    coalesce(sum(n_2_in_4) OVER so_far, 0) - coalesce(n_2_in_4, 0) AS n_2_in_4,
+    coalesce(sum(s_2_in_4) OVER so_far, 0) - coalesce(s_2_in_4, 0) AS s_2_in_4,
+    coalesce(sum(x_2_in_4) OVER so_far, 0) - coalesce(x_2_in_4, 0) AS x_2_in_4,
+    coalesce(sum(n_4_in_4) OVER so_far, 0) - coalesce(n_4_in_4, 0) AS n_4_in_4,
+    coalesce(sum(n_5_in_4) OVER so_far, 0) - coalesce(n_5_in_4, 0) AS n_5_in_4,
+    coalesce(sum(n_1_in_5) OVER so_far, 0) - coalesce(n_1_in_5, 0) AS n_1_in_5,
+    coalesce(sum(n_2_in_5) OVER so_far, 0) - coalesce(n_2_in_5, 0) AS n_2_in_5,
+    coalesce(sum(s_2_in_5) OVER so_far, 0) - coalesce(s_2_in_5, 0) AS s_2_in_5,
+    coalesce(sum(x_2_in_5) OVER so_far, 0) - coalesce(x_2_in_5, 0) AS x_2_in_5,
+    coalesce(sum(n_4_in_5) OVER so_far, 0) - coalesce(n_4_in_5, 0) AS n_4_in_5,
+    coalesce(sum(n_5_in_5) OVER so_far, 0) - coalesce(n_5_in_5, 0) AS n_5_in_5
+  FROM tiles
+  WINDOW so_far AS (PARTITION BY "key_customer_id", side ORDER BY tile ROWS UNBOUNDED PRECEDING)
+),
+-- ends and the marks before them in their tile
+raw_pairs AS (
+  SELECT e.row_id, e.which, f.n_1_in_1, f.n_2_in_1, f.s_2_in_1, f.x_2_in_1, f.n_4_in_1, f.n_5_in_1, f.n_1_in_2, f.n_2_in_2, f.s_2_in_2, f.x_2_in_2, f.n_4_in_2, f.n_5_in_2, f.n_1_in_3, f.n_2_in_3, f.s_2_in_3, f.x_2_in_3, f.n_4_in_3, f.n_5_in_3, f.n_1_in_4, f.n_2_in_4, f.s_2_in_4, f.x_2_in_4, f.n_4_in_4, f.n_5_in_4, f.n_1_in_5, f.n_2_in_5, f.s_2_in_5, f.x_2_in_5, f.n_4_in_5, f.n_5_in_5
+  FROM ends AS e JOIN marks AS f
+  ON e."key_customer_id" = f."key_customer_id" AND e.side = f.side AND e.tile = f.tile
+  AND f.instant < e.instant
+),
+-- per spine row what those add up to, end by end
+raw AS (
+  SELECT
+    row_id,
+    sum(n_1_in_1) FILTER (WHERE which = 1) AS n_1_in_1_end_1,
+    sum(n_2_in_1) FILTER (WHERE which = 1) AS n_2_in_1_end_1,
+    sum(s_2_in_1) FILTER (WHERE which = 1) AS s_2_in_1_end_1,
+    sum(x_2_in_1) FILTER (WHERE which = 1) AS x_2_in_1_end_1,
+    sum(n_4_in_1) FILTER (WHERE which = 1) AS n_4_in_1_end_1,
+    sum(n_5_in_1) FILTER (WHERE which = 1) AS n_5_in_1_end_1,
+    sum(n_1_in_2) FILTER (WHERE which = 1) AS n_1_in_2_end_1,
+    sum(n_2_in_2) FILTER (WHERE which = 1) AS n_2_in_2_end_1,
+    sum(s_2_in_2) FILTER (WHERE which = 1) AS s_2_in_2_end_1,
+    sum(x_2_in_2) FILTER (WHERE which = 1) AS x_2_in_2_end_1,
+    sum(n_4_in_2) FILTER (WHERE which = 1) AS n_4_in_2_end_1,
+    sum(n_5_in_2) FILTER (WHERE which = 1) AS n_5_in_2_end_1,
+    sum(n_1_in_3) FILTER (WHERE which = 1) AS n_1_in_3_end_1,
+    sum(n_2_in_3) FILTER (WHERE which = 1) AS n_2_in_3_end_1,
+    sum(s_2_in_3) FILTER (WHERE which = 1) AS s_2_in_3_end_1,
+    sum(x_2_in_3) FILTER (WHERE which = 1) AS x_2_in_3_end_1,
+    sum(n_4_in_3) FILTER (WHERE which = 1) AS n_4_in_3_end_1,
+    sum(n_5_in_3) FILTER (WHERE which = 1) AS n_5_in_3_end_1,
+    sum(n_1_in_4) FILTER (WHERE which = 1) AS n_1_in_4_end_1,
+    sum(n_2_in_4) FILTER (WHERE which = 1) AS n_2_in_4_end_1,
+    sum(s_2_in_4) FILTER (WHERE which = 1) AS s_2_in_4_end_1,
+    sum(x_2_in_4) FILTER (WHERE which = 1) AS x_2_in_4_end_1,
+    sum(n_4_in_4) FILTER (WHERE which = 1) AS n_4_in_4_end_1,
+    sum(n_5_in_4) FILTER (WHERE which = 1) AS n_5_in_4_end_1,
+    sum(n_1_in_5) FILTER (WHERE which = 1) AS n_1_in_5_end_1,
+    sum(n_2_in_5) FILTER (WHERE which = 1) AS n_2_in_5_end_1,
+    sum(s_2_in_5) FILTER (WHERE which = 1) AS s_2_in_5_end_1,
+    sum(x_2_in_5) FILTER (WHERE which = 1) AS x_2_in_5_end_1,
+    sum(n_4_in_5) FILTER (WHERE which = 1) AS n_4_in_5_end_1,
+    sum(n_5_in_5) FILTER (WHERE which = 1) AS n_5_in_5_end_1,
+    sum(n_1_in_1) FILTER (WHERE which = 2) AS n_1_in_1_end_2,
+    sum(n_2_in_1) FILTER (WHERE which = 2) AS n_2_in_1_end_2,
+    sum(s_2_in_1) FILTER (WHERE which = 2) AS s_2_in_1_end_2,
+    sum(x_2_in_1) FILTER (WHERE which = 2) AS x_2_in_1_end_2,
+    sum(n_4_in_1) FILTER (WHERE which = 2) AS n_4_in_1_end_2,
+    sum(n_5_in_1) FILTER (WHERE which = 2) AS n_5_in_1_end_2,
+    sum(n_1_in_2) FILTER (WHERE which = 3) AS n_1_in_2_end_3,
+    sum(n_2_in_2) FILTER (WHERE which = 3) AS n_2_in_2_end_3,
+    sum(s_2_in_2) FILTER (WHERE which = 3) AS s_2_in_2_end_3,
+    sum(x_2_in_2) FILTER (WHERE which = 3) AS x_2_in_2_end_3,
+    sum(n_4_in_2) FILTER (WHERE which = 3) AS n_4_in_2_end_3,
+    sum(n_5_in_2) FILTER (WHERE which = 3) AS n_5_in_2_end_3,
+    sum(n_1_in_3) FILTER (WHERE which = 4) AS n_1_in_3_end_4,
+    sum(n_2_in_3) FILTER (WHERE which = 4) AS n_2_in_3_end_4,
+    sum(s_2_in_3) FILTER (WHERE which = 4) AS s_2_in_3_end_4,
+    sum(x_2_in_3) FILTER (WHERE which = 4) AS x_2_in_3_end_4,
+    sum(n_4_in_3) FILTER (WHERE which = 4) AS n_4_in_3_end_4,
+    sum(n_5_in_3) FILTER (WHERE which = 4) AS n_5_in_3_end_4,
+    sum(n_1_in_4) FILTER (WHERE which = 5) AS n_1_in_4_end_5,
+    sum(n_2_in_4) FILTER (WHERE which = 5) AS n_2_in_4_end_5,
+    sum(s_2_in_4) FILTER (WHERE which = 5) AS s_2_in_4_end_5,
+    sum(x_2_in_4) FILTER (WHERE which = 5) AS x_2_in_4_end_5,
+    sum(n_4_in_4) FILTER (WHERE which = 5) AS n_4_in_4_end_5,
+    sum(n_5_in_4) FILTER (WHERE which = 5) AS n_5_in_4_end_5
+  FROM raw_pairs
+  GROUP BY row_id
+),
+-- per spine row what its windows hold: what has begun to count, less what has left
+grouped AS (
+  SELECT
+    s.row_id,
+    (t1.n_1_in_1 + coalesce(r.n_1_in_1_end_1, 0)) - (t2.n_1_in_1 + coalesce(r.n_1_in_1_end_2, 0)) AS n_1_1,
+    (t1.n_1_in_2 + coalesce(r.n_1_in_2_end_1, 0)) - (t3.n_1_in_2 + coalesce(r.n_1_in_2_end_3, 0)) AS n_1_2,
+    (t1.n_1_in_3 + coalesce(r.n_1_in_3_end_1, 0)) - (t4.n_1_in_3 + coalesce(r.n_1_in_3_end_4, 0)) AS n_1_3,
+    (t1.n_2_in_2 + coalesce(r.n_2_in_2_end_1, 0)) - (t3.n_2_in_2 + coalesce(r.n_2_in_2_end_3, 0)) AS n_2_2,
+    (t1.s_2_in_2 + coalesce(r.s_2_in_2_end_1, 0)) - (t3.s_2_in_2 + coalesce(r.s_2_in_2_end_3, 0)) AS s_2_2,
+    (t1.x_2_in_2 + coalesce(r.x_2_in_2_end_1, 0)) - (t3.x_2_in_2 + coalesce(r.x_2_in_2_end_3, 0)) AS x_2_2,
+    (t1.n_2_in_4 + coalesce(r.n_2_in_4_end_1, 0)) - (t5.n_2_in_4 + coalesce(r.n_2_in_4_end_5, 0)) AS n_2_4,
+    (t1.s_2_in_4 + coalesce(r.s_2_in_4_end_1, 0)) - (t5.s_2_in_4 + coalesce(r.s_2_in_4_end_5, 0)) AS s_2_4,
+    (t1.x_2_in_4 + coalesce(r.x_2_in_4_end_1, 0)) - (t5.x_2_in_4 + coalesce(r.x_2_in_4_end_5, 0)) AS x_2_4,
+    (t1.n_2_in_3 + coalesce(r.n_2_in_3_end_1, 0)) - (t4.n_2_in_3 + coalesce(r.n_2_in_3_end_4, 0)) AS n_2_3,
+    (t1.s_2_in_3 + coalesce(r.s_2_in_3_end_1, 0)) - (t4.s_2_in_3 + coalesce(r.s_2_in_3_end_4, 0)) AS s_2_3,
+    (t1.x_2_in_3 + coalesce(r.x_2_in_3_end_1, 0)) - (t4.x_2_in_3 + coalesce(r.x_2_in_3_end_4, 0)) AS x_2_3,
+    (t1.n_4_in_3 + coalesce(r.n_4_in_3_end_1, 0)) - (t4.n_4_in_3 + coalesce(r.n_4_in_3_end_4, 0)) AS n_4_3,
+    (t1.n_5_in_3 + coalesce(r.n_5_in_3_end_1, 0)) - (t4.n_5_in_3 + coalesce(r.n_5_in_3_end_4, 0)) AS n_5_3,
+    (t1.n_2_in_5 + coalesce(r.n_2_in_5_end_1, 0)) AS n_2_5,
+    (t1.s_2_in_5 + coalesce(r.s_2_in_5_end_1, 0)) AS s_2_5,
+    (t1.x_2_in_5 + coalesce(r.x_2_in_5_end_1, 0)) AS x_2_5
+  FROM spine AS s
+  LEFT JOIN raw AS r USING (row_id)
+  LEFT JOIN totals AS t1 ON s."key_customer_id" = t1."key_customer_id" AND t1.side = 0 AND t1.tile = ((s.asked_at) + 4611686018427387904) // $tile
+  LEFT JOIN totals AS t2 ON s."key_customer_id" = t2."key_customer_id" AND t2.side = 1 AND t2.tile = ((s.asked_at - 3600000000) + 4611686018427387904) // $tile
+  LEFT JOIN totals AS t3 ON s."key_customer_id" = t3."key_customer_id" AND t3.side = 1 AND t3.tile = ((s.asked_at - 86400000000) + 4611686018427387904) // $tile
+  LEFT JOIN totals AS t4 ON s."key_customer_id" = t4."key_customer_id" AND t4.side = 1 AND t4.tile = ((s.asked_at - 2592000000000) + 4611686018427387904) // $tile
+  LEFT JOIN totals AS t5 ON s."key_customer_id" = t5."key_customer_id" AND t5.side = 1 AND t5.tile = ((s.asked_at - 604800000000) + 4611686018427387904) // $tile
+)
+-- the answer, in spine order; rows without facts get the value of the empty window
+SELECT
+  s.row_id AS __row,
+  CAST(coalesce(g.n_1_1, 0) AS BIGINT) AS "count_1h",
+  CAST(coalesce(g.n_1_2, 0) AS BIGINT) AS "count_1d",
+  CAST(coalesce(g.n_1_3, 0) AS BIGINT) AS "count_30d",
+  CASE WHEN coalesce(g.n_2_2, 0) > 0 THEN CASE WHEN g.s_2_2 > 0 THEN special_sum(g.s_2_2) ELSE exact_double(coalesce(g.x_2_2, 0)) * $unscale_2 END END AS "amount_sum_1d",
+  CASE WHEN coalesce(g.n_2_4, 0) > 0 THEN CASE WHEN g.s_2_4 > 0 THEN special_sum(g.s_2_4) ELSE exact_double(coalesce(g.x_2_4, 0)) * $unscale_2 END END AS "amount_sum_7d",
+  CASE WHEN coalesce(g.n_2_3, 0) > 0 THEN CASE WHEN g.s_2_3 > 0 THEN special_sum(g.s_2_3) ELSE exact_double(coalesce(g.x_2_3, 0)) * $unscale_2 END END AS "amount_sum_30d",
+  CAST(coalesce(g.n_4_3, 0) AS BIGINT) AS "large_count_30d",
+  CAST(coalesce(g.n_5_3, 0) AS BIGINT) AS "night_count_30d",
+  CASE WHEN coalesce(g.n_2_5, 0) > 0 THEN CASE WHEN g.s_2_5 > 0 THEN special_sum(g.s_2_5) ELSE exact_double(coalesce(g.x_2_5, 0)) * $unscale_2 END END AS "amount_sum_lifetime"
+FROM spine AS s LEFT JOIN grouped AS g USING (row_id)
+ORDER BY __row
+;
+
+-- card_payments: Window of view card_payments, plan pairs: merchant_id_count_distinct_30d
+-- reads spine (row_id, asked_at, customer_id), source__payments
+WITH
+-- rows of source payments: versions of facts, whether each holds, what orders them
+rows_read AS NOT MATERIALIZED (
+  SELECT
+    "payment_id" AS "row_payment_id",
+    ("status" = 'settled') IS TRUE AND "is_deleted" IS NOT TRUE AS holds,
+    coalesce("is_deleted", FALSE) AS deleted,
+    canonical_double("amount") AS "by_amount",
+    "card_country" AS "by_card_country",
+    "city" AS "by_city",
+    "customer_id" AS "by_customer_id",
+    "merchant_id" AS "by_merchant_id",
+    "paid_at" AS "by_paid_at",
+    "status" AS "by_status",
+    CAST("customer_id" AS BIGINT) AS "key_customer_id",
+    CASE WHEN "paid_at" >= TIMESTAMPTZ '1677-01-01T00:00:00.000000Z' AND "paid_at" < TIMESTAMPTZ '2262-01-01T00:00:00.000000Z' THEN epoch_us("paid_at") END AS event_time,
+    CASE WHEN "loaded_at" >= TIMESTAMPTZ '1677-01-01T00:00:00.000000Z' AND "loaded_at" < TIMESTAMPTZ '2262-01-01T00:00:00.000000Z' THEN epoch_us("loaded_at") END AS known_time,
+    "card_country" AS "in_card_country",
+    "city" AS "in_city",
+    "amount" AS "in_amount",
+    "merchant_id" AS "in_merchant_id",
+    "paid_at" AS "in_paid_at"
+  FROM source__payments
+),
+-- versions known before the cut-off, their known time shifted by the serving lag
+versions AS NOT MATERIALIZED (
+  SELECT * REPLACE (known_time + $known_shift AS known_time)
+  FROM rows_read
+  WHERE "row_payment_id" IS NOT NULL AND known_time IS NOT NULL AND known_time < $known_before
+),
+-- row keys with more than one version
+repeated AS MATERIALIZED (
+  SELECT "row_payment_id"
+  FROM versions
+  GROUP BY ALL
+  HAVING count(*) > 1
+),
+-- versions of repeated row keys that are ever facts, and when the next in order becomes known
+intervals AS MATERIALIZED (
+  SELECT "key_customer_id", event_time, known_time, "in_card_country", "in_city", "in_amount", "in_merchant_id", "in_paid_at", until
+  FROM (
+    SELECT *, min(known_time) OVER (
+      PARTITION BY "row_payment_id"
+      ORDER BY known_time ASC NULLS FIRST, event_time ASC NULLS FIRST, deleted ASC NULLS FIRST, "by_amount" ASC NULLS FIRST, "by_card_country" ASC NULLS FIRST, "by_city" ASC NULLS FIRST, "by_customer_id" ASC NULLS FIRST, "by_merchant_id" ASC NULLS FIRST, "by_paid_at" ASC NULLS FIRST, "by_status" ASC NULLS FIRST
+      ROWS BETWEEN 1 FOLLOWING AND UNBOUNDED FOLLOWING
+    ) AS until
+    FROM versions SEMI JOIN repeated USING ("row_payment_id")
+  )
+  WHERE holds AND "key_customer_id" IS NOT NULL AND event_time IS NOT NULL AND (until IS NULL OR until > greatest(event_time, known_time))
+),
+-- facts, and until when each is in force (NULL: for ever)
+facts AS NOT MATERIALIZED (
+  SELECT "key_customer_id", event_time, known_time, "in_card_country", "in_city", "in_amount", "in_merchant_id", "in_paid_at", CAST(NULL AS BIGINT) AS until
+  FROM versions ANTI JOIN repeated USING ("row_payment_id") WHERE holds AND "key_customer_id" IS NOT NULL AND event_time IS NOT NULL
+  UNION ALL
+  SELECT "key_customer_id", event_time, known_time, "in_card_country", "in_city", "in_amount", "in_merchant_id", "in_paid_at", until FROM intervals
+),
+-- facts, the instant they become visible, and what the aggregates take of them
+measured AS NOT MATERIALIZED (
+  SELECT
+    "key_customer_id",
+    event_time,
+    known_time,
+    greatest(event_time, known_time) AS visible_from,
+    until,
+    TRUE AS measure_1,
+    canonical_double("in_amount") AS measure_2,
+    "in_merchant_id" AS measure_3,
+    CASE WHEN canonical_double("in_amount") > CAST(CAST(500 AS BIGINT) AS DOUBLE) THEN TRUE END AS measure_4,
+    CASE WHEN CAST(hour(timezone('UTC', "in_paid_at")) AS BIGINT) < CAST(6 AS BIGINT) THEN TRUE END AS measure_5
+  FROM facts
+),
+-- spine rows and the visible facts in reach of any window; a reach ends in the stretch of time it begins in, or in the next
+pairs AS (
+  SELECT s.row_id, s.asked_at, f.event_time, f.measure_3
+  FROM (
+    SELECT *, (asked_at + 4611686018427387904) // 2592000000000 AS stretch FROM spine
+    UNION ALL
+    SELECT *, (asked_at + 4611686018427387904) // 2592000000000 - 1 FROM spine
+  ) AS s JOIN (SELECT *, (event_time + 4611686018427387904) // 2592000000000 AS stretch FROM measured) AS f
+  ON s."key_customer_id" = f."key_customer_id" AND s.stretch = f.stretch
+  AND f.visible_from < s.asked_at
+  AND (f.until IS NULL OR s.asked_at <= f.until)
+  AND f.event_time >= s.asked_at - 2592000000000
+),
+-- per spine row what its windows hold
+grouped AS (
+  SELECT
+    row_id,
+    count(DISTINCT measure_3) FILTER (WHERE event_time >= asked_at - 2592000000000) AS value_1
+  FROM pairs
+  GROUP BY row_id
+)
+-- the answer, in spine order; rows without facts get the value of the empty window
+SELECT
+  s.row_id AS __row,
+  CAST(coalesce(g.value_1, 0) AS BIGINT) AS "merchant_id_count_distinct_30d"
+FROM spine AS s LEFT JOIN grouped AS g USING (row_id)
+ORDER BY __row
+;
+
+-- card_payments: Window of view card_payments, plan pairs, values as lists: amount_sum_1d, amount_sum_7d, amount_sum_30d, amount_sum_lifetime
+-- reads spine (row_id, asked_at, customer_id), source__payments
+WITH
+-- rows of source payments: versions of facts, whether each holds, what orders them
+rows_read AS NOT MATERIALIZED (
+  SELECT
+    "payment_id" AS "row_payment_id",
+    ("status" = 'settled') IS TRUE AND "is_deleted" IS NOT TRUE AS holds,
+    coalesce("is_deleted", FALSE) AS deleted,
+    canonical_double("amount") AS "by_amount",
+    "card_country" AS "by_card_country",
+    "city" AS "by_city",
+    "customer_id" AS "by_customer_id",
+    "merchant_id" AS "by_merchant_id",
+    "paid_at" AS "by_paid_at",
+    "status" AS "by_status",
+    CAST("customer_id" AS BIGINT) AS "key_customer_id",
+    CASE WHEN "paid_at" >= TIMESTAMPTZ '1677-01-01T00:00:00.000000Z' AND "paid_at" < TIMESTAMPTZ '2262-01-01T00:00:00.000000Z' THEN epoch_us("paid_at") END AS event_time,
+    CASE WHEN "loaded_at" >= TIMESTAMPTZ '1677-01-01T00:00:00.000000Z' AND "loaded_at" < TIMESTAMPTZ '2262-01-01T00:00:00.000000Z' THEN epoch_us("loaded_at") END AS known_time,
+    "card_country" AS "in_card_country",
+    "city" AS "in_city",
+    "amount" AS "in_amount",
+    "merchant_id" AS "in_merchant_id",
+    "paid_at" AS "in_paid_at"
+  FROM source__payments
+),
+-- versions known before the cut-off, their known time shifted by the serving lag
+versions AS NOT MATERIALIZED (
+  SELECT * REPLACE (known_time + $known_shift AS known_time)
+  FROM rows_read
+  WHERE "row_payment_id" IS NOT NULL AND known_time IS NOT NULL AND known_time < $known_before
+),
+-- row keys with more than one version
+repeated AS MATERIALIZED (
+  SELECT "row_payment_id"
+  FROM versions
+  GROUP BY ALL
+  HAVING count(*) > 1
+),
+-- versions of repeated row keys that are ever facts, and when the next in order becomes known
+intervals AS MATERIALIZED (
+  SELECT "key_customer_id", event_time, known_time, "in_card_country", "in_city", "in_amount", "in_merchant_id", "in_paid_at", until
+  FROM (
+    SELECT *, min(known_time) OVER (
+      PARTITION BY "row_payment_id"
+      ORDER BY known_time ASC NULLS FIRST, event_time ASC NULLS FIRST, deleted ASC NULLS FIRST, "by_amount" ASC NULLS FIRST, "by_card_country" ASC NULLS FIRST, "by_city" ASC NULLS FIRST, "by_customer_id" ASC NULLS FIRST, "by_merchant_id" ASC NULLS FIRST, "by_paid_at" ASC NULLS FIRST, "by_status" ASC NULLS FIRST
+      ROWS BETWEEN 1 FOLLOWING AND UNBOUNDED FOLLOWING
+    ) AS until
+    FROM versions SEMI JOIN repeated USING ("row_payment_id")
+  )
+  WHERE holds AND "key_customer_id" IS NOT NULL AND event_time IS NOT NULL AND (until IS NULL OR until > greatest(event_time, known_time))
+),
+-- facts, and until when each is in force (NULL: for ever)
+facts AS NOT MATERIALIZED (
+  SELECT "key_customer_id", event_time, known_time, "in_card_country", "in_city", "in_amount", "in_merchant_id", "in_paid_at", CAST(NULL AS BIGINT) AS until
+  FROM versions ANTI JOIN repeated USING ("row_payment_id") WHERE holds AND "key_customer_id" IS NOT NULL AND event_time IS NOT NULL
+  UNION ALL
+  SELECT "key_customer_id", event_time, known_time, "in_card_country", "in_city", "in_amount", "in_merchant_id", "in_paid_at", until FROM intervals
+),
+-- facts, the instant they become visible, and what the aggregates take of them
+measured AS NOT MATERIALIZED (
+  SELECT
+    "key_customer_id",
+    event_time,
+    known_time,
     greatest(event_time, known_time) AS visible_from,
     until,
     TRUE AS measure_1,
@@ -255,42 +1007,30 @@ measured AS (
 ),
 -- spine rows and the visible facts in reach of any window
 pairs AS (
-  SELECT s.row_id, s.asked_at, f.event_time, f.measure_1, f.measure_2, f.measure_3, f.measure_4, f.measure_5
+  SELECT s.row_id, s.asked_at, f.event_time, f.measure_2
   FROM spine AS s JOIN measured AS f
   ON s."key_customer_id" = f."key_customer_id"
   AND f.visible_from < s.asked_at
   AND (f.until IS NULL OR s.asked_at <= f.until)
 ),
--- per spine row the aggregates of its pairs
+-- per spine row what its windows hold
 grouped AS (
   SELECT
     row_id,
-    count(measure_1) FILTER (WHERE event_time >= asked_at - 3600000000) AS "count_1h",
-    count(measure_1) FILTER (WHERE event_time >= asked_at - 86400000000) AS "count_1d",
-    count(measure_1) FILTER (WHERE event_time >= asked_at - 2592000000000) AS "count_30d",
-    list(measure_2) FILTER (WHERE measure_2 IS NOT NULL AND event_time >= asked_at - 86400000000) AS "amount_sum_1d",
-    list(measure_2) FILTER (WHERE measure_2 IS NOT NULL AND event_time >= asked_at - 604800000000) AS "amount_sum_7d",
-    list(measure_2) FILTER (WHERE measure_2 IS NOT NULL AND event_time >= asked_at - 2592000000000) AS "amount_sum_30d",
-    count(DISTINCT measure_3) FILTER (WHERE event_time >= asked_at - 2592000000000) AS "merchant_id_count_distinct_30d",
-    count(measure_4) FILTER (WHERE event_time >= asked_at - 2592000000000) AS "large_count_30d",
-    count(measure_5) FILTER (WHERE event_time >= asked_at - 2592000000000) AS "night_count_30d",
-    list(measure_2) FILTER (WHERE measure_2 IS NOT NULL) AS "amount_sum_lifetime"
+    list(measure_2) FILTER (WHERE measure_2 IS NOT NULL AND event_time >= asked_at - 86400000000) AS value_1,
+    list(measure_2) FILTER (WHERE measure_2 IS NOT NULL AND event_time >= asked_at - 604800000000) AS value_2,
+    list(measure_2) FILTER (WHERE measure_2 IS NOT NULL AND event_time >= asked_at - 2592000000000) AS value_3,
+    list(measure_2) FILTER (WHERE measure_2 IS NOT NULL) AS value_4
   FROM pairs
   GROUP BY row_id
 )
 -- the answer, in spine order; rows without facts get the value of the empty window
 SELECT
   s.row_id AS __row,
-  CAST(coalesce(g."count_1h", 0) AS BIGINT) AS "count_1h",
-  CAST(coalesce(g."count_1d", 0) AS BIGINT) AS "count_1d",
-  CAST(coalesce(g."count_30d", 0) AS BIGINT) AS "count_30d",
-  g."amount_sum_1d",
-  g."amount_sum_7d",
-  g."amount_sum_30d",
-  CAST(coalesce(g."merchant_id_count_distinct_30d", 0) AS BIGINT) AS "merchant_id_count_distinct_30d",
-  CAST(coalesce(g."large_count_30d", 0) AS BIGINT) AS "large_count_30d",
-  CAST(coalesce(g."night_count_30d", 0) AS BIGINT) AS "night_count_30d",
-  g."amount_sum_lifetime"
+  g.value_1 AS "amount_sum_1d",
+  g.value_2 AS "amount_sum_7d",
+  g.value_3 AS "amount_sum_30d",
+  g.value_4 AS "amount_sum_lifetime"
 FROM spine AS s LEFT JOIN grouped AS g USING (row_id)
 ORDER BY __row
 ;
@@ -533,7 +1273,7 @@ FROM matched AS m LEFT JOIN chosen AS a ON m."key_merchant_id" = a."key_merchant
 ORDER BY __row
 ;
 
--- merchant_merchant_activity: Window of view merchant_activity
+-- merchant_merchant_activity: Window of view merchant_activity, plan pairs: merchant_count_1d, merchant_count_7d, merchant_amount_sum_7d, merchant_amount_sum_7d_offset_7d, merchant_customer_id_count_distinct_7d
 -- reads spine (row_id, asked_at, merchant_id), source__payments
 WITH
 -- rows of source payments: versions of facts, whether each holds, what orders them
@@ -580,17 +1320,18 @@ intervals AS MATERIALIZED (
   WHERE holds AND "key_merchant_id" IS NOT NULL AND event_time IS NOT NULL AND (until IS NULL OR until > greatest(event_time, known_time))
 ),
 -- facts, and until when each is in force (NULL: for ever)
-facts AS (
+facts AS NOT MATERIALIZED (
   SELECT "key_merchant_id", event_time, known_time, "in_amount", "in_customer_id", CAST(NULL AS BIGINT) AS until
   FROM versions ANTI JOIN repeated USING ("row_payment_id") WHERE holds AND "key_merchant_id" IS NOT NULL AND event_time IS NOT NULL
   UNION ALL
   SELECT "key_merchant_id", event_time, known_time, "in_amount", "in_customer_id", until FROM intervals
 ),
 -- facts, the instant they become visible, and what the aggregates take of them
-measured AS (
+measured AS NOT MATERIALIZED (
   SELECT
     "key_merchant_id",
     event_time,
+    known_time,
     greatest(event_time, known_time) AS visible_from,
     until,
     TRUE AS measure_1,
@@ -598,35 +1339,610 @@ measured AS (
     "in_customer_id" AS measure_3
   FROM facts
 ),
--- spine rows and the visible facts in reach of any window
+-- the same with their values as whole numbers, which add up without loss
+numbers AS NOT MATERIALIZED (
+  SELECT *,
+    CASE WHEN isfinite(measure_2) THEN NULL WHEN isnan(measure_2) THEN CAST(1 AS HUGEINT) WHEN measure_2 > 0 THEN 4294967296 WHEN measure_2 < 0 THEN 18446744073709551616 END AS s_2,
+    CASE WHEN isfinite(measure_2) THEN CAST(measure_2 * $scale_2 AS HUGEINT) END AS x_2
+  FROM measured
+),
+-- spine rows and the visible facts in reach of any window; a reach ends in the stretch of time it begins in, or in the next
 pairs AS (
-  SELECT s.row_id, s.asked_at, f.event_time, f.measure_1, f.measure_2, f.measure_3
-  FROM spine AS s JOIN measured AS f
-  ON s."key_merchant_id" = f."key_merchant_id"
+  SELECT s.row_id, s.asked_at, f.event_time, f.measure_1, f.measure_2, f.measure_3, f.s_2, f.x_2
+  FROM (
+    SELECT *, (asked_at + 4611686018427387904) // 1209600000000 AS stretch FROM spine
+    UNION ALL
+    SELECT *, (asked_at + 4611686018427387904) // 1209600000000 - 1 FROM spine
+  ) AS s JOIN (SELECT *, (event_time + 4611686018427387904) // 1209600000000 AS stretch FROM numbers) AS f
+  ON s."key_merchant_id" = f."key_merchant_id" AND s.stretch = f.stretch
   AND f.visible_from < s.asked_at
   AND (f.until IS NULL OR s.asked_at <= f.until)
   AND f.event_time >= s.asked_at - 1209600000000
 ),
--- per spine row the aggregates of its pairs
+-- per spine row what its windows hold
 grouped AS (
   SELECT
     row_id,
-    count(measure_1) FILTER (WHERE event_time >= asked_at - 86400000000) AS "merchant_count_1d",
-    count(measure_1) FILTER (WHERE event_time >= asked_at - 604800000000) AS "merchant_count_7d",
-    list(measure_2) FILTER (WHERE measure_2 IS NOT NULL AND event_time >= asked_at - 604800000000) AS "merchant_amount_sum_7d",
-    list(measure_2) FILTER (WHERE measure_2 IS NOT NULL AND event_time >= asked_at - 1209600000000 AND event_time < asked_at - 604800000000) AS "merchant_amount_sum_7d_offset_7d",
-    count(DISTINCT measure_3) FILTER (WHERE event_time >= asked_at - 604800000000) AS "merchant_customer_id_count_distinct_7d"
+    count(measure_1) FILTER (WHERE event_time >= asked_at - 86400000000) AS n_1_1,
+    count(measure_1) FILTER (WHERE event_time >= asked_at - 604800000000) AS n_1_2,
+    count(measure_2) FILTER (WHERE event_time >= asked_at - 604800000000) AS n_2_2,
+    sum(s_2) FILTER (WHERE event_time >= asked_at - 604800000000) AS s_2_2,
+    sum(x_2) FILTER (WHERE event_time >= asked_at - 604800000000) AS x_2_2,
+    count(measure_2) FILTER (WHERE event_time >= asked_at - 1209600000000 AND event_time < asked_at - 604800000000) AS n_2_3,
+    sum(s_2) FILTER (WHERE event_time >= asked_at - 1209600000000 AND event_time < asked_at - 604800000000) AS s_2_3,
+    sum(x_2) FILTER (WHERE event_time >= asked_at - 1209600000000 AND event_time < asked_at - 604800000000) AS x_2_3,
+    count(DISTINCT measure_3) FILTER (WHERE event_time >= asked_at - 604800000000) AS value_1
   FROM pairs
   GROUP BY row_id
 )
 -- the answer, in spine order; rows without facts get the value of the empty window
 SELECT
   s.row_id AS __row,
-  CAST(coalesce(g."merchant_count_1d", 0) AS BIGINT) AS "merchant_count_1d",
-  CAST(coalesce(g."merchant_count_7d", 0) AS BIGINT) AS "merchant_count_7d",
-  g."merchant_amount_sum_7d",
-  g."merchant_amount_sum_7d_offset_7d",
-  CAST(coalesce(g."merchant_customer_id_count_distinct_7d", 0) AS BIGINT) AS "merchant_customer_id_count_distinct_7d"
+  CAST(coalesce(g.n_1_1, 0) AS BIGINT) AS "merchant_count_1d",
+  CAST(coalesce(g.n_1_2, 0) AS BIGINT) AS "merchant_count_7d",
+  CASE WHEN coalesce(g.n_2_2, 0) > 0 THEN CASE WHEN g.s_2_2 > 0 THEN special_sum(g.s_2_2) ELSE exact_double(coalesce(g.x_2_2, 0)) * $unscale_2 END END AS "merchant_amount_sum_7d",
+  CASE WHEN coalesce(g.n_2_3, 0) > 0 THEN CASE WHEN g.s_2_3 > 0 THEN special_sum(g.s_2_3) ELSE exact_double(coalesce(g.x_2_3, 0)) * $unscale_2 END END AS "merchant_amount_sum_7d_offset_7d",
+  CAST(coalesce(g.value_1, 0) AS BIGINT) AS "merchant_customer_id_count_distinct_7d"
+FROM spine AS s LEFT JOIN grouped AS g USING (row_id)
+ORDER BY __row
+;
+
+-- merchant_merchant_activity: Window of view merchant_activity, plan pairs: merchant_count_1d, merchant_count_7d, merchant_amount_sum_7d, merchant_amount_sum_7d_offset_7d
+-- reads spine (row_id, asked_at, merchant_id), source__payments
+WITH
+-- rows of source payments: versions of facts, whether each holds, what orders them
+rows_read AS NOT MATERIALIZED (
+  SELECT
+    "payment_id" AS "row_payment_id",
+    (("status" = 'settled') AND (canonical_double("amount") > CAST(CAST(0 AS BIGINT) AS DOUBLE))) IS TRUE AND "is_deleted" IS NOT TRUE AS holds,
+    coalesce("is_deleted", FALSE) AS deleted,
+    canonical_double("amount") AS "by_amount",
+    "customer_id" AS "by_customer_id",
+    "merchant_id" AS "by_merchant_id",
+    "status" AS "by_status",
+    CAST("merchant_id" AS VARCHAR) AS "key_merchant_id",
+    CASE WHEN "paid_at" >= TIMESTAMPTZ '1677-01-01T00:00:00.000000Z' AND "paid_at" < TIMESTAMPTZ '2262-01-01T00:00:00.000000Z' THEN epoch_us("paid_at") END AS event_time,
+    CASE WHEN "loaded_at" >= TIMESTAMPTZ '1677-01-01T00:00:00.000000Z' AND "loaded_at" < TIMESTAMPTZ '2262-01-01T00:00:00.000000Z' THEN epoch_us("loaded_at") END AS known_time,
+    "amount" AS "in_amount",
+    "customer_id" AS "in_customer_id"
+  FROM source__payments
+),
+-- versions known before the cut-off, their known time shifted by the serving lag
+versions AS NOT MATERIALIZED (
+  SELECT * REPLACE (known_time + $known_shift AS known_time)
+  FROM rows_read
+  WHERE "row_payment_id" IS NOT NULL AND known_time IS NOT NULL AND known_time < $known_before
+),
+-- row keys with more than one version
+repeated AS MATERIALIZED (
+  SELECT "row_payment_id"
+  FROM versions
+  GROUP BY ALL
+  HAVING count(*) > 1
+),
+-- versions of repeated row keys that are ever facts, and when the next in order becomes known
+intervals AS MATERIALIZED (
+  SELECT "key_merchant_id", event_time, known_time, "in_amount", "in_customer_id", until
+  FROM (
+    SELECT *, min(known_time) OVER (
+      PARTITION BY "row_payment_id"
+      ORDER BY known_time ASC NULLS FIRST, event_time ASC NULLS FIRST, deleted ASC NULLS FIRST, "by_amount" ASC NULLS FIRST, "by_customer_id" ASC NULLS FIRST, "by_merchant_id" ASC NULLS FIRST, "by_status" ASC NULLS FIRST
+      ROWS BETWEEN 1 FOLLOWING AND UNBOUNDED FOLLOWING
+    ) AS until
+    FROM versions SEMI JOIN repeated USING ("row_payment_id")
+  )
+  WHERE holds AND "key_merchant_id" IS NOT NULL AND event_time IS NOT NULL AND (until IS NULL OR until > greatest(event_time, known_time))
+),
+-- facts, and until when each is in force (NULL: for ever)
+facts AS NOT MATERIALIZED (
+  SELECT "key_merchant_id", event_time, known_time, "in_amount", "in_customer_id", CAST(NULL AS BIGINT) AS until
+  FROM versions ANTI JOIN repeated USING ("row_payment_id") WHERE holds AND "key_merchant_id" IS NOT NULL AND event_time IS NOT NULL
+  UNION ALL
+  SELECT "key_merchant_id", event_time, known_time, "in_amount", "in_customer_id", until FROM intervals
+),
+-- facts, the instant they become visible, and what the aggregates take of them
+measured AS NOT MATERIALIZED (
+  SELECT
+    "key_merchant_id",
+    event_time,
+    known_time,
+    greatest(event_time, known_time) AS visible_from,
+    until,
+    TRUE AS measure_1,
+    canonical_double("in_amount") AS measure_2,
+    "in_customer_id" AS measure_3
+  FROM facts
+),
+-- the same with their values as whole numbers, which add up without loss
+numbers AS NOT MATERIALIZED (
+  SELECT *,
+    CASE WHEN isfinite(measure_2) THEN NULL WHEN isnan(measure_2) THEN CAST(1 AS HUGEINT) WHEN measure_2 > 0 THEN 4294967296 WHEN measure_2 < 0 THEN 18446744073709551616 END AS s_2,
+    CASE WHEN isfinite(measure_2) THEN CAST(measure_2 * $scale_2 AS HUGEINT) END AS x_2
+  FROM measured
+),
+-- spine rows and the visible facts in reach of any window; a reach ends in the stretch of time it begins in, or in the next
+pairs AS (
+  SELECT s.row_id, s.asked_at, f.event_time, f.measure_1, f.measure_2, f.s_2, f.x_2
+  FROM (
+    SELECT *, (asked_at + 4611686018427387904) // 1209600000000 AS stretch FROM spine
+    UNION ALL
+    SELECT *, (asked_at + 4611686018427387904) // 1209600000000 - 1 FROM spine
+  ) AS s JOIN (SELECT *, (event_time + 4611686018427387904) // 1209600000000 AS stretch FROM numbers) AS f
+  ON s."key_merchant_id" = f."key_merchant_id" AND s.stretch = f.stretch
+  AND f.visible_from < s.asked_at
+  AND (f.until IS NULL OR s.asked_at <= f.until)
+  AND f.event_time >= s.asked_at - 1209600000000
+),
+-- per spine row what its windows hold
+grouped AS (
+  SELECT
+    row_id,
+    count(measure_1) FILTER (WHERE event_time >= asked_at - 86400000000) AS n_1_1,
+    count(measure_1) FILTER (WHERE event_time >= asked_at - 604800000000) AS n_1_2,
+    count(measure_2) FILTER (WHERE event_time >= asked_at - 604800000000) AS n_2_2,
+    sum(s_2) FILTER (WHERE event_time >= asked_at - 604800000000) AS s_2_2,
+    sum(x_2) FILTER (WHERE event_time >= asked_at - 604800000000) AS x_2_2,
+    count(measure_2) FILTER (WHERE event_time >= asked_at - 1209600000000 AND event_time < asked_at - 604800000000) AS n_2_3,
+    sum(s_2) FILTER (WHERE event_time >= asked_at - 1209600000000 AND event_time < asked_at - 604800000000) AS s_2_3,
+    sum(x_2) FILTER (WHERE event_time >= asked_at - 1209600000000 AND event_time < asked_at - 604800000000) AS x_2_3
+  FROM pairs
+  GROUP BY row_id
+)
+-- the answer, in spine order; rows without facts get the value of the empty window
+SELECT
+  s.row_id AS __row,
+  CAST(coalesce(g.n_1_1, 0) AS BIGINT) AS "merchant_count_1d",
+  CAST(coalesce(g.n_1_2, 0) AS BIGINT) AS "merchant_count_7d",
+  CASE WHEN coalesce(g.n_2_2, 0) > 0 THEN CASE WHEN g.s_2_2 > 0 THEN special_sum(g.s_2_2) ELSE exact_double(coalesce(g.x_2_2, 0)) * $unscale_2 END END AS "merchant_amount_sum_7d",
+  CASE WHEN coalesce(g.n_2_3, 0) > 0 THEN CASE WHEN g.s_2_3 > 0 THEN special_sum(g.s_2_3) ELSE exact_double(coalesce(g.x_2_3, 0)) * $unscale_2 END END AS "merchant_amount_sum_7d_offset_7d"
+FROM spine AS s LEFT JOIN grouped AS g USING (row_id)
+ORDER BY __row
+;
+
+-- merchant_merchant_activity: Window of view merchant_activity, plan sweep: merchant_count_1d, merchant_count_7d, merchant_amount_sum_7d, merchant_amount_sum_7d_offset_7d
+-- reads spine (row_id, asked_at, merchant_id), source__payments
+WITH
+-- rows of source payments: versions of facts, whether each holds, what orders them
+rows_read AS NOT MATERIALIZED (
+  SELECT
+    "payment_id" AS "row_payment_id",
+    (("status" = 'settled') AND (canonical_double("amount") > CAST(CAST(0 AS BIGINT) AS DOUBLE))) IS TRUE AND "is_deleted" IS NOT TRUE AS holds,
+    coalesce("is_deleted", FALSE) AS deleted,
+    canonical_double("amount") AS "by_amount",
+    "customer_id" AS "by_customer_id",
+    "merchant_id" AS "by_merchant_id",
+    "status" AS "by_status",
+    CAST("merchant_id" AS VARCHAR) AS "key_merchant_id",
+    CASE WHEN "paid_at" >= TIMESTAMPTZ '1677-01-01T00:00:00.000000Z' AND "paid_at" < TIMESTAMPTZ '2262-01-01T00:00:00.000000Z' THEN epoch_us("paid_at") END AS event_time,
+    CASE WHEN "loaded_at" >= TIMESTAMPTZ '1677-01-01T00:00:00.000000Z' AND "loaded_at" < TIMESTAMPTZ '2262-01-01T00:00:00.000000Z' THEN epoch_us("loaded_at") END AS known_time,
+    "amount" AS "in_amount",
+    "customer_id" AS "in_customer_id"
+  FROM source__payments
+),
+-- versions known before the cut-off, their known time shifted by the serving lag
+versions AS NOT MATERIALIZED (
+  SELECT * REPLACE (known_time + $known_shift AS known_time)
+  FROM rows_read
+  WHERE "row_payment_id" IS NOT NULL AND known_time IS NOT NULL AND known_time < $known_before
+),
+-- row keys with more than one version
+repeated AS MATERIALIZED (
+  SELECT "row_payment_id"
+  FROM versions
+  GROUP BY ALL
+  HAVING count(*) > 1
+),
+-- versions of repeated row keys that are ever facts, and when the next in order becomes known
+intervals AS MATERIALIZED (
+  SELECT "key_merchant_id", event_time, known_time, "in_amount", "in_customer_id", until
+  FROM (
+    SELECT *, min(known_time) OVER (
+      PARTITION BY "row_payment_id"
+      ORDER BY known_time ASC NULLS FIRST, event_time ASC NULLS FIRST, deleted ASC NULLS FIRST, "by_amount" ASC NULLS FIRST, "by_customer_id" ASC NULLS FIRST, "by_merchant_id" ASC NULLS FIRST, "by_status" ASC NULLS FIRST
+      ROWS BETWEEN 1 FOLLOWING AND UNBOUNDED FOLLOWING
+    ) AS until
+    FROM versions SEMI JOIN repeated USING ("row_payment_id")
+  )
+  WHERE holds AND "key_merchant_id" IS NOT NULL AND event_time IS NOT NULL AND (until IS NULL OR until > greatest(event_time, known_time))
+),
+-- facts, and until when each is in force (NULL: for ever)
+facts AS NOT MATERIALIZED (
+  SELECT "key_merchant_id", event_time, known_time, "in_amount", "in_customer_id", CAST(NULL AS BIGINT) AS until
+  FROM versions ANTI JOIN repeated USING ("row_payment_id") WHERE holds AND "key_merchant_id" IS NOT NULL AND event_time IS NOT NULL
+  UNION ALL
+  SELECT "key_merchant_id", event_time, known_time, "in_amount", "in_customer_id", until FROM intervals
+),
+-- facts, the instant they become visible, and what the aggregates take of them
+measured AS NOT MATERIALIZED (
+  SELECT
+    "key_merchant_id",
+    event_time,
+    known_time,
+    greatest(event_time, known_time) AS visible_from,
+    until,
+    TRUE AS measure_1,
+    canonical_double("in_amount") AS measure_2,
+    "in_customer_id" AS measure_3
+  FROM facts
+),
+-- the same with their values as whole numbers, which add up without loss
+numbers AS NOT MATERIALIZED (
+  SELECT *,
+    CASE WHEN isfinite(measure_2) THEN NULL WHEN isnan(measure_2) THEN CAST(1 AS HUGEINT) WHEN measure_2 > 0 THEN 4294967296 WHEN measure_2 < 0 THEN 18446744073709551616 END AS s_2,
+    CASE WHEN isfinite(measure_2) THEN CAST(measure_2 * $scale_2 AS HUGEINT) END AS x_2
+  FROM measured
+),
+-- facts, and from when each counts
+counted AS NOT MATERIALIZED (
+  SELECT
+    "key_merchant_id",
+    event_time,
+    visible_from,
+    until,
+    CASE WHEN measure_1 IS NULL THEN 0 ELSE 1 END AS n_1,
+    CASE WHEN measure_2 IS NULL THEN 0 ELSE 1 END AS n_2,
+    s_2,
+    x_2
+  FROM numbers
+),
+-- those facts, and each that is replaced once more, with the opposite sign, from then on
+signed AS NOT MATERIALIZED (
+  SELECT "key_merchant_id", event_time, visible_from, n_1, n_2, s_2, x_2 FROM counted
+  UNION ALL
+  SELECT "key_merchant_id", event_time, until AS visible_from, -n_1 AS n_1, -n_2 AS n_2, -s_2 AS s_2, -x_2 AS x_2 FROM counted WHERE until IS NOT NULL
+),
+-- when facts begin to count, and when they happened; the tile each falls into
+marks AS NOT MATERIALIZED (
+  SELECT
+    "key_merchant_id",
+    CAST(0 AS UTINYINT) AS side,
+    visible_from AS instant,
+    (visible_from + 4611686018427387904) // $tile AS tile,
+    CASE WHEN visible_from - event_time < 86400000000 THEN n_1 END AS n_1_in_1,
+    CASE WHEN visible_from - event_time < 86400000000 THEN n_2 END AS n_2_in_1,
+    CASE WHEN visible_from - event_time < 86400000000 THEN s_2 END AS s_2_in_1,
+    CASE WHEN visible_from - event_time < 86400000000 THEN x_2 END AS x_2_in_1,
+    CASE WHEN visible_from - event_time < 604800000000 THEN n_1 END AS n_1_in_2,
+    CASE WHEN visible_from - event_time < 604800000000 THEN n_2 END AS n_2_in_2,
+    CASE WHEN visible_from - event_time < 604800000000 THEN s_2 END AS s_2_in_2,
+    CASE WHEN visible_from - event_time < 604800000000 THEN x_2 END AS x_2_in_2,
+    CASE WHEN visible_from - event_time < 1209600000000 THEN n_1 END AS n_1_in_3,
+    CASE WHEN visible_from - event_time < 1209600000000 THEN n_2 END AS n_2_in_3,
+    CASE WHEN visible_from - event_time < 1209600000000 THEN s_2 END AS s_2_in_3,
+    CASE WHEN visible_from - event_time < 1209600000000 THEN x_2 END AS x_2_in_3
+  FROM signed
+  UNION ALL
+  SELECT
+    "key_merchant_id",
+    CAST(1 AS UTINYINT) AS side,
+    event_time AS instant,
+    (event_time + 4611686018427387904) // $tile AS tile,
+    CASE WHEN visible_from - event_time < 86400000000 THEN n_1 END AS n_1_in_1,
+    CASE WHEN visible_from - event_time < 86400000000 THEN n_2 END AS n_2_in_1,
+    CASE WHEN visible_from - event_time < 86400000000 THEN s_2 END AS s_2_in_1,
+    CASE WHEN visible_from - event_time < 86400000000 THEN x_2 END AS x_2_in_1,
+    CASE WHEN visible_from - event_time < 604800000000 THEN n_1 END AS n_1_in_2,
+    CASE WHEN visible_from - event_time < 604800000000 THEN n_2 END AS n_2_in_2,
+    CASE WHEN visible_from - event_time < 604800000000 THEN s_2 END AS s_2_in_2,
+    CASE WHEN visible_from - event_time < 604800000000 THEN x_2 END AS x_2_in_2,
+    CASE WHEN visible_from - event_time < 1209600000000 THEN n_1 END AS n_1_in_3,
+    CASE WHEN visible_from - event_time < 1209600000000 THEN n_2 END AS n_2_in_3,
+    CASE WHEN visible_from - event_time < 1209600000000 THEN s_2 END AS s_2_in_3,
+    CASE WHEN visible_from - event_time < 1209600000000 THEN x_2 END AS x_2_in_3
+  FROM signed
+),
+-- of every spine row t itself, and the instants at which windows that end at t begin
+ends AS MATERIALIZED (
+  SELECT row_id, "key_merchant_id", CAST(1 AS UTINYINT) AS which, CAST(0 AS UTINYINT) AS side, asked_at AS instant, ((asked_at) + 4611686018427387904) // $tile AS tile
+  FROM spine
+  UNION ALL
+  SELECT row_id, "key_merchant_id", CAST(2 AS UTINYINT) AS which, CAST(1 AS UTINYINT) AS side, asked_at - 86400000000 AS instant, ((asked_at - 86400000000) + 4611686018427387904) // $tile AS tile
+  FROM spine
+  UNION ALL
+  SELECT row_id, "key_merchant_id", CAST(3 AS UTINYINT) AS which, CAST(1 AS UTINYINT) AS side, asked_at - 604800000000 AS instant, ((asked_at - 604800000000) + 4611686018427387904) // $tile AS tile
+  FROM spine
+  UNION ALL
+  SELECT row_id, "key_merchant_id", CAST(4 AS UTINYINT) AS which, CAST(1 AS UTINYINT) AS side, asked_at - 1209600000000 AS instant, ((asked_at - 1209600000000) + 4611686018427387904) // $tile AS tile
+  FROM spine
+),
+-- per key, side and tile what its marks add up to; tiles of an end are there even if empty
+tiles AS (
+  SELECT
+    "key_merchant_id", side, tile,
+    sum(n_1_in_1) AS n_1_in_1,
+    sum(n_2_in_1) AS n_2_in_1,
+    sum(s_2_in_1) AS s_2_in_1,
+    sum(x_2_in_1) AS x_2_in_1,
+    sum(n_1_in_2) AS n_1_in_2,
+    sum(n_2_in_2) AS n_2_in_2,
+    sum(s_2_in_2) AS s_2_in_2,
+    sum(x_2_in_2) AS x_2_in_2,
+    sum(n_1_in_3) AS n_1_in_3,
+    sum(n_2_in_3) AS n_2_in_3,
+    sum(s_2_in_3) AS s_2_in_3,
+    sum(x_2_in_3) AS x_2_in_3
+  FROM (
+    SELECT "key_merchant_id", side, tile, n_1_in_1, n_2_in_1, s_2_in_1, x_2_in_1, n_1_in_2, n_2_in_2, s_2_in_2, x_2_in_2, n_1_in_3, n_2_in_3, s_2_in_3, x_2_in_3 FROM marks
+    UNION ALL BY NAME
+    SELECT DISTINCT "key_merchant_id", side, tile FROM ends WHERE "key_merchant_id" IS NOT NULL
+  )
+  GROUP BY "key_merchant_id", side, tile
+),
+-- per tile what all tiles before it add up to
+totals AS MATERIALIZED (
+  SELECT
+    "key_merchant_id", side, tile,
+    coalesce(sum(n_1_in_1) OVER so_far, 0) - coalesce(n_1_in_1, 0) AS n_1_in_1,
+    coalesce(sum(n_2_in_1) OVER so_far, 0) - coalesce(n_2_in_1, 0) AS n_2_in_1,
+    coalesce(sum(s_2_in_1) OVER so_far, 0) - coalesce(s_2_in_1, 0) AS s_2_in_1,
+    coalesce(sum(x_2_in_1) OVER so_far, 0) - coalesce(x_2_in_1, 0) AS x_2_in_1,
+    coalesce(sum(n_1_in_2) OVER so_far, 0) - coalesce(n_1_in_2, 0) AS n_1_in_2,
+    coalesce(sum(n_2_in_2) OVER so_far, 0) - coalesce(n_2_in_2, 0) AS n_2_in_2,
+    coalesce(sum(s_2_in_2) OVER so_far, 0) - coalesce(s_2_in_2, 0) AS s_2_in_2,
+    coalesce(sum(x_2_in_2) OVER so_far, 0) - coalesce(x_2_in_2, 0) AS x_2_in_2,
+    coalesce(sum(n_1_in_3) OVER so_far, 0) - coalesce(n_1_in_3, 0) AS n_1_in_3,
+    coalesce(sum(n_2_in_3) OVER so_far, 0) - coalesce(n_2_in_3, 0) AS n_2_in_3,
+    coalesce(sum(s_2_in_3) OVER so_far, 0) - coalesce(s_2_in_3, 0) AS s_2_in_3,
+    coalesce(sum(x_2_in_3) OVER so_far, 0) - coalesce(x_2_in_3, 0) AS x_2_in_3
+  FROM tiles
+  WINDOW so_far AS (PARTITION BY "key_merchant_id", side ORDER BY tile ROWS UNBOUNDED PRECEDING)
+),
+-- ends and the marks before them in their tile
+raw_pairs AS (
+  SELECT e.row_id, e.which, f.n_1_in_1, f.n_2_in_1, f.s_2_in_1, f.x_2_in_1, f.n_1_in_2, f.n_2_in_2, f.s_2_in_2, f.x_2_in_2, f.n_1_in_3, f.n_2_in_3, f.s_2_in_3, f.x_2_in_3
+  FROM ends AS e JOIN marks AS f
+  ON e."key_merchant_id" = f."key_merchant_id" AND e.side = f.side AND e.tile = f.tile
+  AND f.instant < e.instant
+),
+-- per spine row what those add up to, end by end
+raw AS (
+  SELECT
+    row_id,
+    sum(n_1_in_1) FILTER (WHERE which = 1) AS n_1_in_1_end_1,
+    sum(n_2_in_1) FILTER (WHERE which = 1) AS n_2_in_1_end_1,
+    sum(s_2_in_1) FILTER (WHERE which = 1) AS s_2_in_1_end_1,
+    sum(x_2_in_1) FILTER (WHERE which = 1) AS x_2_in_1_end_1,
+    sum(n_1_in_2) FILTER (WHERE which = 1) AS n_1_in_2_end_1,
+    sum(n_2_in_2) FILTER (WHERE which = 1) AS n_2_in_2_end_1,
+    sum(s_2_in_2) FILTER (WHERE which = 1) AS s_2_in_2_end_1,
+    sum(x_2_in_2) FILTER (WHERE which = 1) AS x_2_in_2_end_1,
+    sum(n_1_in_3) FILTER (WHERE which = 1) AS n_1_in_3_end_1,
+    sum(n_2_in_3) FILTER (WHERE which = 1) AS n_2_in_3_end_1,
+    sum(s_2_in_3) FILTER (WHERE which = 1) AS s_2_in_3_end_1,
+    sum(x_2_in_3) FILTER (WHERE which = 1) AS x_2_in_3_end_1,
+    sum(n_1_in_1) FILTER (WHERE which = 2) AS n_1_in_1_end_2,
+    sum(n_2_in_1) FILTER (WHERE which = 2) AS n_2_in_1_end_2,
+    sum(s_2_in_1) FILTER (WHERE which = 2) AS s_2_in_1_end_2,
+    sum(x_2_in_1) FILTER (WHERE which = 2) AS x_2_in_1_end_2,
+    sum(n_1_in_2) FILTER (WHERE which = 3) AS n_1_in_2_end_3,
+    sum(n_2_in_2) FILTER (WHERE which = 3) AS n_2_in_2_end_3,
+    sum(s_2_in_2) FILTER (WHERE which = 3) AS s_2_in_2_end_3,
+    sum(x_2_in_2) FILTER (WHERE which = 3) AS x_2_in_2_end_3,
+    sum(n_1_in_3) FILTER (WHERE which = 4) AS n_1_in_3_end_4,
+    sum(n_2_in_3) FILTER (WHERE which = 4) AS n_2_in_3_end_4,
+    sum(s_2_in_3) FILTER (WHERE which = 4) AS s_2_in_3_end_4,
+    sum(x_2_in_3) FILTER (WHERE which = 4) AS x_2_in_3_end_4
+  FROM raw_pairs
+  GROUP BY row_id
+),
+-- per spine row what its windows hold: what has begun to count, less what has left
+grouped AS (
+  SELECT
+    s.row_id,
+    (t1.n_1_in_1 + coalesce(r.n_1_in_1_end_1, 0)) - (t2.n_1_in_1 + coalesce(r.n_1_in_1_end_2, 0)) AS n_1_1,
+    (t1.n_1_in_2 + coalesce(r.n_1_in_2_end_1, 0)) - (t3.n_1_in_2 + coalesce(r.n_1_in_2_end_3, 0)) AS n_1_2,
+    (t1.n_2_in_2 + coalesce(r.n_2_in_2_end_1, 0)) - (t3.n_2_in_2 + coalesce(r.n_2_in_2_end_3, 0)) AS n_2_2,
+    (t1.s_2_in_2 + coalesce(r.s_2_in_2_end_1, 0)) - (t3.s_2_in_2 + coalesce(r.s_2_in_2_end_3, 0)) AS s_2_2,
+    (t1.x_2_in_2 + coalesce(r.x_2_in_2_end_1, 0)) - (t3.x_2_in_2 + coalesce(r.x_2_in_2_end_3, 0)) AS x_2_2,
+    (t1.n_2_in_3 + coalesce(r.n_2_in_3_end_1, 0)) - (t4.n_2_in_3 + coalesce(r.n_2_in_3_end_4, 0)) - ((t1.n_2_in_2 + coalesce(r.n_2_in_2_end_1, 0)) - (t3.n_2_in_2 + coalesce(r.n_2_in_2_end_3, 0))) AS n_2_3,
+    (t1.s_2_in_3 + coalesce(r.s_2_in_3_end_1, 0)) - (t4.s_2_in_3 + coalesce(r.s_2_in_3_end_4, 0)) - ((t1.s_2_in_2 + coalesce(r.s_2_in_2_end_1, 0)) - (t3.s_2_in_2 + coalesce(r.s_2_in_2_end_3, 0))) AS s_2_3,
+    (t1.x_2_in_3 + coalesce(r.x_2_in_3_end_1, 0)) - (t4.x_2_in_3 + coalesce(r.x_2_in_3_end_4, 0)) - ((t1.x_2_in_2 + coalesce(r.x_2_in_2_end_1, 0)) - (t3.x_2_in_2 + coalesce(r.x_2_in_2_end_3, 0))) AS x_2_3
+  FROM spine AS s
+  LEFT JOIN raw AS r USING (row_id)
+  LEFT JOIN totals AS t1 ON s."key_merchant_id" = t1."key_merchant_id" AND t1.side = 0 AND t1.tile = ((s.asked_at) + 4611686018427387904) // $tile
+  LEFT JOIN totals AS t2 ON s."key_merchant_id" = t2."key_merchant_id" AND t2.side = 1 AND t2.tile = ((s.asked_at - 86400000000) + 4611686018427387904) // $tile
+  LEFT JOIN totals AS t3 ON s."key_merchant_id" = t3."key_merchant_id" AND t3.side = 1 AND t3.tile = ((s.asked_at - 604800000000) + 4611686018427387904) // $tile
+  LEFT JOIN totals AS t4 ON s."key_merchant_id" = t4."key_merchant_id" AND t4.side = 1 AND t4.tile = ((s.asked_at - 1209600000000) + 4611686018427387904) // $tile
+)
+-- the answer, in spine order; rows without facts get the value of the empty window
+SELECT
+  s.row_id AS __row,
+  CAST(coalesce(g.n_1_1, 0) AS BIGINT) AS "merchant_count_1d",
+  CAST(coalesce(g.n_1_2, 0) AS BIGINT) AS "merchant_count_7d",
+  CASE WHEN coalesce(g.n_2_2, 0) > 0 THEN CASE WHEN g.s_2_2 > 0 THEN special_sum(g.s_2_2) ELSE exact_double(coalesce(g.x_2_2, 0)) * $unscale_2 END END AS "merchant_amount_sum_7d",
+  CASE WHEN coalesce(g.n_2_3, 0) > 0 THEN CASE WHEN g.s_2_3 > 0 THEN special_sum(g.s_2_3) ELSE exact_double(coalesce(g.x_2_3, 0)) * $unscale_2 END END AS "merchant_amount_sum_7d_offset_7d"
+FROM spine AS s LEFT JOIN grouped AS g USING (row_id)
+ORDER BY __row
+;
+
+-- merchant_merchant_activity: Window of view merchant_activity, plan pairs: merchant_customer_id_count_distinct_7d
+-- reads spine (row_id, asked_at, merchant_id), source__payments
+WITH
+-- rows of source payments: versions of facts, whether each holds, what orders them
+rows_read AS NOT MATERIALIZED (
+  SELECT
+    "payment_id" AS "row_payment_id",
+    (("status" = 'settled') AND (canonical_double("amount") > CAST(CAST(0 AS BIGINT) AS DOUBLE))) IS TRUE AND "is_deleted" IS NOT TRUE AS holds,
+    coalesce("is_deleted", FALSE) AS deleted,
+    canonical_double("amount") AS "by_amount",
+    "customer_id" AS "by_customer_id",
+    "merchant_id" AS "by_merchant_id",
+    "status" AS "by_status",
+    CAST("merchant_id" AS VARCHAR) AS "key_merchant_id",
+    CASE WHEN "paid_at" >= TIMESTAMPTZ '1677-01-01T00:00:00.000000Z' AND "paid_at" < TIMESTAMPTZ '2262-01-01T00:00:00.000000Z' THEN epoch_us("paid_at") END AS event_time,
+    CASE WHEN "loaded_at" >= TIMESTAMPTZ '1677-01-01T00:00:00.000000Z' AND "loaded_at" < TIMESTAMPTZ '2262-01-01T00:00:00.000000Z' THEN epoch_us("loaded_at") END AS known_time,
+    "amount" AS "in_amount",
+    "customer_id" AS "in_customer_id"
+  FROM source__payments
+),
+-- versions known before the cut-off, their known time shifted by the serving lag
+versions AS NOT MATERIALIZED (
+  SELECT * REPLACE (known_time + $known_shift AS known_time)
+  FROM rows_read
+  WHERE "row_payment_id" IS NOT NULL AND known_time IS NOT NULL AND known_time < $known_before
+),
+-- row keys with more than one version
+repeated AS MATERIALIZED (
+  SELECT "row_payment_id"
+  FROM versions
+  GROUP BY ALL
+  HAVING count(*) > 1
+),
+-- versions of repeated row keys that are ever facts, and when the next in order becomes known
+intervals AS MATERIALIZED (
+  SELECT "key_merchant_id", event_time, known_time, "in_amount", "in_customer_id", until
+  FROM (
+    SELECT *, min(known_time) OVER (
+      PARTITION BY "row_payment_id"
+      ORDER BY known_time ASC NULLS FIRST, event_time ASC NULLS FIRST, deleted ASC NULLS FIRST, "by_amount" ASC NULLS FIRST, "by_customer_id" ASC NULLS FIRST, "by_merchant_id" ASC NULLS FIRST, "by_status" ASC NULLS FIRST
+      ROWS BETWEEN 1 FOLLOWING AND UNBOUNDED FOLLOWING
+    ) AS until
+    FROM versions SEMI JOIN repeated USING ("row_payment_id")
+  )
+  WHERE holds AND "key_merchant_id" IS NOT NULL AND event_time IS NOT NULL AND (until IS NULL OR until > greatest(event_time, known_time))
+),
+-- facts, and until when each is in force (NULL: for ever)
+facts AS NOT MATERIALIZED (
+  SELECT "key_merchant_id", event_time, known_time, "in_amount", "in_customer_id", CAST(NULL AS BIGINT) AS until
+  FROM versions ANTI JOIN repeated USING ("row_payment_id") WHERE holds AND "key_merchant_id" IS NOT NULL AND event_time IS NOT NULL
+  UNION ALL
+  SELECT "key_merchant_id", event_time, known_time, "in_amount", "in_customer_id", until FROM intervals
+),
+-- facts, the instant they become visible, and what the aggregates take of them
+measured AS NOT MATERIALIZED (
+  SELECT
+    "key_merchant_id",
+    event_time,
+    known_time,
+    greatest(event_time, known_time) AS visible_from,
+    until,
+    TRUE AS measure_1,
+    canonical_double("in_amount") AS measure_2,
+    "in_customer_id" AS measure_3
+  FROM facts
+),
+-- spine rows and the visible facts in reach of any window; a reach ends in the stretch of time it begins in, or in the next
+pairs AS (
+  SELECT s.row_id, s.asked_at, f.event_time, f.measure_3
+  FROM (
+    SELECT *, (asked_at + 4611686018427387904) // 604800000000 AS stretch FROM spine
+    UNION ALL
+    SELECT *, (asked_at + 4611686018427387904) // 604800000000 - 1 FROM spine
+  ) AS s JOIN (SELECT *, (event_time + 4611686018427387904) // 604800000000 AS stretch FROM measured) AS f
+  ON s."key_merchant_id" = f."key_merchant_id" AND s.stretch = f.stretch
+  AND f.visible_from < s.asked_at
+  AND (f.until IS NULL OR s.asked_at <= f.until)
+  AND f.event_time >= s.asked_at - 604800000000
+),
+-- per spine row what its windows hold
+grouped AS (
+  SELECT
+    row_id,
+    count(DISTINCT measure_3) FILTER (WHERE event_time >= asked_at - 604800000000) AS value_1
+  FROM pairs
+  GROUP BY row_id
+)
+-- the answer, in spine order; rows without facts get the value of the empty window
+SELECT
+  s.row_id AS __row,
+  CAST(coalesce(g.value_1, 0) AS BIGINT) AS "merchant_customer_id_count_distinct_7d"
+FROM spine AS s LEFT JOIN grouped AS g USING (row_id)
+ORDER BY __row
+;
+
+-- merchant_merchant_activity: Window of view merchant_activity, plan pairs, values as lists: merchant_amount_sum_7d, merchant_amount_sum_7d_offset_7d
+-- reads spine (row_id, asked_at, merchant_id), source__payments
+WITH
+-- rows of source payments: versions of facts, whether each holds, what orders them
+rows_read AS NOT MATERIALIZED (
+  SELECT
+    "payment_id" AS "row_payment_id",
+    (("status" = 'settled') AND (canonical_double("amount") > CAST(CAST(0 AS BIGINT) AS DOUBLE))) IS TRUE AND "is_deleted" IS NOT TRUE AS holds,
+    coalesce("is_deleted", FALSE) AS deleted,
+    canonical_double("amount") AS "by_amount",
+    "customer_id" AS "by_customer_id",
+    "merchant_id" AS "by_merchant_id",
+    "status" AS "by_status",
+    CAST("merchant_id" AS VARCHAR) AS "key_merchant_id",
+    CASE WHEN "paid_at" >= TIMESTAMPTZ '1677-01-01T00:00:00.000000Z' AND "paid_at" < TIMESTAMPTZ '2262-01-01T00:00:00.000000Z' THEN epoch_us("paid_at") END AS event_time,
+    CASE WHEN "loaded_at" >= TIMESTAMPTZ '1677-01-01T00:00:00.000000Z' AND "loaded_at" < TIMESTAMPTZ '2262-01-01T00:00:00.000000Z' THEN epoch_us("loaded_at") END AS known_time,
+    "amount" AS "in_amount",
+    "customer_id" AS "in_customer_id"
+  FROM source__payments
+),
+-- versions known before the cut-off, their known time shifted by the serving lag
+versions AS NOT MATERIALIZED (
+  SELECT * REPLACE (known_time + $known_shift AS known_time)
+  FROM rows_read
+  WHERE "row_payment_id" IS NOT NULL AND known_time IS NOT NULL AND known_time < $known_before
+),
+-- row keys with more than one version
+repeated AS MATERIALIZED (
+  SELECT "row_payment_id"
+  FROM versions
+  GROUP BY ALL
+  HAVING count(*) > 1
+),
+-- versions of repeated row keys that are ever facts, and when the next in order becomes known
+intervals AS MATERIALIZED (
+  SELECT "key_merchant_id", event_time, known_time, "in_amount", "in_customer_id", until
+  FROM (
+    SELECT *, min(known_time) OVER (
+      PARTITION BY "row_payment_id"
+      ORDER BY known_time ASC NULLS FIRST, event_time ASC NULLS FIRST, deleted ASC NULLS FIRST, "by_amount" ASC NULLS FIRST, "by_customer_id" ASC NULLS FIRST, "by_merchant_id" ASC NULLS FIRST, "by_status" ASC NULLS FIRST
+      ROWS BETWEEN 1 FOLLOWING AND UNBOUNDED FOLLOWING
+    ) AS until
+    FROM versions SEMI JOIN repeated USING ("row_payment_id")
+  )
+  WHERE holds AND "key_merchant_id" IS NOT NULL AND event_time IS NOT NULL AND (until IS NULL OR until > greatest(event_time, known_time))
+),
+-- facts, and until when each is in force (NULL: for ever)
+facts AS NOT MATERIALIZED (
+  SELECT "key_merchant_id", event_time, known_time, "in_amount", "in_customer_id", CAST(NULL AS BIGINT) AS until
+  FROM versions ANTI JOIN repeated USING ("row_payment_id") WHERE holds AND "key_merchant_id" IS NOT NULL AND event_time IS NOT NULL
+  UNION ALL
+  SELECT "key_merchant_id", event_time, known_time, "in_amount", "in_customer_id", until FROM intervals
+),
+-- facts, the instant they become visible, and what the aggregates take of them
+measured AS NOT MATERIALIZED (
+  SELECT
+    "key_merchant_id",
+    event_time,
+    known_time,
+    greatest(event_time, known_time) AS visible_from,
+    until,
+    TRUE AS measure_1,
+    canonical_double("in_amount") AS measure_2,
+    "in_customer_id" AS measure_3
+  FROM facts
+),
+-- spine rows and the visible facts in reach of any window; a reach ends in the stretch of time it begins in, or in the next
+pairs AS (
+  SELECT s.row_id, s.asked_at, f.event_time, f.measure_2
+  FROM (
+    SELECT *, (asked_at + 4611686018427387904) // 1209600000000 AS stretch FROM spine
+    UNION ALL
+    SELECT *, (asked_at + 4611686018427387904) // 1209600000000 - 1 FROM spine
+  ) AS s JOIN (SELECT *, (event_time + 4611686018427387904) // 1209600000000 AS stretch FROM measured) AS f
+  ON s."key_merchant_id" = f."key_merchant_id" AND s.stretch = f.stretch
+  AND f.visible_from < s.asked_at
+  AND (f.until IS NULL OR s.asked_at <= f.until)
+  AND f.event_time >= s.asked_at - 1209600000000
+),
+-- per spine row what its windows hold
+grouped AS (
+  SELECT
+    row_id,
+    list(measure_2) FILTER (WHERE measure_2 IS NOT NULL AND event_time >= asked_at - 604800000000) AS value_1,
+    list(measure_2) FILTER (WHERE measure_2 IS NOT NULL AND event_time >= asked_at - 1209600000000 AND event_time < asked_at - 604800000000) AS value_2
+  FROM pairs
+  GROUP BY row_id
+)
+-- the answer, in spine order; rows without facts get the value of the empty window
+SELECT
+  s.row_id AS __row,
+  g.value_1 AS "merchant_amount_sum_7d",
+  g.value_2 AS "merchant_amount_sum_7d_offset_7d"
 FROM spine AS s LEFT JOIN grouped AS g USING (row_id)
 ORDER BY __row
 ;
@@ -657,5 +1973,355 @@ SELECT
   CASE WHEN f."key_card_id" IS NOT NULL THEN f."in_product" END AS "product",
   CASE WHEN f."key_card_id" IS NOT NULL THEN f."in_issuer_country" END AS "issuer_country"
 FROM spine AS s LEFT JOIN facts AS f ON s."key_card_id" = f."key_card_id"
+ORDER BY __row
+;
+
+-- chargeback_30d: asked 30d after as_of, at the end of the window of label view chargeback_30d, plan pairs: chargebacks_30d
+-- reads spine (row_id, asked_at, customer_id, merchant_id), source__disputes
+WITH
+-- rows of source disputes: keys, times in microseconds UTC, inputs
+rows_read AS NOT MATERIALIZED (
+  SELECT
+    CAST("customer_id" AS BIGINT) AS "key_customer_id",
+    CAST("merchant_id" AS VARCHAR) AS "key_merchant_id",
+    CASE WHEN "disputed_at" >= TIMESTAMPTZ '1677-01-01T00:00:00.000000Z' AND "disputed_at" < TIMESTAMPTZ '2262-01-01T00:00:00.000000Z' THEN epoch_us("disputed_at") END AS event_time,
+    CASE WHEN "reported_at" >= TIMESTAMPTZ '1677-01-01T00:00:00.000000Z' AND "reported_at" < TIMESTAMPTZ '2262-01-01T00:00:00.000000Z' THEN epoch_us("reported_at") END AS known_time
+  FROM source__disputes
+),
+-- facts known before the cut-off
+facts AS NOT MATERIALIZED (
+  SELECT *
+  FROM rows_read
+  WHERE "key_customer_id" IS NOT NULL AND "key_merchant_id" IS NOT NULL AND event_time IS NOT NULL AND known_time IS NOT NULL AND known_time < $known_before
+),
+-- facts, the instant they become visible, and what the aggregates take of them
+measured AS NOT MATERIALIZED (
+  SELECT
+    "key_customer_id",
+    "key_merchant_id",
+    event_time,
+    known_time,
+    event_time AS visible_from,
+    TRUE AS measure_1
+  FROM facts
+),
+-- spine rows and the visible facts in reach of any window; a reach ends in the stretch of time it begins in, or in the next
+pairs AS (
+  SELECT s.row_id, s.asked_at, f.event_time, f.measure_1
+  FROM (
+    SELECT *, (asked_at + 4611686018427387904) // 2592000000000 AS stretch FROM spine
+    UNION ALL
+    SELECT *, (asked_at + 4611686018427387904) // 2592000000000 - 1 FROM spine
+  ) AS s JOIN (SELECT *, (event_time + 4611686018427387904) // 2592000000000 AS stretch FROM measured) AS f
+  ON s."key_customer_id" = f."key_customer_id" AND s."key_merchant_id" = f."key_merchant_id" AND s.stretch = f.stretch
+  AND f.visible_from < s.asked_at
+  AND f.event_time >= s.asked_at - 2592000000000
+),
+-- per spine row what its windows hold
+grouped AS (
+  SELECT
+    row_id,
+    count(measure_1) FILTER (WHERE event_time >= asked_at - 2592000000000) AS n_1_1
+  FROM pairs
+  GROUP BY row_id
+)
+-- the answer, in spine order; rows without facts get the value of the empty window
+SELECT
+  s.row_id AS __row,
+  CAST(coalesce(g.n_1_1, 0) AS BIGINT) AS "chargebacks_30d"
+FROM spine AS s LEFT JOIN grouped AS g USING (row_id)
+ORDER BY __row
+;
+
+-- chargeback_30d: asked 30d after as_of, at the end of the window of label view chargeback_30d, plan tiles: chargebacks_30d
+-- reads spine (row_id, asked_at, customer_id, merchant_id), source__disputes
+WITH
+-- rows of source disputes: keys, times in microseconds UTC, inputs
+rows_read AS NOT MATERIALIZED (
+  SELECT
+    CAST("customer_id" AS BIGINT) AS "key_customer_id",
+    CAST("merchant_id" AS VARCHAR) AS "key_merchant_id",
+    CASE WHEN "disputed_at" >= TIMESTAMPTZ '1677-01-01T00:00:00.000000Z' AND "disputed_at" < TIMESTAMPTZ '2262-01-01T00:00:00.000000Z' THEN epoch_us("disputed_at") END AS event_time,
+    CASE WHEN "reported_at" >= TIMESTAMPTZ '1677-01-01T00:00:00.000000Z' AND "reported_at" < TIMESTAMPTZ '2262-01-01T00:00:00.000000Z' THEN epoch_us("reported_at") END AS known_time
+  FROM source__disputes
+),
+-- facts known before the cut-off
+facts AS NOT MATERIALIZED (
+  SELECT *
+  FROM rows_read
+  WHERE "key_customer_id" IS NOT NULL AND "key_merchant_id" IS NOT NULL AND event_time IS NOT NULL AND known_time IS NOT NULL AND known_time < $known_before
+),
+-- facts, the instant they become visible, and what the aggregates take of them
+measured AS NOT MATERIALIZED (
+  SELECT
+    "key_customer_id",
+    "key_merchant_id",
+    event_time,
+    known_time,
+    event_time AS visible_from,
+    TRUE AS measure_1
+  FROM facts
+),
+-- facts, the tile each falls into, and what is taken of it
+marks AS NOT MATERIALIZED (
+  SELECT
+    "key_customer_id",
+    "key_merchant_id",
+    event_time,
+    (event_time + 4611686018427387904) // $tile AS tile,
+    CASE WHEN measure_1 IS NULL THEN 0 ELSE 1 END AS n_1
+  FROM measured
+),
+-- the ends of every spine row's windows, and the tile each falls into
+ends AS MATERIALIZED (
+  SELECT row_id, "key_customer_id", "key_merchant_id", CAST(1 AS UTINYINT) AS which, asked_at AS instant, TRUE AS before, ((asked_at) + 4611686018427387904) // $tile AS tile
+  FROM spine
+  UNION ALL
+  SELECT row_id, "key_customer_id", "key_merchant_id", CAST(2 AS UTINYINT) AS which, asked_at - 2592000000000 AS instant, FALSE AS before, ((asked_at - 2592000000000) + 4611686018427387904) // $tile AS tile
+  FROM spine
+),
+-- per key and tile what its facts add up to; tiles of an end are there even if empty
+tiles AS (
+  SELECT
+    "key_customer_id",
+    "key_merchant_id",
+    tile,
+    sum(n_1) AS n_1
+  FROM (
+    SELECT "key_customer_id", "key_merchant_id", tile, n_1 FROM marks
+    UNION ALL BY NAME
+    SELECT DISTINCT "key_customer_id", "key_merchant_id", tile FROM ends WHERE "key_customer_id" IS NOT NULL AND "key_merchant_id" IS NOT NULL
+  )
+  GROUP BY "key_customer_id", "key_merchant_id", tile
+),
+-- per tile the running totals, and the extremes of the tiles inside a window that begins in it
+totals AS MATERIALIZED (
+  SELECT
+    "key_customer_id",
+    "key_merchant_id",
+    tile,
+    coalesce(sum(n_1) OVER so_far, 0) AS n_1_up_to,
+    coalesce(n_1, 0) AS n_1
+  FROM tiles
+  WINDOW
+    so_far AS (PARTITION BY "key_customer_id", "key_merchant_id" ORDER BY tile ROWS UNBOUNDED PRECEDING)
+),
+-- ends and the facts of their tile: those before the end where a window ends, the others where it begins
+raw_pairs AS (
+  SELECT e.row_id, e.which, f.n_1
+  FROM ends AS e JOIN marks AS f
+  ON e."key_customer_id" = f."key_customer_id" AND e."key_merchant_id" = f."key_merchant_id" AND e.tile = f.tile
+  AND CASE WHEN e.before THEN f.event_time < e.instant ELSE f.event_time >= e.instant END
+),
+-- per spine row what those add up to, end by end
+raw AS (
+  SELECT
+    row_id,
+    sum(n_1) FILTER (WHERE which = 1) AS n_1_end_1,
+    sum(n_1) FILTER (WHERE which = 2) AS n_1_end_2
+  FROM raw_pairs
+  GROUP BY row_id
+),
+-- per spine row what its windows hold: tiles within, facts at both ends
+grouped AS (
+  SELECT
+    s.row_id,
+    (t1.n_1_up_to - t1.n_1 + coalesce(r.n_1_end_1, 0)) - (t2.n_1_up_to - coalesce(r.n_1_end_2, 0)) AS n_1_1
+  FROM spine AS s
+  LEFT JOIN raw AS r USING (row_id)
+  LEFT JOIN totals AS t1 ON s."key_customer_id" = t1."key_customer_id" AND s."key_merchant_id" = t1."key_merchant_id" AND t1.tile = ((s.asked_at - 0) + 4611686018427387904) // $tile
+  LEFT JOIN totals AS t2 ON s."key_customer_id" = t2."key_customer_id" AND s."key_merchant_id" = t2."key_merchant_id" AND t2.tile = ((s.asked_at - 2592000000000) + 4611686018427387904) // $tile
+)
+-- the answer, in spine order; rows without facts get the value of the empty window
+SELECT
+  s.row_id AS __row,
+  CAST(coalesce(g.n_1_1, 0) AS BIGINT) AS "chargebacks_30d"
+FROM spine AS s LEFT JOIN grouped AS g USING (row_id)
+ORDER BY __row
+;
+
+-- chargeback_30d: asked 30d after as_of, at the end of the window of label view chargeback_30d, plan frames: chargebacks_30d
+-- reads spine (row_id, asked_at, customer_id, merchant_id), source__disputes
+WITH
+-- rows of source disputes: keys, times in microseconds UTC, inputs
+rows_read AS NOT MATERIALIZED (
+  SELECT
+    CAST("customer_id" AS BIGINT) AS "key_customer_id",
+    CAST("merchant_id" AS VARCHAR) AS "key_merchant_id",
+    CASE WHEN "disputed_at" >= TIMESTAMPTZ '1677-01-01T00:00:00.000000Z' AND "disputed_at" < TIMESTAMPTZ '2262-01-01T00:00:00.000000Z' THEN epoch_us("disputed_at") END AS event_time,
+    CASE WHEN "reported_at" >= TIMESTAMPTZ '1677-01-01T00:00:00.000000Z' AND "reported_at" < TIMESTAMPTZ '2262-01-01T00:00:00.000000Z' THEN epoch_us("reported_at") END AS known_time
+  FROM source__disputes
+),
+-- facts known before the cut-off
+facts AS NOT MATERIALIZED (
+  SELECT *
+  FROM rows_read
+  WHERE "key_customer_id" IS NOT NULL AND "key_merchant_id" IS NOT NULL AND event_time IS NOT NULL AND known_time IS NOT NULL AND known_time < $known_before
+),
+-- facts, the instant they become visible, and what the aggregates take of them
+measured AS NOT MATERIALIZED (
+  SELECT
+    "key_customer_id",
+    "key_merchant_id",
+    event_time,
+    known_time,
+    event_time AS visible_from,
+    TRUE AS measure_1
+  FROM facts
+),
+-- facts at twice their event time, spine rows at twice the instant up to which events are known
+timeline AS (
+  SELECT
+    "key_customer_id",
+    "key_merchant_id",
+    2 * event_time + 1 AS tick,
+    NULL AS row_id,
+    event_time,
+    known_time,
+    measure_1
+  FROM measured
+  UNION ALL BY NAME
+  SELECT "key_customer_id", "key_merchant_id", 2 * asked_at AS tick, row_id
+  FROM spine
+),
+-- what each window holds, at every point of the timeline
+framed AS (
+  SELECT
+    row_id,
+    count(measure_1) OVER span_1 AS n_1_1
+  FROM timeline
+  WINDOW
+    span_1 AS (PARTITION BY "key_customer_id", "key_merchant_id" ORDER BY tick RANGE BETWEEN 5184000000000 PRECEDING AND CURRENT ROW)
+),
+-- of these the spine rows
+grouped AS (
+  SELECT * FROM framed WHERE row_id IS NOT NULL
+)
+-- the answer, in spine order; rows without facts get the value of the empty window
+SELECT
+  s.row_id AS __row,
+  CAST(coalesce(g.n_1_1, 0) AS BIGINT) AS "chargebacks_30d"
+FROM spine AS s LEFT JOIN grouped AS g USING (row_id)
+ORDER BY __row
+;
+
+-- chargeback_30d: asked 30d after as_of, at the end of the window of label view chargeback_30d, plan sweep: chargebacks_30d
+-- reads spine (row_id, asked_at, customer_id, merchant_id), source__disputes
+WITH
+-- rows of source disputes: keys, times in microseconds UTC, inputs
+rows_read AS NOT MATERIALIZED (
+  SELECT
+    CAST("customer_id" AS BIGINT) AS "key_customer_id",
+    CAST("merchant_id" AS VARCHAR) AS "key_merchant_id",
+    CASE WHEN "disputed_at" >= TIMESTAMPTZ '1677-01-01T00:00:00.000000Z' AND "disputed_at" < TIMESTAMPTZ '2262-01-01T00:00:00.000000Z' THEN epoch_us("disputed_at") END AS event_time,
+    CASE WHEN "reported_at" >= TIMESTAMPTZ '1677-01-01T00:00:00.000000Z' AND "reported_at" < TIMESTAMPTZ '2262-01-01T00:00:00.000000Z' THEN epoch_us("reported_at") END AS known_time
+  FROM source__disputes
+),
+-- facts known before the cut-off
+facts AS NOT MATERIALIZED (
+  SELECT *
+  FROM rows_read
+  WHERE "key_customer_id" IS NOT NULL AND "key_merchant_id" IS NOT NULL AND event_time IS NOT NULL AND known_time IS NOT NULL AND known_time < $known_before
+),
+-- facts, the instant they become visible, and what the aggregates take of them
+measured AS NOT MATERIALIZED (
+  SELECT
+    "key_customer_id",
+    "key_merchant_id",
+    event_time,
+    known_time,
+    event_time AS visible_from,
+    TRUE AS measure_1
+  FROM facts
+),
+-- facts, and from when each counts
+signed AS NOT MATERIALIZED (
+  SELECT
+    "key_customer_id",
+    "key_merchant_id",
+    event_time,
+    visible_from,
+    CASE WHEN measure_1 IS NULL THEN 0 ELSE 1 END AS n_1
+  FROM measured
+),
+-- when facts begin to count, and when they happened; the tile each falls into
+marks AS NOT MATERIALIZED (
+  SELECT
+    "key_customer_id",
+    "key_merchant_id",
+    CAST(0 AS UTINYINT) AS side,
+    visible_from AS instant,
+    (visible_from + 4611686018427387904) // $tile AS tile,
+    CASE WHEN visible_from - event_time < 2592000000000 THEN n_1 END AS n_1_in_1
+  FROM signed
+  UNION ALL
+  SELECT
+    "key_customer_id",
+    "key_merchant_id",
+    CAST(1 AS UTINYINT) AS side,
+    event_time AS instant,
+    (event_time + 4611686018427387904) // $tile AS tile,
+    CASE WHEN visible_from - event_time < 2592000000000 THEN n_1 END AS n_1_in_1
+  FROM signed
+),
+-- of every spine row t itself, and the instants at which windows that end at t begin
+ends AS MATERIALIZED (
+  SELECT row_id, "key_customer_id", "key_merchant_id", CAST(1 AS UTINYINT) AS which, CAST(0 AS UTINYINT) AS side, asked_at AS instant, ((asked_at) + 4611686018427387904) // $tile AS tile
+  FROM spine
+  UNION ALL
+  SELECT row_id, "key_customer_id", "key_merchant_id", CAST(2 AS UTINYINT) AS which, CAST(1 AS UTINYINT) AS side, asked_at - 2592000000000 AS instant, ((asked_at - 2592000000000) + 4611686018427387904) // $tile AS tile
+  FROM spine
+),
+-- per key, side and tile what its marks add up to; tiles of an end are there even if empty
+tiles AS (
+  SELECT
+    "key_customer_id", "key_merchant_id", side, tile,
+    sum(n_1_in_1) AS n_1_in_1
+  FROM (
+    SELECT "key_customer_id", "key_merchant_id", side, tile, n_1_in_1 FROM marks
+    UNION ALL BY NAME
+    SELECT DISTINCT "key_customer_id", "key_merchant_id", side, tile FROM ends WHERE "key_customer_id" IS NOT NULL AND "key_merchant_id" IS NOT NULL
+  )
+  GROUP BY "key_customer_id", "key_merchant_id", side, tile
+),
+-- per tile what all tiles before it add up to
+totals AS MATERIALIZED (
+  SELECT
+    "key_customer_id", "key_merchant_id", side, tile,
+    coalesce(sum(n_1_in_1) OVER so_far, 0) - coalesce(n_1_in_1, 0) AS n_1_in_1
+  FROM tiles
+  WINDOW so_far AS (PARTITION BY "key_customer_id", "key_merchant_id", side ORDER BY tile ROWS UNBOUNDED PRECEDING)
+),
+-- ends and the marks before them in their tile
+raw_pairs AS (
+  SELECT e.row_id, e.which, f.n_1_in_1
+  FROM ends AS e JOIN marks AS f
+  ON e."key_customer_id" = f."key_customer_id" AND e."key_merchant_id" = f."key_merchant_id" AND e.side = f.side AND e.tile = f.tile
+  AND f.instant < e.instant
+),
+-- per spine row what those add up to, end by end
+raw AS (
+  SELECT
+    row_id,
+    sum(n_1_in_1) FILTER (WHERE which = 1) AS n_1_in_1_end_1,
+    sum(n_1_in_1) FILTER (WHERE which = 2) AS n_1_in_1_end_2
+  FROM raw_pairs
+  GROUP BY row_id
+),
+-- per spine row what its windows hold: what has begun to count, less what has left
+grouped AS (
+  SELECT
+    s.row_id,
+    (t1.n_1_in_1 + coalesce(r.n_1_in_1_end_1, 0)) - (t2.n_1_in_1 + coalesce(r.n_1_in_1_end_2, 0)) AS n_1_1
+  FROM spine AS s
+  LEFT JOIN raw AS r USING (row_id)
+  LEFT JOIN totals AS t1 ON s."key_customer_id" = t1."key_customer_id" AND s."key_merchant_id" = t1."key_merchant_id" AND t1.side = 0 AND t1.tile = ((s.asked_at) + 4611686018427387904) // $tile
+  LEFT JOIN totals AS t2 ON s."key_customer_id" = t2."key_customer_id" AND s."key_merchant_id" = t2."key_merchant_id" AND t2.side = 1 AND t2.tile = ((s.asked_at - 2592000000000) + 4611686018427387904) // $tile
+)
+-- the answer, in spine order; rows without facts get the value of the empty window
+SELECT
+  s.row_id AS __row,
+  CAST(coalesce(g.n_1_1, 0) AS BIGINT) AS "chargebacks_30d"
+FROM spine AS s LEFT JOIN grouped AS g USING (row_id)
 ORDER BY __row
 ;

@@ -1,8 +1,10 @@
--- Training set of feature service referral_v1: one statement per view instance and kind of feature.
+-- Training set of feature service referral_v1: one statement per view instance and kind of feature; of
+-- windows every plan that a build may choose.
 -- Fingerprint 3453a5bd7ef51da16e1feff61c52121e. Each returns one row per spine row, ordered by __row.
 -- $known_before: facts known before it only. $known_shift: microseconds by which facts are known later.
+-- $scale_i, $unscale_i: 2^k and 2^-k, the doubles of measure i times 2^k are whole. $tile: a tile's length, us.
 
--- card_payments: Window of view card_payments
+-- card_payments: Window of view card_payments, plan pairs: count_30d, amount_sum_30d, merchant_id_count_distinct_30d
 -- reads spine (row_id, asked_at, customer_id), source__payments
 WITH
 -- rows of source payments: versions of facts, whether each holds, what orders them
@@ -55,17 +57,18 @@ intervals AS MATERIALIZED (
   WHERE holds AND "key_customer_id" IS NOT NULL AND event_time IS NOT NULL AND (until IS NULL OR until > greatest(event_time, known_time))
 ),
 -- facts, and until when each is in force (NULL: for ever)
-facts AS (
+facts AS NOT MATERIALIZED (
   SELECT "key_customer_id", event_time, known_time, "in_card_country", "in_city", "in_amount", "in_merchant_id", "in_paid_at", CAST(NULL AS BIGINT) AS until
   FROM versions ANTI JOIN repeated USING ("row_payment_id") WHERE holds AND "key_customer_id" IS NOT NULL AND event_time IS NOT NULL
   UNION ALL
   SELECT "key_customer_id", event_time, known_time, "in_card_country", "in_city", "in_amount", "in_merchant_id", "in_paid_at", until FROM intervals
 ),
 -- facts, the instant they become visible, and what the aggregates take of them
-measured AS (
+measured AS NOT MATERIALIZED (
   SELECT
     "key_customer_id",
     event_time,
+    known_time,
     greatest(event_time, known_time) AS visible_from,
     until,
     TRUE AS measure_1,
@@ -73,31 +76,558 @@ measured AS (
     "in_merchant_id" AS measure_3
   FROM facts
 ),
--- spine rows and the visible facts in reach of any window
+-- the same with their values as whole numbers, which add up without loss
+numbers AS NOT MATERIALIZED (
+  SELECT *,
+    CASE WHEN isfinite(measure_2) THEN NULL WHEN isnan(measure_2) THEN CAST(1 AS HUGEINT) WHEN measure_2 > 0 THEN 4294967296 WHEN measure_2 < 0 THEN 18446744073709551616 END AS s_2,
+    CASE WHEN isfinite(measure_2) THEN CAST(measure_2 * $scale_2 AS HUGEINT) END AS x_2
+  FROM measured
+),
+-- spine rows and the visible facts in reach of any window; a reach ends in the stretch of time it begins in, or in the next
 pairs AS (
-  SELECT s.row_id, s.asked_at, f.event_time, f.measure_1, f.measure_2, f.measure_3
-  FROM spine AS s JOIN measured AS f
-  ON s."key_customer_id" = f."key_customer_id"
+  SELECT s.row_id, s.asked_at, f.event_time, f.measure_1, f.measure_2, f.measure_3, f.s_2, f.x_2
+  FROM (
+    SELECT *, (asked_at + 4611686018427387904) // 2592000000000 AS stretch FROM spine
+    UNION ALL
+    SELECT *, (asked_at + 4611686018427387904) // 2592000000000 - 1 FROM spine
+  ) AS s JOIN (SELECT *, (event_time + 4611686018427387904) // 2592000000000 AS stretch FROM numbers) AS f
+  ON s."key_customer_id" = f."key_customer_id" AND s.stretch = f.stretch
   AND f.visible_from < s.asked_at
   AND (f.until IS NULL OR s.asked_at <= f.until)
   AND f.event_time >= s.asked_at - 2592000000000
 ),
--- per spine row the aggregates of its pairs
+-- per spine row what its windows hold
 grouped AS (
   SELECT
     row_id,
-    count(measure_1) FILTER (WHERE event_time >= asked_at - 2592000000000) AS "count_30d",
-    list(measure_2) FILTER (WHERE measure_2 IS NOT NULL AND event_time >= asked_at - 2592000000000) AS "amount_sum_30d",
-    count(DISTINCT measure_3) FILTER (WHERE event_time >= asked_at - 2592000000000) AS "merchant_id_count_distinct_30d"
+    count(measure_1) FILTER (WHERE event_time >= asked_at - 2592000000000) AS n_1_1,
+    count(measure_2) FILTER (WHERE event_time >= asked_at - 2592000000000) AS n_2_1,
+    sum(s_2) FILTER (WHERE event_time >= asked_at - 2592000000000) AS s_2_1,
+    sum(x_2) FILTER (WHERE event_time >= asked_at - 2592000000000) AS x_2_1,
+    count(DISTINCT measure_3) FILTER (WHERE event_time >= asked_at - 2592000000000) AS value_1
   FROM pairs
   GROUP BY row_id
 )
 -- the answer, in spine order; rows without facts get the value of the empty window
 SELECT
   s.row_id AS __row,
-  CAST(coalesce(g."count_30d", 0) AS BIGINT) AS "count_30d",
-  g."amount_sum_30d",
-  CAST(coalesce(g."merchant_id_count_distinct_30d", 0) AS BIGINT) AS "merchant_id_count_distinct_30d"
+  CAST(coalesce(g.n_1_1, 0) AS BIGINT) AS "count_30d",
+  CASE WHEN coalesce(g.n_2_1, 0) > 0 THEN CASE WHEN g.s_2_1 > 0 THEN special_sum(g.s_2_1) ELSE exact_double(coalesce(g.x_2_1, 0)) * $unscale_2 END END AS "amount_sum_30d",
+  CAST(coalesce(g.value_1, 0) AS BIGINT) AS "merchant_id_count_distinct_30d"
+FROM spine AS s LEFT JOIN grouped AS g USING (row_id)
+ORDER BY __row
+;
+
+-- card_payments: Window of view card_payments, plan pairs: count_30d, amount_sum_30d
+-- reads spine (row_id, asked_at, customer_id), source__payments
+WITH
+-- rows of source payments: versions of facts, whether each holds, what orders them
+rows_read AS NOT MATERIALIZED (
+  SELECT
+    "payment_id" AS "row_payment_id",
+    ("status" = 'settled') IS TRUE AND "is_deleted" IS NOT TRUE AS holds,
+    coalesce("is_deleted", FALSE) AS deleted,
+    canonical_double("amount") AS "by_amount",
+    "card_country" AS "by_card_country",
+    "city" AS "by_city",
+    "customer_id" AS "by_customer_id",
+    "merchant_id" AS "by_merchant_id",
+    "paid_at" AS "by_paid_at",
+    "status" AS "by_status",
+    CAST("customer_id" AS BIGINT) AS "key_customer_id",
+    CASE WHEN "paid_at" >= TIMESTAMPTZ '1677-01-01T00:00:00.000000Z' AND "paid_at" < TIMESTAMPTZ '2262-01-01T00:00:00.000000Z' THEN epoch_us("paid_at") END AS event_time,
+    CASE WHEN "loaded_at" >= TIMESTAMPTZ '1677-01-01T00:00:00.000000Z' AND "loaded_at" < TIMESTAMPTZ '2262-01-01T00:00:00.000000Z' THEN epoch_us("loaded_at") END AS known_time,
+    "card_country" AS "in_card_country",
+    "city" AS "in_city",
+    "amount" AS "in_amount",
+    "merchant_id" AS "in_merchant_id",
+    "paid_at" AS "in_paid_at"
+  FROM source__payments
+),
+-- versions known before the cut-off, their known time shifted by the serving lag
+versions AS NOT MATERIALIZED (
+  SELECT * REPLACE (known_time + $known_shift AS known_time)
+  FROM rows_read
+  WHERE "row_payment_id" IS NOT NULL AND known_time IS NOT NULL AND known_time < $known_before
+),
+-- row keys with more than one version
+repeated AS MATERIALIZED (
+  SELECT "row_payment_id"
+  FROM versions
+  GROUP BY ALL
+  HAVING count(*) > 1
+),
+-- versions of repeated row keys that are ever facts, and when the next in order becomes known
+intervals AS MATERIALIZED (
+  SELECT "key_customer_id", event_time, known_time, "in_card_country", "in_city", "in_amount", "in_merchant_id", "in_paid_at", until
+  FROM (
+    SELECT *, min(known_time) OVER (
+      PARTITION BY "row_payment_id"
+      ORDER BY known_time ASC NULLS FIRST, event_time ASC NULLS FIRST, deleted ASC NULLS FIRST, "by_amount" ASC NULLS FIRST, "by_card_country" ASC NULLS FIRST, "by_city" ASC NULLS FIRST, "by_customer_id" ASC NULLS FIRST, "by_merchant_id" ASC NULLS FIRST, "by_paid_at" ASC NULLS FIRST, "by_status" ASC NULLS FIRST
+      ROWS BETWEEN 1 FOLLOWING AND UNBOUNDED FOLLOWING
+    ) AS until
+    FROM versions SEMI JOIN repeated USING ("row_payment_id")
+  )
+  WHERE holds AND "key_customer_id" IS NOT NULL AND event_time IS NOT NULL AND (until IS NULL OR until > greatest(event_time, known_time))
+),
+-- facts, and until when each is in force (NULL: for ever)
+facts AS NOT MATERIALIZED (
+  SELECT "key_customer_id", event_time, known_time, "in_card_country", "in_city", "in_amount", "in_merchant_id", "in_paid_at", CAST(NULL AS BIGINT) AS until
+  FROM versions ANTI JOIN repeated USING ("row_payment_id") WHERE holds AND "key_customer_id" IS NOT NULL AND event_time IS NOT NULL
+  UNION ALL
+  SELECT "key_customer_id", event_time, known_time, "in_card_country", "in_city", "in_amount", "in_merchant_id", "in_paid_at", until FROM intervals
+),
+-- facts, the instant they become visible, and what the aggregates take of them
+measured AS NOT MATERIALIZED (
+  SELECT
+    "key_customer_id",
+    event_time,
+    known_time,
+    greatest(event_time, known_time) AS visible_from,
+    until,
+    TRUE AS measure_1,
+    canonical_double("in_amount") AS measure_2,
+    "in_merchant_id" AS measure_3
+  FROM facts
+),
+-- the same with their values as whole numbers, which add up without loss
+numbers AS NOT MATERIALIZED (
+  SELECT *,
+    CASE WHEN isfinite(measure_2) THEN NULL WHEN isnan(measure_2) THEN CAST(1 AS HUGEINT) WHEN measure_2 > 0 THEN 4294967296 WHEN measure_2 < 0 THEN 18446744073709551616 END AS s_2,
+    CASE WHEN isfinite(measure_2) THEN CAST(measure_2 * $scale_2 AS HUGEINT) END AS x_2
+  FROM measured
+),
+-- spine rows and the visible facts in reach of any window; a reach ends in the stretch of time it begins in, or in the next
+pairs AS (
+  SELECT s.row_id, s.asked_at, f.event_time, f.measure_1, f.measure_2, f.s_2, f.x_2
+  FROM (
+    SELECT *, (asked_at + 4611686018427387904) // 2592000000000 AS stretch FROM spine
+    UNION ALL
+    SELECT *, (asked_at + 4611686018427387904) // 2592000000000 - 1 FROM spine
+  ) AS s JOIN (SELECT *, (event_time + 4611686018427387904) // 2592000000000 AS stretch FROM numbers) AS f
+  ON s."key_customer_id" = f."key_customer_id" AND s.stretch = f.stretch
+  AND f.visible_from < s.asked_at
+  AND (f.until IS NULL OR s.asked_at <= f.until)
+  AND f.event_time >= s.asked_at - 2592000000000
+),
+-- per spine row what its windows hold
+grouped AS (
+  SELECT
+    row_id,
+    count(measure_1) FILTER (WHERE event_time >= asked_at - 2592000000000) AS n_1_1,
+    count(measure_2) FILTER (WHERE event_time >= asked_at - 2592000000000) AS n_2_1,
+    sum(s_2) FILTER (WHERE event_time >= asked_at - 2592000000000) AS s_2_1,
+    sum(x_2) FILTER (WHERE event_time >= asked_at - 2592000000000) AS x_2_1
+  FROM pairs
+  GROUP BY row_id
+)
+-- the answer, in spine order; rows without facts get the value of the empty window
+SELECT
+  s.row_id AS __row,
+  CAST(coalesce(g.n_1_1, 0) AS BIGINT) AS "count_30d",
+  CASE WHEN coalesce(g.n_2_1, 0) > 0 THEN CASE WHEN g.s_2_1 > 0 THEN special_sum(g.s_2_1) ELSE exact_double(coalesce(g.x_2_1, 0)) * $unscale_2 END END AS "amount_sum_30d"
+FROM spine AS s LEFT JOIN grouped AS g USING (row_id)
+ORDER BY __row
+;
+
+-- card_payments: Window of view card_payments, plan sweep: count_30d, amount_sum_30d
+-- reads spine (row_id, asked_at, customer_id), source__payments
+WITH
+-- rows of source payments: versions of facts, whether each holds, what orders them
+rows_read AS NOT MATERIALIZED (
+  SELECT
+    "payment_id" AS "row_payment_id",
+    ("status" = 'settled') IS TRUE AND "is_deleted" IS NOT TRUE AS holds,
+    coalesce("is_deleted", FALSE) AS deleted,
+    canonical_double("amount") AS "by_amount",
+    "card_country" AS "by_card_country",
+    "city" AS "by_city",
+    "customer_id" AS "by_customer_id",
+    "merchant_id" AS "by_merchant_id",
+    "paid_at" AS "by_paid_at",
+    "status" AS "by_status",
+    CAST("customer_id" AS BIGINT) AS "key_customer_id",
+    CASE WHEN "paid_at" >= TIMESTAMPTZ '1677-01-01T00:00:00.000000Z' AND "paid_at" < TIMESTAMPTZ '2262-01-01T00:00:00.000000Z' THEN epoch_us("paid_at") END AS event_time,
+    CASE WHEN "loaded_at" >= TIMESTAMPTZ '1677-01-01T00:00:00.000000Z' AND "loaded_at" < TIMESTAMPTZ '2262-01-01T00:00:00.000000Z' THEN epoch_us("loaded_at") END AS known_time,
+    "card_country" AS "in_card_country",
+    "city" AS "in_city",
+    "amount" AS "in_amount",
+    "merchant_id" AS "in_merchant_id",
+    "paid_at" AS "in_paid_at"
+  FROM source__payments
+),
+-- versions known before the cut-off, their known time shifted by the serving lag
+versions AS NOT MATERIALIZED (
+  SELECT * REPLACE (known_time + $known_shift AS known_time)
+  FROM rows_read
+  WHERE "row_payment_id" IS NOT NULL AND known_time IS NOT NULL AND known_time < $known_before
+),
+-- row keys with more than one version
+repeated AS MATERIALIZED (
+  SELECT "row_payment_id"
+  FROM versions
+  GROUP BY ALL
+  HAVING count(*) > 1
+),
+-- versions of repeated row keys that are ever facts, and when the next in order becomes known
+intervals AS MATERIALIZED (
+  SELECT "key_customer_id", event_time, known_time, "in_card_country", "in_city", "in_amount", "in_merchant_id", "in_paid_at", until
+  FROM (
+    SELECT *, min(known_time) OVER (
+      PARTITION BY "row_payment_id"
+      ORDER BY known_time ASC NULLS FIRST, event_time ASC NULLS FIRST, deleted ASC NULLS FIRST, "by_amount" ASC NULLS FIRST, "by_card_country" ASC NULLS FIRST, "by_city" ASC NULLS FIRST, "by_customer_id" ASC NULLS FIRST, "by_merchant_id" ASC NULLS FIRST, "by_paid_at" ASC NULLS FIRST, "by_status" ASC NULLS FIRST
+      ROWS BETWEEN 1 FOLLOWING AND UNBOUNDED FOLLOWING
+    ) AS until
+    FROM versions SEMI JOIN repeated USING ("row_payment_id")
+  )
+  WHERE holds AND "key_customer_id" IS NOT NULL AND event_time IS NOT NULL AND (until IS NULL OR until > greatest(event_time, known_time))
+),
+-- facts, and until when each is in force (NULL: for ever)
+facts AS NOT MATERIALIZED (
+  SELECT "key_customer_id", event_time, known_time, "in_card_country", "in_city", "in_amount", "in_merchant_id", "in_paid_at", CAST(NULL AS BIGINT) AS until
+  FROM versions ANTI JOIN repeated USING ("row_payment_id") WHERE holds AND "key_customer_id" IS NOT NULL AND event_time IS NOT NULL
+  UNION ALL
+  SELECT "key_customer_id", event_time, known_time, "in_card_country", "in_city", "in_amount", "in_merchant_id", "in_paid_at", until FROM intervals
+),
+-- facts, the instant they become visible, and what the aggregates take of them
+measured AS NOT MATERIALIZED (
+  SELECT
+    "key_customer_id",
+    event_time,
+    known_time,
+    greatest(event_time, known_time) AS visible_from,
+    until,
+    TRUE AS measure_1,
+    canonical_double("in_amount") AS measure_2,
+    "in_merchant_id" AS measure_3
+  FROM facts
+),
+-- the same with their values as whole numbers, which add up without loss
+numbers AS NOT MATERIALIZED (
+  SELECT *,
+    CASE WHEN isfinite(measure_2) THEN NULL WHEN isnan(measure_2) THEN CAST(1 AS HUGEINT) WHEN measure_2 > 0 THEN 4294967296 WHEN measure_2 < 0 THEN 18446744073709551616 END AS s_2,
+    CASE WHEN isfinite(measure_2) THEN CAST(measure_2 * $scale_2 AS HUGEINT) END AS x_2
+  FROM measured
+),
+-- facts, and from when each counts
+counted AS NOT MATERIALIZED (
+  SELECT
+    "key_customer_id",
+    event_time,
+    visible_from,
+    until,
+    CASE WHEN measure_1 IS NULL THEN 0 ELSE 1 END AS n_1,
+    CASE WHEN measure_2 IS NULL THEN 0 ELSE 1 END AS n_2,
+    s_2,
+    x_2
+  FROM numbers
+),
+-- those facts, and each that is replaced once more, with the opposite sign, from then on
+signed AS NOT MATERIALIZED (
+  SELECT "key_customer_id", event_time, visible_from, n_1, n_2, s_2, x_2 FROM counted
+  UNION ALL
+  SELECT "key_customer_id", event_time, until AS visible_from, -n_1 AS n_1, -n_2 AS n_2, -s_2 AS s_2, -x_2 AS x_2 FROM counted WHERE until IS NOT NULL
+),
+-- when facts begin to count, and when they happened; the tile each falls into
+marks AS NOT MATERIALIZED (
+  SELECT
+    "key_customer_id",
+    CAST(0 AS UTINYINT) AS side,
+    visible_from AS instant,
+    (visible_from + 4611686018427387904) // $tile AS tile,
+    CASE WHEN visible_from - event_time < 2592000000000 THEN n_1 END AS n_1_in_1,
+    CASE WHEN visible_from - event_time < 2592000000000 THEN n_2 END AS n_2_in_1,
+    CASE WHEN visible_from - event_time < 2592000000000 THEN s_2 END AS s_2_in_1,
+    CASE WHEN visible_from - event_time < 2592000000000 THEN x_2 END AS x_2_in_1
+  FROM signed
+  UNION ALL
+  SELECT
+    "key_customer_id",
+    CAST(1 AS UTINYINT) AS side,
+    event_time AS instant,
+    (event_time + 4611686018427387904) // $tile AS tile,
+    CASE WHEN visible_from - event_time < 2592000000000 THEN n_1 END AS n_1_in_1,
+    CASE WHEN visible_from - event_time < 2592000000000 THEN n_2 END AS n_2_in_1,
+    CASE WHEN visible_from - event_time < 2592000000000 THEN s_2 END AS s_2_in_1,
+    CASE WHEN visible_from - event_time < 2592000000000 THEN x_2 END AS x_2_in_1
+  FROM signed
+),
+-- of every spine row t itself, and the instants at which windows that end at t begin
+ends AS MATERIALIZED (
+  SELECT row_id, "key_customer_id", CAST(1 AS UTINYINT) AS which, CAST(0 AS UTINYINT) AS side, asked_at AS instant, ((asked_at) + 4611686018427387904) // $tile AS tile
+  FROM spine
+  UNION ALL
+  SELECT row_id, "key_customer_id", CAST(2 AS UTINYINT) AS which, CAST(1 AS UTINYINT) AS side, asked_at - 2592000000000 AS instant, ((asked_at - 2592000000000) + 4611686018427387904) // $tile AS tile
+  FROM spine
+),
+-- per key, side and tile what its marks add up to; tiles of an end are there even if empty
+tiles AS (
+  SELECT
+    "key_customer_id", side, tile,
+    sum(n_1_in_1) AS n_1_in_1,
+    sum(n_2_in_1) AS n_2_in_1,
+    sum(s_2_in_1) AS s_2_in_1,
+    sum(x_2_in_1) AS x_2_in_1
+  FROM (
+    SELECT "key_customer_id", side, tile, n_1_in_1, n_2_in_1, s_2_in_1, x_2_in_1 FROM marks
+    UNION ALL BY NAME
+    SELECT DISTINCT "key_customer_id", side, tile FROM ends WHERE "key_customer_id" IS NOT NULL
+  )
+  GROUP BY "key_customer_id", side, tile
+),
+-- per tile what all tiles before it add up to
+totals AS MATERIALIZED (
+  SELECT
+    "key_customer_id", side, tile,
+    coalesce(sum(n_1_in_1) OVER so_far, 0) - coalesce(n_1_in_1, 0) AS n_1_in_1,
+    coalesce(sum(n_2_in_1) OVER so_far, 0) - coalesce(n_2_in_1, 0) AS n_2_in_1,
+    coalesce(sum(s_2_in_1) OVER so_far, 0) - coalesce(s_2_in_1, 0) AS s_2_in_1,
+    coalesce(sum(x_2_in_1) OVER so_far, 0) - coalesce(x_2_in_1, 0) AS x_2_in_1
+  FROM tiles
+  WINDOW so_far AS (PARTITION BY "key_customer_id", side ORDER BY tile ROWS UNBOUNDED PRECEDING)
+),
+-- ends and the marks before them in their tile
+raw_pairs AS (
+  SELECT e.row_id, e.which, f.n_1_in_1, f.n_2_in_1, f.s_2_in_1, f.x_2_in_1
+  FROM ends AS e JOIN marks AS f
+  ON e."key_customer_id" = f."key_customer_id" AND e.side = f.side AND e.tile = f.tile
+  AND f.instant < e.instant
+),
+-- per spine row what those add up to, end by end
+raw AS (
+  SELECT
+    row_id,
+    sum(n_1_in_1) FILTER (WHERE which = 1) AS n_1_in_1_end_1,
+    sum(n_2_in_1) FILTER (WHERE which = 1) AS n_2_in_1_end_1,
+    sum(s_2_in_1) FILTER (WHERE which = 1) AS s_2_in_1_end_1,
+    sum(x_2_in_1) FILTER (WHERE which = 1) AS x_2_in_1_end_1,
+    sum(n_1_in_1) FILTER (WHERE which = 2) AS n_1_in_1_end_2,
+    sum(n_2_in_1) FILTER (WHERE which = 2) AS n_2_in_1_end_2,
+    sum(s_2_in_1) FILTER (WHERE which = 2) AS s_2_in_1_end_2,
+    sum(x_2_in_1) FILTER (WHERE which = 2) AS x_2_in_1_end_2
+  FROM raw_pairs
+  GROUP BY row_id
+),
+-- per spine row what its windows hold: what has begun to count, less what has left
+grouped AS (
+  SELECT
+    s.row_id,
+    (t1.n_1_in_1 + coalesce(r.n_1_in_1_end_1, 0)) - (t2.n_1_in_1 + coalesce(r.n_1_in_1_end_2, 0)) AS n_1_1,
+    (t1.n_2_in_1 + coalesce(r.n_2_in_1_end_1, 0)) - (t2.n_2_in_1 + coalesce(r.n_2_in_1_end_2, 0)) AS n_2_1,
+    (t1.s_2_in_1 + coalesce(r.s_2_in_1_end_1, 0)) - (t2.s_2_in_1 + coalesce(r.s_2_in_1_end_2, 0)) AS s_2_1,
+    (t1.x_2_in_1 + coalesce(r.x_2_in_1_end_1, 0)) - (t2.x_2_in_1 + coalesce(r.x_2_in_1_end_2, 0)) AS x_2_1
+  FROM spine AS s
+  LEFT JOIN raw AS r USING (row_id)
+  LEFT JOIN totals AS t1 ON s."key_customer_id" = t1."key_customer_id" AND t1.side = 0 AND t1.tile = ((s.asked_at) + 4611686018427387904) // $tile
+  LEFT JOIN totals AS t2 ON s."key_customer_id" = t2."key_customer_id" AND t2.side = 1 AND t2.tile = ((s.asked_at - 2592000000000) + 4611686018427387904) // $tile
+)
+-- the answer, in spine order; rows without facts get the value of the empty window
+SELECT
+  s.row_id AS __row,
+  CAST(coalesce(g.n_1_1, 0) AS BIGINT) AS "count_30d",
+  CASE WHEN coalesce(g.n_2_1, 0) > 0 THEN CASE WHEN g.s_2_1 > 0 THEN special_sum(g.s_2_1) ELSE exact_double(coalesce(g.x_2_1, 0)) * $unscale_2 END END AS "amount_sum_30d"
+FROM spine AS s LEFT JOIN grouped AS g USING (row_id)
+ORDER BY __row
+;
+
+-- card_payments: Window of view card_payments, plan pairs: merchant_id_count_distinct_30d
+-- reads spine (row_id, asked_at, customer_id), source__payments
+WITH
+-- rows of source payments: versions of facts, whether each holds, what orders them
+rows_read AS NOT MATERIALIZED (
+  SELECT
+    "payment_id" AS "row_payment_id",
+    ("status" = 'settled') IS TRUE AND "is_deleted" IS NOT TRUE AS holds,
+    coalesce("is_deleted", FALSE) AS deleted,
+    canonical_double("amount") AS "by_amount",
+    "card_country" AS "by_card_country",
+    "city" AS "by_city",
+    "customer_id" AS "by_customer_id",
+    "merchant_id" AS "by_merchant_id",
+    "paid_at" AS "by_paid_at",
+    "status" AS "by_status",
+    CAST("customer_id" AS BIGINT) AS "key_customer_id",
+    CASE WHEN "paid_at" >= TIMESTAMPTZ '1677-01-01T00:00:00.000000Z' AND "paid_at" < TIMESTAMPTZ '2262-01-01T00:00:00.000000Z' THEN epoch_us("paid_at") END AS event_time,
+    CASE WHEN "loaded_at" >= TIMESTAMPTZ '1677-01-01T00:00:00.000000Z' AND "loaded_at" < TIMESTAMPTZ '2262-01-01T00:00:00.000000Z' THEN epoch_us("loaded_at") END AS known_time,
+    "card_country" AS "in_card_country",
+    "city" AS "in_city",
+    "amount" AS "in_amount",
+    "merchant_id" AS "in_merchant_id",
+    "paid_at" AS "in_paid_at"
+  FROM source__payments
+),
+-- versions known before the cut-off, their known time shifted by the serving lag
+versions AS NOT MATERIALIZED (
+  SELECT * REPLACE (known_time + $known_shift AS known_time)
+  FROM rows_read
+  WHERE "row_payment_id" IS NOT NULL AND known_time IS NOT NULL AND known_time < $known_before
+),
+-- row keys with more than one version
+repeated AS MATERIALIZED (
+  SELECT "row_payment_id"
+  FROM versions
+  GROUP BY ALL
+  HAVING count(*) > 1
+),
+-- versions of repeated row keys that are ever facts, and when the next in order becomes known
+intervals AS MATERIALIZED (
+  SELECT "key_customer_id", event_time, known_time, "in_card_country", "in_city", "in_amount", "in_merchant_id", "in_paid_at", until
+  FROM (
+    SELECT *, min(known_time) OVER (
+      PARTITION BY "row_payment_id"
+      ORDER BY known_time ASC NULLS FIRST, event_time ASC NULLS FIRST, deleted ASC NULLS FIRST, "by_amount" ASC NULLS FIRST, "by_card_country" ASC NULLS FIRST, "by_city" ASC NULLS FIRST, "by_customer_id" ASC NULLS FIRST, "by_merchant_id" ASC NULLS FIRST, "by_paid_at" ASC NULLS FIRST, "by_status" ASC NULLS FIRST
+      ROWS BETWEEN 1 FOLLOWING AND UNBOUNDED FOLLOWING
+    ) AS until
+    FROM versions SEMI JOIN repeated USING ("row_payment_id")
+  )
+  WHERE holds AND "key_customer_id" IS NOT NULL AND event_time IS NOT NULL AND (until IS NULL OR until > greatest(event_time, known_time))
+),
+-- facts, and until when each is in force (NULL: for ever)
+facts AS NOT MATERIALIZED (
+  SELECT "key_customer_id", event_time, known_time, "in_card_country", "in_city", "in_amount", "in_merchant_id", "in_paid_at", CAST(NULL AS BIGINT) AS until
+  FROM versions ANTI JOIN repeated USING ("row_payment_id") WHERE holds AND "key_customer_id" IS NOT NULL AND event_time IS NOT NULL
+  UNION ALL
+  SELECT "key_customer_id", event_time, known_time, "in_card_country", "in_city", "in_amount", "in_merchant_id", "in_paid_at", until FROM intervals
+),
+-- facts, the instant they become visible, and what the aggregates take of them
+measured AS NOT MATERIALIZED (
+  SELECT
+    "key_customer_id",
+    event_time,
+    known_time,
+    greatest(event_time, known_time) AS visible_from,
+    until,
+    TRUE AS measure_1,
+    canonical_double("in_amount") AS measure_2,
+    "in_merchant_id" AS measure_3
+  FROM facts
+),
+-- spine rows and the visible facts in reach of any window; a reach ends in the stretch of time it begins in, or in the next
+pairs AS (
+  SELECT s.row_id, s.asked_at, f.event_time, f.measure_3
+  FROM (
+    SELECT *, (asked_at + 4611686018427387904) // 2592000000000 AS stretch FROM spine
+    UNION ALL
+    SELECT *, (asked_at + 4611686018427387904) // 2592000000000 - 1 FROM spine
+  ) AS s JOIN (SELECT *, (event_time + 4611686018427387904) // 2592000000000 AS stretch FROM measured) AS f
+  ON s."key_customer_id" = f."key_customer_id" AND s.stretch = f.stretch
+  AND f.visible_from < s.asked_at
+  AND (f.until IS NULL OR s.asked_at <= f.until)
+  AND f.event_time >= s.asked_at - 2592000000000
+),
+-- per spine row what its windows hold
+grouped AS (
+  SELECT
+    row_id,
+    count(DISTINCT measure_3) FILTER (WHERE event_time >= asked_at - 2592000000000) AS value_1
+  FROM pairs
+  GROUP BY row_id
+)
+-- the answer, in spine order; rows without facts get the value of the empty window
+SELECT
+  s.row_id AS __row,
+  CAST(coalesce(g.value_1, 0) AS BIGINT) AS "merchant_id_count_distinct_30d"
+FROM spine AS s LEFT JOIN grouped AS g USING (row_id)
+ORDER BY __row
+;
+
+-- card_payments: Window of view card_payments, plan pairs, values as lists: amount_sum_30d
+-- reads spine (row_id, asked_at, customer_id), source__payments
+WITH
+-- rows of source payments: versions of facts, whether each holds, what orders them
+rows_read AS NOT MATERIALIZED (
+  SELECT
+    "payment_id" AS "row_payment_id",
+    ("status" = 'settled') IS TRUE AND "is_deleted" IS NOT TRUE AS holds,
+    coalesce("is_deleted", FALSE) AS deleted,
+    canonical_double("amount") AS "by_amount",
+    "card_country" AS "by_card_country",
+    "city" AS "by_city",
+    "customer_id" AS "by_customer_id",
+    "merchant_id" AS "by_merchant_id",
+    "paid_at" AS "by_paid_at",
+    "status" AS "by_status",
+    CAST("customer_id" AS BIGINT) AS "key_customer_id",
+    CASE WHEN "paid_at" >= TIMESTAMPTZ '1677-01-01T00:00:00.000000Z' AND "paid_at" < TIMESTAMPTZ '2262-01-01T00:00:00.000000Z' THEN epoch_us("paid_at") END AS event_time,
+    CASE WHEN "loaded_at" >= TIMESTAMPTZ '1677-01-01T00:00:00.000000Z' AND "loaded_at" < TIMESTAMPTZ '2262-01-01T00:00:00.000000Z' THEN epoch_us("loaded_at") END AS known_time,
+    "card_country" AS "in_card_country",
+    "city" AS "in_city",
+    "amount" AS "in_amount",
+    "merchant_id" AS "in_merchant_id",
+    "paid_at" AS "in_paid_at"
+  FROM source__payments
+),
+-- versions known before the cut-off, their known time shifted by the serving lag
+versions AS NOT MATERIALIZED (
+  SELECT * REPLACE (known_time + $known_shift AS known_time)
+  FROM rows_read
+  WHERE "row_payment_id" IS NOT NULL AND known_time IS NOT NULL AND known_time < $known_before
+),
+-- row keys with more than one version
+repeated AS MATERIALIZED (
+  SELECT "row_payment_id"
+  FROM versions
+  GROUP BY ALL
+  HAVING count(*) > 1
+),
+-- versions of repeated row keys that are ever facts, and when the next in order becomes known
+intervals AS MATERIALIZED (
+  SELECT "key_customer_id", event_time, known_time, "in_card_country", "in_city", "in_amount", "in_merchant_id", "in_paid_at", until
+  FROM (
+    SELECT *, min(known_time) OVER (
+      PARTITION BY "row_payment_id"
+      ORDER BY known_time ASC NULLS FIRST, event_time ASC NULLS FIRST, deleted ASC NULLS FIRST, "by_amount" ASC NULLS FIRST, "by_card_country" ASC NULLS FIRST, "by_city" ASC NULLS FIRST, "by_customer_id" ASC NULLS FIRST, "by_merchant_id" ASC NULLS FIRST, "by_paid_at" ASC NULLS FIRST, "by_status" ASC NULLS FIRST
+      ROWS BETWEEN 1 FOLLOWING AND UNBOUNDED FOLLOWING
+    ) AS until
+    FROM versions SEMI JOIN repeated USING ("row_payment_id")
+  )
+  WHERE holds AND "key_customer_id" IS NOT NULL AND event_time IS NOT NULL AND (until IS NULL OR until > greatest(event_time, known_time))
+),
+-- facts, and until when each is in force (NULL: for ever)
+facts AS NOT MATERIALIZED (
+  SELECT "key_customer_id", event_time, known_time, "in_card_country", "in_city", "in_amount", "in_merchant_id", "in_paid_at", CAST(NULL AS BIGINT) AS until
+  FROM versions ANTI JOIN repeated USING ("row_payment_id") WHERE holds AND "key_customer_id" IS NOT NULL AND event_time IS NOT NULL
+  UNION ALL
+  SELECT "key_customer_id", event_time, known_time, "in_card_country", "in_city", "in_amount", "in_merchant_id", "in_paid_at", until FROM intervals
+),
+-- facts, the instant they become visible, and what the aggregates take of them
+measured AS NOT MATERIALIZED (
+  SELECT
+    "key_customer_id",
+    event_time,
+    known_time,
+    greatest(event_time, known_time) AS visible_from,
+    until,
+    TRUE AS measure_1,
+    canonical_double("in_amount") AS measure_2,
+    "in_merchant_id" AS measure_3
+  FROM facts
+),
+-- spine rows and the visible facts in reach of any window; a reach ends in the stretch of time it begins in, or in the next
+pairs AS (
+  SELECT s.row_id, s.asked_at, f.event_time, f.measure_2
+  FROM (
+    SELECT *, (asked_at + 4611686018427387904) // 2592000000000 AS stretch FROM spine
+    UNION ALL
+    SELECT *, (asked_at + 4611686018427387904) // 2592000000000 - 1 FROM spine
+  ) AS s JOIN (SELECT *, (event_time + 4611686018427387904) // 2592000000000 AS stretch FROM measured) AS f
+  ON s."key_customer_id" = f."key_customer_id" AND s.stretch = f.stretch
+  AND f.visible_from < s.asked_at
+  AND (f.until IS NULL OR s.asked_at <= f.until)
+  AND f.event_time >= s.asked_at - 2592000000000
+),
+-- per spine row what its windows hold
+grouped AS (
+  SELECT
+    row_id,
+    list(measure_2) FILTER (WHERE measure_2 IS NOT NULL AND event_time >= asked_at - 2592000000000) AS value_1
+  FROM pairs
+  GROUP BY row_id
+)
+-- the answer, in spine order; rows without facts get the value of the empty window
+SELECT
+  s.row_id AS __row,
+  g.value_1 AS "amount_sum_30d"
 FROM spine AS s LEFT JOIN grouped AS g USING (row_id)
 ORDER BY __row
 ;
@@ -278,7 +808,7 @@ FROM answers AS a
 ORDER BY __row
 ;
 
--- referrer_payments: Window of view card_payments
+-- referrer_payments: Window of view card_payments, plan pairs: referrer_count_30d, referrer_amount_sum_30d
 -- reads spine (row_id, asked_at, referrer_id), source__payments
 WITH
 -- rows of source payments: versions of facts, whether each holds, what orders them
@@ -331,46 +861,359 @@ intervals AS MATERIALIZED (
   WHERE holds AND "key_customer_id" IS NOT NULL AND event_time IS NOT NULL AND (until IS NULL OR until > greatest(event_time, known_time))
 ),
 -- facts, and until when each is in force (NULL: for ever)
-facts AS (
+facts AS NOT MATERIALIZED (
   SELECT "key_customer_id", event_time, known_time, "in_card_country", "in_city", "in_amount", "in_merchant_id", "in_paid_at", CAST(NULL AS BIGINT) AS until
   FROM versions ANTI JOIN repeated USING ("row_payment_id") WHERE holds AND "key_customer_id" IS NOT NULL AND event_time IS NOT NULL
   UNION ALL
   SELECT "key_customer_id", event_time, known_time, "in_card_country", "in_city", "in_amount", "in_merchant_id", "in_paid_at", until FROM intervals
 ),
 -- facts, the instant they become visible, and what the aggregates take of them
-measured AS (
+measured AS NOT MATERIALIZED (
   SELECT
     "key_customer_id",
     event_time,
+    known_time,
     greatest(event_time, known_time) AS visible_from,
     until,
     TRUE AS measure_1,
     canonical_double("in_amount") AS measure_2
   FROM facts
 ),
--- spine rows and the visible facts in reach of any window
+-- the same with their values as whole numbers, which add up without loss
+numbers AS NOT MATERIALIZED (
+  SELECT *,
+    CASE WHEN isfinite(measure_2) THEN NULL WHEN isnan(measure_2) THEN CAST(1 AS HUGEINT) WHEN measure_2 > 0 THEN 4294967296 WHEN measure_2 < 0 THEN 18446744073709551616 END AS s_2,
+    CASE WHEN isfinite(measure_2) THEN CAST(measure_2 * $scale_2 AS HUGEINT) END AS x_2
+  FROM measured
+),
+-- spine rows and the visible facts in reach of any window; a reach ends in the stretch of time it begins in, or in the next
 pairs AS (
-  SELECT s.row_id, s.asked_at, f.event_time, f.measure_1, f.measure_2
-  FROM spine AS s JOIN measured AS f
-  ON s."key_customer_id" = f."key_customer_id"
+  SELECT s.row_id, s.asked_at, f.event_time, f.measure_1, f.measure_2, f.s_2, f.x_2
+  FROM (
+    SELECT *, (asked_at + 4611686018427387904) // 2592000000000 AS stretch FROM spine
+    UNION ALL
+    SELECT *, (asked_at + 4611686018427387904) // 2592000000000 - 1 FROM spine
+  ) AS s JOIN (SELECT *, (event_time + 4611686018427387904) // 2592000000000 AS stretch FROM numbers) AS f
+  ON s."key_customer_id" = f."key_customer_id" AND s.stretch = f.stretch
   AND f.visible_from < s.asked_at
   AND (f.until IS NULL OR s.asked_at <= f.until)
   AND f.event_time >= s.asked_at - 2592000000000
 ),
--- per spine row the aggregates of its pairs
+-- per spine row what its windows hold
 grouped AS (
   SELECT
     row_id,
-    count(measure_1) FILTER (WHERE event_time >= asked_at - 2592000000000) AS "referrer_count_30d",
-    list(measure_2) FILTER (WHERE measure_2 IS NOT NULL AND event_time >= asked_at - 2592000000000) AS "referrer_amount_sum_30d"
+    count(measure_1) FILTER (WHERE event_time >= asked_at - 2592000000000) AS n_1_1,
+    count(measure_2) FILTER (WHERE event_time >= asked_at - 2592000000000) AS n_2_1,
+    sum(s_2) FILTER (WHERE event_time >= asked_at - 2592000000000) AS s_2_1,
+    sum(x_2) FILTER (WHERE event_time >= asked_at - 2592000000000) AS x_2_1
   FROM pairs
   GROUP BY row_id
 )
 -- the answer, in spine order; rows without facts get the value of the empty window
 SELECT
   s.row_id AS __row,
-  CAST(coalesce(g."referrer_count_30d", 0) AS BIGINT) AS "referrer_count_30d",
-  g."referrer_amount_sum_30d"
+  CAST(coalesce(g.n_1_1, 0) AS BIGINT) AS "referrer_count_30d",
+  CASE WHEN coalesce(g.n_2_1, 0) > 0 THEN CASE WHEN g.s_2_1 > 0 THEN special_sum(g.s_2_1) ELSE exact_double(coalesce(g.x_2_1, 0)) * $unscale_2 END END AS "referrer_amount_sum_30d"
+FROM spine AS s LEFT JOIN grouped AS g USING (row_id)
+ORDER BY __row
+;
+
+-- referrer_payments: Window of view card_payments, plan sweep: referrer_count_30d, referrer_amount_sum_30d
+-- reads spine (row_id, asked_at, referrer_id), source__payments
+WITH
+-- rows of source payments: versions of facts, whether each holds, what orders them
+rows_read AS NOT MATERIALIZED (
+  SELECT
+    "payment_id" AS "row_payment_id",
+    ("status" = 'settled') IS TRUE AND "is_deleted" IS NOT TRUE AS holds,
+    coalesce("is_deleted", FALSE) AS deleted,
+    canonical_double("amount") AS "by_amount",
+    "card_country" AS "by_card_country",
+    "city" AS "by_city",
+    "customer_id" AS "by_customer_id",
+    "merchant_id" AS "by_merchant_id",
+    "paid_at" AS "by_paid_at",
+    "status" AS "by_status",
+    CAST("customer_id" AS BIGINT) AS "key_customer_id",
+    CASE WHEN "paid_at" >= TIMESTAMPTZ '1677-01-01T00:00:00.000000Z' AND "paid_at" < TIMESTAMPTZ '2262-01-01T00:00:00.000000Z' THEN epoch_us("paid_at") END AS event_time,
+    CASE WHEN "loaded_at" >= TIMESTAMPTZ '1677-01-01T00:00:00.000000Z' AND "loaded_at" < TIMESTAMPTZ '2262-01-01T00:00:00.000000Z' THEN epoch_us("loaded_at") END AS known_time,
+    "card_country" AS "in_card_country",
+    "city" AS "in_city",
+    "amount" AS "in_amount",
+    "merchant_id" AS "in_merchant_id",
+    "paid_at" AS "in_paid_at"
+  FROM source__payments
+),
+-- versions known before the cut-off, their known time shifted by the serving lag
+versions AS NOT MATERIALIZED (
+  SELECT * REPLACE (known_time + $known_shift AS known_time)
+  FROM rows_read
+  WHERE "row_payment_id" IS NOT NULL AND known_time IS NOT NULL AND known_time < $known_before
+),
+-- row keys with more than one version
+repeated AS MATERIALIZED (
+  SELECT "row_payment_id"
+  FROM versions
+  GROUP BY ALL
+  HAVING count(*) > 1
+),
+-- versions of repeated row keys that are ever facts, and when the next in order becomes known
+intervals AS MATERIALIZED (
+  SELECT "key_customer_id", event_time, known_time, "in_card_country", "in_city", "in_amount", "in_merchant_id", "in_paid_at", until
+  FROM (
+    SELECT *, min(known_time) OVER (
+      PARTITION BY "row_payment_id"
+      ORDER BY known_time ASC NULLS FIRST, event_time ASC NULLS FIRST, deleted ASC NULLS FIRST, "by_amount" ASC NULLS FIRST, "by_card_country" ASC NULLS FIRST, "by_city" ASC NULLS FIRST, "by_customer_id" ASC NULLS FIRST, "by_merchant_id" ASC NULLS FIRST, "by_paid_at" ASC NULLS FIRST, "by_status" ASC NULLS FIRST
+      ROWS BETWEEN 1 FOLLOWING AND UNBOUNDED FOLLOWING
+    ) AS until
+    FROM versions SEMI JOIN repeated USING ("row_payment_id")
+  )
+  WHERE holds AND "key_customer_id" IS NOT NULL AND event_time IS NOT NULL AND (until IS NULL OR until > greatest(event_time, known_time))
+),
+-- facts, and until when each is in force (NULL: for ever)
+facts AS NOT MATERIALIZED (
+  SELECT "key_customer_id", event_time, known_time, "in_card_country", "in_city", "in_amount", "in_merchant_id", "in_paid_at", CAST(NULL AS BIGINT) AS until
+  FROM versions ANTI JOIN repeated USING ("row_payment_id") WHERE holds AND "key_customer_id" IS NOT NULL AND event_time IS NOT NULL
+  UNION ALL
+  SELECT "key_customer_id", event_time, known_time, "in_card_country", "in_city", "in_amount", "in_merchant_id", "in_paid_at", until FROM intervals
+),
+-- facts, the instant they become visible, and what the aggregates take of them
+measured AS NOT MATERIALIZED (
+  SELECT
+    "key_customer_id",
+    event_time,
+    known_time,
+    greatest(event_time, known_time) AS visible_from,
+    until,
+    TRUE AS measure_1,
+    canonical_double("in_amount") AS measure_2
+  FROM facts
+),
+-- the same with their values as whole numbers, which add up without loss
+numbers AS NOT MATERIALIZED (
+  SELECT *,
+    CASE WHEN isfinite(measure_2) THEN NULL WHEN isnan(measure_2) THEN CAST(1 AS HUGEINT) WHEN measure_2 > 0 THEN 4294967296 WHEN measure_2 < 0 THEN 18446744073709551616 END AS s_2,
+    CASE WHEN isfinite(measure_2) THEN CAST(measure_2 * $scale_2 AS HUGEINT) END AS x_2
+  FROM measured
+),
+-- facts, and from when each counts
+counted AS NOT MATERIALIZED (
+  SELECT
+    "key_customer_id",
+    event_time,
+    visible_from,
+    until,
+    CASE WHEN measure_1 IS NULL THEN 0 ELSE 1 END AS n_1,
+    CASE WHEN measure_2 IS NULL THEN 0 ELSE 1 END AS n_2,
+    s_2,
+    x_2
+  FROM numbers
+),
+-- those facts, and each that is replaced once more, with the opposite sign, from then on
+signed AS NOT MATERIALIZED (
+  SELECT "key_customer_id", event_time, visible_from, n_1, n_2, s_2, x_2 FROM counted
+  UNION ALL
+  SELECT "key_customer_id", event_time, until AS visible_from, -n_1 AS n_1, -n_2 AS n_2, -s_2 AS s_2, -x_2 AS x_2 FROM counted WHERE until IS NOT NULL
+),
+-- when facts begin to count, and when they happened; the tile each falls into
+marks AS NOT MATERIALIZED (
+  SELECT
+    "key_customer_id",
+    CAST(0 AS UTINYINT) AS side,
+    visible_from AS instant,
+    (visible_from + 4611686018427387904) // $tile AS tile,
+    CASE WHEN visible_from - event_time < 2592000000000 THEN n_1 END AS n_1_in_1,
+    CASE WHEN visible_from - event_time < 2592000000000 THEN n_2 END AS n_2_in_1,
+    CASE WHEN visible_from - event_time < 2592000000000 THEN s_2 END AS s_2_in_1,
+    CASE WHEN visible_from - event_time < 2592000000000 THEN x_2 END AS x_2_in_1
+  FROM signed
+  UNION ALL
+  SELECT
+    "key_customer_id",
+    CAST(1 AS UTINYINT) AS side,
+    event_time AS instant,
+    (event_time + 4611686018427387904) // $tile AS tile,
+    CASE WHEN visible_from - event_time < 2592000000000 THEN n_1 END AS n_1_in_1,
+    CASE WHEN visible_from - event_time < 2592000000000 THEN n_2 END AS n_2_in_1,
+    CASE WHEN visible_from - event_time < 2592000000000 THEN s_2 END AS s_2_in_1,
+    CASE WHEN visible_from - event_time < 2592000000000 THEN x_2 END AS x_2_in_1
+  FROM signed
+),
+-- of every spine row t itself, and the instants at which windows that end at t begin
+ends AS MATERIALIZED (
+  SELECT row_id, "key_customer_id", CAST(1 AS UTINYINT) AS which, CAST(0 AS UTINYINT) AS side, asked_at AS instant, ((asked_at) + 4611686018427387904) // $tile AS tile
+  FROM spine
+  UNION ALL
+  SELECT row_id, "key_customer_id", CAST(2 AS UTINYINT) AS which, CAST(1 AS UTINYINT) AS side, asked_at - 2592000000000 AS instant, ((asked_at - 2592000000000) + 4611686018427387904) // $tile AS tile
+  FROM spine
+),
+-- per key, side and tile what its marks add up to; tiles of an end are there even if empty
+tiles AS (
+  SELECT
+    "key_customer_id", side, tile,
+    sum(n_1_in_1) AS n_1_in_1,
+    sum(n_2_in_1) AS n_2_in_1,
+    sum(s_2_in_1) AS s_2_in_1,
+    sum(x_2_in_1) AS x_2_in_1
+  FROM (
+    SELECT "key_customer_id", side, tile, n_1_in_1, n_2_in_1, s_2_in_1, x_2_in_1 FROM marks
+    UNION ALL BY NAME
+    SELECT DISTINCT "key_customer_id", side, tile FROM ends WHERE "key_customer_id" IS NOT NULL
+  )
+  GROUP BY "key_customer_id", side, tile
+),
+-- per tile what all tiles before it add up to
+totals AS MATERIALIZED (
+  SELECT
+    "key_customer_id", side, tile,
+    coalesce(sum(n_1_in_1) OVER so_far, 0) - coalesce(n_1_in_1, 0) AS n_1_in_1,
+    coalesce(sum(n_2_in_1) OVER so_far, 0) - coalesce(n_2_in_1, 0) AS n_2_in_1,
+    coalesce(sum(s_2_in_1) OVER so_far, 0) - coalesce(s_2_in_1, 0) AS s_2_in_1,
+    coalesce(sum(x_2_in_1) OVER so_far, 0) - coalesce(x_2_in_1, 0) AS x_2_in_1
+  FROM tiles
+  WINDOW so_far AS (PARTITION BY "key_customer_id", side ORDER BY tile ROWS UNBOUNDED PRECEDING)
+),
+-- ends and the marks before them in their tile
+raw_pairs AS (
+  SELECT e.row_id, e.which, f.n_1_in_1, f.n_2_in_1, f.s_2_in_1, f.x_2_in_1
+  FROM ends AS e JOIN marks AS f
+  ON e."key_customer_id" = f."key_customer_id" AND e.side = f.side AND e.tile = f.tile
+  AND f.instant < e.instant
+),
+-- per spine row what those add up to, end by end
+raw AS (
+  SELECT
+    row_id,
+    sum(n_1_in_1) FILTER (WHERE which = 1) AS n_1_in_1_end_1,
+    sum(n_2_in_1) FILTER (WHERE which = 1) AS n_2_in_1_end_1,
+    sum(s_2_in_1) FILTER (WHERE which = 1) AS s_2_in_1_end_1,
+    sum(x_2_in_1) FILTER (WHERE which = 1) AS x_2_in_1_end_1,
+    sum(n_1_in_1) FILTER (WHERE which = 2) AS n_1_in_1_end_2,
+    sum(n_2_in_1) FILTER (WHERE which = 2) AS n_2_in_1_end_2,
+    sum(s_2_in_1) FILTER (WHERE which = 2) AS s_2_in_1_end_2,
+    sum(x_2_in_1) FILTER (WHERE which = 2) AS x_2_in_1_end_2
+  FROM raw_pairs
+  GROUP BY row_id
+),
+-- per spine row what its windows hold: what has begun to count, less what has left
+grouped AS (
+  SELECT
+    s.row_id,
+    (t1.n_1_in_1 + coalesce(r.n_1_in_1_end_1, 0)) - (t2.n_1_in_1 + coalesce(r.n_1_in_1_end_2, 0)) AS n_1_1,
+    (t1.n_2_in_1 + coalesce(r.n_2_in_1_end_1, 0)) - (t2.n_2_in_1 + coalesce(r.n_2_in_1_end_2, 0)) AS n_2_1,
+    (t1.s_2_in_1 + coalesce(r.s_2_in_1_end_1, 0)) - (t2.s_2_in_1 + coalesce(r.s_2_in_1_end_2, 0)) AS s_2_1,
+    (t1.x_2_in_1 + coalesce(r.x_2_in_1_end_1, 0)) - (t2.x_2_in_1 + coalesce(r.x_2_in_1_end_2, 0)) AS x_2_1
+  FROM spine AS s
+  LEFT JOIN raw AS r USING (row_id)
+  LEFT JOIN totals AS t1 ON s."key_customer_id" = t1."key_customer_id" AND t1.side = 0 AND t1.tile = ((s.asked_at) + 4611686018427387904) // $tile
+  LEFT JOIN totals AS t2 ON s."key_customer_id" = t2."key_customer_id" AND t2.side = 1 AND t2.tile = ((s.asked_at - 2592000000000) + 4611686018427387904) // $tile
+)
+-- the answer, in spine order; rows without facts get the value of the empty window
+SELECT
+  s.row_id AS __row,
+  CAST(coalesce(g.n_1_1, 0) AS BIGINT) AS "referrer_count_30d",
+  CASE WHEN coalesce(g.n_2_1, 0) > 0 THEN CASE WHEN g.s_2_1 > 0 THEN special_sum(g.s_2_1) ELSE exact_double(coalesce(g.x_2_1, 0)) * $unscale_2 END END AS "referrer_amount_sum_30d"
+FROM spine AS s LEFT JOIN grouped AS g USING (row_id)
+ORDER BY __row
+;
+
+-- referrer_payments: Window of view card_payments, plan pairs, values as lists: referrer_amount_sum_30d
+-- reads spine (row_id, asked_at, referrer_id), source__payments
+WITH
+-- rows of source payments: versions of facts, whether each holds, what orders them
+rows_read AS NOT MATERIALIZED (
+  SELECT
+    "payment_id" AS "row_payment_id",
+    ("status" = 'settled') IS TRUE AND "is_deleted" IS NOT TRUE AS holds,
+    coalesce("is_deleted", FALSE) AS deleted,
+    canonical_double("amount") AS "by_amount",
+    "card_country" AS "by_card_country",
+    "city" AS "by_city",
+    "customer_id" AS "by_customer_id",
+    "merchant_id" AS "by_merchant_id",
+    "paid_at" AS "by_paid_at",
+    "status" AS "by_status",
+    CAST("customer_id" AS BIGINT) AS "key_customer_id",
+    CASE WHEN "paid_at" >= TIMESTAMPTZ '1677-01-01T00:00:00.000000Z' AND "paid_at" < TIMESTAMPTZ '2262-01-01T00:00:00.000000Z' THEN epoch_us("paid_at") END AS event_time,
+    CASE WHEN "loaded_at" >= TIMESTAMPTZ '1677-01-01T00:00:00.000000Z' AND "loaded_at" < TIMESTAMPTZ '2262-01-01T00:00:00.000000Z' THEN epoch_us("loaded_at") END AS known_time,
+    "card_country" AS "in_card_country",
+    "city" AS "in_city",
+    "amount" AS "in_amount",
+    "merchant_id" AS "in_merchant_id",
+    "paid_at" AS "in_paid_at"
+  FROM source__payments
+),
+-- versions known before the cut-off, their known time shifted by the serving lag
+versions AS NOT MATERIALIZED (
+  SELECT * REPLACE (known_time + $known_shift AS known_time)
+  FROM rows_read
+  WHERE "row_payment_id" IS NOT NULL AND known_time IS NOT NULL AND known_time < $known_before
+),
+-- row keys with more than one version
+repeated AS MATERIALIZED (
+  SELECT "row_payment_id"
+  FROM versions
+  GROUP BY ALL
+  HAVING count(*) > 1
+),
+-- versions of repeated row keys that are ever facts, and when the next in order becomes known
+intervals AS MATERIALIZED (
+  SELECT "key_customer_id", event_time, known_time, "in_card_country", "in_city", "in_amount", "in_merchant_id", "in_paid_at", until
+  FROM (
+    SELECT *, min(known_time) OVER (
+      PARTITION BY "row_payment_id"
+      ORDER BY known_time ASC NULLS FIRST, event_time ASC NULLS FIRST, deleted ASC NULLS FIRST, "by_amount" ASC NULLS FIRST, "by_card_country" ASC NULLS FIRST, "by_city" ASC NULLS FIRST, "by_customer_id" ASC NULLS FIRST, "by_merchant_id" ASC NULLS FIRST, "by_paid_at" ASC NULLS FIRST, "by_status" ASC NULLS FIRST
+      ROWS BETWEEN 1 FOLLOWING AND UNBOUNDED FOLLOWING
+    ) AS until
+    FROM versions SEMI JOIN repeated USING ("row_payment_id")
+  )
+  WHERE holds AND "key_customer_id" IS NOT NULL AND event_time IS NOT NULL AND (until IS NULL OR until > greatest(event_time, known_time))
+),
+-- facts, and until when each is in force (NULL: for ever)
+facts AS NOT MATERIALIZED (
+  SELECT "key_customer_id", event_time, known_time, "in_card_country", "in_city", "in_amount", "in_merchant_id", "in_paid_at", CAST(NULL AS BIGINT) AS until
+  FROM versions ANTI JOIN repeated USING ("row_payment_id") WHERE holds AND "key_customer_id" IS NOT NULL AND event_time IS NOT NULL
+  UNION ALL
+  SELECT "key_customer_id", event_time, known_time, "in_card_country", "in_city", "in_amount", "in_merchant_id", "in_paid_at", until FROM intervals
+),
+-- facts, the instant they become visible, and what the aggregates take of them
+measured AS NOT MATERIALIZED (
+  SELECT
+    "key_customer_id",
+    event_time,
+    known_time,
+    greatest(event_time, known_time) AS visible_from,
+    until,
+    TRUE AS measure_1,
+    canonical_double("in_amount") AS measure_2
+  FROM facts
+),
+-- spine rows and the visible facts in reach of any window; a reach ends in the stretch of time it begins in, or in the next
+pairs AS (
+  SELECT s.row_id, s.asked_at, f.event_time, f.measure_2
+  FROM (
+    SELECT *, (asked_at + 4611686018427387904) // 2592000000000 AS stretch FROM spine
+    UNION ALL
+    SELECT *, (asked_at + 4611686018427387904) // 2592000000000 - 1 FROM spine
+  ) AS s JOIN (SELECT *, (event_time + 4611686018427387904) // 2592000000000 AS stretch FROM measured) AS f
+  ON s."key_customer_id" = f."key_customer_id" AND s.stretch = f.stretch
+  AND f.visible_from < s.asked_at
+  AND (f.until IS NULL OR s.asked_at <= f.until)
+  AND f.event_time >= s.asked_at - 2592000000000
+),
+-- per spine row what its windows hold
+grouped AS (
+  SELECT
+    row_id,
+    list(measure_2) FILTER (WHERE measure_2 IS NOT NULL AND event_time >= asked_at - 2592000000000) AS value_1
+  FROM pairs
+  GROUP BY row_id
+)
+-- the answer, in spine order; rows without facts get the value of the empty window
+SELECT
+  s.row_id AS __row,
+  g.value_1 AS "referrer_amount_sum_30d"
 FROM spine AS s LEFT JOIN grouped AS g USING (row_id)
 ORDER BY __row
 ;
