@@ -144,7 +144,7 @@ class FeatureStore:
             memory_limit: what the engine may use, such as "4GB", instead of what the settings say.
             output: write .parquet or .csv there, with OUTPUT.manifest.json, instead of returning a table.
             watch: called with progress. report: called once with what the build counted.
-        Returns: a pyarrow Table, or the output's path: the spine's rows and columns in order, then the features.
+        Returns: a pyarrow Table, or the output's path: the spine's rows and columns in order, the features, then the labels.
         Raises: UnknownName FS101, UsageError, SpineError, SourceError, DataError, StoreError; nothing is then written.
         """
         from featurestore.retrieval import build

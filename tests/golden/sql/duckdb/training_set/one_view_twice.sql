@@ -1,6 +1,8 @@
--- Training set of feature service one_view_twice: one statement per view instance and kind of feature.
+-- Training set of feature service one_view_twice: one statement per view instance and kind of feature; of
+-- windows every plan that a build may choose.
 -- Fingerprint bd8207e9ba898848e84b0a309830e63e. Each returns one row per spine row, ordered by __row.
 -- $known_before: facts known before it only. $known_shift: microseconds by which facts are known later.
+-- $scale_i, $unscale_i: 2^k and 2^-k, the doubles of measure i times 2^k are whole. $tile: a tile's length, us.
 
 -- versions: Latest of view versions
 -- reads spine (row_id, asked_at, customer_id), source__payments
@@ -169,7 +171,7 @@ FROM answers AS a
 ORDER BY __row
 ;
 
--- versions: Window of view versions
+-- versions: Window of view versions, plan pairs: count_7d
 -- reads spine (row_id, asked_at, customer_id), source__payments
 WITH
 -- rows of source payments: versions of facts, whether each holds, what orders them
@@ -219,48 +221,216 @@ intervals AS MATERIALIZED (
   WHERE holds AND "key_customer_id" IS NOT NULL AND event_time IS NOT NULL AND (until IS NULL OR until > greatest(event_time, known_time))
 ),
 -- facts, and until when each is in force (NULL: for ever)
-facts AS (
+facts AS NOT MATERIALIZED (
   SELECT "key_customer_id", event_time, known_time, "in_amount", "in_cents", "in_Shop", CAST(NULL AS BIGINT) AS until
   FROM versions ANTI JOIN repeated USING ("row_payment_id") WHERE holds AND "key_customer_id" IS NOT NULL AND event_time IS NOT NULL
   UNION ALL
   SELECT "key_customer_id", event_time, known_time, "in_amount", "in_cents", "in_Shop", until FROM intervals
 ),
 -- facts, the instant they become visible, and what the aggregates take of them
-measured AS (
+measured AS NOT MATERIALIZED (
   SELECT
     "key_customer_id",
     event_time,
+    known_time,
     greatest(event_time, known_time) AS visible_from,
     until,
     TRUE AS measure_1
   FROM facts
 ),
--- spine rows and the visible facts in reach of any window
+-- spine rows and the visible facts in reach of any window; a reach ends in the stretch of time it begins in, or in the next
 pairs AS (
   SELECT s.row_id, s.asked_at, f.event_time, f.measure_1
-  FROM spine AS s JOIN measured AS f
-  ON s."key_customer_id" = f."key_customer_id"
+  FROM (
+    SELECT *, (asked_at + 4611686018427387904) // 604800000000 AS stretch FROM spine
+    UNION ALL
+    SELECT *, (asked_at + 4611686018427387904) // 604800000000 - 1 FROM spine
+  ) AS s JOIN (SELECT *, (event_time + 4611686018427387904) // 604800000000 AS stretch FROM measured) AS f
+  ON s."key_customer_id" = f."key_customer_id" AND s.stretch = f.stretch
   AND f.visible_from < s.asked_at
   AND (f.until IS NULL OR s.asked_at <= f.until)
   AND f.event_time >= s.asked_at - 604800000000
 ),
--- per spine row the aggregates of its pairs
+-- per spine row what its windows hold
 grouped AS (
   SELECT
     row_id,
-    count(measure_1) FILTER (WHERE event_time >= asked_at - 604800000000) AS "count_7d"
+    count(measure_1) FILTER (WHERE event_time >= asked_at - 604800000000) AS n_1_1
   FROM pairs
   GROUP BY row_id
 )
 -- the answer, in spine order; rows without facts get the value of the empty window
 SELECT
   s.row_id AS __row,
-  CAST(coalesce(g."count_7d", 0) AS BIGINT) AS "count_7d"
+  CAST(coalesce(g.n_1_1, 0) AS BIGINT) AS "count_7d"
 FROM spine AS s LEFT JOIN grouped AS g USING (row_id)
 ORDER BY __row
 ;
 
--- boss: Window of view versions
+-- versions: Window of view versions, plan sweep: count_7d
+-- reads spine (row_id, asked_at, customer_id), source__payments
+WITH
+-- rows of source payments: versions of facts, whether each holds, what orders them
+rows_read AS NOT MATERIALIZED (
+  SELECT
+    "payment_id" AS "row_payment_id",
+    (("status" = 'settled') AND (canonical_double("amount") > CAST(CAST(0 AS BIGINT) AS DOUBLE))) IS TRUE AND "is_deleted" IS NOT TRUE AS holds,
+    coalesce("is_deleted", FALSE) AS deleted,
+    "version" AS row_order,
+    "Shop" AS "by_Shop",
+    canonical_double("amount") AS "by_amount",
+    "cents" AS "by_cents",
+    "payer" AS "by_payer",
+    "status" AS "by_status",
+    CAST("payer" AS DECIMAL(38, 0)) AS "key_customer_id",
+    CASE WHEN "paid_at" >= TIMESTAMPTZ '1677-01-01T00:00:00.000000Z' AND "paid_at" < TIMESTAMPTZ '2262-01-01T00:00:00.000000Z' THEN epoch_us("paid_at") END AS event_time,
+    CASE WHEN "loaded_at" >= TIMESTAMPTZ '1677-01-01T00:00:00.000000Z' AND "loaded_at" < TIMESTAMPTZ '2262-01-01T00:00:00.000000Z' THEN epoch_us("loaded_at") END AS known_time,
+    "amount" AS "in_amount",
+    "cents" AS "in_cents",
+    "Shop" AS "in_Shop"
+  FROM source__payments
+),
+-- versions known before the cut-off, their known time shifted by the serving lag
+versions AS NOT MATERIALIZED (
+  SELECT * REPLACE (known_time + $known_shift AS known_time)
+  FROM rows_read
+  WHERE "row_payment_id" IS NOT NULL AND known_time IS NOT NULL AND known_time < $known_before
+),
+-- row keys with more than one version
+repeated AS MATERIALIZED (
+  SELECT "row_payment_id"
+  FROM versions
+  GROUP BY ALL
+  HAVING count(*) > 1
+),
+-- versions of repeated row keys that are ever facts, and when the next in order becomes known
+intervals AS MATERIALIZED (
+  SELECT "key_customer_id", event_time, known_time, "in_amount", "in_cents", "in_Shop", until
+  FROM (
+    SELECT *, min(known_time) OVER (
+      PARTITION BY "row_payment_id"
+      ORDER BY row_order ASC NULLS FIRST, known_time ASC NULLS FIRST, event_time ASC NULLS FIRST, deleted ASC NULLS FIRST, "by_Shop" ASC NULLS FIRST, "by_amount" ASC NULLS FIRST, "by_cents" ASC NULLS FIRST, "by_payer" ASC NULLS FIRST, "by_status" ASC NULLS FIRST
+      ROWS BETWEEN 1 FOLLOWING AND UNBOUNDED FOLLOWING
+    ) AS until
+    FROM versions SEMI JOIN repeated USING ("row_payment_id")
+  )
+  WHERE holds AND "key_customer_id" IS NOT NULL AND event_time IS NOT NULL AND (until IS NULL OR until > greatest(event_time, known_time))
+),
+-- facts, and until when each is in force (NULL: for ever)
+facts AS NOT MATERIALIZED (
+  SELECT "key_customer_id", event_time, known_time, "in_amount", "in_cents", "in_Shop", CAST(NULL AS BIGINT) AS until
+  FROM versions ANTI JOIN repeated USING ("row_payment_id") WHERE holds AND "key_customer_id" IS NOT NULL AND event_time IS NOT NULL
+  UNION ALL
+  SELECT "key_customer_id", event_time, known_time, "in_amount", "in_cents", "in_Shop", until FROM intervals
+),
+-- facts, the instant they become visible, and what the aggregates take of them
+measured AS NOT MATERIALIZED (
+  SELECT
+    "key_customer_id",
+    event_time,
+    known_time,
+    greatest(event_time, known_time) AS visible_from,
+    until,
+    TRUE AS measure_1
+  FROM facts
+),
+-- facts, and from when each counts
+counted AS NOT MATERIALIZED (
+  SELECT
+    "key_customer_id",
+    event_time,
+    visible_from,
+    until,
+    CASE WHEN measure_1 IS NULL THEN 0 ELSE 1 END AS n_1
+  FROM measured
+),
+-- those facts, and each that is replaced once more, with the opposite sign, from then on
+signed AS NOT MATERIALIZED (
+  SELECT "key_customer_id", event_time, visible_from, n_1 FROM counted
+  UNION ALL
+  SELECT "key_customer_id", event_time, until AS visible_from, -n_1 AS n_1 FROM counted WHERE until IS NOT NULL
+),
+-- when facts begin to count, and when they happened; the tile each falls into
+marks AS NOT MATERIALIZED (
+  SELECT
+    "key_customer_id",
+    CAST(0 AS UTINYINT) AS side,
+    visible_from AS instant,
+    (visible_from + 4611686018427387904) // $tile AS tile,
+    CASE WHEN visible_from - event_time < 604800000000 THEN n_1 END AS n_1_in_1
+  FROM signed
+  UNION ALL
+  SELECT
+    "key_customer_id",
+    CAST(1 AS UTINYINT) AS side,
+    event_time AS instant,
+    (event_time + 4611686018427387904) // $tile AS tile,
+    CASE WHEN visible_from - event_time < 604800000000 THEN n_1 END AS n_1_in_1
+  FROM signed
+),
+-- of every spine row t itself, and the instants at which windows that end at t begin
+ends AS MATERIALIZED (
+  SELECT row_id, "key_customer_id", CAST(1 AS UTINYINT) AS which, CAST(0 AS UTINYINT) AS side, asked_at AS instant, ((asked_at) + 4611686018427387904) // $tile AS tile
+  FROM spine
+  UNION ALL
+  SELECT row_id, "key_customer_id", CAST(2 AS UTINYINT) AS which, CAST(1 AS UTINYINT) AS side, asked_at - 604800000000 AS instant, ((asked_at - 604800000000) + 4611686018427387904) // $tile AS tile
+  FROM spine
+),
+-- per key, side and tile what its marks add up to; tiles of an end are there even if empty
+tiles AS (
+  SELECT
+    "key_customer_id", side, tile,
+    sum(n_1_in_1) AS n_1_in_1
+  FROM (
+    SELECT "key_customer_id", side, tile, n_1_in_1 FROM marks
+    UNION ALL BY NAME
+    SELECT DISTINCT "key_customer_id", side, tile FROM ends WHERE "key_customer_id" IS NOT NULL
+  )
+  GROUP BY "key_customer_id", side, tile
+),
+-- per tile what all tiles before it add up to
+totals AS MATERIALIZED (
+  SELECT
+    "key_customer_id", side, tile,
+    coalesce(sum(n_1_in_1) OVER so_far, 0) - coalesce(n_1_in_1, 0) AS n_1_in_1
+  FROM tiles
+  WINDOW so_far AS (PARTITION BY "key_customer_id", side ORDER BY tile ROWS UNBOUNDED PRECEDING)
+),
+-- ends and the marks before them in their tile
+raw_pairs AS (
+  SELECT e.row_id, e.which, f.n_1_in_1
+  FROM ends AS e JOIN marks AS f
+  ON e."key_customer_id" = f."key_customer_id" AND e.side = f.side AND e.tile = f.tile
+  AND f.instant < e.instant
+),
+-- per spine row what those add up to, end by end
+raw AS (
+  SELECT
+    row_id,
+    sum(n_1_in_1) FILTER (WHERE which = 1) AS n_1_in_1_end_1,
+    sum(n_1_in_1) FILTER (WHERE which = 2) AS n_1_in_1_end_2
+  FROM raw_pairs
+  GROUP BY row_id
+),
+-- per spine row what its windows hold: what has begun to count, less what has left
+grouped AS (
+  SELECT
+    s.row_id,
+    (t1.n_1_in_1 + coalesce(r.n_1_in_1_end_1, 0)) - (t2.n_1_in_1 + coalesce(r.n_1_in_1_end_2, 0)) AS n_1_1
+  FROM spine AS s
+  LEFT JOIN raw AS r USING (row_id)
+  LEFT JOIN totals AS t1 ON s."key_customer_id" = t1."key_customer_id" AND t1.side = 0 AND t1.tile = ((s.asked_at) + 4611686018427387904) // $tile
+  LEFT JOIN totals AS t2 ON s."key_customer_id" = t2."key_customer_id" AND t2.side = 1 AND t2.tile = ((s.asked_at - 604800000000) + 4611686018427387904) // $tile
+)
+-- the answer, in spine order; rows without facts get the value of the empty window
+SELECT
+  s.row_id AS __row,
+  CAST(coalesce(g.n_1_1, 0) AS BIGINT) AS "count_7d"
+FROM spine AS s LEFT JOIN grouped AS g USING (row_id)
+ORDER BY __row
+;
+
+-- boss: Window of view versions, plan pairs: boss_count_7d
 -- reads spine (row_id, asked_at, boss_id), source__payments
 WITH
 -- rows of source payments: versions of facts, whether each holds, what orders them
@@ -310,43 +480,211 @@ intervals AS MATERIALIZED (
   WHERE holds AND "key_customer_id" IS NOT NULL AND event_time IS NOT NULL AND (until IS NULL OR until > greatest(event_time, known_time))
 ),
 -- facts, and until when each is in force (NULL: for ever)
-facts AS (
+facts AS NOT MATERIALIZED (
   SELECT "key_customer_id", event_time, known_time, "in_amount", "in_cents", "in_Shop", CAST(NULL AS BIGINT) AS until
   FROM versions ANTI JOIN repeated USING ("row_payment_id") WHERE holds AND "key_customer_id" IS NOT NULL AND event_time IS NOT NULL
   UNION ALL
   SELECT "key_customer_id", event_time, known_time, "in_amount", "in_cents", "in_Shop", until FROM intervals
 ),
 -- facts, the instant they become visible, and what the aggregates take of them
-measured AS (
+measured AS NOT MATERIALIZED (
   SELECT
     "key_customer_id",
     event_time,
+    known_time,
     greatest(event_time, known_time) AS visible_from,
     until,
     TRUE AS measure_1
   FROM facts
 ),
--- spine rows and the visible facts in reach of any window
+-- spine rows and the visible facts in reach of any window; a reach ends in the stretch of time it begins in, or in the next
 pairs AS (
   SELECT s.row_id, s.asked_at, f.event_time, f.measure_1
-  FROM spine AS s JOIN measured AS f
-  ON s."key_customer_id" = f."key_customer_id"
+  FROM (
+    SELECT *, (asked_at + 4611686018427387904) // 604800000000 AS stretch FROM spine
+    UNION ALL
+    SELECT *, (asked_at + 4611686018427387904) // 604800000000 - 1 FROM spine
+  ) AS s JOIN (SELECT *, (event_time + 4611686018427387904) // 604800000000 AS stretch FROM measured) AS f
+  ON s."key_customer_id" = f."key_customer_id" AND s.stretch = f.stretch
   AND f.visible_from < s.asked_at
   AND (f.until IS NULL OR s.asked_at <= f.until)
   AND f.event_time >= s.asked_at - 604800000000
 ),
--- per spine row the aggregates of its pairs
+-- per spine row what its windows hold
 grouped AS (
   SELECT
     row_id,
-    count(measure_1) FILTER (WHERE event_time >= asked_at - 604800000000) AS "boss_count_7d"
+    count(measure_1) FILTER (WHERE event_time >= asked_at - 604800000000) AS n_1_1
   FROM pairs
   GROUP BY row_id
 )
 -- the answer, in spine order; rows without facts get the value of the empty window
 SELECT
   s.row_id AS __row,
-  CAST(coalesce(g."boss_count_7d", 0) AS BIGINT) AS "boss_count_7d"
+  CAST(coalesce(g.n_1_1, 0) AS BIGINT) AS "boss_count_7d"
+FROM spine AS s LEFT JOIN grouped AS g USING (row_id)
+ORDER BY __row
+;
+
+-- boss: Window of view versions, plan sweep: boss_count_7d
+-- reads spine (row_id, asked_at, boss_id), source__payments
+WITH
+-- rows of source payments: versions of facts, whether each holds, what orders them
+rows_read AS NOT MATERIALIZED (
+  SELECT
+    "payment_id" AS "row_payment_id",
+    (("status" = 'settled') AND (canonical_double("amount") > CAST(CAST(0 AS BIGINT) AS DOUBLE))) IS TRUE AND "is_deleted" IS NOT TRUE AS holds,
+    coalesce("is_deleted", FALSE) AS deleted,
+    "version" AS row_order,
+    "Shop" AS "by_Shop",
+    canonical_double("amount") AS "by_amount",
+    "cents" AS "by_cents",
+    "payer" AS "by_payer",
+    "status" AS "by_status",
+    CAST("payer" AS DECIMAL(38, 0)) AS "key_customer_id",
+    CASE WHEN "paid_at" >= TIMESTAMPTZ '1677-01-01T00:00:00.000000Z' AND "paid_at" < TIMESTAMPTZ '2262-01-01T00:00:00.000000Z' THEN epoch_us("paid_at") END AS event_time,
+    CASE WHEN "loaded_at" >= TIMESTAMPTZ '1677-01-01T00:00:00.000000Z' AND "loaded_at" < TIMESTAMPTZ '2262-01-01T00:00:00.000000Z' THEN epoch_us("loaded_at") END AS known_time,
+    "amount" AS "in_amount",
+    "cents" AS "in_cents",
+    "Shop" AS "in_Shop"
+  FROM source__payments
+),
+-- versions known before the cut-off, their known time shifted by the serving lag
+versions AS NOT MATERIALIZED (
+  SELECT * REPLACE (known_time + $known_shift AS known_time)
+  FROM rows_read
+  WHERE "row_payment_id" IS NOT NULL AND known_time IS NOT NULL AND known_time < $known_before
+),
+-- row keys with more than one version
+repeated AS MATERIALIZED (
+  SELECT "row_payment_id"
+  FROM versions
+  GROUP BY ALL
+  HAVING count(*) > 1
+),
+-- versions of repeated row keys that are ever facts, and when the next in order becomes known
+intervals AS MATERIALIZED (
+  SELECT "key_customer_id", event_time, known_time, "in_amount", "in_cents", "in_Shop", until
+  FROM (
+    SELECT *, min(known_time) OVER (
+      PARTITION BY "row_payment_id"
+      ORDER BY row_order ASC NULLS FIRST, known_time ASC NULLS FIRST, event_time ASC NULLS FIRST, deleted ASC NULLS FIRST, "by_Shop" ASC NULLS FIRST, "by_amount" ASC NULLS FIRST, "by_cents" ASC NULLS FIRST, "by_payer" ASC NULLS FIRST, "by_status" ASC NULLS FIRST
+      ROWS BETWEEN 1 FOLLOWING AND UNBOUNDED FOLLOWING
+    ) AS until
+    FROM versions SEMI JOIN repeated USING ("row_payment_id")
+  )
+  WHERE holds AND "key_customer_id" IS NOT NULL AND event_time IS NOT NULL AND (until IS NULL OR until > greatest(event_time, known_time))
+),
+-- facts, and until when each is in force (NULL: for ever)
+facts AS NOT MATERIALIZED (
+  SELECT "key_customer_id", event_time, known_time, "in_amount", "in_cents", "in_Shop", CAST(NULL AS BIGINT) AS until
+  FROM versions ANTI JOIN repeated USING ("row_payment_id") WHERE holds AND "key_customer_id" IS NOT NULL AND event_time IS NOT NULL
+  UNION ALL
+  SELECT "key_customer_id", event_time, known_time, "in_amount", "in_cents", "in_Shop", until FROM intervals
+),
+-- facts, the instant they become visible, and what the aggregates take of them
+measured AS NOT MATERIALIZED (
+  SELECT
+    "key_customer_id",
+    event_time,
+    known_time,
+    greatest(event_time, known_time) AS visible_from,
+    until,
+    TRUE AS measure_1
+  FROM facts
+),
+-- facts, and from when each counts
+counted AS NOT MATERIALIZED (
+  SELECT
+    "key_customer_id",
+    event_time,
+    visible_from,
+    until,
+    CASE WHEN measure_1 IS NULL THEN 0 ELSE 1 END AS n_1
+  FROM measured
+),
+-- those facts, and each that is replaced once more, with the opposite sign, from then on
+signed AS NOT MATERIALIZED (
+  SELECT "key_customer_id", event_time, visible_from, n_1 FROM counted
+  UNION ALL
+  SELECT "key_customer_id", event_time, until AS visible_from, -n_1 AS n_1 FROM counted WHERE until IS NOT NULL
+),
+-- when facts begin to count, and when they happened; the tile each falls into
+marks AS NOT MATERIALIZED (
+  SELECT
+    "key_customer_id",
+    CAST(0 AS UTINYINT) AS side,
+    visible_from AS instant,
+    (visible_from + 4611686018427387904) // $tile AS tile,
+    CASE WHEN visible_from - event_time < 604800000000 THEN n_1 END AS n_1_in_1
+  FROM signed
+  UNION ALL
+  SELECT
+    "key_customer_id",
+    CAST(1 AS UTINYINT) AS side,
+    event_time AS instant,
+    (event_time + 4611686018427387904) // $tile AS tile,
+    CASE WHEN visible_from - event_time < 604800000000 THEN n_1 END AS n_1_in_1
+  FROM signed
+),
+-- of every spine row t itself, and the instants at which windows that end at t begin
+ends AS MATERIALIZED (
+  SELECT row_id, "key_customer_id", CAST(1 AS UTINYINT) AS which, CAST(0 AS UTINYINT) AS side, asked_at AS instant, ((asked_at) + 4611686018427387904) // $tile AS tile
+  FROM spine
+  UNION ALL
+  SELECT row_id, "key_customer_id", CAST(2 AS UTINYINT) AS which, CAST(1 AS UTINYINT) AS side, asked_at - 604800000000 AS instant, ((asked_at - 604800000000) + 4611686018427387904) // $tile AS tile
+  FROM spine
+),
+-- per key, side and tile what its marks add up to; tiles of an end are there even if empty
+tiles AS (
+  SELECT
+    "key_customer_id", side, tile,
+    sum(n_1_in_1) AS n_1_in_1
+  FROM (
+    SELECT "key_customer_id", side, tile, n_1_in_1 FROM marks
+    UNION ALL BY NAME
+    SELECT DISTINCT "key_customer_id", side, tile FROM ends WHERE "key_customer_id" IS NOT NULL
+  )
+  GROUP BY "key_customer_id", side, tile
+),
+-- per tile what all tiles before it add up to
+totals AS MATERIALIZED (
+  SELECT
+    "key_customer_id", side, tile,
+    coalesce(sum(n_1_in_1) OVER so_far, 0) - coalesce(n_1_in_1, 0) AS n_1_in_1
+  FROM tiles
+  WINDOW so_far AS (PARTITION BY "key_customer_id", side ORDER BY tile ROWS UNBOUNDED PRECEDING)
+),
+-- ends and the marks before them in their tile
+raw_pairs AS (
+  SELECT e.row_id, e.which, f.n_1_in_1
+  FROM ends AS e JOIN marks AS f
+  ON e."key_customer_id" = f."key_customer_id" AND e.side = f.side AND e.tile = f.tile
+  AND f.instant < e.instant
+),
+-- per spine row what those add up to, end by end
+raw AS (
+  SELECT
+    row_id,
+    sum(n_1_in_1) FILTER (WHERE which = 1) AS n_1_in_1_end_1,
+    sum(n_1_in_1) FILTER (WHERE which = 2) AS n_1_in_1_end_2
+  FROM raw_pairs
+  GROUP BY row_id
+),
+-- per spine row what its windows hold: what has begun to count, less what has left
+grouped AS (
+  SELECT
+    s.row_id,
+    (t1.n_1_in_1 + coalesce(r.n_1_in_1_end_1, 0)) - (t2.n_1_in_1 + coalesce(r.n_1_in_1_end_2, 0)) AS n_1_1
+  FROM spine AS s
+  LEFT JOIN raw AS r USING (row_id)
+  LEFT JOIN totals AS t1 ON s."key_customer_id" = t1."key_customer_id" AND t1.side = 0 AND t1.tile = ((s.asked_at) + 4611686018427387904) // $tile
+  LEFT JOIN totals AS t2 ON s."key_customer_id" = t2."key_customer_id" AND t2.side = 1 AND t2.tile = ((s.asked_at - 604800000000) + 4611686018427387904) // $tile
+)
+-- the answer, in spine order; rows without facts get the value of the empty window
+SELECT
+  s.row_id AS __row,
+  CAST(coalesce(g.n_1_1, 0) AS BIGINT) AS "boss_count_7d"
 FROM spine AS s LEFT JOIN grouped AS g USING (row_id)
 ORDER BY __row
 ;

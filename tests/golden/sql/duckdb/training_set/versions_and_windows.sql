@@ -1,6 +1,8 @@
--- Training set of feature service versions_and_windows: one statement per view instance and kind of feature.
+-- Training set of feature service versions_and_windows: one statement per view instance and kind of feature; of
+-- windows every plan that a build may choose.
 -- Fingerprint c9d62b15c506f2d191db7877ee533021. Each returns one row per spine row, ordered by __row.
 -- $known_before: facts known before it only. $known_shift: microseconds by which facts are known later.
+-- $scale_i, $unscale_i: 2^k and 2^-k, the doubles of measure i times 2^k are whole. $tile: a tile's length, us.
 
 -- versions: Latest of view versions
 -- reads spine (row_id, asked_at, customer_id), source__payments
@@ -169,7 +171,7 @@ FROM answers AS a
 ORDER BY __row
 ;
 
--- versions: Window of view versions
+-- versions: Window of view versions, plan pairs: count_1d, count_7d, amount_sum_7d, cents_sum_7d_offset_7d, cents_sum_lifetime, shops_7d
 -- reads spine (row_id, asked_at, customer_id), source__payments
 WITH
 -- rows of source payments: versions of facts, whether each holds, what orders them
@@ -219,17 +221,18 @@ intervals AS MATERIALIZED (
   WHERE holds AND "key_customer_id" IS NOT NULL AND event_time IS NOT NULL AND (until IS NULL OR until > greatest(event_time, known_time))
 ),
 -- facts, and until when each is in force (NULL: for ever)
-facts AS (
+facts AS NOT MATERIALIZED (
   SELECT "key_customer_id", event_time, known_time, "in_amount", "in_cents", "in_Shop", CAST(NULL AS BIGINT) AS until
   FROM versions ANTI JOIN repeated USING ("row_payment_id") WHERE holds AND "key_customer_id" IS NOT NULL AND event_time IS NOT NULL
   UNION ALL
   SELECT "key_customer_id", event_time, known_time, "in_amount", "in_cents", "in_Shop", until FROM intervals
 ),
 -- facts, the instant they become visible, and what the aggregates take of them
-measured AS (
+measured AS NOT MATERIALIZED (
   SELECT
     "key_customer_id",
     event_time,
+    known_time,
     greatest(event_time, known_time) AS visible_from,
     until,
     TRUE AS measure_1,
@@ -238,38 +241,697 @@ measured AS (
     CASE WHEN canonical_double("in_amount") > CAST(CAST(10 AS BIGINT) AS DOUBLE) THEN "in_Shop" END AS measure_4
   FROM facts
 ),
+-- the same with their values as whole numbers, which add up without loss
+numbers AS NOT MATERIALIZED (
+  SELECT *,
+    CASE WHEN isfinite(measure_2) THEN NULL WHEN isnan(measure_2) THEN CAST(1 AS HUGEINT) WHEN measure_2 > 0 THEN 4294967296 WHEN measure_2 < 0 THEN 18446744073709551616 END AS s_2,
+    CASE WHEN isfinite(measure_2) THEN CAST(measure_2 * $scale_2 AS HUGEINT) END AS x_2,
+    CAST(measure_3 AS HUGEINT) AS x_3
+  FROM measured
+),
 -- spine rows and the visible facts in reach of any window
 pairs AS (
-  SELECT s.row_id, s.asked_at, f.event_time, f.measure_1, f.measure_2, f.measure_3, f.measure_4
-  FROM spine AS s JOIN measured AS f
+  SELECT s.row_id, s.asked_at, f.event_time, f.measure_1, f.measure_2, f.measure_3, f.measure_4, f.s_2, f.x_2, f.x_3
+  FROM spine AS s JOIN numbers AS f
   ON s."key_customer_id" = f."key_customer_id"
   AND f.visible_from < s.asked_at
   AND (f.until IS NULL OR s.asked_at <= f.until)
 ),
--- per spine row the aggregates of its pairs
+-- per spine row what its windows hold
 grouped AS (
   SELECT
     row_id,
-    count(measure_1) FILTER (WHERE event_time >= asked_at - 86400000000) AS "count_1d",
-    count(measure_1) FILTER (WHERE event_time >= asked_at - 604800000000) AS "count_7d",
-    list(measure_2) FILTER (WHERE measure_2 IS NOT NULL AND event_time >= asked_at - 604800000000) AS "amount_sum_7d",
-    sum(measure_3) FILTER (WHERE event_time >= asked_at - 1209600000000 AND event_time < asked_at - 604800000000) AS "cents_sum_7d_offset_7d",
-    sum(measure_3) AS "cents_sum_lifetime",
-    count(DISTINCT measure_4) FILTER (WHERE event_time >= asked_at - 604800000000) AS "shops_7d"
+    count(measure_1) FILTER (WHERE event_time >= asked_at - 86400000000) AS n_1_1,
+    count(measure_1) FILTER (WHERE event_time >= asked_at - 604800000000) AS n_1_2,
+    count(measure_2) FILTER (WHERE event_time >= asked_at - 604800000000) AS n_2_2,
+    sum(s_2) FILTER (WHERE event_time >= asked_at - 604800000000) AS s_2_2,
+    sum(x_2) FILTER (WHERE event_time >= asked_at - 604800000000) AS x_2_2,
+    count(measure_3) FILTER (WHERE event_time >= asked_at - 1209600000000 AND event_time < asked_at - 604800000000) AS n_3_3,
+    sum(x_3) FILTER (WHERE event_time >= asked_at - 1209600000000 AND event_time < asked_at - 604800000000) AS x_3_3,
+    count(measure_3) AS n_3_4,
+    sum(x_3) AS x_3_4,
+    count(DISTINCT measure_4) FILTER (WHERE event_time >= asked_at - 604800000000) AS value_1
   FROM pairs
   GROUP BY row_id
 )
 -- the answer, in spine order; rows without facts get the value of the empty window
 SELECT
   s.row_id AS __row,
-  CAST(coalesce(g."count_1d", 0) AS BIGINT) AS "count_1d",
-  CAST(coalesce(g."count_7d", 0) AS BIGINT) AS "count_7d",
-  g."amount_sum_7d",
-  TRY_CAST(g."cents_sum_7d_offset_7d" AS BIGINT) AS "cents_sum_7d_offset_7d",
-  g."cents_sum_7d_offset_7d" IS NOT NULL AND TRY_CAST(g."cents_sum_7d_offset_7d" AS BIGINT) IS NULL AS "cents_sum_7d_offset_7d__overflow",
-  TRY_CAST(g."cents_sum_lifetime" AS BIGINT) AS "cents_sum_lifetime",
-  g."cents_sum_lifetime" IS NOT NULL AND TRY_CAST(g."cents_sum_lifetime" AS BIGINT) IS NULL AS "cents_sum_lifetime__overflow",
-  CAST(coalesce(g."shops_7d", 0) AS BIGINT) AS "shops_7d"
+  CAST(coalesce(g.n_1_1, 0) AS BIGINT) AS "count_1d",
+  CAST(coalesce(g.n_1_2, 0) AS BIGINT) AS "count_7d",
+  CASE WHEN coalesce(g.n_2_2, 0) > 0 THEN CASE WHEN g.s_2_2 > 0 THEN special_sum(g.s_2_2) ELSE exact_double(coalesce(g.x_2_2, 0)) * $unscale_2 END END AS "amount_sum_7d",
+  CASE WHEN coalesce(g.n_3_3, 0) > 0 THEN TRY_CAST(g.x_3_3 AS BIGINT) END AS "cents_sum_7d_offset_7d",
+  coalesce(g.n_3_3, 0) > 0 AND TRY_CAST(g.x_3_3 AS BIGINT) IS NULL AS "cents_sum_7d_offset_7d__overflow",
+  CASE WHEN coalesce(g.n_3_4, 0) > 0 THEN TRY_CAST(g.x_3_4 AS BIGINT) END AS "cents_sum_lifetime",
+  coalesce(g.n_3_4, 0) > 0 AND TRY_CAST(g.x_3_4 AS BIGINT) IS NULL AS "cents_sum_lifetime__overflow",
+  CAST(coalesce(g.value_1, 0) AS BIGINT) AS "shops_7d"
+FROM spine AS s LEFT JOIN grouped AS g USING (row_id)
+ORDER BY __row
+;
+
+-- versions: Window of view versions, plan pairs: count_1d, count_7d, amount_sum_7d, cents_sum_7d_offset_7d, cents_sum_lifetime
+-- reads spine (row_id, asked_at, customer_id), source__payments
+WITH
+-- rows of source payments: versions of facts, whether each holds, what orders them
+rows_read AS NOT MATERIALIZED (
+  SELECT
+    "payment_id" AS "row_payment_id",
+    (("status" = 'settled') AND (canonical_double("amount") > CAST(CAST(0 AS BIGINT) AS DOUBLE))) IS TRUE AND "is_deleted" IS NOT TRUE AS holds,
+    coalesce("is_deleted", FALSE) AS deleted,
+    "version" AS row_order,
+    "Shop" AS "by_Shop",
+    canonical_double("amount") AS "by_amount",
+    "cents" AS "by_cents",
+    "payer" AS "by_payer",
+    "status" AS "by_status",
+    CAST("payer" AS DECIMAL(38, 0)) AS "key_customer_id",
+    CASE WHEN "paid_at" >= TIMESTAMPTZ '1677-01-01T00:00:00.000000Z' AND "paid_at" < TIMESTAMPTZ '2262-01-01T00:00:00.000000Z' THEN epoch_us("paid_at") END AS event_time,
+    CASE WHEN "loaded_at" >= TIMESTAMPTZ '1677-01-01T00:00:00.000000Z' AND "loaded_at" < TIMESTAMPTZ '2262-01-01T00:00:00.000000Z' THEN epoch_us("loaded_at") END AS known_time,
+    "amount" AS "in_amount",
+    "cents" AS "in_cents",
+    "Shop" AS "in_Shop"
+  FROM source__payments
+),
+-- versions known before the cut-off, their known time shifted by the serving lag
+versions AS NOT MATERIALIZED (
+  SELECT * REPLACE (known_time + $known_shift AS known_time)
+  FROM rows_read
+  WHERE "row_payment_id" IS NOT NULL AND known_time IS NOT NULL AND known_time < $known_before
+),
+-- row keys with more than one version
+repeated AS MATERIALIZED (
+  SELECT "row_payment_id"
+  FROM versions
+  GROUP BY ALL
+  HAVING count(*) > 1
+),
+-- versions of repeated row keys that are ever facts, and when the next in order becomes known
+intervals AS MATERIALIZED (
+  SELECT "key_customer_id", event_time, known_time, "in_amount", "in_cents", "in_Shop", until
+  FROM (
+    SELECT *, min(known_time) OVER (
+      PARTITION BY "row_payment_id"
+      ORDER BY row_order ASC NULLS FIRST, known_time ASC NULLS FIRST, event_time ASC NULLS FIRST, deleted ASC NULLS FIRST, "by_Shop" ASC NULLS FIRST, "by_amount" ASC NULLS FIRST, "by_cents" ASC NULLS FIRST, "by_payer" ASC NULLS FIRST, "by_status" ASC NULLS FIRST
+      ROWS BETWEEN 1 FOLLOWING AND UNBOUNDED FOLLOWING
+    ) AS until
+    FROM versions SEMI JOIN repeated USING ("row_payment_id")
+  )
+  WHERE holds AND "key_customer_id" IS NOT NULL AND event_time IS NOT NULL AND (until IS NULL OR until > greatest(event_time, known_time))
+),
+-- facts, and until when each is in force (NULL: for ever)
+facts AS NOT MATERIALIZED (
+  SELECT "key_customer_id", event_time, known_time, "in_amount", "in_cents", "in_Shop", CAST(NULL AS BIGINT) AS until
+  FROM versions ANTI JOIN repeated USING ("row_payment_id") WHERE holds AND "key_customer_id" IS NOT NULL AND event_time IS NOT NULL
+  UNION ALL
+  SELECT "key_customer_id", event_time, known_time, "in_amount", "in_cents", "in_Shop", until FROM intervals
+),
+-- facts, the instant they become visible, and what the aggregates take of them
+measured AS NOT MATERIALIZED (
+  SELECT
+    "key_customer_id",
+    event_time,
+    known_time,
+    greatest(event_time, known_time) AS visible_from,
+    until,
+    TRUE AS measure_1,
+    canonical_double("in_amount") AS measure_2,
+    "in_cents" AS measure_3,
+    CASE WHEN canonical_double("in_amount") > CAST(CAST(10 AS BIGINT) AS DOUBLE) THEN "in_Shop" END AS measure_4
+  FROM facts
+),
+-- the same with their values as whole numbers, which add up without loss
+numbers AS NOT MATERIALIZED (
+  SELECT *,
+    CASE WHEN isfinite(measure_2) THEN NULL WHEN isnan(measure_2) THEN CAST(1 AS HUGEINT) WHEN measure_2 > 0 THEN 4294967296 WHEN measure_2 < 0 THEN 18446744073709551616 END AS s_2,
+    CASE WHEN isfinite(measure_2) THEN CAST(measure_2 * $scale_2 AS HUGEINT) END AS x_2,
+    CAST(measure_3 AS HUGEINT) AS x_3
+  FROM measured
+),
+-- spine rows and the visible facts in reach of any window
+pairs AS (
+  SELECT s.row_id, s.asked_at, f.event_time, f.measure_1, f.measure_2, f.measure_3, f.s_2, f.x_2, f.x_3
+  FROM spine AS s JOIN numbers AS f
+  ON s."key_customer_id" = f."key_customer_id"
+  AND f.visible_from < s.asked_at
+  AND (f.until IS NULL OR s.asked_at <= f.until)
+),
+-- per spine row what its windows hold
+grouped AS (
+  SELECT
+    row_id,
+    count(measure_1) FILTER (WHERE event_time >= asked_at - 86400000000) AS n_1_1,
+    count(measure_1) FILTER (WHERE event_time >= asked_at - 604800000000) AS n_1_2,
+    count(measure_2) FILTER (WHERE event_time >= asked_at - 604800000000) AS n_2_2,
+    sum(s_2) FILTER (WHERE event_time >= asked_at - 604800000000) AS s_2_2,
+    sum(x_2) FILTER (WHERE event_time >= asked_at - 604800000000) AS x_2_2,
+    count(measure_3) FILTER (WHERE event_time >= asked_at - 1209600000000 AND event_time < asked_at - 604800000000) AS n_3_3,
+    sum(x_3) FILTER (WHERE event_time >= asked_at - 1209600000000 AND event_time < asked_at - 604800000000) AS x_3_3,
+    count(measure_3) AS n_3_4,
+    sum(x_3) AS x_3_4
+  FROM pairs
+  GROUP BY row_id
+)
+-- the answer, in spine order; rows without facts get the value of the empty window
+SELECT
+  s.row_id AS __row,
+  CAST(coalesce(g.n_1_1, 0) AS BIGINT) AS "count_1d",
+  CAST(coalesce(g.n_1_2, 0) AS BIGINT) AS "count_7d",
+  CASE WHEN coalesce(g.n_2_2, 0) > 0 THEN CASE WHEN g.s_2_2 > 0 THEN special_sum(g.s_2_2) ELSE exact_double(coalesce(g.x_2_2, 0)) * $unscale_2 END END AS "amount_sum_7d",
+  CASE WHEN coalesce(g.n_3_3, 0) > 0 THEN TRY_CAST(g.x_3_3 AS BIGINT) END AS "cents_sum_7d_offset_7d",
+  coalesce(g.n_3_3, 0) > 0 AND TRY_CAST(g.x_3_3 AS BIGINT) IS NULL AS "cents_sum_7d_offset_7d__overflow",
+  CASE WHEN coalesce(g.n_3_4, 0) > 0 THEN TRY_CAST(g.x_3_4 AS BIGINT) END AS "cents_sum_lifetime",
+  coalesce(g.n_3_4, 0) > 0 AND TRY_CAST(g.x_3_4 AS BIGINT) IS NULL AS "cents_sum_lifetime__overflow"
+FROM spine AS s LEFT JOIN grouped AS g USING (row_id)
+ORDER BY __row
+;
+
+-- versions: Window of view versions, plan sweep: count_1d, count_7d, amount_sum_7d, cents_sum_7d_offset_7d, cents_sum_lifetime
+-- reads spine (row_id, asked_at, customer_id), source__payments
+WITH
+-- rows of source payments: versions of facts, whether each holds, what orders them
+rows_read AS NOT MATERIALIZED (
+  SELECT
+    "payment_id" AS "row_payment_id",
+    (("status" = 'settled') AND (canonical_double("amount") > CAST(CAST(0 AS BIGINT) AS DOUBLE))) IS TRUE AND "is_deleted" IS NOT TRUE AS holds,
+    coalesce("is_deleted", FALSE) AS deleted,
+    "version" AS row_order,
+    "Shop" AS "by_Shop",
+    canonical_double("amount") AS "by_amount",
+    "cents" AS "by_cents",
+    "payer" AS "by_payer",
+    "status" AS "by_status",
+    CAST("payer" AS DECIMAL(38, 0)) AS "key_customer_id",
+    CASE WHEN "paid_at" >= TIMESTAMPTZ '1677-01-01T00:00:00.000000Z' AND "paid_at" < TIMESTAMPTZ '2262-01-01T00:00:00.000000Z' THEN epoch_us("paid_at") END AS event_time,
+    CASE WHEN "loaded_at" >= TIMESTAMPTZ '1677-01-01T00:00:00.000000Z' AND "loaded_at" < TIMESTAMPTZ '2262-01-01T00:00:00.000000Z' THEN epoch_us("loaded_at") END AS known_time,
+    "amount" AS "in_amount",
+    "cents" AS "in_cents",
+    "Shop" AS "in_Shop"
+  FROM source__payments
+),
+-- versions known before the cut-off, their known time shifted by the serving lag
+versions AS NOT MATERIALIZED (
+  SELECT * REPLACE (known_time + $known_shift AS known_time)
+  FROM rows_read
+  WHERE "row_payment_id" IS NOT NULL AND known_time IS NOT NULL AND known_time < $known_before
+),
+-- row keys with more than one version
+repeated AS MATERIALIZED (
+  SELECT "row_payment_id"
+  FROM versions
+  GROUP BY ALL
+  HAVING count(*) > 1
+),
+-- versions of repeated row keys that are ever facts, and when the next in order becomes known
+intervals AS MATERIALIZED (
+  SELECT "key_customer_id", event_time, known_time, "in_amount", "in_cents", "in_Shop", until
+  FROM (
+    SELECT *, min(known_time) OVER (
+      PARTITION BY "row_payment_id"
+      ORDER BY row_order ASC NULLS FIRST, known_time ASC NULLS FIRST, event_time ASC NULLS FIRST, deleted ASC NULLS FIRST, "by_Shop" ASC NULLS FIRST, "by_amount" ASC NULLS FIRST, "by_cents" ASC NULLS FIRST, "by_payer" ASC NULLS FIRST, "by_status" ASC NULLS FIRST
+      ROWS BETWEEN 1 FOLLOWING AND UNBOUNDED FOLLOWING
+    ) AS until
+    FROM versions SEMI JOIN repeated USING ("row_payment_id")
+  )
+  WHERE holds AND "key_customer_id" IS NOT NULL AND event_time IS NOT NULL AND (until IS NULL OR until > greatest(event_time, known_time))
+),
+-- facts, and until when each is in force (NULL: for ever)
+facts AS NOT MATERIALIZED (
+  SELECT "key_customer_id", event_time, known_time, "in_amount", "in_cents", "in_Shop", CAST(NULL AS BIGINT) AS until
+  FROM versions ANTI JOIN repeated USING ("row_payment_id") WHERE holds AND "key_customer_id" IS NOT NULL AND event_time IS NOT NULL
+  UNION ALL
+  SELECT "key_customer_id", event_time, known_time, "in_amount", "in_cents", "in_Shop", until FROM intervals
+),
+-- facts, the instant they become visible, and what the aggregates take of them
+measured AS NOT MATERIALIZED (
+  SELECT
+    "key_customer_id",
+    event_time,
+    known_time,
+    greatest(event_time, known_time) AS visible_from,
+    until,
+    TRUE AS measure_1,
+    canonical_double("in_amount") AS measure_2,
+    "in_cents" AS measure_3,
+    CASE WHEN canonical_double("in_amount") > CAST(CAST(10 AS BIGINT) AS DOUBLE) THEN "in_Shop" END AS measure_4
+  FROM facts
+),
+-- the same with their values as whole numbers, which add up without loss
+numbers AS NOT MATERIALIZED (
+  SELECT *,
+    CASE WHEN isfinite(measure_2) THEN NULL WHEN isnan(measure_2) THEN CAST(1 AS HUGEINT) WHEN measure_2 > 0 THEN 4294967296 WHEN measure_2 < 0 THEN 18446744073709551616 END AS s_2,
+    CASE WHEN isfinite(measure_2) THEN CAST(measure_2 * $scale_2 AS HUGEINT) END AS x_2,
+    CAST(measure_3 AS HUGEINT) AS x_3
+  FROM measured
+),
+-- facts, and from when each counts
+counted AS NOT MATERIALIZED (
+  SELECT
+    "key_customer_id",
+    event_time,
+    visible_from,
+    until,
+    CASE WHEN measure_1 IS NULL THEN 0 ELSE 1 END AS n_1,
+    CASE WHEN measure_2 IS NULL THEN 0 ELSE 1 END AS n_2,
+    CASE WHEN measure_3 IS NULL THEN 0 ELSE 1 END AS n_3,
+    s_2,
+    x_2,
+    x_3
+  FROM numbers
+),
+-- those facts, and each that is replaced once more, with the opposite sign, from then on
+signed AS NOT MATERIALIZED (
+  SELECT "key_customer_id", event_time, visible_from, n_1, n_2, s_2, x_2, n_3, x_3 FROM counted
+  UNION ALL
+  SELECT "key_customer_id", event_time, until AS visible_from, -n_1 AS n_1, -n_2 AS n_2, -s_2 AS s_2, -x_2 AS x_2, -n_3 AS n_3, -x_3 AS x_3 FROM counted WHERE until IS NOT NULL
+),
+-- when facts begin to count, and when they happened; the tile each falls into
+marks AS NOT MATERIALIZED (
+  SELECT
+    "key_customer_id",
+    CAST(0 AS UTINYINT) AS side,
+    visible_from AS instant,
+    (visible_from + 4611686018427387904) // $tile AS tile,
+    CASE WHEN visible_from - event_time < 86400000000 THEN n_1 END AS n_1_in_1,
+    CASE WHEN visible_from - event_time < 86400000000 THEN n_2 END AS n_2_in_1,
+    CASE WHEN visible_from - event_time < 86400000000 THEN s_2 END AS s_2_in_1,
+    CASE WHEN visible_from - event_time < 86400000000 THEN x_2 END AS x_2_in_1,
+    CASE WHEN visible_from - event_time < 86400000000 THEN n_3 END AS n_3_in_1,
+    CASE WHEN visible_from - event_time < 86400000000 THEN x_3 END AS x_3_in_1,
+    CASE WHEN visible_from - event_time < 604800000000 THEN n_1 END AS n_1_in_2,
+    CASE WHEN visible_from - event_time < 604800000000 THEN n_2 END AS n_2_in_2,
+    CASE WHEN visible_from - event_time < 604800000000 THEN s_2 END AS s_2_in_2,
+    CASE WHEN visible_from - event_time < 604800000000 THEN x_2 END AS x_2_in_2,
+    CASE WHEN visible_from - event_time < 604800000000 THEN n_3 END AS n_3_in_2,
+    CASE WHEN visible_from - event_time < 604800000000 THEN x_3 END AS x_3_in_2,
+    CASE WHEN visible_from - event_time < 1209600000000 THEN n_1 END AS n_1_in_3,
+    CASE WHEN visible_from - event_time < 1209600000000 THEN n_2 END AS n_2_in_3,
+    CASE WHEN visible_from - event_time < 1209600000000 THEN s_2 END AS s_2_in_3,
+    CASE WHEN visible_from - event_time < 1209600000000 THEN x_2 END AS x_2_in_3,
+    CASE WHEN visible_from - event_time < 1209600000000 THEN n_3 END AS n_3_in_3,
+    CASE WHEN visible_from - event_time < 1209600000000 THEN x_3 END AS x_3_in_3,
+    n_1 AS n_1_in_4,
+    n_2 AS n_2_in_4,
+    s_2 AS s_2_in_4,
+    x_2 AS x_2_in_4,
+    n_3 AS n_3_in_4,
+    x_3 AS x_3_in_4
+  FROM signed
+  UNION ALL
+  SELECT
+    "key_customer_id",
+    CAST(1 AS UTINYINT) AS side,
+    event_time AS instant,
+    (event_time + 4611686018427387904) // $tile AS tile,
+    CASE WHEN visible_from - event_time < 86400000000 THEN n_1 END AS n_1_in_1,
+    CASE WHEN visible_from - event_time < 86400000000 THEN n_2 END AS n_2_in_1,
+    CASE WHEN visible_from - event_time < 86400000000 THEN s_2 END AS s_2_in_1,
+    CASE WHEN visible_from - event_time < 86400000000 THEN x_2 END AS x_2_in_1,
+    CASE WHEN visible_from - event_time < 86400000000 THEN n_3 END AS n_3_in_1,
+    CASE WHEN visible_from - event_time < 86400000000 THEN x_3 END AS x_3_in_1,
+    CASE WHEN visible_from - event_time < 604800000000 THEN n_1 END AS n_1_in_2,
+    CASE WHEN visible_from - event_time < 604800000000 THEN n_2 END AS n_2_in_2,
+    CASE WHEN visible_from - event_time < 604800000000 THEN s_2 END AS s_2_in_2,
+    CASE WHEN visible_from - event_time < 604800000000 THEN x_2 END AS x_2_in_2,
+    CASE WHEN visible_from - event_time < 604800000000 THEN n_3 END AS n_3_in_2,
+    CASE WHEN visible_from - event_time < 604800000000 THEN x_3 END AS x_3_in_2,
+    CASE WHEN visible_from - event_time < 1209600000000 THEN n_1 END AS n_1_in_3,
+    CASE WHEN visible_from - event_time < 1209600000000 THEN n_2 END AS n_2_in_3,
+    CASE WHEN visible_from - event_time < 1209600000000 THEN s_2 END AS s_2_in_3,
+    CASE WHEN visible_from - event_time < 1209600000000 THEN x_2 END AS x_2_in_3,
+    CASE WHEN visible_from - event_time < 1209600000000 THEN n_3 END AS n_3_in_3,
+    CASE WHEN visible_from - event_time < 1209600000000 THEN x_3 END AS x_3_in_3,
+    n_1 AS n_1_in_4,
+    n_2 AS n_2_in_4,
+    s_2 AS s_2_in_4,
+    x_2 AS x_2_in_4,
+    n_3 AS n_3_in_4,
+    x_3 AS x_3_in_4
+  FROM signed
+),
+-- of every spine row t itself, and the instants at which windows that end at t begin
+ends AS MATERIALIZED (
+  SELECT row_id, "key_customer_id", CAST(1 AS UTINYINT) AS which, CAST(0 AS UTINYINT) AS side, asked_at AS instant, ((asked_at) + 4611686018427387904) // $tile AS tile
+  FROM spine
+  UNION ALL
+  SELECT row_id, "key_customer_id", CAST(2 AS UTINYINT) AS which, CAST(1 AS UTINYINT) AS side, asked_at - 86400000000 AS instant, ((asked_at - 86400000000) + 4611686018427387904) // $tile AS tile
+  FROM spine
+  UNION ALL
+  SELECT row_id, "key_customer_id", CAST(3 AS UTINYINT) AS which, CAST(1 AS UTINYINT) AS side, asked_at - 604800000000 AS instant, ((asked_at - 604800000000) + 4611686018427387904) // $tile AS tile
+  FROM spine
+  UNION ALL
+  SELECT row_id, "key_customer_id", CAST(4 AS UTINYINT) AS which, CAST(1 AS UTINYINT) AS side, asked_at - 1209600000000 AS instant, ((asked_at - 1209600000000) + 4611686018427387904) // $tile AS tile
+  FROM spine
+),
+-- per key, side and tile what its marks add up to; tiles of an end are there even if empty
+tiles AS (
+  SELECT
+    "key_customer_id", side, tile,
+    sum(n_1_in_1) AS n_1_in_1,
+    sum(n_2_in_1) AS n_2_in_1,
+    sum(s_2_in_1) AS s_2_in_1,
+    sum(x_2_in_1) AS x_2_in_1,
+    sum(n_3_in_1) AS n_3_in_1,
+    sum(x_3_in_1) AS x_3_in_1,
+    sum(n_1_in_2) AS n_1_in_2,
+    sum(n_2_in_2) AS n_2_in_2,
+    sum(s_2_in_2) AS s_2_in_2,
+    sum(x_2_in_2) AS x_2_in_2,
+    sum(n_3_in_2) AS n_3_in_2,
+    sum(x_3_in_2) AS x_3_in_2,
+    sum(n_1_in_3) AS n_1_in_3,
+    sum(n_2_in_3) AS n_2_in_3,
+    sum(s_2_in_3) AS s_2_in_3,
+    sum(x_2_in_3) AS x_2_in_3,
+    sum(n_3_in_3) AS n_3_in_3,
+    sum(x_3_in_3) AS x_3_in_3,
+    sum(n_1_in_4) AS n_1_in_4,
+    sum(n_2_in_4) AS n_2_in_4,
+    sum(s_2_in_4) AS s_2_in_4,
+    sum(x_2_in_4) AS x_2_in_4,
+    sum(n_3_in_4) AS n_3_in_4,
+    sum(x_3_in_4) AS x_3_in_4
+  FROM (
+    SELECT "key_customer_id", side, tile, n_1_in_1, n_2_in_1, s_2_in_1, x_2_in_1, n_3_in_1, x_3_in_1, n_1_in_2, n_2_in_2, s_2_in_2, x_2_in_2, n_3_in_2, x_3_in_2, n_1_in_3, n_2_in_3, s_2_in_3, x_2_in_3, n_3_in_3, x_3_in_3, n_1_in_4, n_2_in_4, s_2_in_4, x_2_in_4, n_3_in_4, x_3_in_4 FROM marks
+    UNION ALL BY NAME
+    SELECT DISTINCT "key_customer_id", side, tile FROM ends WHERE "key_customer_id" IS NOT NULL
+  )
+  GROUP BY "key_customer_id", side, tile
+),
+-- per tile what all tiles before it add up to
+totals AS MATERIALIZED (
+  SELECT
+    "key_customer_id", side, tile,
+    coalesce(sum(n_1_in_1) OVER so_far, 0) - coalesce(n_1_in_1, 0) AS n_1_in_1,
+    coalesce(sum(n_2_in_1) OVER so_far, 0) - coalesce(n_2_in_1, 0) AS n_2_in_1,
+    coalesce(sum(s_2_in_1) OVER so_far, 0) - coalesce(s_2_in_1, 0) AS s_2_in_1,
+    coalesce(sum(x_2_in_1) OVER so_far, 0) - coalesce(x_2_in_1, 0) AS x_2_in_1,
+    coalesce(sum(n_3_in_1) OVER so_far, 0) - coalesce(n_3_in_1, 0) AS n_3_in_1,
+    coalesce(sum(x_3_in_1) OVER so_far, 0) - coalesce(x_3_in_1, 0) AS x_3_in_1,
+    coalesce(sum(n_1_in_2) OVER so_far, 0) - coalesce(n_1_in_2, 0) AS n_1_in_2,
+    coalesce(sum(n_2_in_2) OVER so_far, 0) - coalesce(n_2_in_2, 0) AS n_2_in_2,
+    coalesce(sum(s_2_in_2) OVER so_far, 0) - coalesce(s_2_in_2, 0) AS s_2_in_2,
+    coalesce(sum(x_2_in_2) OVER so_far, 0) - coalesce(x_2_in_2, 0) AS x_2_in_2,
+    coalesce(sum(n_3_in_2) OVER so_far, 0) - coalesce(n_3_in_2, 0) AS n_3_in_2,
+    coalesce(sum(x_3_in_2) OVER so_far, 0) - coalesce(x_3_in_2, 0) AS x_3_in_2,
+    coalesce(sum(n_1_in_3) OVER so_far, 0) - coalesce(n_1_in_3, 0) AS n_1_in_3,
+    coalesce(sum(n_2_in_3) OVER so_far, 0) - coalesce(n_2_in_3, 0) AS n_2_in_3,
+    coalesce(sum(s_2_in_3) OVER so_far, 0) - coalesce(s_2_in_3, 0) AS s_2_in_3,
+    coalesce(sum(x_2_in_3) OVER so_far, 0) - coalesce(x_2_in_3, 0) AS x_2_in_3,
+    coalesce(sum(n_3_in_3) OVER so_far, 0) - coalesce(n_3_in_3, 0) AS n_3_in_3,
+    coalesce(sum(x_3_in_3) OVER so_far, 0) - coalesce(x_3_in_3, 0) AS x_3_in_3,
+    coalesce(sum(n_1_in_4) OVER so_far, 0) - coalesce(n_1_in_4, 0) AS n_1_in_4,
+    coalesce(sum(n_2_in_4) OVER so_far, 0) - coalesce(n_2_in_4, 0) AS n_2_in_4,
+    coalesce(sum(s_2_in_4) OVER so_far, 0) - coalesce(s_2_in_4, 0) AS s_2_in_4,
+    coalesce(sum(x_2_in_4) OVER so_far, 0) - coalesce(x_2_in_4, 0) AS x_2_in_4,
+    coalesce(sum(n_3_in_4) OVER so_far, 0) - coalesce(n_3_in_4, 0) AS n_3_in_4,
+    coalesce(sum(x_3_in_4) OVER so_far, 0) - coalesce(x_3_in_4, 0) AS x_3_in_4
+  FROM tiles
+  WINDOW so_far AS (PARTITION BY "key_customer_id", side ORDER BY tile ROWS UNBOUNDED PRECEDING)
+),
+-- ends and the marks before them in their tile
+raw_pairs AS (
+  SELECT e.row_id, e.which, f.n_1_in_1, f.n_2_in_1, f.s_2_in_1, f.x_2_in_1, f.n_3_in_1, f.x_3_in_1, f.n_1_in_2, f.n_2_in_2, f.s_2_in_2, f.x_2_in_2, f.n_3_in_2, f.x_3_in_2, f.n_1_in_3, f.n_2_in_3, f.s_2_in_3, f.x_2_in_3, f.n_3_in_3, f.x_3_in_3, f.n_1_in_4, f.n_2_in_4, f.s_2_in_4, f.x_2_in_4, f.n_3_in_4, f.x_3_in_4
+  FROM ends AS e JOIN marks AS f
+  ON e."key_customer_id" = f."key_customer_id" AND e.side = f.side AND e.tile = f.tile
+  AND f.instant < e.instant
+),
+-- per spine row what those add up to, end by end
+raw AS (
+  SELECT
+    row_id,
+    sum(n_1_in_1) FILTER (WHERE which = 1) AS n_1_in_1_end_1,
+    sum(n_2_in_1) FILTER (WHERE which = 1) AS n_2_in_1_end_1,
+    sum(s_2_in_1) FILTER (WHERE which = 1) AS s_2_in_1_end_1,
+    sum(x_2_in_1) FILTER (WHERE which = 1) AS x_2_in_1_end_1,
+    sum(n_3_in_1) FILTER (WHERE which = 1) AS n_3_in_1_end_1,
+    sum(x_3_in_1) FILTER (WHERE which = 1) AS x_3_in_1_end_1,
+    sum(n_1_in_2) FILTER (WHERE which = 1) AS n_1_in_2_end_1,
+    sum(n_2_in_2) FILTER (WHERE which = 1) AS n_2_in_2_end_1,
+    sum(s_2_in_2) FILTER (WHERE which = 1) AS s_2_in_2_end_1,
+    sum(x_2_in_2) FILTER (WHERE which = 1) AS x_2_in_2_end_1,
+    sum(n_3_in_2) FILTER (WHERE which = 1) AS n_3_in_2_end_1,
+    sum(x_3_in_2) FILTER (WHERE which = 1) AS x_3_in_2_end_1,
+    sum(n_1_in_3) FILTER (WHERE which = 1) AS n_1_in_3_end_1,
+    sum(n_2_in_3) FILTER (WHERE which = 1) AS n_2_in_3_end_1,
+    sum(s_2_in_3) FILTER (WHERE which = 1) AS s_2_in_3_end_1,
+    sum(x_2_in_3) FILTER (WHERE which = 1) AS x_2_in_3_end_1,
+    sum(n_3_in_3) FILTER (WHERE which = 1) AS n_3_in_3_end_1,
+    sum(x_3_in_3) FILTER (WHERE which = 1) AS x_3_in_3_end_1,
+    sum(n_1_in_4) FILTER (WHERE which = 1) AS n_1_in_4_end_1,
+    sum(n_2_in_4) FILTER (WHERE which = 1) AS n_2_in_4_end_1,
+    sum(s_2_in_4) FILTER (WHERE which = 1) AS s_2_in_4_end_1,
+    sum(x_2_in_4) FILTER (WHERE which = 1) AS x_2_in_4_end_1,
+    sum(n_3_in_4) FILTER (WHERE which = 1) AS n_3_in_4_end_1,
+    sum(x_3_in_4) FILTER (WHERE which = 1) AS x_3_in_4_end_1,
+    sum(n_1_in_1) FILTER (WHERE which = 2) AS n_1_in_1_end_2,
+    sum(n_2_in_1) FILTER (WHERE which = 2) AS n_2_in_1_end_2,
+    sum(s_2_in_1) FILTER (WHERE which = 2) AS s_2_in_1_end_2,
+    sum(x_2_in_1) FILTER (WHERE which = 2) AS x_2_in_1_end_2,
+    sum(n_3_in_1) FILTER (WHERE which = 2) AS n_3_in_1_end_2,
+    sum(x_3_in_1) FILTER (WHERE which = 2) AS x_3_in_1_end_2,
+    sum(n_1_in_2) FILTER (WHERE which = 3) AS n_1_in_2_end_3,
+    sum(n_2_in_2) FILTER (WHERE which = 3) AS n_2_in_2_end_3,
+    sum(s_2_in_2) FILTER (WHERE which = 3) AS s_2_in_2_end_3,
+    sum(x_2_in_2) FILTER (WHERE which = 3) AS x_2_in_2_end_3,
+    sum(n_3_in_2) FILTER (WHERE which = 3) AS n_3_in_2_end_3,
+    sum(x_3_in_2) FILTER (WHERE which = 3) AS x_3_in_2_end_3,
+    sum(n_1_in_3) FILTER (WHERE which = 4) AS n_1_in_3_end_4,
+    sum(n_2_in_3) FILTER (WHERE which = 4) AS n_2_in_3_end_4,
+    sum(s_2_in_3) FILTER (WHERE which = 4) AS s_2_in_3_end_4,
+    sum(x_2_in_3) FILTER (WHERE which = 4) AS x_2_in_3_end_4,
+    sum(n_3_in_3) FILTER (WHERE which = 4) AS n_3_in_3_end_4,
+    sum(x_3_in_3) FILTER (WHERE which = 4) AS x_3_in_3_end_4
+  FROM raw_pairs
+  GROUP BY row_id
+),
+-- per spine row what its windows hold: what has begun to count, less what has left
+grouped AS (
+  SELECT
+    s.row_id,
+    (t1.n_1_in_1 + coalesce(r.n_1_in_1_end_1, 0)) - (t2.n_1_in_1 + coalesce(r.n_1_in_1_end_2, 0)) AS n_1_1,
+    (t1.n_1_in_2 + coalesce(r.n_1_in_2_end_1, 0)) - (t3.n_1_in_2 + coalesce(r.n_1_in_2_end_3, 0)) AS n_1_2,
+    (t1.n_2_in_2 + coalesce(r.n_2_in_2_end_1, 0)) - (t3.n_2_in_2 + coalesce(r.n_2_in_2_end_3, 0)) AS n_2_2,
+    (t1.s_2_in_2 + coalesce(r.s_2_in_2_end_1, 0)) - (t3.s_2_in_2 + coalesce(r.s_2_in_2_end_3, 0)) AS s_2_2,
+    (t1.x_2_in_2 + coalesce(r.x_2_in_2_end_1, 0)) - (t3.x_2_in_2 + coalesce(r.x_2_in_2_end_3, 0)) AS x_2_2,
+    (t1.n_3_in_3 + coalesce(r.n_3_in_3_end_1, 0)) - (t4.n_3_in_3 + coalesce(r.n_3_in_3_end_4, 0)) - ((t1.n_3_in_2 + coalesce(r.n_3_in_2_end_1, 0)) - (t3.n_3_in_2 + coalesce(r.n_3_in_2_end_3, 0))) AS n_3_3,
+    (t1.x_3_in_3 + coalesce(r.x_3_in_3_end_1, 0)) - (t4.x_3_in_3 + coalesce(r.x_3_in_3_end_4, 0)) - ((t1.x_3_in_2 + coalesce(r.x_3_in_2_end_1, 0)) - (t3.x_3_in_2 + coalesce(r.x_3_in_2_end_3, 0))) AS x_3_3,
+    (t1.n_3_in_4 + coalesce(r.n_3_in_4_end_1, 0)) AS n_3_4,
+    (t1.x_3_in_4 + coalesce(r.x_3_in_4_end_1, 0)) AS x_3_4
+  FROM spine AS s
+  LEFT JOIN raw AS r USING (row_id)
+  LEFT JOIN totals AS t1 ON s."key_customer_id" = t1."key_customer_id" AND t1.side = 0 AND t1.tile = ((s.asked_at) + 4611686018427387904) // $tile
+  LEFT JOIN totals AS t2 ON s."key_customer_id" = t2."key_customer_id" AND t2.side = 1 AND t2.tile = ((s.asked_at - 86400000000) + 4611686018427387904) // $tile
+  LEFT JOIN totals AS t3 ON s."key_customer_id" = t3."key_customer_id" AND t3.side = 1 AND t3.tile = ((s.asked_at - 604800000000) + 4611686018427387904) // $tile
+  LEFT JOIN totals AS t4 ON s."key_customer_id" = t4."key_customer_id" AND t4.side = 1 AND t4.tile = ((s.asked_at - 1209600000000) + 4611686018427387904) // $tile
+)
+-- the answer, in spine order; rows without facts get the value of the empty window
+SELECT
+  s.row_id AS __row,
+  CAST(coalesce(g.n_1_1, 0) AS BIGINT) AS "count_1d",
+  CAST(coalesce(g.n_1_2, 0) AS BIGINT) AS "count_7d",
+  CASE WHEN coalesce(g.n_2_2, 0) > 0 THEN CASE WHEN g.s_2_2 > 0 THEN special_sum(g.s_2_2) ELSE exact_double(coalesce(g.x_2_2, 0)) * $unscale_2 END END AS "amount_sum_7d",
+  CASE WHEN coalesce(g.n_3_3, 0) > 0 THEN TRY_CAST(g.x_3_3 AS BIGINT) END AS "cents_sum_7d_offset_7d",
+  coalesce(g.n_3_3, 0) > 0 AND TRY_CAST(g.x_3_3 AS BIGINT) IS NULL AS "cents_sum_7d_offset_7d__overflow",
+  CASE WHEN coalesce(g.n_3_4, 0) > 0 THEN TRY_CAST(g.x_3_4 AS BIGINT) END AS "cents_sum_lifetime",
+  coalesce(g.n_3_4, 0) > 0 AND TRY_CAST(g.x_3_4 AS BIGINT) IS NULL AS "cents_sum_lifetime__overflow"
+FROM spine AS s LEFT JOIN grouped AS g USING (row_id)
+ORDER BY __row
+;
+
+-- versions: Window of view versions, plan pairs: shops_7d
+-- reads spine (row_id, asked_at, customer_id), source__payments
+WITH
+-- rows of source payments: versions of facts, whether each holds, what orders them
+rows_read AS NOT MATERIALIZED (
+  SELECT
+    "payment_id" AS "row_payment_id",
+    (("status" = 'settled') AND (canonical_double("amount") > CAST(CAST(0 AS BIGINT) AS DOUBLE))) IS TRUE AND "is_deleted" IS NOT TRUE AS holds,
+    coalesce("is_deleted", FALSE) AS deleted,
+    "version" AS row_order,
+    "Shop" AS "by_Shop",
+    canonical_double("amount") AS "by_amount",
+    "cents" AS "by_cents",
+    "payer" AS "by_payer",
+    "status" AS "by_status",
+    CAST("payer" AS DECIMAL(38, 0)) AS "key_customer_id",
+    CASE WHEN "paid_at" >= TIMESTAMPTZ '1677-01-01T00:00:00.000000Z' AND "paid_at" < TIMESTAMPTZ '2262-01-01T00:00:00.000000Z' THEN epoch_us("paid_at") END AS event_time,
+    CASE WHEN "loaded_at" >= TIMESTAMPTZ '1677-01-01T00:00:00.000000Z' AND "loaded_at" < TIMESTAMPTZ '2262-01-01T00:00:00.000000Z' THEN epoch_us("loaded_at") END AS known_time,
+    "amount" AS "in_amount",
+    "cents" AS "in_cents",
+    "Shop" AS "in_Shop"
+  FROM source__payments
+),
+-- versions known before the cut-off, their known time shifted by the serving lag
+versions AS NOT MATERIALIZED (
+  SELECT * REPLACE (known_time + $known_shift AS known_time)
+  FROM rows_read
+  WHERE "row_payment_id" IS NOT NULL AND known_time IS NOT NULL AND known_time < $known_before
+),
+-- row keys with more than one version
+repeated AS MATERIALIZED (
+  SELECT "row_payment_id"
+  FROM versions
+  GROUP BY ALL
+  HAVING count(*) > 1
+),
+-- versions of repeated row keys that are ever facts, and when the next in order becomes known
+intervals AS MATERIALIZED (
+  SELECT "key_customer_id", event_time, known_time, "in_amount", "in_cents", "in_Shop", until
+  FROM (
+    SELECT *, min(known_time) OVER (
+      PARTITION BY "row_payment_id"
+      ORDER BY row_order ASC NULLS FIRST, known_time ASC NULLS FIRST, event_time ASC NULLS FIRST, deleted ASC NULLS FIRST, "by_Shop" ASC NULLS FIRST, "by_amount" ASC NULLS FIRST, "by_cents" ASC NULLS FIRST, "by_payer" ASC NULLS FIRST, "by_status" ASC NULLS FIRST
+      ROWS BETWEEN 1 FOLLOWING AND UNBOUNDED FOLLOWING
+    ) AS until
+    FROM versions SEMI JOIN repeated USING ("row_payment_id")
+  )
+  WHERE holds AND "key_customer_id" IS NOT NULL AND event_time IS NOT NULL AND (until IS NULL OR until > greatest(event_time, known_time))
+),
+-- facts, and until when each is in force (NULL: for ever)
+facts AS NOT MATERIALIZED (
+  SELECT "key_customer_id", event_time, known_time, "in_amount", "in_cents", "in_Shop", CAST(NULL AS BIGINT) AS until
+  FROM versions ANTI JOIN repeated USING ("row_payment_id") WHERE holds AND "key_customer_id" IS NOT NULL AND event_time IS NOT NULL
+  UNION ALL
+  SELECT "key_customer_id", event_time, known_time, "in_amount", "in_cents", "in_Shop", until FROM intervals
+),
+-- facts, the instant they become visible, and what the aggregates take of them
+measured AS NOT MATERIALIZED (
+  SELECT
+    "key_customer_id",
+    event_time,
+    known_time,
+    greatest(event_time, known_time) AS visible_from,
+    until,
+    TRUE AS measure_1,
+    canonical_double("in_amount") AS measure_2,
+    "in_cents" AS measure_3,
+    CASE WHEN canonical_double("in_amount") > CAST(CAST(10 AS BIGINT) AS DOUBLE) THEN "in_Shop" END AS measure_4
+  FROM facts
+),
+-- spine rows and the visible facts in reach of any window; a reach ends in the stretch of time it begins in, or in the next
+pairs AS (
+  SELECT s.row_id, s.asked_at, f.event_time, f.measure_4
+  FROM (
+    SELECT *, (asked_at + 4611686018427387904) // 604800000000 AS stretch FROM spine
+    UNION ALL
+    SELECT *, (asked_at + 4611686018427387904) // 604800000000 - 1 FROM spine
+  ) AS s JOIN (SELECT *, (event_time + 4611686018427387904) // 604800000000 AS stretch FROM measured) AS f
+  ON s."key_customer_id" = f."key_customer_id" AND s.stretch = f.stretch
+  AND f.visible_from < s.asked_at
+  AND (f.until IS NULL OR s.asked_at <= f.until)
+  AND f.event_time >= s.asked_at - 604800000000
+),
+-- per spine row what its windows hold
+grouped AS (
+  SELECT
+    row_id,
+    count(DISTINCT measure_4) FILTER (WHERE event_time >= asked_at - 604800000000) AS value_1
+  FROM pairs
+  GROUP BY row_id
+)
+-- the answer, in spine order; rows without facts get the value of the empty window
+SELECT
+  s.row_id AS __row,
+  CAST(coalesce(g.value_1, 0) AS BIGINT) AS "shops_7d"
+FROM spine AS s LEFT JOIN grouped AS g USING (row_id)
+ORDER BY __row
+;
+
+-- versions: Window of view versions, plan pairs, values as lists: amount_sum_7d
+-- reads spine (row_id, asked_at, customer_id), source__payments
+WITH
+-- rows of source payments: versions of facts, whether each holds, what orders them
+rows_read AS NOT MATERIALIZED (
+  SELECT
+    "payment_id" AS "row_payment_id",
+    (("status" = 'settled') AND (canonical_double("amount") > CAST(CAST(0 AS BIGINT) AS DOUBLE))) IS TRUE AND "is_deleted" IS NOT TRUE AS holds,
+    coalesce("is_deleted", FALSE) AS deleted,
+    "version" AS row_order,
+    "Shop" AS "by_Shop",
+    canonical_double("amount") AS "by_amount",
+    "cents" AS "by_cents",
+    "payer" AS "by_payer",
+    "status" AS "by_status",
+    CAST("payer" AS DECIMAL(38, 0)) AS "key_customer_id",
+    CASE WHEN "paid_at" >= TIMESTAMPTZ '1677-01-01T00:00:00.000000Z' AND "paid_at" < TIMESTAMPTZ '2262-01-01T00:00:00.000000Z' THEN epoch_us("paid_at") END AS event_time,
+    CASE WHEN "loaded_at" >= TIMESTAMPTZ '1677-01-01T00:00:00.000000Z' AND "loaded_at" < TIMESTAMPTZ '2262-01-01T00:00:00.000000Z' THEN epoch_us("loaded_at") END AS known_time,
+    "amount" AS "in_amount",
+    "cents" AS "in_cents",
+    "Shop" AS "in_Shop"
+  FROM source__payments
+),
+-- versions known before the cut-off, their known time shifted by the serving lag
+versions AS NOT MATERIALIZED (
+  SELECT * REPLACE (known_time + $known_shift AS known_time)
+  FROM rows_read
+  WHERE "row_payment_id" IS NOT NULL AND known_time IS NOT NULL AND known_time < $known_before
+),
+-- row keys with more than one version
+repeated AS MATERIALIZED (
+  SELECT "row_payment_id"
+  FROM versions
+  GROUP BY ALL
+  HAVING count(*) > 1
+),
+-- versions of repeated row keys that are ever facts, and when the next in order becomes known
+intervals AS MATERIALIZED (
+  SELECT "key_customer_id", event_time, known_time, "in_amount", "in_cents", "in_Shop", until
+  FROM (
+    SELECT *, min(known_time) OVER (
+      PARTITION BY "row_payment_id"
+      ORDER BY row_order ASC NULLS FIRST, known_time ASC NULLS FIRST, event_time ASC NULLS FIRST, deleted ASC NULLS FIRST, "by_Shop" ASC NULLS FIRST, "by_amount" ASC NULLS FIRST, "by_cents" ASC NULLS FIRST, "by_payer" ASC NULLS FIRST, "by_status" ASC NULLS FIRST
+      ROWS BETWEEN 1 FOLLOWING AND UNBOUNDED FOLLOWING
+    ) AS until
+    FROM versions SEMI JOIN repeated USING ("row_payment_id")
+  )
+  WHERE holds AND "key_customer_id" IS NOT NULL AND event_time IS NOT NULL AND (until IS NULL OR until > greatest(event_time, known_time))
+),
+-- facts, and until when each is in force (NULL: for ever)
+facts AS NOT MATERIALIZED (
+  SELECT "key_customer_id", event_time, known_time, "in_amount", "in_cents", "in_Shop", CAST(NULL AS BIGINT) AS until
+  FROM versions ANTI JOIN repeated USING ("row_payment_id") WHERE holds AND "key_customer_id" IS NOT NULL AND event_time IS NOT NULL
+  UNION ALL
+  SELECT "key_customer_id", event_time, known_time, "in_amount", "in_cents", "in_Shop", until FROM intervals
+),
+-- facts, the instant they become visible, and what the aggregates take of them
+measured AS NOT MATERIALIZED (
+  SELECT
+    "key_customer_id",
+    event_time,
+    known_time,
+    greatest(event_time, known_time) AS visible_from,
+    until,
+    TRUE AS measure_1,
+    canonical_double("in_amount") AS measure_2,
+    "in_cents" AS measure_3,
+    CASE WHEN canonical_double("in_amount") > CAST(CAST(10 AS BIGINT) AS DOUBLE) THEN "in_Shop" END AS measure_4
+  FROM facts
+),
+-- spine rows and the visible facts in reach of any window; a reach ends in the stretch of time it begins in, or in the next
+pairs AS (
+  SELECT s.row_id, s.asked_at, f.event_time, f.measure_2
+  FROM (
+    SELECT *, (asked_at + 4611686018427387904) // 604800000000 AS stretch FROM spine
+    UNION ALL
+    SELECT *, (asked_at + 4611686018427387904) // 604800000000 - 1 FROM spine
+  ) AS s JOIN (SELECT *, (event_time + 4611686018427387904) // 604800000000 AS stretch FROM measured) AS f
+  ON s."key_customer_id" = f."key_customer_id" AND s.stretch = f.stretch
+  AND f.visible_from < s.asked_at
+  AND (f.until IS NULL OR s.asked_at <= f.until)
+  AND f.event_time >= s.asked_at - 604800000000
+),
+-- per spine row what its windows hold
+grouped AS (
+  SELECT
+    row_id,
+    list(measure_2) FILTER (WHERE measure_2 IS NOT NULL AND event_time >= asked_at - 604800000000) AS value_1
+  FROM pairs
+  GROUP BY row_id
+)
+-- the answer, in spine order; rows without facts get the value of the empty window
+SELECT
+  s.row_id AS __row,
+  g.value_1 AS "amount_sum_7d"
 FROM spine AS s LEFT JOIN grouped AS g USING (row_id)
 ORDER BY __row
 ;
