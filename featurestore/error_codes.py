@@ -235,6 +235,20 @@ CODES: Mapping[str, ErrorCode] = {
         "agg.quantile needs q, a number from 0 to 1, got 95 · in registry/views.py:19 · try q=0.95",
         'Give it: `agg.quantile("amount", q=0.95, window="7d")`, `agg.last_k("amount", k=3, window="7d")`.',
     ),
+    "FS230": ErrorCode(
+        "Not a label",
+        "`label=` of a label view takes exactly one aggregate over one window after t: no latest value, list of windows, "
+        "lifetime, offset or `time_since_…`.",
+        "the window of label 'chargebacks' has no end, so it would never be mature · try window=\"30d\"",
+        "Give one `agg.…(window=…)`; `gap=` lets the window begin later, and each further window is a label view of its own.",
+    ),
+    "FS231": ErrorCode(
+        "A label among the features, or a feature among the labels",
+        "A label tells what happens after t. As a feature it would be a leak, so label views go into `labels=` and nowhere "
+        "else.",
+        "'chargeback_30d' is a label view and cannot be among the features · try labels=[chargeback_30d]",
+        "Move it to the other list of the service.",
+    ),
     "FS300": ErrorCode(
         "A row of the spine has no instant",
         "as_of is NULL or cannot be read in some row.",

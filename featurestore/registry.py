@@ -12,10 +12,20 @@ import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, TypeVar
+from typing import Any, Generic, TypeVar
 
 from featurestore import expressions
-from featurestore.definitions import Definition, Entity, Feature, FeatureService, FeatureView, Source, ViewInstance
+from featurestore.definitions import (
+    Definition,
+    Entity,
+    Feature,
+    FeatureService,
+    FeatureView,
+    LabelView,
+    Source,
+    View,
+    ViewInstance,
+)
 from featurestore.definitions.aggregation import check_condition
 from featurestore.definitions.base import FrozenMap
 from featurestore.dtypes import DType
@@ -26,6 +36,7 @@ SEMANTICS_VERSION = 1
 MANIFEST_FORMAT = 1
 
 D = TypeVar("D", bound=Definition)
+B = TypeVar("B", bound="BoundFacts", covariant=True)
 Schemas = Mapping[str, Mapping[str, DType]]
 """Source name -> column -> type."""
 
@@ -38,21 +49,25 @@ class Registry:
     sources: Mapping[str, Source]
     views: Mapping[str, FeatureView]
     services: Mapping[str, FeatureService]
+    labels: Mapping[str, LabelView]
 
     @classmethod
     def of(cls, definitions: Iterable[Definition]) -> Registry:
         """Collect definitions and all that they reach.
 
-        Raises: DefinitionError FS209 when two of one kind share a name (both places are named).
+        Raises: DefinitionError FS209 when two of one kind, or a feature view and a label view, share a name (both places
+        are named).
         """
         found: dict[int, Definition] = {}
         for definition in definitions:
             _reach(definition, found)
+        _by_name(found.values(), View)
         return cls(
             entities=_by_name(found.values(), Entity),
             sources=_by_name(found.values(), Source),
             views=_by_name(found.values(), FeatureView),
             services=_by_name(found.values(), FeatureService),
+            labels=_by_name(found.values(), LabelView),
         )
 
     def service(self, name: str | FeatureService) -> FeatureService:
@@ -68,8 +83,11 @@ class Registry:
     def bind(self, schemas: Schemas) -> BoundRegistry:
         """The registry with column types. Raises: DefinitionError FS203, FS216, FS217, FS219, FS220."""
         views = {name: bind_view(view, schemas[view.source.name]) for name, view in self.views.items()}
-        services = {name: bind_service(service, views) for name, service in self.services.items()}
-        return BoundRegistry(registry=self, views=FrozenMap(views), services=FrozenMap(services), schemas=schemas)
+        labels = {name: bind_label(view, schemas[view.source.name]) for name, view in self.labels.items()}
+        services = {name: bind_service(service, views, labels) for name, service in self.services.items()}
+        return BoundRegistry(
+            registry=self, views=FrozenMap(views), services=FrozenMap(services), labels=FrozenMap(labels), schemas=schemas
+        )
 
 
 def known(items: Mapping[str, D], name: str, kind: str) -> D:
@@ -84,9 +102,9 @@ def _reach(definition: Definition, found: dict[int, Definition]) -> None:
         return
     found[id(definition)] = definition
     if isinstance(definition, FeatureService):
-        for instance in definition.instances:
+        for instance in (*definition.instances, *definition.labels):
             _reach(instance.view, found)
-    elif isinstance(definition, FeatureView):
+    elif isinstance(definition, View):
         _reach(definition.source, found)
         for entity in definition.entities:
             _reach(entity, found)
@@ -101,12 +119,16 @@ def _by_name(definitions: Iterable[Definition], kind: type[D]) -> Mapping[str, D
         if twin is not None:
             raise DefinitionError(
                 "FS209",
-                f"two definitions of kind {definition.kind} are named {definition.name!r}",
+                f"two definitions of kind {_kinds(twin, definition)} are named {definition.name!r}",
                 where=f"{twin.location} and {definition.location}",
                 hint="rename one, or import it instead of writing it again",
             )
         named[definition.name] = definition
     return FrozenMap({name: named[name] for name in sorted(named)})
+
+
+def _kinds(*definitions: Definition) -> str:
+    return " and ".join(dict.fromkeys(d.kind for d in definitions))
 
 
 @dataclass(frozen=True)
@@ -125,13 +147,13 @@ class Key:
 
 
 @dataclass(frozen=True)
-class BoundView:
-    """A view whose columns have types.
+class BoundFacts:
+    """A view of either kind whose columns have types.
 
     types: every source column the view reads. feature_types: in the order of the view's features.
     """
 
-    view: FeatureView
+    view: View
     types: Mapping[str, DType]
     keys: tuple[Key, ...]
     feature_types: Mapping[str, DType]
@@ -147,14 +169,12 @@ class BoundView:
 
     def meaning(self) -> dict[str, Any]:
         """All that bears on the values, as plain data."""
-        view, source = self.view, self.view.source
+        view = self.view
         return {
             "semantics": SEMANTICS_VERSION,
             "keys": [[key.name, key.column, key.dtype.name] for key in self.keys],
-            "source": source_meaning(source, self.types),
+            "source": source_meaning(view.source, self.types),
             "where": None if view.condition is None else expressions.normalised(view.condition),
-            "ttl": None if view.ttl is None else view.ttl.micros,
-            "allow_exact_matches": view.allow_exact_matches,
             "features": [self._feature(f) for f in view.features],
         }
 
@@ -171,6 +191,17 @@ class BoundView:
             "where": None if feature.where is None else normal(feature.where),
         }
 
+
+@dataclass(frozen=True)
+class BoundView(BoundFacts):
+    """A feature view whose columns have types."""
+
+    view: FeatureView
+
+    def meaning(self) -> dict[str, Any]:
+        ttl = None if self.view.ttl is None else self.view.ttl.micros
+        return {**super().meaning(), "ttl": ttl, "allow_exact_matches": self.view.allow_exact_matches}
+
     def to_manifest(self) -> dict[str, Any]:
         """What an online store and its server need to know of the view, without code or source."""
         meaning = self.meaning()
@@ -181,6 +212,26 @@ class BoundView:
             "online": self.view.online,
             "keys": [{"name": k.name, "type": k.dtype.name, "family": k.family} for k in self.keys],
             **{part: meaning[part] for part in ("where", "ttl", "allow_exact_matches", "features")},
+        }
+
+
+@dataclass(frozen=True)
+class BoundLabel(BoundFacts):
+    """A label view whose columns have types."""
+
+    view: LabelView
+
+    def meaning(self) -> dict[str, Any]:
+        return {**super().meaning(), "gap": self.view.gap.micros, "settle": self.view.settle.micros}
+
+    def to_manifest(self) -> dict[str, Any]:
+        """What is recorded of the label in `sql/manifest.json`; the online store never hears of it."""
+        meaning = self.meaning()
+        return {
+            "fingerprint": self.fingerprint,
+            "source": self.view.source.name,
+            "keys": [{"name": k.name, "type": k.dtype.name, "family": k.family} for k in self.keys],
+            **{part: meaning[part] for part in ("where", "gap", "settle", "features")},
         }
 
 
@@ -206,11 +257,11 @@ def source_meaning(source: Source, types: Mapping[str, DType]) -> dict[str, Any]
 
 
 @dataclass(frozen=True)
-class BoundInstance:
+class BoundInstance(Generic[B]):
     """A view as a service uses it, with types."""
 
     instance: ViewInstance
-    bound: BoundView
+    bound: B
 
     @property
     def name(self) -> str:
@@ -229,10 +280,12 @@ class BoundInstance:
 
 @dataclass(frozen=True)
 class BoundService:
-    """A service whose features have types."""
+    """A service whose features and labels have types. `labels` never bear on `fingerprint` or `to_manifest`: they are
+    no part of what is served."""
 
     service: FeatureService
-    instances: tuple[BoundInstance, ...]
+    instances: tuple[BoundInstance[BoundView], ...]
+    labels: tuple[BoundInstance[BoundLabel], ...] = ()
 
     @property
     def name(self) -> str:
@@ -242,7 +295,7 @@ class BoundService:
     def fingerprint(self) -> str:
         return fingerprint({"semantics": SEMANTICS_VERSION, "instances": [self._instance(i) for i in self.instances]})
 
-    def _instance(self, instance: BoundInstance) -> dict[str, Any]:
+    def _instance(self, instance: BoundInstance[Any]) -> dict[str, Any]:
         return {
             "view": instance.bound.name,
             "name": instance.name,
@@ -257,16 +310,44 @@ class BoundService:
         return FrozenMap({out: dtype for i in self.instances for out, _, dtype in i.features})
 
     @cached_property
+    def label_types(self) -> Mapping[str, DType]:
+        """Label column -> type, in service order."""
+        return FrozenMap({out: dtype for i in self.labels for out, _, dtype in i.features})
+
+    @property
+    def exact(self) -> bool:
+        """Some view sees facts at t itself: then labels begin after it, so that no fact is both feature and label."""
+        return any(i.bound.view.allow_exact_matches for i in self.instances)
+
+    @cached_property
+    def sources(self) -> Mapping[str, Source]:
+        """All that a training set reads, by name: the sources of the views and of the labels."""
+        return FrozenMap({i.bound.view.source.name: i.bound.view.source for i in (*self.instances, *self.labels)})
+
+    @cached_property
     def key_columns(self) -> Mapping[str, Key]:
-        """Column of spine or request -> key, in order of first use."""
-        first: dict[str, Key] = {}
-        for instance in self.instances:
-            for column, key in instance.keys:
-                first.setdefault(column, key)
-        return FrozenMap(first)
+        """Column of spine or request -> key, in order of first use: what a look-up takes."""
+        return _first_keys(self.instances)
+
+    @cached_property
+    def spine_keys(self) -> Mapping[str, Key]:
+        """Column of a spine -> key, those of the labels included: what a build reads."""
+        return _first_keys((*self.instances, *self.labels))
 
     def to_manifest(self) -> dict[str, Any]:
         return {"fingerprint": self.fingerprint, "instances": [self._instance(i) for i in self.instances]}
+
+    def labels_to_manifest(self) -> list[dict[str, Any]]:
+        """Each label as the service uses it. exact: its window is (…, …], see `exact`."""
+        return [{**self._instance(label), "exact": self.exact} for label in self.labels]
+
+
+def _first_keys(instances: Iterable[BoundInstance[Any]]) -> Mapping[str, Key]:
+    first: dict[str, Key] = {}
+    for instance in instances:
+        for column, key in instance.keys:
+            first.setdefault(column, key)
+    return FrozenMap(first)
 
 
 @dataclass(frozen=True)
@@ -276,36 +357,54 @@ class BoundRegistry:
     registry: Registry
     views: Mapping[str, BoundView]
     services: Mapping[str, BoundService]
+    labels: Mapping[str, BoundLabel]
     schemas: Schemas
 
     def service(self, name: str | FeatureService) -> BoundService:
         if isinstance(name, FeatureService):
             if self.registry.services.get(name.name) is name:
                 return self.services[name.name]
-            return bind_service(name, self.views)
+            return bind_service(name, self.views, self.labels)
         known(self.registry.services, name, "feature service")
         return self.services[name]
 
     def to_manifest(self) -> dict[str, Any]:
-        """The registry as data: what `sql/manifest.json` and the online store keep. Holds no path, clock or machine."""
-        used = {v.view.source.name for v in self.views.values()}
+        """The registry as data: what `sql/manifest.json` keeps. Holds no path, clock or machine."""
+        used = {v.view.source.name for v in (*self.views.values(), *self.labels.values())}
         return {
             "format": MANIFEST_FORMAT,
             "sources": {s: {c: t.name for c, t in sorted(self.schemas[s].items())} for s in sorted(used)},
             "views": {name: view.to_manifest() for name, view in self.views.items()},
-            "services": {name: service.to_manifest() for name, service in self.services.items()},
+            "labels": {name: label.to_manifest() for name, label in self.labels.items()},
+            "services": {
+                name: {**service.to_manifest(), "labels": service.labels_to_manifest()}
+                for name, service in self.services.items()
+            },
         }
 
 
 def bind_view(view: FeatureView, schema: Mapping[str, DType]) -> BoundView:
     """Give a view's columns their types. Raises: DefinitionError FS203, FS216, FS217, FS219."""
+    return BoundView(view, *_typed(view, schema))
+
+
+def bind_label(view: LabelView, schema: Mapping[str, DType]) -> BoundLabel:
+    """Give a label view's columns their types. Raises: DefinitionError FS203, FS216, FS217, FS219."""
+    return BoundLabel(view, *_typed(view, schema))
+
+
+_Typed = tuple[Mapping[str, DType], tuple[Key, ...], Mapping[str, DType]]
+"""Types of the columns read, keys, types of the features."""
+
+
+def _typed(view: View, schema: Mapping[str, DType]) -> _Typed:
     try:
-        return _bind_view(view, schema)
+        return _types_of(view, schema)
     except FeatureStoreError as error:
         raise error.at(view.place) from None
 
 
-def _bind_view(view: FeatureView, schema: Mapping[str, DType]) -> BoundView:
+def _types_of(view: View, schema: Mapping[str, DType]) -> _Typed:
     for column in view.columns:
         if column not in schema:
             raise DefinitionError(
@@ -328,7 +427,7 @@ def _bind_view(view: FeatureView, schema: Mapping[str, DType]) -> BoundView:
         raise DefinitionError("FS219", f"deleted column {view.source.deleted!r} is {types[view.source.deleted]}, not bool")
     _check_times(view.source, types)
     _check_time_columns_serve_once(view, types)
-    return BoundView(view, FrozenMap(types), keys, FrozenMap({f.name: f.result_type(types) for f in view.features}))
+    return FrozenMap(types), keys, FrozenMap({f.name: f.result_type(types) for f in view.features})
 
 
 def _check_times(source: Source, types: Mapping[str, DType]) -> None:
@@ -342,7 +441,7 @@ def _check_times(source: Source, types: Mapping[str, DType]) -> None:
             raise DefinitionError("FS219", f"time column {column!r} is {dtype}, which is not a time")
 
 
-def _check_time_columns_serve_once(view: FeatureView, types: Mapping[str, DType]) -> None:
+def _check_time_columns_serve_once(view: View, types: Mapping[str, DType]) -> None:
     """A time written as text, integer or date is read as an instant; as a value it would be another thing."""
     source = view.source
     where = () if view.condition is None else tuple(expressions.columns(view.condition))
@@ -355,11 +454,18 @@ def _check_time_columns_serve_once(view: FeatureView, types: Mapping[str, DType]
             )  # fmt: skip
 
 
-def bind_service(service: FeatureService, views: Mapping[str, BoundView]) -> BoundService:
-    """Give a service's instances their types. Raises: DefinitionError FS220 when one column is a key of two families."""
-    bound = BoundService(service, tuple(BoundInstance(i, views[i.view.name]) for i in service.instances))
+def bind_service(service: FeatureService, views: Mapping[str, BoundView], labels: Mapping[str, BoundLabel]) -> BoundService:
+    """Give a service's instances their types.
+
+    Raises: DefinitionError FS220 when one column is a key of two families, FS207 when one is a key and a feature or label.
+    """
+    bound = BoundService(
+        service,
+        tuple(BoundInstance(i, views[i.view.name]) for i in service.instances),
+        tuple(BoundInstance(i, labels[i.view.name]) for i in service.labels),
+    )
     families: dict[str, Key] = {}
-    for instance in bound.instances:
+    for instance in (*bound.instances, *bound.labels):
         for column, key in instance.keys:
             other = families.setdefault(column, key)
             if other.family != key.family:
@@ -370,10 +476,11 @@ def bind_service(service: FeatureService, views: Mapping[str, BoundView]) -> Bou
                     hint="with_join_key_map, so that each reads a column of its own type",
                 )
     columns = {column.lower(): column for column in families}
-    clash = sorted(set(bound.feature_types) & set(columns))
-    if clash:
-        raise DefinitionError("FS207", f"{columns[clash[0]]!r} is both a key and a feature (case does not count)",
-                              where=service.place, hint="view.with_prefix('…')")  # fmt: skip
+    for names, what in ((bound.feature_types, "feature"), (bound.label_types, "label")):
+        clash = sorted(set(names) & set(columns))
+        if clash:
+            raise DefinitionError("FS207", f"{columns[clash[0]]!r} is both a key and a {what} (case does not count)",
+                                  where=service.place, hint="view.with_prefix('…')")  # fmt: skip
     return bound
 
 

@@ -144,7 +144,7 @@ class FeatureStore:
             memory_limit: what the engine may use, such as "4GB", instead of what the settings say.
             output: write .parquet or .csv there, with OUTPUT.manifest.json, instead of returning a table.
             watch: called with progress. report: called once with what the build counted.
-        Returns: a pyarrow Table, or the output's path: the spine's rows and columns in order, then the features.
+        Returns: a pyarrow Table, or the output's path: the spine's rows and columns in order, the features, then the labels.
         Raises: UnknownName FS101, UsageError, SpineError, SourceError, DataError, StoreError; nothing is then written.
         """
         from featurestore.retrieval import build
@@ -178,9 +178,9 @@ class FeatureStore:
         from featurestore.retrieval.window_plans import window_plans
 
         bound = self.bound_service(service)
-        keys = {column: key.dtype for column, key in bound.key_columns.items()}
+        keys = {column: key.dtype for column, key in bound.spine_keys.items()}
         opened = None if spine is None else open_spine(spine, keys=keys, as_of=as_of)
-        data = {i.bound.view.source.name: self.source_of(i.bound.view.source) for i in bound.instances}
+        data = {name: self.source_of(source) for name, source in bound.sources.items()}
         return window_plans(bound, data, self.engine_settings(), opened, Request(as_of=as_of))
 
     def bound_service(self, service: str | FeatureService) -> BoundService:

@@ -2,6 +2,7 @@
 
 from featurestore import FeatureService
 
+from .labels import chargeback_30d
 from .views import (
     card_details,
     card_payments,
@@ -22,6 +23,7 @@ fraud_v1 = FeatureService(
         merchant_activity.with_prefix("merchant_"),
         card_details[["network", "product", "issuer_country"]],
     ],
+    labels=[chargeback_30d],
     description="Scores a card payment while the customer waits.",
     owner="fraud",
     tags={"model": "fraud", "tier": "critical"},

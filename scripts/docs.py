@@ -309,6 +309,7 @@ def definitions() -> str:
         "## agg",
         *described(type(featurestore.agg).__doc__),
         _catalogue(),
+        *_object("LabelView", featurestore.LabelView),
         *_object("FeatureService", featurestore.FeatureService),
         *_object("FeatureStore", featurestore.FeatureStore),
         *_methods(featurestore.FeatureStore, ("build_training_set", "materialize", "get_online_features"), owner="store"),
@@ -450,12 +451,15 @@ _SHOWN: Mapping[str, Callable[[Any], Iterator[str]]] = {
     "entity": lambda s: iter([f"Entity `{s.name}` with the keys {code(s.head)}"]),
     "source": _source,
     "view": _view,
+    "label": _view,
     "service": lambda s: iter([f"Service of {code(s.head)}"]),
+    "labels": lambda s: iter([f"with the labels {code(s.head)}"]),
     "spine": _spine,
     "expect": _expect,
     "expect error": lambda s: iter([f"is refused: [{s.head.split()[0]}](errors.md#{s.head.split()[0].lower()})"]),
     "types": lambda s: iter([f"of the types {code(s.head)}"]),
     "left out": lambda s: iter([f"with rows left out of `{s.name}`: {code(s.head)}"]),
+    "counted": lambda s: iter([f"with rows of `{s.name}` counted: {code(s.head)}"]),
 }
 
 

@@ -45,7 +45,6 @@ LIBRARIES = (
 _FACTS = "featurestore/compiler/duckdb/facts.py"
 _LATEST = "featurestore/compiler/duckdb/latest.py"
 _PAIRS = "featurestore/compiler/duckdb/windows/pairs.py"
-_MEASURED = "featurestore/compiler/duckdb/windows/measured.py"
 _SHARED = "featurestore/compiler/duckdb/windows/shared.py"
 _AGGREGATIONS = "featurestore/compiler/duckdb/windows/aggregations.py"
 _MOMENTS = "featurestore/compiler/duckdb/windows/moments.py"
@@ -66,6 +65,11 @@ _VIEW = "featurestore/retrieval/online_view.py"
 _LOOKUP = "featurestore/retrieval/online_features.py"
 _RUN = "featurestore/materialization/run.py"
 _RECORDS = "featurestore/materialization/records.py"
+_LABELS = "featurestore/retrieval/labels.py"
+_LABEL_VIEW = "featurestore/definitions/label.py"
+_SERVICE = "featurestore/definitions/service.py"
+_REGISTRY = "featurestore/registry.py"
+_COUNTS = "featurestore/compiler/duckdb/counts.py"
 
 
 @dataclass(frozen=True)
@@ -118,15 +122,15 @@ MUTANTS = (
     Mutant("timeline_exact_by_event", _LATEST, '"2 * asked_at + 1", "2 * greatest(event_time, known_time)"',
            '"2 * asked_at + 1", "2 * event_time"', "with exact matches known time is forgotten",
            "latest-exact_matches_ask_for"),
-    Mutant("windows_by_event", _MEASURED, '"greatest(event_time, known_time) AS visible_from"', '"event_time AS visible_from"',
+    Mutant("windows_by_event", _FACTS, 'else "greatest(event_time, known_time)"', 'else "event_time"',
            "windows forget known time", "windows-a_row_loaded_late"),
-    Mutant("windows_by_known", _MEASURED, '"greatest(event_time, known_time) AS visible_from"', '"known_time AS visible_from"',
+    Mutant("windows_by_known", _FACTS, 'else "greatest(event_time, known_time)"', 'else "known_time"',
            "windows count a row loaded ahead before it happens", "windows-a_row_loaded_ahead"),
     Mutant("known_judged_at_the_windows_end", _PAIRS, "{'<=' if exact else '<'} s.asked_at\"",
            "{'<=' if exact else '<'} s.asked_at - {max(o.offset for o in asked.outputs)}\"",
            "known time is judged at t - offset", "windows-known_time_is_judged"),
-    Mutant("created_sources_as_simple", _FACTS, "return versions is None and facts.rows.source.created_timestamp is None",
-           "return versions is None", "the fact known last wins, not the one that happened last", "known_time-pitfall_11"),
+    Mutant("created_sources_as_simple", _FACTS, "(versions is None and facts.rows.source.created_timestamp is None)",
+           "(versions is None)", "the fact known last wins, not the one that happened last", "known_time-pitfall_11"),
     # The cut-off and the serving lag
     Mutant("cutoff_dropped", _FACTS, "WHERE {present} AND known_time < $known_before", "WHERE {present}",
            "a set built with a cut-off sees what was known later", "known_time-pitfall_12"),
@@ -315,6 +319,34 @@ MUTANTS = (
            "a day in New York ends when it ends in London", "times-a_date_ends"),
     Mutant("date_spine_is_its_end", _TIMES, '"end"] | str = "start"', '"end"] | str = "end"',
            "a DATE spine sees its whole day", "times-pitfall_40"),
+    # Labels
+    Mutant("label_without_gap", _PLAN, "ahead=view.reach", "ahead=view.window.micros",
+           "a label begins at t, gap or not", "labels-a_gap_moves"),
+    Mutant("label_of_what_was_known_in_time", _FACTS, 'return "event_time" if isinstance(boundary, Settled) else',
+           'return "greatest(event_time, known_time)" if isinstance(boundary, Settled) else',
+           "a dispute reported after the window's end is no dispute", "labels-a_label_counts_what"),
+    Mutant("label_exact_ignored", _PLAN, "Settled(_chain(bound, keys), exact)", "Settled(_chain(bound, keys), False)",
+           "what happens at t is a feature and a label", "labels-with_exact_matches"),
+    Mutant("label_exact_if_all_are", _REGISTRY, "return any(i.bound.view.allow_exact_matches", 
+           "return all(i.bound.view.allow_exact_matches", "one exact view among others is forgotten", "labels-one_view"),
+    Mutant("label_told_before_mature", _TRAINING, "super()._finished(kept(table, mature))", "super()._finished(table)",
+           "a label counts what has happened so far", "labels-a_label_that_is_not_mature"),
+    Mutant("label_mature_too_late", _LABELS, "pc.less_equal(instants", "pc.less(instants",
+           "a label that is just complete is withheld", "labels-a_label_is_mature"),
+    Mutant("label_not_settled", _PLAN, "bound.fingerprint, window, view.horizon)", "bound.fingerprint, window, view.reach)",
+           "a label is told while its facts still arrive", "labels-settle_says"),
+    Mutant("settle_without_delay", _LABEL_VIEW, "return self.source.known_delay", "return Duration(0)",
+           "a source that lags is taken for complete", "labels-a_label_is_mature"),
+    Mutant("label_mature_beyond_the_cutoff", _LABELS, "min(cutoff, greatest_known) - label", "greatest_known - label",
+           "a label is told though the cut-off falls into its window", "labels-the_cut_off_bounds"),
+    Mutant("label_mature_beyond_the_source", _LABELS, "min(cutoff, greatest_known) - label", "cutoff - label",
+           "a label is told of a time the source does not reach", "labels-a_cut_off_beyond"),
+    Mutant("source_known_by_event", _COUNTS, 'f"SELECT {known_time(source)}', 'f"SELECT {event_time(source)}',
+           "a source is known as far as its events go", "labels-settle_says"),
+    Mutant("label_of_every_version", _FACTS, "FROM newest_versions WHERE {live(boundary)}",
+           "FROM versions WHERE {live(boundary)}", "a corrected fact counts twice in a label", "labels-the_version_in_force"),
+    Mutant("label_as_feature", _SERVICE, '"features", FeatureView)', '"features", View)',
+           "a label view may stand among the features", "labels-a_label_view_is_no_feature"),
     # Online
     Mutant("pending_displaces", _STATE,
            'usable = "event_time <= $known_before" if visible.exact else "event_time < $known_before"',
@@ -381,8 +413,8 @@ MUTANTS = (
            "a fact moved to another key still answers for the old one", "online-a_correction_that_moves"),
     Mutant("empty_key_kept", _RUN, "batch.delete(table, _storage_keys(touched, self.families))", "pass",
            "a key whose last fact was deleted keeps its record", "online-a_tombstone"),
-    Mutant("online_version_order_reversed", _STATE, "version_order(visible, descending=True)",
-           "version_order(visible, descending=False)",
+    Mutant("online_version_order_reversed", _FACTS, "version_order(boundary, descending=True)",
+           "version_order(boundary, descending=False)",
            "online the oldest version is in force", "online-of_versions"),
     Mutant("online_versions_unjudged", _STATE, "FROM newest_versions{semi} WHERE {live(visible)}",
            "FROM newest_versions{semi} WHERE event_time IS NOT NULL",

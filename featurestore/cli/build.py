@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from featurestore.store import FeatureStore
 
 Option = typer.Option
-_REPORTED = ("service", "fingerprint", "rows", "views", "features", "left_out", "source_rows", "label", "known_before",
-             "serving_lag_us", "trust", "content_hash")  # fmt: skip
+_REPORTED = ("service", "fingerprint", "rows", "views", "features", "left_out", "source_rows", "label", "labels",
+             "known_before", "serving_lag_us", "trust", "content_hash")  # fmt: skip
 """What the answer repeats of the manifest."""
 
 
@@ -42,7 +42,9 @@ def build(
     include: Annotated[
         list[str] | None, Option(metavar="LIST", help="Add columns per feature: status,event_timestamp.")
     ] = None,
-    label: Annotated[str | None, Option(metavar="COLUMN", help="The spine's label column: checked, counted, recorded.")] = None,
+    label: Annotated[
+        str | None, Option(metavar="COLUMN", help="A label column of the spine: checked, counted, recorded.")
+    ] = None,
     engine: Annotated[str | None, Option(metavar="duckdb|spark", help="The engine. Default: as in featurestore.toml.")] = None,
     memory_limit: Annotated[str | None, Option(metavar="SIZE", help="Memory the engine may use, such as 4GB.")] = None,
 ) -> Answer:
@@ -123,6 +125,7 @@ def _summary(result: dict[str, Any]) -> str:
     if result["label"] is not None:
         label = result["label"]
         lines.append(f"label {label['column']}: {label['present']:,} of {result['rows']:,} rows have one")
+    lines += [_label(name, told) for name, told in result["labels"].items()]
     trust = result["trust"]
     lines.append(f"static sources: {', '.join(trust['static']) or 'none'}")
     if trust["assumed_known_at_once"]:
@@ -132,6 +135,12 @@ def _summary(result: dict[str, Any]) -> str:
     lines.append(f"manifest: {result['manifest']}")
     lines.append(f"content hash: {result['content_hash']}")
     return "\n".join(lines)
+
+
+def _label(name: str, told: dict[str, Any]) -> str:
+    counted = show.counts({what: told[what] for what in ("mature", "immature", "positive")})
+    until = "no row of its source is known" if told["mature_until"] is None else f"mature up to as_of {told['mature_until']}"
+    return f"label view {name}: {counted}; {until}"
 
 
 def _left_out(by_view: dict[str, dict[str, int]]) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -13,8 +14,9 @@ from featurestore.cli.stale import is_stale
 from featurestore.errors import FeatureStoreError
 
 if TYPE_CHECKING:
+    from featurestore.definitions import View
     from featurestore.progress import Watcher
-    from featurestore.registry import BoundService, BoundView
+    from featurestore.registry import BoundFacts, BoundLabel, BoundService, BoundView
 
 
 def check(
@@ -47,34 +49,45 @@ class _Check:
         self.run, self.store, self.registry = run, run.store, run.store.registry
         self.errors: list[FeatureStoreError] = []
         self.bound: dict[str, BoundView] = {}
+        self.labels: dict[str, BoundLabel] = {}
         self.planned: dict[str, dict[str, Any]] = {}
         self.data: dict[str, dict[str, Any]] | None = None
 
+    @property
+    def all(self) -> dict[str, BoundFacts]:
+        """Feature views and label views that are sound: their names are distinct."""
+        return {**self.bound, **self.labels}
+
     def views(self) -> None:
         """Give every view its types, and hold its columns against every file."""
-        from featurestore.registry import bind_view
+        from featurestore.registry import bind_label, bind_view
 
         types = {name: self._types(name) for name in self.registry.sources}
-        for name, view in self.registry.views.items():
-            found = types[view.source.name]
-            if found is None:
-                continue
-            try:
-                bound = bind_view(view, found)
-                self._check_files(bound)
-                self.bound[name] = bound
-            except FeatureStoreError as error:
-                self._add(error)
+        for view in self.registry.views.values():
+            self._bind(view, types[view.source.name], bind_view, self.bound)
+        for label in self.registry.labels.values():
+            self._bind(label, types[label.source.name], bind_label, self.labels)
+
+    def _bind(self, view: View, types: Any, bind: Callable[[Any, Any], Any], bound: dict[str, Any]) -> None:
+        """Types for a view of either kind; None: its source has none, which was noted."""
+        if types is None:
+            return
+        try:
+            made = bind(view, types)
+            self._check_files(made)
+            bound[view.name] = made
+        except FeatureStoreError as error:
+            self._add(error)
 
     def services(self) -> None:
         """Plan every service whose views are sound."""
         from featurestore.registry import bind_service
 
         for name, service in self.registry.services.items():
-            if any(i.view.name not in self.bound for i in service.instances):
+            if any(i.view.name not in self.all for i in (*service.instances, *service.labels)):
                 continue
             try:
-                self.planned[name] = _planned(bind_service(service, self.bound))
+                self.planned[name] = _planned(bind_service(service, self.bound, self.labels))
             except FeatureStoreError as error:
                 self._add(error)
 
@@ -83,7 +96,7 @@ class _Check:
         from featurestore.progress import Progress
 
         self.data = {}
-        for name, bound in self.bound.items():
+        for name, bound in self.all.items():
             watch(Progress(f"rows of view {name}"))
             try:
                 self.data[name] = self._counted(bound)
@@ -99,7 +112,7 @@ class _Check:
             return None
         return types
 
-    def _check_files(self, bound: BoundView) -> None:
+    def _check_files(self, bound: BoundFacts) -> None:
         """Every file of the source has the view's columns. Files that are absent are a warning: types are known."""
         try:
             source = self.store.source(bound.view.source.name)
@@ -110,7 +123,7 @@ class _Check:
             return
         source.check(bound.view.columns)
 
-    def _counted(self, bound: BoundView) -> dict[str, Any]:
+    def _counted(self, bound: BoundFacts) -> dict[str, Any]:
         from featurestore import plan as planning
         from featurestore.engines.duckdb import Session
         from featurestore.engines.duckdb.checks import check_left_out, check_static
@@ -118,7 +131,7 @@ class _Check:
 
         with Session(self.store.engine_settings()) as session:
             counts = check_left_out(session, bound, self.store.source(bound.view.source.name))
-            facts = planning.online_state(bound).facts
+            facts = planning.facts_read(bound)
             if isinstance(facts, StaticLookup):
                 check_static(session, facts)
         for warning in counts.warnings:
@@ -132,7 +145,7 @@ class _Check:
     def result(self) -> dict[str, Any]:
         """What was found, in numbers and names."""
         registry = self.registry
-        kinds = ("entities", "sources", "views")
+        kinds = ("entities", "sources", "views", "labels")
         return {
             "project": self.store.config.project.name,
             **{kind: len(getattr(registry, kind)) for kind in kinds},
@@ -151,13 +164,16 @@ def _planned(service: BoundService) -> dict[str, Any]:
     from featurestore import plan as planning
 
     plan = planning.training_set(service)
-    return {"views": len(service.instances), "features": len(service.feature_types), "parts": len(plan.parts)}
+    counted = {"views": service.instances, "features": service.feature_types, "labels": service.labels, "parts": plan.answers}
+    return {what: len(items) for what, items in counted.items()}
 
 
 def _text(result: dict[str, Any]) -> str:
-    kinds = ("entities", "sources", "views", "features")
+    kinds = ("entities", "sources", "views", "features", "labels")
     lines = [f"{result['project']}: " + ", ".join(f"{result[k]} {k}" for k in kinds) + f", {len(result['services'])} services"]
-    lines += [f"  {name}: {s['features']} features of {s['views']} views" for name, s in result["services"].items()]
+    for name, service in result["services"].items():
+        labels = f", label views {service['labels']}" if service["labels"] else ""
+        lines.append(f"  {name}: {service['features']} features of {service['views']} views{labels}")
     for what in ("assumed_known_at_once", "static"):
         if result[what]:
             lines.append(f"{what.replace('_', ' ')}: {', '.join(result[what])}")

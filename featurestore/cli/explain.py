@@ -53,8 +53,9 @@ def explain(
     result = {
         "service": bound.name,
         "fingerprint": bound.fingerprint,
-        "keys": {column: key.dtype.name for column, key in bound.key_columns.items()},
+        "keys": {column: key.dtype.name for column, key in bound.spine_keys.items()},
         "features": {name: dtype.name for name, dtype in bound.feature_types.items()},
+        "labels": {name: dtype.name for name, dtype in bound.label_types.items()},
         "plan": planning.explain(plan),
         "static": static_sources(plan),
         "assumed_known_at_once": assumed_known_at_once(plan),

@@ -12,7 +12,8 @@ from pathlib import Path
 
 from featurestore import plan as planning
 from featurestore.compiler import duckdb
-from featurestore.plan.nodes import ReadSource, TrainingSet, Window, walk
+from featurestore.intervals import Duration
+from featurestore.plan.nodes import LabelOf, PartOf, ReadSource, TrainingSet, Window, walk
 from featurestore.registry import BoundRegistry, BoundService, BoundView
 
 DIALECTS = ("duckdb",)
@@ -49,17 +50,23 @@ def training_set_sql(
         "-- $last_instant: between them lie all facts. $per_tile, $most_tiles: facts of a tile, and tiles of a key at most.\n"
     )
     blocks = []
-    for part in plan.parts:
+    for part in plan.answers:
         relations = sorted({f"source__{n.source.name}" for n in walk(part.part) if isinstance(n, ReadSource)})
         keys = ", ".join(k.spine_column for k in part.part.spine.keys) or "no key"
         note = f"-- reads spine (row_id, asked_at, {keys}), {', '.join(relations)}\n"
         known = None if chosen is None or not isinstance(part.part, Window) else chosen.get(part.instance)
         for statement in duckdb.statements(part.part) if known is None else known:
-            title = f"-- {part.instance}: {type(part.part).__name__} of view {part.view}"
+            title = f"-- {part.instance}: {_what(part)} {part.view}"
             if statement.plan:
                 title += f", plan {statement.plan}: {', '.join(o.name for o in statement.outputs)}"
             blocks.append(f"{title}\n{note}{statement.sql};\n")
     return head + "\n" + "\n".join(blocks)
+
+
+def _what(part: PartOf | LabelOf) -> str:
+    if isinstance(part, PartOf):
+        return f"{type(part.part).__name__} of view"
+    return f"asked {Duration(part.part.spine.ahead)} after as_of, at the end of the window of label view"
 
 
 def latest_sql(view: BoundView) -> str:

@@ -3,11 +3,12 @@
 from featurestore.definitions.aggregation import AGGREGATES, Feature, agg, latest
 from featurestore.definitions.base import Definition
 from featurestore.definitions.entity import Entity
+from featurestore.definitions.label import LabelView
 from featurestore.definitions.service import FeatureService
 from featurestore.definitions.source import ArrowSource, ParquetSource, Source
-from featurestore.definitions.view import FeatureView, ViewInstance
+from featurestore.definitions.view import FeatureView, View, ViewInstance
 
 __all__ = [
-    "AGGREGATES", "ArrowSource", "Definition", "Entity", "Feature", "FeatureService", "FeatureView", "ParquetSource",
-    "Source", "ViewInstance", "agg", "latest",
+    "AGGREGATES", "ArrowSource", "Definition", "Entity", "Feature", "FeatureService", "FeatureView", "LabelView",
+    "ParquetSource", "Source", "View", "ViewInstance", "agg", "latest",
 ]  # fmt: skip

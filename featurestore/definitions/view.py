@@ -1,4 +1,7 @@
-"""Feature views: features of one source, about some entities, and instances of views as services use them."""
+"""Feature views: features of one source, about some entities, and instances of views as services use them.
+
+What feature views and label views share (whose they are, which facts they read) is `View`.
+"""
 
 from __future__ import annotations
 
@@ -17,31 +20,20 @@ from featurestore.intervals import parse_duration
 
 
 @dataclass(frozen=True, kw_only=True, repr=False)
-class FeatureView(Definition):
-    """Features computed from one source for each combination of the entities' join keys.
+class View(Definition):
+    """Facts of one source about some entities, and what is made of them: `features`.
 
     Args:
-        entities: whose features these are; [] is one global row.
+        entities: whose facts these are; [] is one global row.
         source: where the facts come from.
-        features: `latest(…)` and `agg.…(…)`, in the order in which they are returned.
         where: a condition on source columns; keeps facts for which it is TRUE (judged on the version in force).
-        ttl: the greatest age t - e at which a latest value still holds (equal holds); None: any. Windows ignore it.
-        allow_exact_matches: also facts visible exactly at t (default: strictly before t).
         join_key_map: {entity key: source column} where their names differ.
-        online: False keeps the view out of the online store.
-    Raises: DefinitionError FS201 to FS208, FS211, FS214, FS215.
     """
 
     entities: Any = ()
     source: Source = None  # type: ignore[assignment]
-    features: Any = ()
     where: str | None = None
-    ttl: Any = None
-    allow_exact_matches: bool = False
     join_key_map: Mapping[str, str] = field(default_factory=dict)
-    online: bool = True
-
-    kind = "feature view"
 
     def _check(self) -> None:
         if not isinstance(self.source, Source):
@@ -49,21 +41,14 @@ class FeatureView(Definition):
         if not isinstance(self.entities, list | tuple) or not all(isinstance(e, Entity) for e in self.entities):
             raise DefinitionError("FS202", "entities must be a list of Entity", hint="entities=[customer]")
         self._set("entities", tuple(self.entities))
-        self._set("features", _features(self.features))
-        self._set("ttl", None if self.ttl is None else parse_duration(self.ttl, what="ttl"))
         self._set("join_key_map", _key_map(self.join_key_map, self.join_keys))
         if self.where is not None:
             expressions.parse(self.where)
-        self._check_static()
 
-    def _check_static(self) -> None:
-        if not self.source.static:
-            return
-        if self.ttl is not None:
-            raise DefinitionError("FS204", "a view of a static source has no age, so no ttl")
-        windowed = [f.name for f in self.features if not f.is_latest]
-        if windowed:
-            raise DefinitionError("FS204", f"a static source has no history, so {windowed[0]!r} cannot have a window")
+    @property
+    def features(self) -> tuple[Feature, ...]:
+        """What is made of the facts, in order."""
+        raise NotImplementedError
 
     @property
     def condition(self) -> Expr | None:
@@ -97,13 +82,9 @@ class FeatureView(Definition):
         """The feature of that name. Raises: DefinitionError FS203 naming the nearest."""
         for feature in self.features:
             if feature.name == name:
-                return feature  # type: ignore[no-any-return]
+                return feature
         known = [f.name for f in self.features]
         raise DefinitionError("FS203", f"unknown feature {name!r} of {self.name!r}", known=known, hint=nearest(name, known))
-
-    def __getitem__(self, names: str | list[str]) -> ViewInstance:
-        """The view with only some of its features, in the order named: `view[["a", "b"]]`."""
-        return ViewInstance(view=self)[names]
 
     def alias(self, name: str) -> ViewInstance:
         """The view under another name (needed when a service lists one view twice)."""
@@ -118,11 +99,54 @@ class FeatureView(Definition):
         return ViewInstance(view=self).with_prefix(prefix)
 
 
+@dataclass(frozen=True, kw_only=True, repr=False)
+class FeatureView(View):
+    """Features computed from one source for each combination of the entities' join keys.
+
+    Args:
+        entities: whose features these are; [] is one global row.
+        source: where the facts come from.
+        features: `latest(…)` and `agg.…(…)`, in the order in which they are returned.
+        where: a condition on source columns; keeps facts for which it is TRUE (judged on the version in force).
+        ttl: the greatest age t - e at which a latest value still holds (equal holds); None: any. Windows ignore it.
+        allow_exact_matches: also facts visible exactly at t (default: strictly before t).
+        join_key_map: {entity key: source column} where their names differ.
+        online: False keeps the view out of the online store.
+    Raises: DefinitionError FS201 to FS208, FS211, FS214, FS215.
+    """
+
+    features: Any = ()
+    ttl: Any = None
+    allow_exact_matches: bool = False
+    online: bool = True
+
+    kind = "feature view"
+
+    def _check(self) -> None:
+        super()._check()
+        self._set("features", _features(self.features))
+        self._set("ttl", None if self.ttl is None else parse_duration(self.ttl, what="ttl"))
+        self._check_static()
+
+    def _check_static(self) -> None:
+        if not self.source.static:
+            return
+        if self.ttl is not None:
+            raise DefinitionError("FS204", "a view of a static source has no age, so no ttl")
+        windowed = [f.name for f in self.features if not f.is_latest]
+        if windowed:
+            raise DefinitionError("FS204", f"a static source has no history, so {windowed[0]!r} cannot have a window")
+
+    def __getitem__(self, names: str | list[str]) -> ViewInstance:
+        """The view with only some of its features, in the order named: `view[["a", "b"]]`."""
+        return ViewInstance(view=self)[names]
+
+
 @dataclass(frozen=True, kw_only=True)
 class ViewInstance:
     """A view as one service uses it: which features, by which keys, under which names."""
 
-    view: FeatureView
+    view: View
     chosen: tuple[str, ...] | None = None
     key_map: Mapping[str, str] = field(default_factory=FrozenMap)
     prefix: str = ""
@@ -168,7 +192,7 @@ class ViewInstance:
         return f"{self.name}{chosen} (of {self.view.name})" if self.name != self.view.name else f"{self.name}{chosen}"
 
 
-def _chosen(view: FeatureView, names: Any) -> tuple[str, ...]:
+def _chosen(view: View, names: Any) -> tuple[str, ...]:
     chosen = (names,) if isinstance(names, str) else tuple(names) if isinstance(names, list | tuple) else ()
     if not chosen or len(set(chosen)) < len(chosen):
         raise DefinitionError("FS202", f"{view.name}[{names!r}] must name features once each", hint='view[["a", "b"]]')
@@ -209,4 +233,4 @@ def _key_map(mapping: Any, keys: tuple[str, ...]) -> FrozenMap[str]:
     return FrozenMap(mapping)
 
 
-__all__ = ["FeatureView", "ViewInstance"]
+__all__ = ["FeatureView", "View", "ViewInstance"]

@@ -7,6 +7,7 @@ from featurestore.plan.leakage import prove
 from featurestore.plan.nodes import (
     Facts,
     InForce,
+    LabelOf,
     Latest,
     OnlineState,
     Output,
@@ -15,6 +16,7 @@ from featurestore.plan.nodes import (
     PlanKey,
     ReadSource,
     ReadSpine,
+    Settled,
     StaticLookup,
     TrainingSet,
     TypedColumn,
@@ -22,7 +24,7 @@ from featurestore.plan.nodes import (
     Where,
     Window,
 )
-from featurestore.registry import BoundInstance, BoundService, BoundView
+from featurestore.registry import BoundFacts, BoundInstance, BoundLabel, BoundService, BoundView
 
 
 def training_set(service: BoundService) -> TrainingSet:
@@ -32,7 +34,8 @@ def training_set(service: BoundService) -> TrainingSet:
         for instance in service.instances
         for part in _parts(instance)
     )
-    plan = TrainingSet(service.name, parts, service.service.feature_names)
+    labels = tuple(_label(label, service.exact) for label in service.labels)
+    plan = TrainingSet(service.name, parts, service.service.feature_names, labels)
     prove(plan)
     return plan
 
@@ -53,7 +56,22 @@ def online_state(bound: BoundView) -> OnlineState:
     return plan
 
 
-def _parts(instance: BoundInstance) -> list[Part]:
+def facts_read(bound: BoundFacts) -> Visible | StaticLookup:
+    """The facts a view of either kind reads, for those who only count them."""
+    keys = _keys(bound, tuple(key.name for key in bound.keys))
+    return _static(bound, keys, ()) if bound.view.source.static else Visible(_chain(bound, keys), exact=False)
+
+
+def _label(label: BoundInstance[BoundLabel], exact: bool) -> LabelOf:
+    """A label's window as one that ends where it ends, asked there: [t + gap, t + gap + w) lies before t + gap + w."""
+    bound, view = label.bound, label.bound.view
+    keys = _keys(bound, label.instance.key_columns)
+    outputs = tuple(_output(bound, out, feature.name) for out, feature, _ in label.features)
+    window = Window(ReadSpine(keys, ahead=view.reach), Settled(_chain(bound, keys), exact), outputs)
+    return LabelOf(label.name, bound.name, bound.fingerprint, window, view.horizon)
+
+
+def _parts(instance: BoundInstance[BoundView]) -> list[Part]:
     bound = instance.bound
     keys = _keys(bound, instance.instance.key_columns)
     outputs = tuple(_output(bound, out, feature.name) for out, feature, _ in instance.features)
@@ -71,13 +89,13 @@ def _parts(instance: BoundInstance) -> list[Part]:
     return parts
 
 
-def _keys(bound: BoundView, spine_columns: tuple[str, ...]) -> tuple[PlanKey, ...]:
+def _keys(bound: BoundFacts, spine_columns: tuple[str, ...]) -> tuple[PlanKey, ...]:
     return tuple(
         PlanKey(key.name, key.column, column, key.dtype) for key, column in zip(bound.keys, spine_columns, strict=True)
     )
 
 
-def _output(bound: BoundView, name: str, feature_name: str) -> Output:
+def _output(bound: BoundFacts, name: str, feature_name: str) -> Output:
     feature = bound.view.feature(feature_name)
     return Output(
         name=name,
@@ -92,30 +110,34 @@ def _output(bound: BoundView, name: str, feature_name: str) -> Output:
     )
 
 
-def _typed(bound: BoundView, columns: tuple[str, ...]) -> tuple[TypedColumn, ...]:
+def _typed(bound: BoundFacts, columns: tuple[str, ...]) -> tuple[TypedColumn, ...]:
     return tuple(TypedColumn(column, bound.types[column]) for column in columns)
 
 
-def _rows(bound: BoundView) -> ReadSource:
+def _rows(bound: BoundFacts) -> ReadSource:
     return ReadSource(bound.view.source, _typed(bound, bound.view.columns))
 
 
 def _visible(bound: BoundView, keys: tuple[PlanKey, ...]) -> Visible:
+    view, kept = bound.view, _chain(bound, keys)
+    return Visible(kept, view.allow_exact_matches)
+
+
+def _chain(bound: BoundFacts, keys: tuple[PlanKey, ...]) -> Where | InForce | Facts:
     view = bound.view
     facts = Facts(_rows(bound), keys, _typed(bound, view.input_columns))
     source = view.source
     current = InForce(facts, source.row_key, _version_order(bound)) if source.row_key else facts
-    kept = current if view.condition is None else Where(current, view.condition)
-    return Visible(kept, view.allow_exact_matches)
+    return current if view.condition is None else Where(current, view.condition)
 
 
-def _version_order(bound: BoundView) -> tuple[str, ...]:
+def _version_order(bound: BoundFacts) -> tuple[str, ...]:
     """The source columns the view reads, by name, which decide last between versions."""
     declared = set(bound.view.source.declared_columns)
     return tuple(sorted(c for c in bound.view.columns if c not in declared or c in bound.view.input_columns))
 
 
-def _static(bound: BoundView, keys: tuple[PlanKey, ...], outputs: tuple[Output, ...]) -> StaticLookup:
+def _static(bound: BoundFacts, keys: tuple[PlanKey, ...], outputs: tuple[Output, ...]) -> StaticLookup:
     return StaticLookup(
         ReadSpine(keys), _rows(bound), keys, _typed(bound, bound.view.input_columns), bound.view.condition, outputs
     )

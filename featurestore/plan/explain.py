@@ -10,11 +10,13 @@ from featurestore.plan.leakage import assumed_known_at_once, static_sources
 from featurestore.plan.nodes import (
     Facts,
     InForce,
+    LabelOf,
     Latest,
     Output,
     PartOf,
     ReadSource,
     ReadSpine,
+    Settled,
     StaticLookup,
     TrainingSet,
     Visible,
@@ -27,7 +29,9 @@ from featurestore.plan.nodes import (
 def explain(plan: TrainingSet) -> str:
     """The plan as an indented tree, then what it takes on trust."""
     lines = [f"TrainingSet {plan.service}: the spine's rows and columns, then {', '.join(plan.columns)}"]
-    for part in plan.parts:
+    if plan.labels:
+        lines[0] += f"; then the labels {', '.join(o.name for label in plan.labels for o in label.part.outputs)}"
+    for part in plan.answers:
         lines += [f"  {line}" for line in _part(part)]
     for name in static_sources(plan):
         lines.append(f"trust: source {name} is static, the same for every instant")
@@ -36,9 +40,22 @@ def explain(plan: TrainingSet) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _part(part: PartOf) -> Iterator[str]:
-    yield f"{part.instance} (view {part.view}, fingerprint {part.fingerprint})"
+def _part(part: PartOf | LabelOf) -> Iterator[str]:
+    kind = "label view" if isinstance(part, LabelOf) else "view"
+    yield f"{part.instance} ({kind} {part.view}, fingerprint {part.fingerprint})"
+    if isinstance(part, LabelOf):
+        yield f"  Label: {_covered(part)}; mature where as_of + {Duration(part.horizon)} <= cut-off and greatest known time"
     yield from (f"  {line}" for line in _node(part.part))
+
+
+def _covered(label: LabelOf) -> str:
+    """The event times of a label, from the row's instant on."""
+    window = label.part
+    (output,) = window.outputs
+    end = window.spine.ahead
+    begin = end - (output.window or 0)
+    times = ", ".join(f"as_of + {Duration(at)}" if at else "as_of" for at in (begin, end))
+    return f"what happens in ({times}]" if window.facts.exact else f"what happens in [{times})"
 
 
 def _node(node: object) -> Iterator[str]:
@@ -59,6 +76,8 @@ def _describe(node: object) -> str:
         case Visible(exact=exact):
             bound = "at or before as_of" if exact else "strictly before as_of"
             return f"Visible: max(event, known) {bound}, and known before the cut-off"
+        case Settled():
+            return "Settled: in force at the cut-off, whenever it became known"
         case Where(condition=condition):
             return f"Where: {expressions.normalised(condition)}"
         case InForce(row_key=row_key):
@@ -68,8 +87,9 @@ def _describe(node: object) -> str:
             return f"Facts: by {by}, event {rows.source.event_timestamp}, {_known(rows)}"
         case ReadSource(source=source, columns=columns):
             return f"ReadSource {source.name}: {', '.join(c.name for c in columns)}"
-        case ReadSpine(keys=keys):
-            return f"ReadSpine: {', '.join(k.spine_column for k in keys) or 'no key'}, as_of"
+        case ReadSpine(keys=keys, ahead=ahead):
+            at = f"as_of + {Duration(ahead)}" if ahead else "as_of"
+            return f"ReadSpine: {', '.join(k.spine_column for k in keys) or 'no key'}, {at}"
     raise AssertionError(node)
 
 

@@ -1,4 +1,4 @@
-"""The static proof: in a plan, every source reaches the answer only through visibility.
+"""The static proof: in a plan, every source reaches a feature only through visibility, and labels stay among labels.
 
 It looks at the plan alone, so it holds for every dialect. What it cannot see, whether a dialect lowers `Visible` right,
 is checked against the oracle and by the mutants.
@@ -6,36 +6,83 @@ is checked against the oracle and by the mutants.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+
 from featurestore.errors import DefinitionError
 from featurestore.plan.nodes import (
+    LabelOf,
     Latest,
     OnlineState,
+    Output,
     ReadSource,
+    ReadSpine,
+    Settled,
     StaticLookup,
     TrainingSet,
     Visible,
     Window,
     children,
+    walk,
 )
+
+Path = tuple[object, ...]
+"""Nodes from an answer down to a source, which is the last."""
 
 
 def prove(plan: TrainingSet | OnlineState) -> None:
-    """Raises: DefinitionError FS221 naming the source that reaches an answer unseen by the boundary."""
-    for path in _paths(plan, ()):
+    """Raises: DefinitionError FS221 naming the source that reaches an answer unseen by the boundary, a feature as only a
+    label may, or a label from a time when features still see."""
+    if isinstance(plan, OnlineState):
+        _prove([plan], _feature_fault)
+        return
+    _prove(plan.parts, _feature_fault)
+    exact = any(isinstance(node, Visible) and node.exact for part in plan.parts for node in walk(part))
+    _prove(plan.labels, lambda path: _label_fault(path, exact))
+
+
+def _prove(answers: Sequence[object], fault: Callable[[Path], str]) -> None:
+    for path in (path for answer in answers for path in _paths(answer, ())):
         source = path[-1]
         assert isinstance(source, ReadSource)
-        if any(isinstance(node, Visible) for node in path):
-            continue
-        if any(isinstance(node, StaticLookup) for node in path) and source.source.static:
-            continue
-        raise DefinitionError(
-            "FS221",
-            f"source {source.source.name!r} reaches the answer without a boundary in time",
-            where=source.source.place,
-        )
+        if found := fault(path):
+            raise DefinitionError("FS221", f"source {source.source.name!r} {found}", where=source.source.place)
 
 
-def _paths(node: object, above: tuple[object, ...]) -> list[tuple[object, ...]]:
+def _feature_fault(path: Path) -> str:
+    """What is wrong with the way from a feature down to its source; "" if nothing."""
+    if any(isinstance(node, LabelOf | Settled) or _asks_ahead(node) for node in path):
+        return "reaches a feature as only a label may"
+    if any(isinstance(node, Visible) for node in path):
+        return ""
+    source = path[-1]
+    if any(isinstance(node, StaticLookup) for node in path) and isinstance(source, ReadSource) and source.source.static:
+        return ""
+    return "reaches the answer without a boundary in time"
+
+
+def _label_fault(path: Path, exact: bool) -> str:
+    """What is wrong with the way from a label down to its source. exact: some feature sees what happens at as_of."""
+    windows = [node for node in path if isinstance(node, Window)]
+    settled = [node for node in path if isinstance(node, Settled)]
+    if not windows or not settled or any(isinstance(node, Visible) for node in path):
+        return "reaches a label otherwise than settled"
+    if not all(_after(output, window.spine) for window in windows for output in window.outputs):
+        return "reaches a label from before the row's own instant"
+    if exact and not all(node.exact for node in settled):
+        return "has facts that are both feature and label"
+    return ""
+
+
+def _asks_ahead(node: object) -> bool:
+    return any(isinstance(child, ReadSpine) and child.ahead for child in children(node))
+
+
+def _after(output: Output, spine: ReadSpine) -> bool:
+    """The window of an output begins at as_of or later."""
+    return output.window is not None and spine.ahead >= output.offset + output.window
+
+
+def _paths(node: object, above: Path) -> list[Path]:
     here = (*above, node)
     if isinstance(node, ReadSource):
         return [here]
@@ -51,7 +98,7 @@ def static_sources(plan: TrainingSet) -> list[str]:
 def assumed_known_at_once(plan: TrainingSet) -> list[str]:
     """The sources that declare nothing about when their rows become known."""
     found = set()
-    for part in plan.parts:
+    for part in plan.answers:
         if isinstance(part.part, Latest | Window):
             found |= {
                 n.source.name

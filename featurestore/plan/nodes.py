@@ -1,12 +1,14 @@
-"""What a request means, in no dialect: ten frozen nodes.
+"""What a request means, in no dialect: a dozen frozen nodes.
 
     TrainingSet ── parts ──> Latest ── facts ──> Visible ──> Where? ──> InForce? ──> Facts ──> ReadSource
                              Window ── facts ──> Visible …
                              StaticLookup ──> ReadSource            (no history, hence no visibility; marked)
                              every part ── spine ──> ReadSpine
+                ── labels ─> LabelOf ──> Window ── facts ──> Settled ──> Where? ──> InForce? ──> Facts ──> ReadSource
     OnlineState ── facts ──> Visible …
 
-A source's rows reach an answer only through `Visible`, the one node that knows the boundary: `leakage.prove` checks it.
+A source's rows reach a feature only through `Visible`, the one node that knows the boundary, and a label only through
+`Settled`, which has none: `leakage.prove` checks that neither stands where the other belongs.
 Instants are integer microseconds; how a dialect spells a node is the compiler's business.
 """
 
@@ -71,9 +73,13 @@ class ReadSource:
 
 @dataclass(frozen=True)
 class ReadSpine:
-    """The rows that ask: a row number in spine order, join keys of the source's types, and the instant `at`."""
+    """The rows that ask: a row number in spine order, join keys of the source's types, and the instant `at`.
+
+    ahead: microseconds by which they ask later than their as_of; 0 for all but labels.
+    """
 
     keys: tuple[PlanKey, ...]
+    ahead: int = 0
 
 
 @dataclass(frozen=True)
@@ -120,6 +126,18 @@ class Visible:
 
 
 @dataclass(frozen=True)
+class Settled:
+    """Facts in force at the cut-off, each as if it had been known when it happened: what labels are made of.
+
+    Holds one parameter of a run, `known_before`; a serving lag says what a model could see, so it has no part in labels.
+    exact: the window asked of them is open at its beginning and closed at its end.
+    """
+
+    facts: Where | InForce | Facts
+    exact: bool
+
+
+@dataclass(frozen=True)
 class Latest:
     """Per spine row the newest visible fact no older than ttl; ties by known time, then the inputs in order."""
 
@@ -131,10 +149,10 @@ class Latest:
 
 @dataclass(frozen=True)
 class Window:
-    """Per spine row aggregates of the visible facts whose event time lies in each output's window."""
+    """Per spine row aggregates of the visible (or settled) facts whose event time lies in each output's window."""
 
     spine: ReadSpine
-    facts: Visible
+    facts: Visible | Settled
     outputs: tuple[Output, ...]
 
 
@@ -164,12 +182,30 @@ class PartOf:
 
 
 @dataclass(frozen=True)
+class LabelOf:
+    """The label of a label view's instance: `part` asks at the end of its window, `horizon` says when it is mature: where
+    as_of + horizon is no later than the cut-off and the greatest known time of the source."""
+
+    instance: str
+    view: str
+    fingerprint: str
+    part: Window
+    horizon: int
+
+
+@dataclass(frozen=True)
 class TrainingSet:
-    """The spine's rows and columns, in order, then `columns` in service order, each from one part."""
+    """The spine's rows and columns, in order, then `columns` in service order, each from one part, then the labels."""
 
     service: str
     parts: tuple[PartOf, ...]
     columns: tuple[str, ...]
+    labels: tuple[LabelOf, ...] = ()
+
+    @property
+    def answers(self) -> tuple[PartOf | LabelOf, ...]:
+        """All that is computed, the labels last."""
+        return *self.parts, *self.labels
 
 
 @dataclass(frozen=True)
@@ -185,8 +221,8 @@ class OnlineState:
 
 
 Node = (
-    TrainingSet | PartOf | OnlineState | Latest | Window | StaticLookup | Visible | Where | InForce | Facts | ReadSource
-    | ReadSpine
+    TrainingSet | PartOf | LabelOf | OnlineState | Latest | Window | StaticLookup | Visible | Settled | Where | InForce
+    | Facts | ReadSource | ReadSpine
 )  # fmt: skip
 
 
@@ -206,9 +242,18 @@ def walk(node: object) -> Iterator[object]:
         yield from walk(child)
 
 
-def facts_of(visible: Visible) -> tuple[Facts, InForce | None, Expr | None]:
+def facts_of(boundary: Visible | Settled) -> tuple[Facts, InForce | None, Expr | None]:
+    """The chain below a boundary as far as it is still open: the facts, their versioning if any, the condition if any.
+
+    What is settled is in force once and for all: no versions are left.
+    """
+    facts, versions, condition = chain_of(boundary)
+    return facts, None if isinstance(boundary, Settled) else versions, condition
+
+
+def chain_of(boundary: Visible | Settled) -> tuple[Facts, InForce | None, Expr | None]:
     """The chain below a boundary: the facts, their versioning if any, and the condition if any."""
-    node: object = visible.facts
+    node: object = boundary.facts
     condition = None
     if isinstance(node, Where):
         condition, node = node.condition, node.facts

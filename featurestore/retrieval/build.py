@@ -58,9 +58,9 @@ def run(
     """Build a training set. Raises what `Build` and `output.write` raise; nothing is then written."""
     if output is not None:
         files.check_output(output)
-    key_types = {column: key.dtype for column, key in service.key_columns.items()}
+    key_types = {column: key.dtype for column, key in service.spine_keys.items()}
     opened = open_spine(spine, keys=key_types, as_of=request.as_of)
-    data = {i.bound.view.source.name: sources(i.bound.view.source) for i in service.instances}
+    data = {name: sources(source) for name, source in service.sources.items()}
     with Build(service, opened, data, settings, request, watch) as build:
         if output is None:
             table = pa.concat_tables(list(build.batches()))
@@ -118,11 +118,23 @@ def describe(build: Build, spine: Spine, sources: dict[str, Any]) -> dict[str, A
         "serving_lag_us": asked.serving_lag,
         "include": list(asked.include),
         "label": report.label,
+        "labels": _labels(service, report),
         "trust": {"static": static_sources(build.plan), "assumed_known_at_once": assumed_known_at_once(build.plan)},
         "columns": [[f.name, str(f.type)] for f in build.schema],
         "content_hash": report.content_hash,
         **{k: v for k, v in asdict(report).items() if k in ("rows", "views", "features", "left_out", "source_rows", "windows")},
     }
+
+
+def _labels(service: BoundService, report: Report) -> dict[str, Any]:
+    """Per label view what it means and what was counted; apart from the service's fingerprint, which knows no labels."""
+    meanings = {told["name"]: told for told in service.labels_to_manifest()}
+    lengths = {
+        label.name: {"gap_us": v.gap.micros, "window_us": v.window.micros, "settle_us": v.settle.micros}
+        for label in service.labels
+        for v in (label.bound.view,)
+    }
+    return {name: {**meanings[name], **lengths[name], **counts} for name, counts in report.labels.items()}
 
 
 def _versions() -> dict[str, str]:

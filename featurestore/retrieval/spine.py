@@ -7,7 +7,7 @@ in which it is first delivered).
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -199,8 +199,14 @@ def check_features(schema: pa.Schema, added: Sequence[str]) -> None:
             )  # fmt: skip
 
 
-def check_label(schema: pa.Schema, label: str, taken: Sequence[str]) -> None:
-    """The label is a column of the spine, and not one that asks (`taken`). Raises: UsageError FS110."""
+def check_label(schema: pa.Schema, label: str, taken: Sequence[str], built: Container[str] = ()) -> None:
+    """The label is a column of the spine, and not one that asks (`taken`). `built`: labels that label views make.
+
+    Raises: UsageError FS110.
+    """
+    if label in built:
+        what = f"{label!r} is made by a label view of the service, not read from the spine"
+        raise UsageError("FS110", what, hint="leave --label away")
     if label not in schema.names:
         raise UsageError(
             "FS110",

@@ -21,15 +21,27 @@ from featurestore.atomic import disk_errors
 from featurestore.compiler import duckdb as sql
 from featurestore.dtypes import TIMESTAMP
 from featurestore.engines.duckdb import Session, Settings
-from featurestore.engines.duckdb.checks import check_left_out, check_static
+from featurestore.engines.duckdb.checks import check_left_out, check_static, greatest_known
 from featurestore.engines.duckdb.window_choice import Choice, choose, described
 from featurestore.engines.exact import MOMENTS
 from featurestore.errors import DataError, SourceError, UsageError
 from featurestore.intervals import FOREVER
-from featurestore.plan.nodes import Output, Part, PartOf, PlanKey, ReadSource, StaticLookup, TrainingSet, Window, walk
+from featurestore.plan.nodes import (
+    LabelOf,
+    Output,
+    Part,
+    PartOf,
+    PlanKey,
+    ReadSource,
+    StaticLookup,
+    TrainingSet,
+    Window,
+    walk,
+)
 from featurestore.progress import Progress, Watcher
-from featurestore.registry import BoundService
+from featurestore.registry import BoundLabel, BoundService
 from featurestore.retrieval.content import ContentHash
+from featurestore.retrieval.labels import Maturity, kept
 from featurestore.retrieval.spine import ROWS_AT_ONCE, Spine, check_features, check_label, instants, key_column
 from featurestore.sources import SourceData
 
@@ -62,8 +74,8 @@ class Request:
 @dataclass
 class Report:
     """What a build did, in numbers. features: {column: {status: rows}}; left_out: {view: {reason: rows}}; label:
-    {"column": its name, "present": rows with a value, "null": rows without}; windows: {view instance:
-    the plans that served its windows, and why}."""
+    {"column": its name, "present": rows with a value, "null": rows without}; labels: {label view: what `LabelCounts`
+    holds}; windows: {view instance: the plans that served its windows, and why}."""
 
     rows: int = 0
     features: dict[str, dict[str, int]] = field(default_factory=dict)
@@ -71,6 +83,7 @@ class Report:
     left_out: dict[str, dict[str, int]] = field(default_factory=dict)
     source_rows: dict[str, int] = field(default_factory=dict)
     label: dict[str, Any] | None = None
+    labels: dict[str, dict[str, Any]] = field(default_factory=dict)
     windows: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)
     content_hash: str = ""
@@ -97,11 +110,12 @@ class Build:
         self._sources, self._settings = sources, settings
         self._watch = watch or (lambda _: None)
         self._keys: dict[tuple[str, str], pa.Array] = {}
+        self._known: dict[str, int | None] = {}
         self._stack = ExitStack()
         self._added = _added_fields(service, self.plan, request.include)
         check_features(spine.schema, [f.name for f in self._added])
         if request.label is not None:
-            check_label(spine.schema, request.label, [*service.key_columns, request.as_of])
+            check_label(spine.schema, request.label, [*service.spine_keys, request.as_of], service.label_types)
             self.report.label = {"column": request.label, "present": 0, "null": 0}
         self.schema = pa.schema([*spine.schema, *self._added])
 
@@ -110,7 +124,7 @@ class Build:
             self._at = instants(
                 self.spine, self.request.as_of, timezone=self.request.timezone, as_of_format=self.request.as_of_format
             )
-            for part in self.plan.parts:
+            for part in self.plan.answers:
                 self._asked(part.part)
             self._check_sources()
         except BaseException:
@@ -151,19 +165,25 @@ class Build:
     def _readers(self) -> list[_PartReader]:
         """All parts but the last are run to the end and kept in temporary files; the last streams."""
         readers = []
-        for number, part in enumerate(self.plan.parts, 1):
-            self._watch(Progress(f"view {part.instance} ({number} of {len(self.plan.parts)})"))
+        for number, part in enumerate(self.plan.answers, 1):
+            self._watch(Progress(f"view {part.instance} ({number} of {len(self.plan.answers)})"))
             served = self._served(part)
             for position, one in enumerate(served, 1):
                 session = self._stack.enter_context(Session(self._settings))
                 self._bind(session, part.part)
                 stream = session.reader(one.sql, {**self._parameters(part.part), **one.parameters}, ROWS_AT_ONCE)
-                if number < len(self.plan.parts) or position < len(served):
+                if number < len(self.plan.answers) or position < len(served):
                     stream = _spooled(stream, session.folder / "part.arrow", self._stack)
-                readers.append(_PartReader(part, one, stream, self.request))
+                readers.append(self._reader(part, one, stream))
         return readers
 
-    def _served(self, part: PartOf) -> list[_Served]:
+    def _reader(self, part: PartOf | LabelOf, served: _Served, stream: pa.RecordBatchReader) -> _PartReader:
+        if isinstance(part, PartOf):
+            return _PartReader(part, served, stream, self.request)
+        maturity = Maturity(part, self.request.known_before, self._known[part.view])
+        return _LabelReader(part, served, stream, self.request, self._at, maturity)
+
+    def _served(self, part: PartOf | LabelOf) -> list[_Served]:
         """The statements that serve a part: for windows, chosen from the data."""
         if not isinstance(part.part, Window):
             (only,) = sql.statements(part.part)
@@ -177,10 +197,10 @@ class Build:
         return [_Served(c.outputs, c.sql, c.parameters, c.listed) for c in choices]
 
     @property
-    def window_parts(self) -> list[PartOf]:
-        return [part for part in self.plan.parts if isinstance(part.part, Window)]
+    def window_parts(self) -> list[PartOf | LabelOf]:
+        return [part for part in self.plan.answers if isinstance(part.part, Window)]
 
-    def choices(self, part: PartOf) -> list[Choice]:
+    def choices(self, part: PartOf | LabelOf) -> list[Choice]:
         """The plans that serve a part's windows, chosen from the data."""
         assert isinstance(part.part, Window)
         with Session(self._settings) as session:
@@ -196,7 +216,8 @@ class Build:
 
     def _asked(self, part: Part) -> pa.Table:
         """The relation `spine` of a part: row_id, keys of the part's types, asked_at."""
-        columns = {"row_id": pa.arange(0, self.spine.rows), "asked_at": self._at}
+        at = pc.add_checked(self._at, part.spine.ahead) if part.spine.ahead else self._at
+        columns = {"row_id": pa.arange(0, self.spine.rows), "asked_at": at}
         for key in part.spine.keys:
             columns[f"key_{key.name}"] = self._key(key)
         if not part.spine.keys:
@@ -215,13 +236,14 @@ class Build:
 
     def _check_sources(self) -> None:
         self._watch(Progress("checking sources"))
-        for instance in self.service.instances:
-            bound = instance.bound
+        for bound in (i.bound for i in (*self.service.instances, *self.service.labels)):
             if bound.name in self.report.left_out:
                 continue
             data = self._sources[bound.view.source.name]
             with Session(self._settings) as session:
                 counts = check_left_out(session, bound, data)
+                if isinstance(bound, BoundLabel):
+                    self._known[bound.name] = greatest_known(session, bound)
             self.report.left_out[bound.name] = counts.left_out
             self.report.source_rows[data.source.name] = counts.rows
             self.report.warnings += [w for w in counts.warnings if w not in self.report.warnings]
@@ -234,10 +256,11 @@ class Build:
                 self.report.features[name] = counted[name]
                 for status, rows in counted[name].items():
                     view[status] += rows
+        self.report.labels = {r.part.instance: r.maturity.counts.to_dict() for r in readers if isinstance(r, _LabelReader)}
 
     def _check_unchanged(self) -> None:
-        for name in {i.bound.view.source.name for i in self.service.instances}:
-            for stamp in self._sources[name].stamps:
+        for data in self._sources.values():
+            for stamp in data.stamps:
                 if not stamp.unchanged():
                     raise SourceError("FS326", "the file changed while it was read", where=stamp.name, hint="build again")
 
@@ -257,11 +280,12 @@ def sources_of(part: Part) -> dict[str, Sequence[Any]]:
 
 
 def _added_fields(service: BoundService, plan: TrainingSet, include: Sequence[str]) -> list[pa.Field]:
-    fields = [pa.field(name, dtype.arrow) for name, dtype in service.feature_types.items()]
+    types = {**service.feature_types, **service.label_types}
+    fields = [pa.field(name, dtype.arrow) for name, dtype in types.items()]
     if "status" in include:
-        fields += [pa.field(f"{name}__status", _STATUS_TYPE) for name in service.feature_types]
+        fields += [pa.field(f"{name}__status", _STATUS_TYPE) for name in types]
     if "event_timestamp" in include:
-        fields += [pa.field(f"{name}__event_timestamp", TIMESTAMP.arrow) for name in service.feature_types]
+        fields += [pa.field(f"{name}__event_timestamp", TIMESTAMP.arrow) for name in types]
     return fields
 
 
@@ -286,8 +310,8 @@ class _Served:
 class _PartReader:
     """The columns of one statement, in spine order, taken as many rows at a time as the spine gives."""
 
-    def __init__(self, part: PartOf, served: _Served, stream: pa.RecordBatchReader, request: Request) -> None:
-        self._part, self._served, self._stream, self._request = part, served, stream, request
+    def __init__(self, part: PartOf | LabelOf, served: _Served, stream: pa.RecordBatchReader, request: Request) -> None:
+        self.part, self._served, self._stream, self._request = part, served, stream, request
         self.counts = {output.name: dict.fromkeys(STATUSES, 0) for output in served.outputs}
         self._held: list[pa.RecordBatch] = []
         self._rows = 0
@@ -298,7 +322,7 @@ class _PartReader:
         while self._rows < rows:
             batch = next(self._stream, None)
             if batch is None:
-                raise DataError("FS309", f"the engine returned too few rows for {self._part.instance}")
+                raise DataError("FS309", f"the engine returned too few rows for {self.part.instance}")
             self._held.append(batch)
             self._rows += batch.num_rows
         table = pa.Table.from_batches(self._held, schema=self._stream.schema)
@@ -312,7 +336,7 @@ class _PartReader:
         if rows:
             expected = pa.chunked_array([pa.arange(self._next, self._next + rows)])
             if not table["__row"].cast(pa.int64()).equals(expected):
-                raise DataError("FS309", f"the engine returned rows out of order for {self._part.instance}")
+                raise DataError("FS309", f"the engine returned rows out of order for {self.part.instance}")
         self._next += rows
 
     def _finished(self, table: pa.Table) -> dict[str, pa.ChunkedArray]:
@@ -338,7 +362,7 @@ class _PartReader:
 
     def _value(self, table: pa.Table, output: Output) -> pa.ChunkedArray:
         column = table[output.name]
-        if isinstance(self._part.part, Window):
+        if isinstance(self.part.part, Window):
             if sql.needs_overflow_check(output):
                 self._check_overflow(table, output)
             if output.name in self._served.listed:
@@ -364,6 +388,23 @@ class _PartReader:
         row = pc.index(table[f"{output.name}__overflow"], True).as_py()
         if row >= 0:
             raise self._overflow(output, table["__row"][row].as_py())
+
+
+class _LabelReader(_PartReader):
+    """The column of a label, NULL where it is not mature: also if it is positive already, and if it would overflow."""
+
+    def __init__(
+        self, part: LabelOf, served: _Served, stream: pa.RecordBatchReader, request: Request, at: pa.Array, maturity: Maturity
+    ) -> None:
+        super().__init__(part, served, stream, request)
+        self._at, self.maturity = at, maturity
+
+    def _finished(self, table: pa.Table) -> dict[str, pa.ChunkedArray]:
+        rows = table.num_rows
+        mature = self.maturity.of(self._at.slice(self._next - rows, rows))
+        columns = super()._finished(kept(table, mature))
+        self.maturity.count(mature, columns[self.maturity.counts.column])
+        return columns
 
 
 def _status(value: pa.ChunkedArray, table: pa.Table) -> pa.ChunkedArray:

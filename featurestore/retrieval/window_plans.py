@@ -27,15 +27,16 @@ class Chosen:
 def window_plans(
     service: BoundService, sources: Mapping[str, SourceData], settings: Settings, spine: Spine | None, request: Request
 ) -> list[Chosen]:
-    """One entry per view instance with windows. Without a spine one row for ten facts is assumed, keyed as they are.
+    """One entry per view instance with windows, and per label.
 
+    Without a spine one row for ten facts is assumed, keyed as they are.
     Raises: SpineError, SourceError.
     """
     if spine is not None:
         with Build(service, spine, sources, settings, request) as build:
             return [Chosen(part.instance, spine.rows, tuple(build.choices(part))) for part in build.window_parts]
     found = []
-    for part in planning.training_set(service).parts:
+    for part in planning.training_set(service).answers:
         if not isinstance(part.part, Window):
             continue
         with Session(settings) as session:

@@ -2,7 +2,11 @@
 
 A `World` is one definition and many small cases that share its source and spine: the case number is one more join key
 (`case_no`), so that a hundred cases cost an engine one build. Times collide on purpose: with `as_of`, with ttl, windows,
-offsets, delays and cut-offs before it, and one microsecond to either side. Values are those that break comparisons.
+offsets, delays and cut-offs before it, with a label's gap, window and maturity after it, and one microsecond to either
+side. Values are those that break comparisons.
+
+How far a source is known is a matter of all its rows, so a world with a label has one more row, of the case BEACON, that
+is known last of all: each case and the beacon are a source as far known as the whole.
 
 How rows lie in files, and who is compared with whom, is the test's business. Everything is drawn from one
 `random.Random`, because drawing value by value is too slow for thousands of cases; `worlds` is the Hypothesis strategy.
@@ -26,6 +30,7 @@ from featurestore.definitions import (
     Entity,
     FeatureService,
     FeatureView,
+    LabelView,
     ParquetSource,
     agg,
     latest,
@@ -38,6 +43,8 @@ Row = dict[str, Any]
 """One row of a source or spine: Python values by column; times are integer microseconds UTC."""
 
 EVENT, CREATED, CASE = "happened", "loaded", "case_no"
+BEACON = -1
+"""The case number of the row that is known last."""
 UNIX = pa.timestamp("us", "UTC")
 FAR = parse_instant("2300-01-01T00:00:00Z")
 """Outside the default time range, so it counts as NULL."""
@@ -189,7 +196,7 @@ class Key:
 
 @dataclass(frozen=True)
 class Definition:
-    """One view and service, as text that runs: `source` and `view` hold the keyword arguments that vary."""
+    """One view and service, as text that runs: `source`, `view` and `label` (if any) hold keyword arguments that vary."""
 
     kind: str
     keys: tuple[Key, ...]
@@ -198,6 +205,7 @@ class Definition:
     features: tuple[str, ...]
     services: tuple[str, ...]
     columns: Mapping[str, pa.DataType]
+    label: str = ""
 
     def text(self, where: str) -> str:
         """Python that defines `service`; `where` is the source's `path=…` or `table=…`."""
@@ -206,23 +214,33 @@ class Definition:
         source = _arguments({**times, **self.source, "allow_left_out": True})
         view = _arguments(self.view)
         features = "".join(f"    {f},\n" for f in self.features)
+        labels = self.services[0].replace("view", "label", 1)
         return (
             f'thing = Entity(name="thing", join_keys={[k.name for k in self.keys]!r})\n'
             f'facts = {maker}(name="facts", {where}, {source})\n'
             f'view = FeatureView(name="view", entities=[thing], source=facts{", " if view else ""}{view}, features=[\n'
             f"{features}])\n"
-            f'service = FeatureService(name="service", features=[{", ".join(self.services)}])\n'
+            + (f'label = LabelView(name="label", entities=[thing], source=facts, {self.label})\n' if self.label else "")
+            + f'service = FeatureService(name="service", features=[{", ".join(self.services)}]'
+            + (f", labels=[{labels}])\n" if self.label else ")\n")
         )
 
     def service(self, *, path: str | None = None, table: pa.Table | None = None) -> FeatureService:
         """The definition, over files or a table."""
         names: dict[str, Any] = {
             "Entity": Entity, "ArrowSource": ArrowSource, "ParquetSource": ParquetSource, "FeatureView": FeatureView,
-            "FeatureService": FeatureService, "agg": agg, "latest": latest, "rows": table,
+            "FeatureService": FeatureService, "LabelView": LabelView, "agg": agg, "latest": latest, "rows": table,
         }  # fmt: skip
         exec(self.text("table=rows" if path is None else f"path={path!r}"), names)
         found: FeatureService = names["service"]
         return found
+
+    @property
+    def source_columns(self) -> list[str]:
+        """The columns of the source's files: those the views read, and one that nobody does."""
+        service = self.service(table=pa.table({}))
+        read = (c for i in (*service.instances, *service.labels) for c in i.view.columns)
+        return [*dict.fromkeys(read), "decoy"]
 
     @property
     def spine_types(self) -> dict[str, pa.DataType]:
@@ -273,6 +291,8 @@ def world(rng: Random, kind: str, cases: int, aggregates: Sequence[str] = ()) ->
     for case in range(cases):
         for target, drawn in zip((rows, spine), made.case(definition), strict=True):
             target += [{CASE: case, **row} for row in drawn]
+    if definition.label:
+        made.look_ahead(definition, rows, spine)
     return World(definition, tuple(rows), tuple(spine), made.known_before, made.lag)
 
 
@@ -287,6 +307,9 @@ class _Drawing:
         self.ends: list[int] = []  # how long before t the windows begin and end
         self.lag = rng.choice((1, self.short, self.offset))
         self.known_before = base + rng.choice((0, 1, self.short, -self.short))
+        self.gap, self.ahead = rng.choice((0, 0, 1, self.offset)), rng.choice((self.short, self.short, self.long))
+        self.settle = rng.choice((0, 0, 1, self.short))
+        self.labelled = kind != "static" and rng.random() < 0.8
 
     def definition(self) -> Definition:
         rng = self.rng
@@ -309,7 +332,57 @@ class _Drawing:
         if self.kind != "static":
             columns |= {EVENT: UNIX, CREATED: UNIX, "rid": rng.choice((pa.int64(), pa.string())), "gone": pa.bool_()}
             columns["seq"] = rng.choice((pa.int64(), pa.float64()))
-        return Definition(self.kind, keys, source, view, self._features(), self._services(keys), columns)
+        drawn = self._features(), self._services(keys)
+        return Definition(self.kind, keys, source, view, *drawn, columns, self._label(source, view) if self.labelled else "")
+
+    def _label(self, source: Row, view: Row) -> str:
+        """The arguments of the world's label view."""
+        rng = self.rng
+        options: Row = {"join_key_map": view["join_key_map"]} if "join_key_map" in view else {}
+        if rng.random() < 0.6 and "where" in view:
+            options["where"] = view["where"]
+        if self.gap or rng.random() < 0.5:
+            options["gap"] = _spelled(self.gap)
+        if "created_timestamp" in source or rng.random() < 0.6:
+            options["settle"] = _spelled(self.settle)
+        else:
+            self.settle = self.delay
+        window: Row = {"window": _spelled(self.ahead)}
+        if rng.random() < 0.25:
+            window["where"] = rng.choice(CONDITIONS)
+        name = "count" if rng.random() < 0.3 else rng.choice([a for a in AGGREGATED if not a.startswith("time_since")])
+        label = rng.choice(AGGREGATED[name]).format(_arguments(window), "y")
+        return f"{_arguments(options)}{', ' if options else ''}label={label}"
+
+    def look_ahead(self, definition: Definition, rows: list[Row], spine: list[Row]) -> None:
+        """Add the beacon, and rows that ask for a label about when it becomes mature, with a fact about its window's end."""
+        rng = self.rng
+        known = [t for row in rows for t in (row[CREATED], row[EVENT]) if t is not None and t < FAR]
+        # Beyond what any layout makes of the other times (an hour that a clock repeats), on a whole millisecond.
+        whole = (max((*known, self.base)) + self.delay) // 10**6 * 10**6 + 2 * 3_600 * 10**6
+        last = whole if "created_timestamp" in definition.source else whole + self.delay
+        keys = {k.source_column: next(self._held(v, k.source_type) for v in k.values
+                                      if self._held(v, k.source_type) is not None) for k in definition.keys[1:]}  # fmt: skip
+        values = {c: pool[0] for c, (_, pool) in VALUES.items()}
+        beacon = {CASE: BEACON, **keys, **values, "decoy": "x", "rid": self._numbered(definition, 0), "seq": 0, "gone": False}
+        rows.append(beacon | {EVENT: whole, CREATED: whole})
+        horizon = self.gap + self.ahead + self.settle
+        for row in [r for r in spine if rng.random() < 0.4]:
+            limit = rng.choice((last, self.known_before))
+            t = limit - horizon + rng.choice((-1, 0, 1, self.ahead // 2))
+            spine.append({**row, "as_of": t})
+            mine = [r for r in rows if r[CASE] == row[CASE]]
+            if mine and rng.random() < 0.8:
+                e = min(t + rng.choice((self.gap, self.gap + self.ahead)) + rng.choice((-1, 0, 1, 1)), last - self.delay)
+                k = min(rng.choice((e, e + self.settle, self.known_before - 1)), last)
+                fact = rng.choice(mine) | {k.source_column: self._held(row[k.spine_column], k.source_type)
+                                           for k in definition.keys[1:]}  # fmt: skip
+                fact |= {"rid": self._numbered(definition, len(rows))} if rng.random() < 0.7 else {}
+                rows.append(fact | {EVENT: e, CREATED: k})
+                if "versions" in self.kind and rng.random() < 0.7:  # corrected once the window is over
+                    end = t + self.gap + self.ahead
+                    corrected = {EVENT: min(rng.choice((e, end)), last - self.delay), "gone": rng.choice((True, False))}
+                    rows.append(fact | corrected | {CREATED: min(end + rng.choice((0, 1, self.short)), last)})
 
     def _keys(self) -> tuple[Key, ...]:
         rng = self.rng
@@ -460,7 +533,12 @@ class _Drawing:
 
     def _rid(self, definition: Definition, n: int) -> Any:
         value = self.rng.choice((None, 0, 1)) if self.rng.random() < 0.3 else n
-        return value if value is None or pa.types.is_integer(definition.columns["rid"]) else f"r{value}"
+        return None if value is None else self._numbered(definition, value)
+
+    @staticmethod
+    def _numbered(definition: Definition, number: int) -> Any:
+        """A row id of the type that the world's are of."""
+        return number if pa.types.is_integer(definition.columns["rid"]) else f"r{number}"
 
     def _values(self) -> Row:
         rng = self.rng
@@ -474,6 +552,8 @@ class _Drawing:
             return None
         if chance < 0.06:
             return FAR
+        if self.labelled and rng.random() < 0.1:
+            return t + rng.choice((self.gap, self.gap + self.ahead)) + rng.choice((0, 0, -1, 1))
         if self.gathered is not None:
             return t - self.gathered + (self.near if rng.random() < 0.6 else rng.choice((0, -1, 1)))
         if chance < 0.2:

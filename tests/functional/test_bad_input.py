@@ -121,6 +121,10 @@ def refused(cli: Cli, shop: Path) -> Callable[..., dict[str, Any]]:
 
 # Definitions: exit 3, whatever the command
 
+LABEL = (
+    "__import__('featurestore').LabelView(name='label', entities=[customer], source=payments, "
+    "label=agg.count(window='30d', name='count_1d'))"
+)
 BAD_DEFINITIONS = {
     "an unknown column": ('latest("amount")', 'latest("amout")', "FS203", "amount"),
     "an unknown key column": ('join_keys=["customer_id"]', 'join_keys=["client_id"]', "FS203", ""),
@@ -148,6 +152,10 @@ BAD_DEFINITIONS = {
     "two definitions of one name": ("fraud = ", "twin = Entity(name='customer', join_keys=['x'])\nfraud = ", "FS209", "rename"),
     "a file that cannot be imported": ("ttl=", "ttl==", "FS210", ""),
     "an option nobody knows": ("ttl=", "tll=", "FS210", ""),
+    "a feature view as a label": ("[card_payments])", "[card_payments], labels=[card_payments])", "FS231", "features="),
+    "a label view as a feature": ("[card_payments])", f"[card_payments, {LABEL}])", "FS231", "labels="),
+    "a label without end": ("[card_payments])", f"[card_payments], labels=[{LABEL}])".replace("'30d'", "None"), "FS230", "30d"),
+    "a label named like a feature": ("[card_payments])", f"[card_payments], labels=[{LABEL}])", "FS207", "name="),
 }  # fmt: skip
 
 

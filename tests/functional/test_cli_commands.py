@@ -78,7 +78,7 @@ def test_check_counts_what_there_is(cli, project):
     result = said["result"]
     assert said["errors"] == []
     assert (result["entities"], result["sources"], result["views"], result["features"]) == (2, 2, 2, 8)
-    assert result["services"] == {"fraud_v1": {"views": 2, "features": 8, "parts": 3}}
+    assert result["services"] == {"fraud_v1": {"views": 2, "features": 8, "labels": 0, "parts": 3}}
     assert (result["static"], result["assumed_known_at_once"], result["sql_stale"]) == ([], [], False)
 
 

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 import sqlglot
 
-from featurestore import Entity, FeatureService, FeatureStore, FeatureView, ParquetSource, agg, latest
+from featurestore import Entity, FeatureService, FeatureStore, FeatureView, LabelView, ParquetSource, agg, latest
 from featurestore.compiler.files import compiled, difference, obsolete
 from featurestore.errors import SourceError
 from featurestore.registry import BoundRegistry, Registry
@@ -79,6 +79,11 @@ STATIC = FeatureView(
 )  # fmt: skip
 GLOBAL = FeatureView(name="global_rule", entities=[], source=RULES, ttl="365d", features=[latest("floor")])
 
+LATE = LabelView(
+    name="late", entities=[CUSTOMER], source=PAYMENTS, where="status = 'charged back'", join_key_map={"customer_id": "payer"},
+    label=agg.sum("cents", window="30d", name="charged_back_30d"), gap="1d", settle="60d",
+)  # fmt: skip
+
 SERVICES = [
     FeatureService(name="simple", features=[SIMPLE]),
     FeatureService(name="composite_keys", features=[COMPOSITE.with_join_key_map({"country": "land"}).with_prefix("price_")]),
@@ -91,6 +96,7 @@ SERVICES = [
             VERSIONS[["count_7d"]].alias("boss").with_join_key_map({"customer_id": "boss_id"}).with_prefix("boss_"),
         ],
     ),
+    FeatureService(name="labelled", features=[EXACT[["this_page"]]], labels=[LATE]),
 ]  # fmt: skip
 
 

@@ -24,7 +24,7 @@ OFFLINE = read_cases(Path(__file__).parent.parent / "spec")
 ONLINE = read_cases(Path(__file__).parent)
 WINDOWS = [case for case in OFFLINE if can_be_asked_at_each_instant(case)]
 """Cases of windows, which the online store must tell as well."""
-_TOPICS = ("online", "latest", "known_time", "versions", "windows", "times", "training_set", "static", "keys")
+_TOPICS = ("online", "latest", "known_time", "versions", "windows", "times", "training_set", "static", "keys", "labels")
 """Where leaks show first; the other topics follow."""
 _ENGINE_FAILED = "FS306"
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from featurestore.definitions import AGGREGATES, Feature, FeatureService, FeatureView
+from featurestore.definitions import AGGREGATES, Feature, FeatureService, FeatureView, LabelView
 from featurestore.engines.reference.facts import History, Row, read_history
 from featurestore.engines.reference.order import rank
 
@@ -21,20 +21,26 @@ _TIMED = {
     "null event time", "several files", "e = t - o - w", "e = t - o - w + 1us", "e = t - o - w - 1us", "e = t - o - 1us",
     "e = t - o + 1us", "empty window", "null skipped",
 }  # fmt: skip
+_LABELLED = {
+    "label: e = begin", "label: e = begin - 1us", "label: e = begin + 1us", "label: e = end", "label: e = end - 1us",
+    "label: e = end + 1us", "label: mature at last", "label: immature by 1us", "label: immature, positive already",
+    "label: a fact known late", "label: mature at the cut-off", "label: immature at the cut-off by 1us",
+}  # fmt: skip
 _KNOWN = {"k = t", "k > t", "late row older than the newest", "k = known_before", "k = t - lag"}
 _VERSIONED = {
+    "label: corrected after its window",
     "moved to another key", "moved to another time", "correction fails where", "correction not yet known",
     "version moved or deleted",
 }  # fmt: skip
 _UNVERSIONED = {"exact duplicate", "tie on (e, k)"}
 EXPECTED: Mapping[str, set[str]] = {
-    "at_once": _TIMED | {"e = t - 1us"},
-    "delayed": _TIMED,
-    "created": _TIMED | _KNOWN | {"e = t - 1us"},
-    "created_or_event": _TIMED | _KNOWN,
-    "versions": _TIMED - _UNVERSIONED | _KNOWN | _VERSIONED,
-    "versions_deleted": _TIMED - _UNVERSIONED | _KNOWN | _VERSIONED | {"deleted"},
-    "versions_delayed": _TIMED - _UNVERSIONED | _VERSIONED | {"deleted"},
+    "at_once": _TIMED | _LABELLED - {"label: a fact known late"} | {"e = t - 1us"},
+    "delayed": _TIMED | _LABELLED,
+    "created": _TIMED | _KNOWN | _LABELLED | {"e = t - 1us"},
+    "created_or_event": _TIMED | _KNOWN | _LABELLED,
+    "versions": _TIMED - _UNVERSIONED | _KNOWN | _VERSIONED | _LABELLED,
+    "versions_deleted": _TIMED - _UNVERSIONED | _KNOWN | _VERSIONED | _LABELLED | {"deleted"},
+    "versions_delayed": _TIMED - _UNVERSIONED | _VERSIONED | _LABELLED | {"deleted"},
     "static": {"null key asked", "null key in source", "several files"},
 }
 """Kind of source -> the edges that its cases must meet."""
@@ -52,6 +58,7 @@ def count(
 ) -> Counter[str]:
     """The edges of one case. asked: (key or None, t) per spine row. Each counts once per spine row or case."""
     view = service.instances[0].view
+    assert isinstance(view, FeatureView)
     history = read_history(view, tables)
     found: Counter[str] = Counter()
     found["several files"] += sum(table.num_rows > 0 for table in tables) > 1
@@ -63,6 +70,33 @@ def count(
     for key, t in asked:
         if key is not None:
             found.update(_of_row(view, history, key, t, known_before, lag))
+    for instance in service.labels:
+        labelled = read_history(instance.view, tables)
+        for key, t in asked:
+            if key is not None:
+                found.update(_of_label(labelled, key, t, known_before))
+    return found
+
+
+def _of_label(history: History, key: Any, t: int, known_before: int) -> set[str]:
+    """What a label meets: facts about the ends of its window, and when it becomes mature."""
+    view = history.view
+    assert isinstance(view, LabelView)
+    begin, end, mature = t + view.gap.micros, t + view.reach, t + view.horizon
+    facts = history.settled(key, float("inf"))
+    found = set()
+    for name, moment in (("begin", begin), ("end", end)):
+        for shown, near in (("", 0), (" - 1us", -1), (" + 1us", 1)):
+            found |= {f"label: e = {name}{shown}" for f in facts if f.e == moment + near}
+    for shown, limit in (("", history.greatest_known), (" at the cut-off", known_before)):
+        found |= {f"label: mature{shown or ' at last'}"} if mature == limit else set()
+        found |= {f"label: immature{shown} by 1us"} if mature == limit + 1 else set()
+    within = [f for f in facts if f.e is not None and begin < f.e < end]
+    found |= {"label: immature, positive already" for f in within if f.k is not None and f.k < known_before < mature}
+    found |= {"label: a fact known late" for f in within if f.k is not None and f.k >= end}
+    if view.source.row_key:
+        then = history.settled(key, end)
+        found |= {"label: corrected after its window" for f in then if begin < (f.e or 0) < end and f not in facts}
     return found
 
 

@@ -41,11 +41,13 @@ class Question:
 
 @dataclass(frozen=True)
 class Answered:
-    """types: of the features. left_out: of the service's one view, by reason."""
+    """types: of the features and labels. left_out: of the service's one view, by reason. labels: rows counted of its one
+    label view, if it has one."""
 
     cells: Cells
     types: Mapping[str, DType]
     left_out: Mapping[str, int]
+    labels: Mapping[str, int]
 
 
 def by_oracle(service: FeatureService, tables: Sequence[pa.Table], spine: pa.Table, question: Question) -> Answered:
@@ -58,8 +60,8 @@ def by_oracle(service: FeatureService, tables: Sequence[pa.Table], spine: pa.Tab
         name: list(zip(values, answer.statuses[name], answer.event_timestamps[name], strict=True))
         for name, values in spreads.all_expected(answer.values).items()
     }
-    types = {name: answer.types[name] for name in service.feature_names}
-    return Answered({name: cells[name] for name in types}, types, answer.left_out["view"])
+    types = {name: answer.types[name] for name in (*service.feature_names, *service.label_names)}
+    return Answered({name: cells[name] for name in types}, types, answer.left_out["view"], answer.labels.get("label", {}))
 
 
 def by_duckdb(service: FeatureService, spine: pa.Table, question: Question, settings: Settings | None = None) -> Answered:
@@ -75,7 +77,7 @@ def by_duckdb(service: FeatureService, spine: pa.Table, question: Question, sett
     with Build(bound, opened, {"facts": data}, settings or Settings(threads=1), request) as build:
         found = pa.concat_tables(list(build.batches()))
     assert found.select(spine.column_names).equals(spine)
-    types = dict(bound.feature_types)
+    types = {**bound.feature_types, **bound.label_types}
     assert {n: found.schema.field(n).type for n in types} == {n: t.arrow for n, t in types.items()}
     cells = {
         name: list(zip(
@@ -85,7 +87,13 @@ def by_duckdb(service: FeatureService, spine: pa.Table, question: Question, sett
         for name in types
     }  # fmt: skip
     left_out = {reason: n for reason, n in build.report.left_out["view"].items() if reason != "ambiguous_versions"}
-    return Answered(cells, types, left_out)
+    counted = {what: build.report.labels["label"][what] for what in ("mature", "immature", "positive") if bound.labels}
+    return Answered(cells, types, left_out, counted)
+
+
+def of_features(cells: Cells, service: FeatureService) -> Cells:
+    """The cells of the features alone: labels look ahead."""
+    return {name: cells[name] for name in service.feature_names}
 
 
 def differences(expected: Answered, found: Answered) -> list[tuple[int, str, Any, Any]]:

@@ -84,6 +84,8 @@ def _smaller(trial: Trial) -> Any:
             trial.definition, features=features[:i] + features[i + 1 :], services=trial.definition.services[:1]
         )
         yield replace(trial, definition=definition)
+    if trial.definition.label:
+        yield replace(trial, definition=replace(trial.definition, label=""))
     for i in range(trial.spine.num_rows if trial.spine.num_rows > 1 else 0):
         yield replace(trial, spine=_without(trial.spine, i))
     for i in range(len(trial.tables) if len(trial.tables) > 1 else 0):
@@ -99,7 +101,7 @@ def _without(table: pa.Table, row: int) -> pa.Table:
 
 def script(trial: Trial, found: list[Any]) -> str:
     """The trial as Python that prints what the oracle and DuckDB answer."""
-    used = trial.definition.service(table=pa.concat_tables(trial.tables)).instances[0].view.columns
+    used = trial.definition.source_columns
     tables = ",\n".join(table_text(t.select([c for c in t.column_names if c in used])) for t in trial.tables)
     where = "table=rows" if trial.in_memory else 'path="/tmp/reproduction/*.parquet"'
     lines = [
@@ -107,7 +109,7 @@ def script(trial: Trial, found: list[Any]) -> str:
         "from decimal import Decimal",
         "from pathlib import Path",
         "import pyarrow as pa",
-        "from featurestore import ArrowSource, Entity, FeatureService, FeatureView, ParquetSource, agg, latest",
+        "from featurestore import ArrowSource, Entity, FeatureService, FeatureView, LabelView, ParquetSource, agg, latest",
         "from featurestore.engines.duckdb import Settings",
         "from tests.property import files",
         "from tests.property.engines import Question, by_duckdb, by_oracle, differences",

@@ -15,9 +15,9 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from featurestore.testing.strategies import CASE, CREATED, EVENT, FAR, KINDS, VALUES, Row, World, world
+from featurestore.testing.strategies import BEACON, CASE, CREATED, EVENT, FAR, KINDS, VALUES, Row, World, world
 from tests.property import files
-from tests.property.engines import Cells, Question, by_duckdb
+from tests.property.engines import Cells, Question, by_duckdb, of_features
 from tests.property.files import File, Layout
 
 CASES = 100
@@ -42,7 +42,7 @@ def answers(tmp_path: Path) -> Callable[..., Cells]:
         nonlocal count
         count += 1
         definition = replace(drawn.definition, source={**drawn.definition.source, **layout.options})
-        columns = definition.service(table=pa.table({})).instances[0].view.columns
+        columns = definition.source_columns
         tables = files.tables_of(rng, rows, definition, columns, layout)
         pattern = files.write(tables, tmp_path / str(count), layout)
         asked = drawn.spine if spine is None else spine
@@ -51,6 +51,21 @@ def answers(tmp_path: Path) -> Callable[..., Cells]:
         return by_duckdb(definition.service(path=str(pattern)), table, question or Question()).cells
 
     return ask
+
+
+@pytest.fixture
+def features(answers: Callable[..., Cells]) -> Callable[..., Cells]:
+    """The answers of the features alone: labels look ahead, and have promises of their own."""
+
+    def ask(drawn: World, *more: Any, **options: Any) -> Cells:
+        return of_features(answers(drawn, *more, **options), drawn.definition.service(table=pa.table({})))
+
+    return ask
+
+
+def labelled_world(kind: str) -> World:
+    """The first of a kind's worlds that has a label which becomes mature."""
+    return next(w for w in (drawn_world(kind, seed) for seed in range(9, 99)) if w.definition.label)
 
 
 def drawn_world(kind: str, seed: int = 0) -> World:
@@ -105,6 +120,9 @@ def changed(rng: Random, drawn: World, question: Question) -> tuple[list[Row], i
     limits = cutoffs(drawn, question)
     created = "created_timestamp" in drawn.definition.source
     for row in drawn.rows:
+        if row[CASE] == BEACON:
+            after.append(row)
+            continue
         known_before, visible_before = limits[row[CASE]]
         if not hidden(drawn, row, known_before, visible_before):
             after.append(row)
@@ -140,7 +158,7 @@ def _altered(rng: Random, drawn: World, row: Row) -> Row:
 
 @pytest.mark.parametrize("cut", ["at t", "at known_before", "at t - serving_lag"])
 @pytest.mark.parametrize("kind", TIMED)
-def test_what_was_not_knowable_moves_nothing(kind: str, cut: str, answers: Callable[..., Cells]) -> None:
+def test_what_was_not_knowable_moves_nothing(kind: str, cut: str, features: Callable[..., Cells]) -> None:
     drawn = drawn_world(kind)
     question = {
         "at t": Question(),
@@ -149,20 +167,54 @@ def test_what_was_not_knowable_moves_nothing(kind: str, cut: str, answers: Calla
     }[cut]
     rows, changes = changed(Random(f"{kind}/{cut}"), drawn, question)
     assert changes > 100
-    assert answers(drawn, rows, question=question) == answers(drawn, drawn.rows, question=question)
+    assert features(drawn, rows, question=question) == features(drawn, drawn.rows, question=question)
 
 
 @pytest.mark.parametrize("kind", VERSIONED)
-def test_corrections_appended_later_move_nothing_until_they_are_known(kind: str, answers: Callable[..., Cells]) -> None:
+def test_corrections_appended_later_move_nothing_until_they_are_known(kind: str, features: Callable[..., Cells]) -> None:
     drawn = drawn_world(kind, 1)
     last = max(row["as_of"] for row in drawn.spine) + 1
     first = min(row["as_of"] for row in drawn.spine) - 1 - delay(drawn)
     rng = Random(kind)
     late = [_altered(rng, drawn, row) | {CREATED: last, EVENT: last} for row in drawn.rows]
     early = [_altered(rng, drawn, row) | {CREATED: first, EVENT: first, "seq": 9} for row in drawn.rows]
-    before = answers(drawn, drawn.rows)
-    assert answers(drawn, [*drawn.rows, *late]) == before
-    assert answers(drawn, [*drawn.rows, *early]) != before  # the same rows, known in time, do count
+    before = features(drawn, drawn.rows)
+    assert features(drawn, [*drawn.rows, *late]) == before
+    assert features(drawn, [*drawn.rows, *early]) != before  # the same rows, known in time, do count
+
+
+@pytest.mark.parametrize("kind", TIMED)
+def test_facts_known_at_the_cut_off_or_later_move_no_label(kind: str, answers: Callable[..., Cells]) -> None:
+    """As long as some row is known at the cut-off or later: up to there the source is then known, whatever it says."""
+    drawn, rng = labelled_world(kind), Random(kind)
+    [label] = drawn.definition.service(table=pa.table({})).labels
+    middle = sorted(row["as_of"] for row in drawn.spine)[len(drawn.spine) // 2]
+    cutoff = min(middle + label.view.horizon, max(known(drawn, row) for row in drawn.rows if row[CASE] == BEACON))
+    created = "created_timestamp" in drawn.definition.source
+    rows, late, timely = list[Row](), list[Row](), list[Row]()
+    for row in drawn.rows:
+        k, altered = known(drawn, row), _altered(rng, drawn, row)
+        if row[CASE] == BEACON or (k is not None and k < cutoff):
+            at = cutoff + rng.choice((0, 0, 1, DAY))
+            rows.append(row)
+            late.append(altered | ({CREATED: at} if created else {EVENT: at - delay(drawn)}))
+            timely.append(altered | ({CREATED: cutoff - 1} if created else {}))
+        elif rng.random() < 0.7:
+            late.append(altered)
+    question = Question(known_before=cutoff)
+    before = answers(drawn, drawn.rows, question=question)
+    assert answers(drawn, [*rows, *late], question=question)["y"] == before["y"]
+    assert answers(drawn, [*rows, *timely], question=question)["y"] != before["y"]  # known in time, the same rows do count
+    assert sum(value is not None for value, _, _ in before["y"]) > 20
+
+
+@pytest.mark.parametrize("kind", TIMED)
+def test_labels_move_no_feature(kind: str, answers: Callable[..., Cells]) -> None:
+    drawn = labelled_world(kind)
+    without = replace(drawn, definition=replace(drawn.definition, label=""))
+    with_label, alone = answers(drawn, drawn.rows), answers(without, drawn.rows)
+    assert with_label.keys() - alone.keys() == {"y"}
+    assert {name: with_label[name] for name in alone} == alone
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -28,7 +28,7 @@ from featurestore.engines.duckdb import Settings
 from featurestore.engines.duckdb.window_choice import AUTO
 from featurestore.engines.reference.times import Reading
 from featurestore.engines.reference.values import read_keys
-from featurestore.testing.strategies import CASE, KINDS, World, window_worlds, worlds
+from featurestore.testing.strategies import BEACON, CASE, KINDS, World, window_worlds, worlds
 from tests.property import edges, files
 from tests.property.engines import Answered, Question, by_duckdb, by_oracle, differences
 from tests.property.reproduction import Alone, Trial, script, smallest
@@ -65,23 +65,25 @@ class Batch:
         for row, case in enumerate(self.spine[CASE].to_pylist()):
             rows.setdefault(case, []).append(row)
         for case, asked in rows.items():
-            mine = [t.filter(pc.equal(t[CASE], case)) for t in self.tables]
+            mine = [t.filter(pc.is_in(t[CASE], pa.array([case, BEACON], t[CASE].type))) for t in self.tables]
             alone = pa.concat_tables([self.spine.slice(row, 1) for row in asked])  # take() knows no string views
             self.of_case[case] = (mine, alone, asked)
 
     def expected(self, question: Question) -> Answered:
         """The oracle's answer, case by case: it is quadratic, and no case may see another's rows."""
-        cells: dict[str, list[Any]] = {name: [None] * self.spine.num_rows for name in self.service.feature_names}
+        names = (*self.service.feature_names, *self.service.label_names)
+        cells: dict[str, list[Any]] = {name: [None] * self.spine.num_rows for name in names}
         types: Any = {}
-        left_out: Counter[str] = Counter()
+        left_out, labels = Counter[str](), Counter[str]()
         for tables, spine, asked in self.of_case.values():
             answer = by_oracle(self.service, tables, spine, question)
             types = answer.types
             left_out.update(answer.left_out)
+            labels.update(answer.labels)
             for name, column in answer.cells.items():
                 for row, cell in zip(asked, column, strict=True):
                     cells[name][row] = cell
-        return Answered(cells, types, dict(left_out))
+        return Answered(cells, types, dict(left_out), dict(labels))
 
     def edges(self) -> Counter[str]:
         found: Counter[str] = Counter()
@@ -103,7 +105,7 @@ def make_batch(rng: Random, drawn: World, folder: Path, layout: files.Layout | N
     layout = layout or files.draw_layout(rng, timed=drawn.definition.kind != "static")
     definition = replace(drawn.definition, source={**drawn.definition.source, **layout.options})
     drawn = replace(drawn, definition=definition)
-    columns = [*definition.service(table=pa.table({})).instances[0].view.columns, "decoy"]
+    columns = definition.source_columns
     tables = files.tables_of(rng, drawn.rows, definition, columns, layout)
     spine, timezone = files.spine_table(rng, rng.sample(drawn.spine, len(drawn.spine)), definition)
     if layout.in_memory:
@@ -156,6 +158,7 @@ def check(batch: Batch, folder: Path, settings: Sequence[Settings] = SETTINGS) -
             if wrong := differences(expected, found):
                 cases = {batch.spine[CASE][row].as_py() for row, *_ in wrong}
                 raise Mismatch([batch.trial(case, question, one) for case in cases], wrong)
+            assert found.labels == expected.labels
             if question.known_before is None and not question.serving_lag:
                 assert found.left_out == expected.left_out
     plain = Question(batch.timezone)

@@ -35,7 +35,7 @@ from featurestore.online.lmdb import LmdbStore
 from featurestore.online.memory import MemoryStore
 from featurestore.testing.strategies import CASE, CREATED, EVENT, KINDS, Row, World, world
 from tests.property import files
-from tests.property.engines import Question, by_oracle
+from tests.property.engines import Question, by_oracle, of_features
 from tests.spec.spread import comparable
 
 CASES_PER_STORE = 100
@@ -98,7 +98,7 @@ def make_project(rng: Random, kind: str, folder: Path, *, cases: int = CASES_PER
     layout = replace(layout, files=tuple(rng.choice(layout.files) for _ in range(2 * LOTS)))
     definition = replace(drawn.definition, source={**drawn.definition.source, **layout.options})
     drawn = replace(drawn, definition=definition)
-    columns = [*definition.service(table=pa.table({})).instances[0].view.columns, "decoy"]
+    columns = definition.source_columns
     tables = files.tables_of(rng, drawn.rows, definition, columns, layout)
     files.write(tables, folder / "coming", layout)
     (folder / "facts").mkdir()
@@ -157,7 +157,7 @@ def asked_of(project: Project, case: int, watermark: int, rng: Random) -> Asked:
     keys = {tuple(row[k.spine_column] for k in definition.keys): row for row in mine}
     rows = [{**row, "as_of": t} for t in instants for row in keys.values()]
     spine = pa.table({n: files.spine_column([r[n] for r in rows], t) for n, t in definition.spine_types.items()})
-    cells = by_oracle(project.service, tables, spine, Question(known_before=watermark)).cells
+    cells = of_features(by_oracle(project.service, tables, spine, Question(known_before=watermark)).cells, project.service)
     return Asked(spine, instants, _with_stale(project, history, spine, watermark, cells))
 
 

@@ -34,15 +34,21 @@ def by_duckdb(case: Case, folder: Path, window_plan: str = AUTO) -> Answer:
     sources = {name: open_source(source, folder) for name, source in registry.sources.items()}
     bound = registry.bind({name: data.types for name, data in sources.items()}).services[service.name]
     options: dict[str, Any] = {"as_of": "as_of", **case.options}
-    keys = {column: key.dtype for column, key in bound.key_columns.items()}
+    keys = {column: key.dtype for column, key in bound.spine_keys.items()}
     request = Request(include=("status", "event_timestamp"), **options)
     spine = open_spine(case.spine, keys=keys, as_of=request.as_of)
     with Build(bound, spine, sources, Settings(threads=2, window_plan=window_plan), request) as build:
         table = pa.concat_tables(list(build.batches()))
-    return _answer(table, dict(bound.feature_types), build.report.left_out)
+    counted = {name: {c: told[c] for c in COUNTED} for name, told in build.report.labels.items()}
+    return _answer(table, {**bound.feature_types, **bound.label_types}, build.report.left_out, counted)
 
 
-def _answer(table: pa.Table, types: dict[str, Any], left_out: dict[str, dict[str, int]]) -> Answer:
+COUNTED = ("mature", "immature", "positive")
+
+
+def _answer(
+    table: pa.Table, types: dict[str, Any], left_out: dict[str, dict[str, int]], labels: dict[str, dict[str, int]]
+) -> Answer:
     return FullAnswer(
         names=tuple(types),
         types=types,
@@ -50,6 +56,7 @@ def _answer(table: pa.Table, types: dict[str, Any], left_out: dict[str, dict[str
         statuses={name: table[f"{name}__status"].to_pylist() for name in types},
         event_timestamps={name: plain_values(table[f"{name}__event_timestamp"]) for name in types},
         left_out=left_out,
+        labels=labels,
     )
 
 

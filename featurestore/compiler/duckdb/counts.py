@@ -1,4 +1,4 @@
-"""Which rows of a source a view leaves out, and why: one scan, before anything is built."""
+"""What is counted of a source before anything is built: rows left out and why, and how far it is known."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from featurestore.compiler.duckdb.scalars import canonical, quoted
 from featurestore.compiler.statement import Steps, listed
 from featurestore.definitions import Source
 from featurestore.intervals import MICROS_PER_DAY
-from featurestore.plan.nodes import OnlineState, StaticLookup, facts_of
+from featurestore.plan.nodes import StaticLookup, Visible, facts_of
 
 REASONS = (
     "event_time_null", "event_time_out_of_range", "known_time_null", "known_time_out_of_range", "key_null", "row_key_null",
@@ -17,12 +17,12 @@ REASONS = (
 """Why a row is no fact (or, with row_key, no version). Each row counts once, under the first that applies."""
 
 
-def left_out(plan: OnlineState) -> str:
+def left_out(read: Visible | StaticLookup) -> str:
     """The statement: rows, one count per reason that can occur, and has_time_of_day (whether any event time does)."""
-    if isinstance(plan.facts, StaticLookup):
-        columns = [quoted(k.source_column) for k in plan.facts.keys]
-        return _counts(plan.facts.rows.source, {"key_null": _any_null(columns)}, [("key_null", "key_null")], "TRUE")
-    facts, versions, _ = facts_of(plan.facts)
+    if isinstance(read, StaticLookup):
+        columns = [quoted(k.source_column) for k in read.keys]
+        return _counts(read.rows.source, {"key_null": _any_null(columns)}, [("key_null", "key_null")], "TRUE")
+    facts, versions, _ = facts_of(read)
     source = facts.rows.source
     assert source.event_timestamp is not None
     known_column = source.created_timestamp or source.event_timestamp
@@ -58,11 +58,11 @@ def _counts(source: Source, of_row: Mapping[str, str], tests: Sequence[tuple[str
     return steps.finish("rows by reason", f"SELECT\n{listed(columns)}\nFROM judged")
 
 
-def ambiguous(plan: OnlineState) -> str | None:
+def ambiguous(read: Visible | StaticLookup) -> str | None:
     """The statement that counts groups of versions equal in row key, order and known time that differ; None without."""
-    if isinstance(plan.facts, StaticLookup):
+    if isinstance(read, StaticLookup):
         return None
-    facts, versions, _ = facts_of(plan.facts)
+    facts, versions, _ = facts_of(read)
     if versions is None:
         return None
     source, types = facts.rows.source, {c.name: c.dtype for c in facts.rows.columns}
@@ -88,3 +88,14 @@ def ambiguous(plan: OnlineState) -> str | None:
         f"  SELECT {groups} FROM rows_read SEMI JOIN repeated USING ({same_fact})\n"
         "  GROUP BY ALL HAVING count(DISTINCT content) > 1\n)",
     )
+
+
+def greatest_known(source: Source) -> str:
+    """The statement: greatest_known, the greatest known time of all rows, in microseconds; NULL without any.
+
+    Every row tells how far the source has come: also a tombstone, a row without a key, and one known after the cut-off.
+    """
+    steps = Steps()
+    steps.add("rows_read", f"rows of source {source.name}: when each became known",
+              f"SELECT {known_time(source)} AS known_time\nFROM {relation(source)}")  # fmt: skip
+    return steps.finish("up to when the source is known", "SELECT max(known_time) AS greatest_known\nFROM rows_read")

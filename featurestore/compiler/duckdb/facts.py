@@ -15,7 +15,7 @@ from featurestore.definitions import Source
 from featurestore.dtypes import DType
 from featurestore.expressions import Expr
 from featurestore.intervals import format_instant
-from featurestore.plan.nodes import InForce, PlanKey, ReadSource, Visible, facts_of
+from featurestore.plan.nodes import InForce, PlanKey, ReadSource, Settled, Visible, chain_of
 
 SOURCE_PREFIX = "source__"
 PACKED = "CAST(event_time AS HUGEINT) * 18446744073709551616 + known_time"
@@ -82,25 +82,28 @@ def where_holds(rows: ReadSource, where: Expr) -> str:
     return condition(where, {c.name: c.dtype for c in rows.columns}, quoted)
 
 
-def is_simple(visible: Visible) -> bool:
-    """Known time is event time plus a constant, and rows are no versions: the cheap plans serve."""
-    facts, versions, _ = facts_of(visible)
-    return versions is None and facts.rows.source.created_timestamp is None
+def is_simple(visible: Visible | Settled) -> bool:
+    """Known time is event time plus a constant, and rows are no versions: the cheap plans serve. So it is of what is
+    settled, where every fact counts as it happens."""
+    facts, versions, _ = chain_of(visible)
+    return isinstance(visible, Settled) or (versions is None and facts.rows.source.created_timestamp is None)
 
 
-def visible_delay(visible: Visible) -> str:
+def visible_delay(visible: Visible | Settled) -> str:
     """How long after its event a fact of a simple source becomes visible, in microseconds, as SQL."""
-    delay = facts_of(visible)[0].rows.source.known_delay.micros
+    if isinstance(visible, Settled):
+        return "0"
+    delay = chain_of(visible)[0].rows.source.known_delay.micros
     return f"({delay} + $known_shift)" if delay else "$known_shift"
 
 
-def add_rows_read(steps: Steps, visible: Visible, name: str, source_relation: str) -> None:
+def add_rows_read(steps: Steps, visible: Visible | Settled, name: str, source_relation: str) -> None:
     """The step `name`: rows of a relation as facts or versions to be: keys, times, inputs as stored.
 
     Rows that are no versions and fail the view's condition are gone; of versions it only says whether each `holds`,
     because one that does not hold still hides its predecessors.
     """
-    facts, versions, where = facts_of(visible)
+    facts, versions, where = chain_of(visible)
     rows, source = facts.rows, facts.rows.source
     columns = [*key_selects(facts.keys), f"{event_time(source)} AS event_time", f"{known_time(source)} AS known_time"]
     kept = ""
@@ -132,30 +135,55 @@ def _ordering(column: str, types: Mapping[str, DType]) -> str:
     return sortable(canonical(quoted(column), types[column]), types[column])
 
 
-def add_facts(steps: Steps, visible: Visible) -> None:
-    """The step `facts`, or for versioned sources `versions` and `repeated`: known before the cut-off.
+def add_facts(steps: Steps, boundary: Visible | Settled) -> None:
+    """The step `facts`, or for versioned sources `versions` and `repeated`: known before the cut-off. What is settled has
+    no versions left: there it is `facts` in any case.
 
     Known times carry the run's shift from here on, so that every later step has one boundary.
     """
-    facts, versions, _ = facts_of(visible)
-    add_rows_read(steps, visible, "rows_read", relation(facts.rows.source))
-    shifted = "SELECT * REPLACE (known_time + $known_shift AS known_time)\nFROM rows_read\n"
+    facts, versions, _ = chain_of(boundary)
+    add_rows_read(steps, boundary, "rows_read", relation(facts.rows.source))
+    settled = isinstance(boundary, Settled)
+    lag = "" if settled else ", their known time shifted by the serving lag"
+    read = "SELECT *" if settled else "SELECT * REPLACE (known_time + $known_shift AS known_time)"
     if versions is None:
         present = not_null([*key_names(facts.keys), "event_time", "known_time"])
-        steps.add("facts", "facts known before the cut-off, their known time shifted by the serving lag",
-                  f"{shifted}WHERE {present} AND known_time < $known_before", materialized=False)  # fmt: skip
+        steps.add("facts", f"facts known before the cut-off{lag}",
+                  f"{read}\nFROM rows_read\nWHERE {present} AND known_time < $known_before", materialized=False)  # fmt: skip
         return
     row_keys = [quoted(f"row_{c}") for c in versions.row_key]
-    steps.add("versions", "versions known before the cut-off, their known time shifted by the serving lag",
-              f"{shifted}WHERE {not_null([*row_keys, 'known_time'])} AND known_time < $known_before",
+    steps.add("versions", f"versions known before the cut-off{lag}",
+              f"{read}\nFROM rows_read\n"
+              f"WHERE {not_null([*row_keys, 'known_time'])} AND known_time < $known_before",
               materialized=False)  # fmt: skip
     steps.add("repeated", "row keys with more than one version",
               f"SELECT {', '.join(row_keys)}\nFROM versions\nGROUP BY ALL\nHAVING count(*) > 1", materialized=True)  # fmt: skip
+    if settled:
+        add_newest_versions(steps, boundary)
+        steps.add("facts", "those that are facts",
+                  f"SELECT {', '.join(fact_columns(boundary))} FROM newest_versions WHERE {live(boundary)}")  # fmt: skip
 
 
-def version_order(visible: Visible, *, descending: bool) -> str:
+def add_newest_versions(steps: Steps, boundary: Visible | Settled) -> None:
+    """The step `newest_versions`: of each row key the version in force at the cut-off, whether or not it is a fact."""
+    row_keys = ", ".join(row_key_names(boundary))
+    steps.add(
+        "newest_versions",
+        "of each row key the newest version known",
+        f"SELECT * FROM versions ANTI JOIN repeated USING ({row_keys})\nUNION ALL\n(\n"
+        f"  SELECT * FROM versions SEMI JOIN repeated USING ({row_keys})\n"
+        f"  QUALIFY row_number() OVER (PARTITION BY {row_keys} ORDER BY {version_order(boundary, descending=True)}) = 1\n)",
+    )
+
+
+def visible_from(boundary: Visible | Settled) -> str:
+    """The instant from which a fact counts: when it has happened and is known; what is settled counts as it happens."""
+    return "event_time" if isinstance(boundary, Settled) else "greatest(event_time, known_time)"
+
+
+def version_order(visible: Visible | Settled, *, descending: bool) -> str:
     """ORDER BY of versions: row_order if declared, known time, event time, deleted, then columns by name."""
-    facts, versions, _ = facts_of(visible)
+    facts, versions, _ = chain_of(visible)
     assert versions is not None
     columns = ["row_order"] if facts.rows.source.row_order else []
     columns += ["known_time", "event_time", "deleted", *(quoted(f"by_{c}") for c in versions.order)]
@@ -163,25 +191,25 @@ def version_order(visible: Visible, *, descending: bool) -> str:
     return ", ".join(f"{c} {direction}" for c in columns)
 
 
-def row_key_names(visible: Visible) -> list[str]:
-    _, versions, _ = facts_of(visible)
+def row_key_names(visible: Visible | Settled) -> list[str]:
+    _, versions, _ = chain_of(visible)
     assert versions is not None
     return [quoted(f"row_{c}") for c in versions.row_key]
 
 
-def fact_columns(visible: Visible) -> list[str]:
+def fact_columns(visible: Visible | Settled) -> list[str]:
     """key, event_time, known_time and input columns: what a fact is once it is in force."""
-    facts, _, _ = facts_of(visible)
+    facts, _, _ = chain_of(visible)
     return [*key_names(facts.keys), "event_time", "known_time", *(input_name(c.name) for c in facts.inputs)]
 
 
-def live(visible: Visible) -> str:
+def live(visible: Visible | Settled) -> str:
     """A version in force that is a fact: it holds, and has keys and an event time."""
-    facts, _, _ = facts_of(visible)
+    facts, _, _ = chain_of(visible)
     return f"holds AND {not_null([*key_names(facts.keys), 'event_time'])}"
 
 
-def add_intervals(steps: Steps, visible: Visible) -> None:
+def add_intervals(steps: Steps, visible: Visible | Settled) -> None:
     """The step `intervals`: of repeated row keys, each version that is ever a fact, and until when (NULL: for ever)."""
     keys = row_key_names(visible)
     partition = ", ".join(keys)

@@ -12,6 +12,7 @@ from featurestore.compiler.duckdb.facts import (
     UNPACKED_EVENT,
     UNPACKED_KNOWN,
     add_facts,
+    add_newest_versions,
     add_rows_read,
     fact_columns,
     input_name,
@@ -20,7 +21,6 @@ from featurestore.compiler.duckdb.facts import (
     not_null,
     relation,
     row_key_names,
-    version_order,
 )
 from featurestore.compiler.duckdb.latest import add_candidates, add_chosen, value
 from featurestore.compiler.duckdb.scalars import quoted
@@ -63,14 +63,7 @@ def _in_force(steps: Steps, visible: Visible, limited: bool) -> None:
     if versions is None:
         steps.add("in_force", "facts of the keys to refresh", f"SELECT * FROM facts{semi}")
     else:
-        row_keys = ", ".join(row_key_names(visible))
-        steps.add(
-            "newest_versions",
-            "of each row key the newest version known",
-            f"SELECT * FROM versions ANTI JOIN repeated USING ({row_keys})\nUNION ALL\n(\n"
-            f"  SELECT * FROM versions SEMI JOIN repeated USING ({row_keys})\n"
-            f"  QUALIFY row_number() OVER (PARTITION BY {row_keys} ORDER BY {version_order(visible, descending=True)}) = 1\n)",
-        )
+        add_newest_versions(steps, visible)
         steps.add("in_force", "those that are facts, of the keys to refresh",
                   f"SELECT {', '.join(fact_columns(visible))} FROM newest_versions{semi} WHERE {live(visible)}")  # fmt: skip
     steps.add("current", "facts up to the horizon", "SELECT * FROM in_force WHERE event_time < $known_before + $horizon")

@@ -11,7 +11,7 @@ from featurestore.compiler import duckdb as sql
 from featurestore.engines.duckdb.session import Session
 from featurestore.errors import SourceError
 from featurestore.plan.nodes import StaticLookup
-from featurestore.registry import BoundView
+from featurestore.registry import BoundFacts, BoundLabel
 from featurestore.sources import SourceData
 
 
@@ -24,12 +24,12 @@ class SourceCounts:
     warnings: list[str]
 
 
-def check_left_out(session: Session, bound: BoundView, data: SourceData) -> SourceCounts:
+def check_left_out(session: Session, bound: BoundFacts, data: SourceData) -> SourceCounts:
     """Count the rows a view leaves out. Raises: SourceError FS327 when one reason takes more than half of them."""
-    state = planning.online_state(bound)
+    read = planning.facts_read(bound)
     columns = bound.view.columns
     session.bind_source(data, columns, {c: bound.types[c] for c in columns})
-    counts = session.table(sql.left_out(state)).to_pylist()[0]
+    counts = session.table(sql.left_out(read)).to_pylist()[0]
     rows, with_time = counts.pop("rows"), counts.pop("has_time_of_day")
     left_out = {reason: n for reason, n in counts.items() if n}
     for reason, n in left_out.items():
@@ -39,7 +39,7 @@ def check_left_out(session: Session, bound: BoundView, data: SourceData) -> Sour
                 where=bound.view.source.place, hint="mend the data, or allow_left_out=True if that is meant",
             )  # fmt: skip
     warnings = _warnings(data, rows, with_time, bound.types)
-    if (ambiguous := sql.ambiguous(state)) and (n := session.table(ambiguous).to_pylist()[0]["ambiguous_versions"]):
+    if (ambiguous := sql.ambiguous(read)) and (n := session.table(ambiguous).to_pylist()[0]["ambiguous_versions"]):
         left_out["ambiguous_versions"] = n
     return SourceCounts(rows, left_out, warnings)
 
@@ -67,3 +67,9 @@ def check_static(session: Session, plan: StaticLookup) -> None:
             "FS308", f"static source {plan.rows.source.name!r} has {row['rows']} rows for key {key}",
             where=plan.rows.source.place, hint="one row per key, or an event_timestamp",
         )  # fmt: skip
+
+
+def greatest_known(session: Session, bound: BoundLabel) -> int | None:
+    """Up to when a label's source, whose rows are bound, is known: their greatest known time; None without any."""
+    found: int | None = session.table(sql.greatest_known(bound.view.source)).to_pylist()[0]["greatest_known"]
+    return found

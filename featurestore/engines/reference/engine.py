@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import pyarrow as pa
 
-from featurestore.definitions import Feature, FeatureService, ViewInstance
+from featurestore.definitions import Feature, FeatureService, FeatureView, LabelView, ViewInstance
 from featurestore.dtypes import DType
 from featurestore.engines.reference.aggregates import SumOverflow, Taken, aggregate
 from featurestore.engines.reference.facts import Cutoff, History, Row, read_history
@@ -25,11 +25,12 @@ Cell = tuple[Any, str, int | None]
 
 @dataclass(frozen=True)
 class Answer:
-    """One list per feature, in the spine's order.
+    """One list per feature, then per label, in the spine's order.
 
     values: ints (timestamps too, in µs), floats, Decimal, str, bytes, bool, date, lists; None is NULL. statuses:
     present, null, expired or not_found. event_timestamps: e of the matched fact, also of an expired one; None for
-    windows and static sources. left_out: {view: {reason: rows}}.
+    windows, labels and static sources. left_out: {view: {reason: rows}}. labels: {label view: {"mature", "immature",
+    "positive": rows}}.
     """
 
     names: tuple[str, ...]
@@ -38,9 +39,10 @@ class Answer:
     statuses: dict[str, list[str]]
     event_timestamps: dict[str, list[int | None]]
     left_out: dict[str, dict[str, int]]
+    labels: dict[str, dict[str, int]] = field(default_factory=dict)
 
     def to_arrow(self) -> pa.Table:
-        """The feature columns alone, in their declared Arrow types."""
+        """The feature and label columns alone, in their declared Arrow types."""
         return pa.table({name: pa.array(self.values[name], self.types[name].arrow) for name in self.names})
 
 
@@ -63,7 +65,9 @@ class ReferenceEngine:
         known_before: int | None = None,
         serving_lag: int = 0,
     ) -> Answer:
-        """F(view, key, t, K) for every feature of the service and every row of the spine.
+        """F(view, key, t, K) for every feature and label of the service and every row of the spine.
+
+        A serving lag says what a model could see, and has no part in labels.
 
         Args: timezone: of naive `as_of`. known_before, serving_lag: microseconds; K is the lesser of known_before and
         as_of - serving_lag (if the lag is > 0), else infinite. An online answer at t with watermark W is as_of = t,
@@ -73,7 +77,10 @@ class ReferenceEngine:
         _check_names(service, spine)
         instants = _instants(spine, as_of, Reading(zone(timezone).key, late=False, date_is="start", text="iso8601"))
         asked = [_Asked(i, self._history(i), spine) for i in service.instances]
-        cells: dict[str, list[Cell]] = {name: [] for name in service.feature_names}
+        exact = any(one.history.view.allow_exact_matches for one in asked if isinstance(one.history.view, FeatureView))
+        labels = [_AskedLabel(i, self._history(i), spine, exact) for i in service.labels]
+        names = (*service.feature_names, *service.label_names)
+        cells: dict[str, list[Cell]] = {name: [] for name in names}
         for row, t in enumerate(instants):
             cutoff = min(
                 math.inf if known_before is None else known_before,
@@ -82,13 +89,18 @@ class ReferenceEngine:
             for one in asked:
                 for name, cell in one.cells(row, t, cutoff):
                     cells[name].append(cell)
+            for label in labels:
+                name, cell = label.cell(row, t, math.inf if known_before is None else known_before)
+                cells[name].append(cell)
+        every = [*asked, *labels]
         return Answer(
-            names=service.feature_names,
-            types={name: f.result_type(one.history.types) for one in asked for name, f in one.instance.features},
+            names=names,
+            types={name: f.result_type(one.history.types) for one in every for name, f in one.instance.features},
             values={name: [value for value, _, _ in column] for name, column in cells.items()},
             statuses={name: [status for _, status, _ in column] for name, column in cells.items()},
             event_timestamps={name: [e for _, _, e in column] for name, column in cells.items()},
-            left_out={one.instance.view.name: dict(one.history.left_out) for one in asked},
+            left_out={one.instance.view.name: dict(one.history.left_out) for one in every},
+            labels={label.instance.name: dict(label.counts) for label in labels},
         )
 
     def _history(self, instance: ViewInstance) -> History:
@@ -125,8 +137,56 @@ class _Asked:
         return answers
 
 
+class _AskedLabel(_Asked):
+    """One label view of a service. exact: some view sees facts at t, so that the label must not. counts: rows."""
+
+    def __init__(self, instance: ViewInstance, history: History, spine: pa.Table, exact: bool) -> None:
+        super().__init__(instance, history, spine)
+        self.exact = exact
+        self.counts = {"mature": 0, "immature": 0, "positive": 0}
+
+    def cell(self, row: int, t: int, cutoff: Cutoff) -> tuple[str, Cell]:
+        """The label of one spine row and its column (CONTRACT 7). Raises: SourceError FS307 for a sum that overflows."""
+        view = self.history.view
+        assert isinstance(view, LabelView)
+        ((name, label),) = self.instance.features
+        begin = t + view.gap.micros
+        end = begin + view.window.micros
+        if end + view.settle.micros > min(cutoff, self.history.greatest_known):
+            self.counts["immature"] += 1
+            return name, (None, "null", None)
+        facts = self.history.settled(self.keys[row], cutoff)
+        if self.exact:
+            covered = [f for f in facts if f.e is not None and begin < f.e <= end]
+        else:
+            covered = [f for f in facts if f.e is not None and begin <= f.e < end]
+        value = self._aggregated(name, label, covered, row, end)
+        self.counts["mature"] += 1
+        self.counts["positive"] += self._positive(value)
+        return name, (value, _present_or_null(value), None)
+
+    def _positive(self, value: Any) -> bool:
+        """TRUE, a number above 0 in the one order (where NaN is above all), or any other value but NULL."""
+        dtype = self.history.view.features[0].result_type(self.history.types)
+        if value is not None and (dtype.is_numeric or dtype.name == "bool"):
+            return bool(rank(value) > rank(type(value)(0)))
+        return value is not None
+
+    def _aggregated(self, name: str, label: Feature, covered: Sequence[Row], row: int, end: int) -> Any:
+        taken = [Taken(f.e, f.k, f.results[label.name]) for f in covered if f.e is not None and f.k is not None]
+        assert label.aggregate is not None
+        try:
+            return aggregate(label.aggregate, label.parameter, taken, end)
+        except SumOverflow as overflow:
+            raise SourceError(
+                "FS307", f"the sum {name!r} overflows: {overflow}", where=f"spine row {row} (counted from 0)",
+                hint="a cast to double inside the sum",
+            ) from None  # fmt: skip
+
+
 def _latest(feature: Feature, history: History, usable: Sequence[Row], t: int) -> Cell:
     """The newest usable fact, whole: greatest e, then k, then the tuple of the view's input columns."""
+    assert isinstance(history.view, FeatureView)
     if not usable:
         return None, "not_found", None
     inputs = history.view.input_columns
@@ -141,6 +201,7 @@ def _latest(feature: Feature, history: History, usable: Sequence[Row], t: int) -
 def _window(feature: Feature, history: History, usable: Sequence[Row], t: int) -> Cell:
     """The aggregate over the usable facts with e in [t-o-w, t-o), or (t-o-w, t-o] with exact matches."""
     assert feature.aggregate is not None
+    assert isinstance(history.view, FeatureView)
     end = t - feature.offset.micros
     start = -math.inf if feature.window is None else end - feature.window.micros
     if history.view.allow_exact_matches:
@@ -170,7 +231,7 @@ def _check_names(service: FeatureService, spine: pa.Table) -> None:
             both = f"{seen[column.lower()]!r} and {column!r}"
             raise SpineError("FS304", f"spine columns {both} have one name (case does not count)")
         seen[column.lower()] = column
-    for name in service.feature_names:
+    for name in (*service.feature_names, *service.label_names):
         if name in seen:
             raise SpineError("FS304", f"spine column {seen[name]!r} has a feature's name", hint="view.with_prefix('…')")
 

@@ -5,14 +5,15 @@ What is made of the usable facts (the latest, a window) is `engine`'s business.
 
 from __future__ import annotations
 
+import math
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import pyarrow as pa
 
-from featurestore.definitions import FeatureView, Source
+from featurestore.definitions import FeatureView, Source, View
 from featurestore.definitions.aggregation import check_condition
 from featurestore.dtypes import DType, from_arrow
 from featurestore.engines.reference.evaluate import evaluator
@@ -20,6 +21,7 @@ from featurestore.engines.reference.order import rank
 from featurestore.engines.reference.times import Reading, plain
 from featurestore.engines.reference.values import Key, read_keys, read_values
 from featurestore.errors import DefinitionError, SourceError, nearest
+from featurestore.expressions import Expr
 
 Cutoff = int | float
 """K: an instant, or infinity for no cut-off."""
@@ -49,7 +51,7 @@ class Row:
 class History:
     """All rows of a view's source, ready to be asked. families: of the view's keys."""
 
-    view: FeatureView
+    view: View
     types: Mapping[str, DType]
     families: tuple[str, ...]
     rows: tuple[Row, ...]
@@ -57,7 +59,7 @@ class History:
 
     def usable(self, key: Key | None, t: int, cutoff: Cutoff) -> list[Row]:
         """The facts of `key` that a row at t may see, known before the cut-off, for which the view's `where` holds."""
-        exact = self.view.allow_exact_matches
+        exact = self._exact
         facts = self._in_force(t, cutoff) if self.view.source.row_key else self.rows
         return [
             f for f in facts
@@ -67,26 +69,48 @@ class History:
 
     def _in_force(self, t: int, cutoff: Cutoff) -> list[Row]:
         """Of every fact with a row key, its newest version known at (t, K): chosen first, looked at afterwards."""
-        exact = self.view.allow_exact_matches
+        exact = self._exact
         known = [v for v in self.rows if v.row_key is not None and v.k is not None]
         known = [v for v in known if _seen(v.k, t, exact) and v.k < cutoff]  # type: ignore[operator,arg-type]
-        newest: dict[Any, Row] = {}
-        for version in known:
-            rival = newest.get(version.row_key)
-            if rival is None or version.order > rival.order:
-                newest[version.row_key] = version
-        return list(newest.values())
+        return _newest(known)
+
+    @property
+    def _exact(self) -> bool:
+        assert isinstance(self.view, FeatureView), "a label has no boundary at t"
+        return self.view.allow_exact_matches
+
+    def settled(self, key: Key | None, cutoff: Cutoff) -> list[Row]:
+        """The facts of `key` in force at the cut-off, whenever they happened and became known (CONTRACT 7)."""
+        known = [r for r in self.rows if r.k is not None and r.k < cutoff]
+        if self.view.source.row_key:
+            known = _newest([v for v in known if v.row_key is not None])
+        return [f for f in known if key is not None and f.key == key and f.e is not None and f.kept and not f.deleted]
+
+    @property
+    def greatest_known(self) -> Cutoff:
+        """Up to when the source is known: the greatest k of its rows, facts or not; without any, for no time at all."""
+        return max((r.k for r in self.rows if r.k is not None), default=-math.inf)
 
     def only(self, key: Key | None) -> Row | None:
         """The one row of `key` in a static source."""
         return next((row for row in self.rows if key is not None and row.key == key and row.kept), None)
 
 
+def _newest(versions: Sequence[Row]) -> list[Row]:
+    """Of every row key the newest of these versions."""
+    newest: dict[Any, Row] = {}
+    for version in versions:
+        rival = newest.get(version.row_key)
+        if rival is None or version.order > rival.order:
+            newest[version.row_key] = version
+    return list(newest.values())
+
+
 def _seen(instant: int, t: int, exact: bool) -> bool:
     return instant <= t if exact else instant < t
 
 
-def read_history(view: FeatureView, tables: Sequence[pa.Table]) -> History:
+def read_history(view: View, tables: Sequence[pa.Table]) -> History:
     """Read a view's source, all files of it.
 
     Raises: SourceError for columns that are missing or of another type in one file, and for duplicates in a static
@@ -105,7 +129,7 @@ def read_history(view: FeatureView, tables: Sequence[pa.Table]) -> History:
     return History(view, types, families, tuple(rows), dict(reader.left_out))
 
 
-def column_types(view: FeatureView, tables: Sequence[pa.Table]) -> Mapping[str, DType]:
+def column_types(view: View, tables: Sequence[pa.Table]) -> Mapping[str, DType]:
     """The types of the source's columns: its schema=, else its first file's. Every file must have what is read."""
     source = view.source
     types: dict[str, DType] = dict(source.schema) if source.schema is not None else {}
@@ -165,7 +189,7 @@ def _family(source: Source, column: str, types: Mapping[str, DType]) -> str:
     return family
 
 
-def _refuse_duplicates(view: FeatureView, rows: Sequence[Row]) -> None:
+def _refuse_duplicates(view: View, rows: Sequence[Row]) -> None:
     counted = Counter(row.key for row in rows if row.key is not None and row.kept)
     for key, times in counted.items():
         if times > 1:
@@ -174,18 +198,22 @@ def _refuse_duplicates(view: FeatureView, rows: Sequence[Row]) -> None:
             raise SourceError("FS308", what, hint="one row per key")
 
 
+def _evaluator(expression: Expr | None, types: Mapping[str, DType]) -> Callable[[Mapping[str, Any]], Any] | None:
+    return None if expression is None else evaluator(expression, types)
+
+
 class _Reader:
     """Turns the rows of a file into `Row`s, and counts those left out."""
 
-    def __init__(self, view: FeatureView, types: Mapping[str, DType]) -> None:
+    def __init__(self, view: View, types: Mapping[str, DType]) -> None:
         self.view, self.source = view, view.source
         self.left_out: Counter[str] = Counter()
         self.condition = None if view.condition is None else evaluator(view.condition, types)
         # Columns the source declares count by their meaning (NULL in `deleted` is false), unless a feature reads them too.
         declared = set(self.source.declared_columns) - set(view.input_columns)
         self.last_order = sorted(set(view.columns) - declared)
-        self.expressions = {f.name: f.expression and evaluator(f.expression, types) for f in view.features}
-        self.conditions = {f.name: f.where and evaluator(f.where, types) for f in view.features}
+        self.expressions = {f.name: _evaluator(f.expression, types) for f in view.features}
+        self.conditions = {f.name: _evaluator(f.where, types) for f in view.features}
 
     def reading(self, column: str) -> Reading:
         s = self.source

@@ -6,12 +6,20 @@ measure's own condition does not hold), and until for versioned sources (the ver
 
 from __future__ import annotations
 
-from featurestore.compiler.duckdb.facts import add_facts, add_intervals, input_name, key_names, live, row_key_names
+from featurestore.compiler.duckdb.facts import (
+    add_facts,
+    add_intervals,
+    input_name,
+    key_names,
+    live,
+    row_key_names,
+    visible_from,
+)
 from featurestore.compiler.duckdb.scalars import canonical, condition, scalar, widened
 from featurestore.compiler.statement import Steps, listed
 from featurestore.dtypes import DOUBLE, DType
 from featurestore.expressions import Column
-from featurestore.plan.nodes import Facts, Measure, Visible, Window, facts_of
+from featurestore.plan.nodes import Facts, Measure, Settled, Visible, Window, facts_of
 
 
 def measure_sql(measure: Measure, types: dict[str, DType]) -> str:
@@ -30,14 +38,14 @@ def measure_sql(measure: Measure, types: dict[str, DType]) -> str:
     return f"CASE WHEN {condition(measure.where, types, input_name)} THEN {sql} END"
 
 
-def add_measured(steps: Steps, visible: Visible, used: tuple[Measure, ...]) -> None:
+def add_measured(steps: Steps, visible: Visible | Settled, used: tuple[Measure, ...]) -> None:
     """The step `measured`, and those before it."""
     add_facts(steps, visible)
     _, versions, _ = facts_of(visible)
     if versions is not None:
         _add_versioned(steps, visible)
     facts, _, _ = facts_of(visible)
-    columns = [*key_names(facts.keys), "event_time", "known_time", "greatest(event_time, known_time) AS visible_from"]
+    columns = [*key_names(facts.keys), "event_time", "known_time", f"{visible_from(visible)} AS visible_from"]
     columns += ["until"] if versions is not None else []
     columns += measure_columns(facts, used)
     steps.add("measured", "facts, the instant they become visible, and what the aggregates take of them",
@@ -53,7 +61,7 @@ def measure_name(number: int) -> str:
     return f"measure_{number}"
 
 
-def _add_versioned(steps: Steps, visible: Visible) -> None:
+def _add_versioned(steps: Steps, visible: Visible | Settled) -> None:
     facts, _, _ = facts_of(visible)
     row_keys = ", ".join(row_key_names(visible))
     own = ", ".join([*key_names(facts.keys), "event_time", "known_time", *(input_name(c.name) for c in facts.inputs)])
