@@ -72,20 +72,26 @@ class Spreads:
             for column, feature in spread:
                 self.means[column] = f"{one.prefix}{_mean_name(feature)}"
                 self._powers[column] = SPREADS[feature.aggregate or ""]
+        for one in service.labels:
+            self._powers |= {column: SPREADS[f.aggregate] for column, f in one.features if f.aggregate in SPREADS}
         self.service = replace(service, features=instances) if self.means else service
 
     def expected(self, column: str, value: Any, mean: float | None) -> Any:
-        """The oracle's value of a column as what others are compared with."""
-        if column not in self.means or value is None or not math.isfinite(value):
+        """The oracle's value of a column as what others are compared with. Of a label, which has one value, no mean is known:
+        it is judged by its spread alone."""
+        if column not in self._powers or value is None or not math.isfinite(value):
             return comparable(value)
-        assert mean is not None
-        return Spread(value, mean, self._powers[column])
+        return Spread(value, 0.0 if mean is None else mean, self._powers[column])
+
+    def _means_of(self, name: str, values: Mapping[str, list[Any]]) -> list[Any]:
+        mean = self.means.get(name)
+        return [None] * len(values[name]) if mean is None else values[mean]
 
     def all_expected(self, values: Mapping[str, list[Any]]) -> dict[str, list[Any]]:
         """The same for whole columns of the oracle's answer to `service`, without those of the means."""
         added = set(self.means.values())
         return {
-            name: [self.expected(name, v, m) for v, m in zip(column, values[self.means.get(name, name)], strict=True)]
+            name: [self.expected(name, v, m) for v, m in zip(column, self._means_of(name, values), strict=True)]
             for name, column in values.items()
             if name not in added
         }
