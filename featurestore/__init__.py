@@ -11,14 +11,23 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from featurestore.definitions import ArrowSource, Entity, FeatureService, FeatureView, ParquetSource, agg, latest
+    from featurestore.definitions import (
+        ArrowSource,
+        Entity,
+        FeatureService,
+        FeatureView,
+        OnDemandFeatureView,
+        ParquetSource,
+        agg,
+        latest,
+    )
     from featurestore.errors import DataError, DefinitionError, FeatureStoreError, StoreError, UsageError
     from featurestore.store import FeatureStore
 
 __version__ = "0.1.0"
 __all__ = [
     "ArrowSource", "DataError", "DefinitionError", "Entity", "FeatureService", "FeatureStore", "FeatureStoreError",
-    "FeatureView", "ParquetSource", "StoreError", "UsageError", "agg", "latest",
+    "FeatureView", "OnDemandFeatureView", "ParquetSource", "StoreError", "UsageError", "agg", "latest",
 ]  # fmt: skip
 
 _ELSEWHERE = {"FeatureStore": "featurestore.store"} | dict.fromkeys(

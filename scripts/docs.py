@@ -263,14 +263,14 @@ def expressions() -> str:
     from featurestore.expressions import CASTS, OPERATIONS
 
     parts = [
-        "`latest(…)`, `agg.…(…)` and `where=` take a column name or scalar SQL over one row: columns, constants, and what "
-        "these tables list. Anything else is refused when the definition is made (`FS215`): other rows, subqueries, the clock, "
-        "random numbers.",
+        "`latest(…)`, `agg.…(…)`, `where=` and on-demand features take a column name or scalar SQL over one row: columns, "
+        "constants, and what these tables list. Anything else is refused when the definition is made (`FS215`): other rows, "
+        "subqueries, the clock, random numbers.",
         "Inside an expression integers of any width are `int64`, floats and decimals `double`; `string`, `bool`, `date32` and "
         "`timestamp[us, UTC]` stay. Binary and lists can only be tested for NULL. A bare column is not computed with and keeps "
         "its own type. `0.1` is a double.",
-        "NULL in gives NULL out, except where the last column says otherwise. An operation without a value gives NULL. "
-        "`where` keeps the rows for which it is true.",
+        "NULL in gives NULL out, except where the last column says otherwise. An operation without a value gives NULL; of "
+        "on-demand features a build counts the rows in which that happened. `where` keeps the rows for which it is true.",
         "## Operations",
         table(
             ("written", "gives", "with NULL"),
@@ -309,6 +309,7 @@ def definitions() -> str:
         "## agg",
         *described(type(featurestore.agg).__doc__),
         _catalogue(),
+        *_object("OnDemandFeatureView", featurestore.OnDemandFeatureView),
         *_object("FeatureService", featurestore.FeatureService),
         *_object("FeatureStore", featurestore.FeatureStore),
         *_methods(featurestore.FeatureStore, ("build_training_set", "materialize", "get_online_features"), owner="store"),
@@ -410,7 +411,8 @@ def _sections(case: Any) -> Iterator[str]:
 
 def _definition(section: Any) -> Iterator[str]:
     head = f" with {code(section.head)}" if section.head else ""
-    yield f"{section.kind.capitalize()} `{section.name}`{head}" + (":" if section.lines else "")
+    kind = {"on demand": "On-demand view"}.get(section.kind, section.kind.capitalize())
+    yield f"{kind} `{section.name}`{head}" + (":" if section.lines else "")
 
 
 def _source(section: Any) -> Iterator[str]:
@@ -450,12 +452,14 @@ _SHOWN: Mapping[str, Callable[[Any], Iterator[str]]] = {
     "entity": lambda s: iter([f"Entity `{s.name}` with the keys {code(s.head)}"]),
     "source": _source,
     "view": _view,
+    "on demand": _view,
     "service": lambda s: iter([f"Service of {code(s.head)}"]),
     "spine": _spine,
     "expect": _expect,
     "expect error": lambda s: iter([f"is refused: [{s.head.split()[0]}](errors.md#{s.head.split()[0].lower()})"]),
     "types": lambda s: iter([f"of the types {code(s.head)}"]),
     "left out": lambda s: iter([f"with rows left out of `{s.name}`: {code(s.head)}"]),
+    "without value": lambda s: iter([f"with rows in which an operation had no value: {code(s.head)}"]),
 }
 
 

@@ -3,11 +3,12 @@
 from featurestore.definitions.aggregation import AGGREGATES, Feature, agg, latest
 from featurestore.definitions.base import Definition
 from featurestore.definitions.entity import Entity
+from featurestore.definitions.on_demand import OnDemandFeatureView, OnDemandInstance
 from featurestore.definitions.service import FeatureService
 from featurestore.definitions.source import ArrowSource, ParquetSource, Source
 from featurestore.definitions.view import FeatureView, ViewInstance
 
 __all__ = [
-    "AGGREGATES", "ArrowSource", "Definition", "Entity", "Feature", "FeatureService", "FeatureView", "ParquetSource",
-    "Source", "ViewInstance", "agg", "latest",
+    "AGGREGATES", "ArrowSource", "Definition", "Entity", "Feature", "FeatureService", "FeatureView",
+    "OnDemandFeatureView", "OnDemandInstance", "ParquetSource", "Source", "ViewInstance", "agg", "latest",
 ]  # fmt: skip

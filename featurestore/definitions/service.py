@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
-from featurestore.definitions.base import Definition
+from featurestore.definitions.base import Definition, FrozenMap
+from featurestore.definitions.on_demand import OnDemandFeatureView, OnDemandInstance
 from featurestore.definitions.view import FeatureView, ViewInstance
+from featurestore.dtypes import DType
 from featurestore.errors import DefinitionError
 
 
@@ -14,8 +17,8 @@ from featurestore.errors import DefinitionError
 class FeatureService(Definition):
     """A list of views, or instances of views, whose features a model reads together.
 
-    Args: features: views, `view[["a", "b"]]`, `.alias(…)`, `.with_join_key_map(…)`, `.with_prefix(…)`.
-    Raises: DefinitionError FS202, FS207 (a feature's or view's name twice).
+    Args: features: views, on-demand views, `view[["a", "b"]]`, `.alias(…)`, `.with_join_key_map(…)`, `.with_prefix(…)`.
+    Raises: DefinitionError FS202, FS207 (a feature's or view's name twice), FS229 (a request column of two types).
     """
 
     features: Any = ()
@@ -26,24 +29,71 @@ class FeatureService(Definition):
         if not isinstance(self.features, list | tuple):
             what = f"features={self.features!r} is not a list of views"
             raise DefinitionError("FS202", what, hint="features=[card_payments]")
-        instances = tuple(ViewInstance(view=f) if isinstance(f, FeatureView) else f for f in self.features)
+        instances = tuple(_instance(f) for f in self.features)
         for given in instances:
-            if not isinstance(given, ViewInstance):
+            if not isinstance(given, ViewInstance | OnDemandInstance):
                 raise DefinitionError("FS202", f"{given!r} is not a feature view", hint="features=[card_payments]")
         if not instances:
             raise DefinitionError("FS202", "a feature service needs at least one view", hint="features=[card_payments]")
         self._set("features", instances)
-        _unique([i.name for i in instances], "views", "view.alias('…')")
-        _unique([column for i in instances for column, _ in i.features], "features", "view.with_prefix('…')")
+        _unique([*(i.name for i in self.instances), *(i.name for i in self.on_demand)], "views", "view.alias('…')")
+        _unique([*self.feature_names], "features", "view.with_prefix('…')")
+        _unique([*self.feature_names, *self.request], "inputs or features", "another name for the request column")
+
+    @property
+    def listed(self) -> tuple[ViewInstance, ...]:
+        """The view instances whose features the service returns, in order."""
+        return tuple(i for i in self.features if isinstance(i, ViewInstance))
+
+    @property
+    def on_demand(self) -> tuple[OnDemandInstance, ...]:
+        """The on-demand views, in order."""
+        return tuple(i for i in self.features if isinstance(i, OnDemandInstance))
 
     @property
     def instances(self) -> tuple[ViewInstance, ...]:
-        return self.features  # type: ignore[no-any-return]
+        """What has to be computed: the instances listed, then those that on-demand features alone read; each with the
+        features that it hides. An input listed under the same keys and prefix is that listed instance, alias or not."""
+        found = list(self.listed)
+        for asked in self.on_demand:
+            for given in asked.view.inputs:
+                _compute([f.name for column, f in given.features if column in asked.reads], given, found)
+        return tuple(found)
+
+    @property
+    def request(self) -> Mapping[str, DType]:
+        """Name and type of what each request brings, in order of first use. Raises: DefinitionError FS229."""
+        types: dict[str, DType] = {}
+        for asked in self.on_demand:
+            for name, dtype in asked.view.request.items():
+                if types.setdefault(name, dtype) != dtype:
+                    raise DefinitionError(
+                        "FS229", f"request column {name!r} is {types[name]} and {dtype}", hint="one type, or two names"
+                    )
+        return FrozenMap(types)
 
     @property
     def feature_names(self) -> tuple[str, ...]:
         """The output columns, in order."""
-        return tuple(column for instance in self.instances for column, _ in instance.features)
+        return tuple(column for instance in self.features for column, _ in instance.features)
+
+
+def _instance(given: Any) -> Any:
+    if isinstance(given, FeatureView):
+        return ViewInstance(view=given)
+    return OnDemandInstance(view=given) if isinstance(given, OnDemandFeatureView) else given
+
+
+def _compute(names: list[str], given: ViewInstance, found: list[ViewInstance]) -> None:
+    """Have features of an input computed: by an instance found that computes them, or could, else by one of its own."""
+    same = [i for i, other in enumerate(found) if other.computation == given.computation]
+    missing = [n for n in names if not any(n == f.name for i in same for _, f in found[i].computed)]
+    if not missing:
+        return
+    if same:
+        found[same[0]] = replace(found[same[0]], hidden=(*found[same[0]].hidden, *missing))
+    else:
+        found.append(replace(given, chosen=(), hidden=tuple(missing)))
 
 
 def _unique(names: list[str], what: str, hint: str) -> None:

@@ -8,6 +8,7 @@ from featurestore.plan.nodes import (
     Facts,
     InForce,
     Latest,
+    OnDemand,
     OnlineState,
     Output,
     Part,
@@ -22,7 +23,7 @@ from featurestore.plan.nodes import (
     Where,
     Window,
 )
-from featurestore.registry import BoundInstance, BoundService, BoundView
+from featurestore.registry import BoundInstance, BoundOnDemand, BoundService, BoundView
 
 
 def training_set(service: BoundService) -> TrainingSet:
@@ -32,9 +33,15 @@ def training_set(service: BoundService) -> TrainingSet:
         for instance in service.instances
         for part in _parts(instance)
     )
-    plan = TrainingSet(service.name, parts, service.service.feature_names)
+    on_demand = tuple(_on_demand(service, asked) for asked in service.on_demand)
+    plan = TrainingSet(service.name, parts, service.service.feature_names, on_demand)
     prove(plan)
     return plan
+
+
+def _on_demand(service: BoundService, asked: BoundOnDemand) -> OnDemand:
+    outputs = tuple(Output(out, dtype, expression) for out, expression, dtype in asked.features)
+    return OnDemand(asked.instance.view.name, asked.name, asked.fingerprint, service.operands(asked), outputs)
 
 
 def online_state(bound: BoundView) -> OnlineState:
@@ -56,7 +63,7 @@ def online_state(bound: BoundView) -> OnlineState:
 def _parts(instance: BoundInstance) -> list[Part]:
     bound = instance.bound
     keys = _keys(bound, instance.instance.key_columns)
-    outputs = tuple(_output(bound, out, feature.name) for out, feature, _ in instance.features)
+    outputs = tuple(_output(bound, out, feature.name) for out, feature, _ in instance.computed)
     latest = tuple(o for o in outputs if o.aggregate is None)
     windows = tuple(o for o in outputs if o.aggregate is not None)
     if bound.view.source.static:

@@ -11,6 +11,7 @@ from featurestore.plan.nodes import (
     Facts,
     InForce,
     Latest,
+    OnDemand,
     Output,
     PartOf,
     ReadSource,
@@ -22,6 +23,7 @@ from featurestore.plan.nodes import (
     Window,
     children,
 )
+from featurestore.registry import Operand
 
 
 def explain(plan: TrainingSet) -> str:
@@ -29,6 +31,8 @@ def explain(plan: TrainingSet) -> str:
     lines = [f"TrainingSet {plan.service}: the spine's rows and columns, then {', '.join(plan.columns)}"]
     for part in plan.parts:
         lines += [f"  {line}" for line in _part(part)]
+    for node in plan.on_demand:
+        lines += [f"  {line}" for line in _on_demand(node)]
     for name in static_sources(plan):
         lines.append(f"trust: source {name} is static, the same for every instant")
     for name in assumed_known_at_once(plan):
@@ -39,6 +43,21 @@ def explain(plan: TrainingSet) -> str:
 def _part(part: PartOf) -> Iterator[str]:
     yield f"{part.instance} (view {part.view}, fingerprint {part.fingerprint})"
     yield from (f"  {line}" for line in _node(part.part))
+
+
+def _on_demand(node: OnDemand) -> Iterator[str]:
+    yield f"{node.name} (on-demand view {node.view}, fingerprint {node.fingerprint})"
+    for output in node.outputs:
+        assert output.expression is not None
+        yield f"  OnDemand: {output.name} = {expressions.normalised(output.expression)}"
+    yield f"    Row: {', '.join(read_from(o) for o in node.operands) or 'nothing'}"
+
+
+def read_from(operand: Operand) -> str:
+    """Where an operand comes from, in words."""
+    if operand.origin != "feature":
+        return operand.name if operand.origin == "as_of" else f"request {operand.name}"
+    return operand.name if operand.name == operand.column else f"{operand.name} (hidden {operand.column})"
 
 
 def _node(node: object) -> Iterator[str]:

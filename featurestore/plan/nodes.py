@@ -1,9 +1,10 @@
-"""What a request means, in no dialect: ten frozen nodes.
+"""What a request means, in no dialect: eleven frozen nodes.
 
     TrainingSet ── parts ──> Latest ── facts ──> Visible ──> Where? ──> InForce? ──> Facts ──> ReadSource
                              Window ── facts ──> Visible …
                              StaticLookup ──> ReadSource            (no history, hence no visibility; marked)
                              every part ── spine ──> ReadSpine
+    TrainingSet ── on_demand ──> OnDemand        (reads columns of the parts and of the spine's own row; no source)
     OnlineState ── facts ──> Visible …
 
 A source's rows reach an answer only through `Visible`, the one node that knows the boundary: `leakage.prove` checks it.
@@ -19,6 +20,7 @@ from featurestore.definitions import Source
 from featurestore.definitions.aggregation import AGGREGATES, Parameter, read_as
 from featurestore.dtypes import BOOL, DType
 from featurestore.expressions import Expr
+from featurestore.registry import Operand
 
 
 @dataclass(frozen=True)
@@ -164,12 +166,29 @@ class PartOf:
 
 
 @dataclass(frozen=True)
+class OnDemand:
+    """Per spine row scalar expressions over what the row has: features of the parts, request columns, its instant."""
+
+    view: str
+    name: str
+    fingerprint: str
+    operands: tuple[Operand, ...]
+    outputs: tuple[Output, ...]
+
+    @property
+    def types(self) -> dict[str, DType]:
+        """The type of each name the expressions read."""
+        return {o.name: o.dtype for o in self.operands}
+
+
+@dataclass(frozen=True)
 class TrainingSet:
-    """The spine's rows and columns, in order, then `columns` in service order, each from one part."""
+    """The spine's rows and columns, in order, then `columns` in service order, each from one part or made on demand."""
 
     service: str
     parts: tuple[PartOf, ...]
     columns: tuple[str, ...]
+    on_demand: tuple[OnDemand, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -185,8 +204,8 @@ class OnlineState:
 
 
 Node = (
-    TrainingSet | PartOf | OnlineState | Latest | Window | StaticLookup | Visible | Where | InForce | Facts | ReadSource
-    | ReadSpine
+    TrainingSet | PartOf | OnDemand | OnlineState | Latest | Window | StaticLookup | Visible | Where | InForce | Facts
+    | ReadSource | ReadSpine
 )  # fmt: skip
 
 

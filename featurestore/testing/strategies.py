@@ -20,18 +20,20 @@ from typing import Any
 
 import pyarrow as pa
 
+from featurestore import expressions
 from featurestore.definitions import (
     AGGREGATES,
     ArrowSource,
     Entity,
     FeatureService,
     FeatureView,
+    OnDemandFeatureView,
     ParquetSource,
     agg,
     latest,
-)  # fmt: skip
+)
 from featurestore.definitions.aggregation import Aggregate, read_as
-from featurestore.dtypes import from_arrow
+from featurestore.dtypes import BOOL, DATE, DOUBLE, INT64, STRING, TIMESTAMP, DType, from_arrow
 from featurestore.intervals import Duration, parse_instant
 
 Row = dict[str, Any]
@@ -140,6 +142,8 @@ def _templates(row: Aggregate) -> list[str]:
     return [f'agg.{row.name}({c}{p}{{}}, name="{{}}")' for c in columns for p in PARAMETERS[row.parameter]]
 
 
+SPREADS = ("var_samp", "var_pop", "stddev_samp", "stddev_pop")
+"""Aggregates that the contract lets differ in their last bits."""
 AGGREGATED: Mapping[str, Sequence[str]] = {row.name: _templates(row) for row in AGGREGATES.values()}
 """Aggregate -> features that use it, over columns of every type it takes."""
 CONDITIONS = (
@@ -151,6 +155,41 @@ CONDITIONS = (
     "n IS NOT NULL AND n >= 0",
     "NOT b OR v IS NULL",
 )
+
+REQUESTED = ("v", "f", "n", "small", "s", "b", "ts", "day", "blob")
+"""Columns of VALUES that a request may bring as well, under the name `asked_…`."""
+ON_DEMAND = (
+    "{number} / {number}",
+    "{number} / nullif({number}, 0)",
+    "{number} * 2.5 - {number}",
+    "{integer} + {integer}",
+    "{integer} * {integer}",
+    "{integer} % {integer}",
+    "-{integer}",
+    "coalesce({number}, -1.5)",
+    "coalesce({integer} / {integer}, {number})",
+    "greatest({number}, {number}, 0.5)",
+    "sqrt({number})",
+    "CAST({double} AS BIGINT)",
+    "CASE WHEN {bool} THEN {number} WHEN {number} > 0 THEN {number} / {number} END",
+    "{number} = {number} OR {any} IS NULL",
+    "{integer} <> 0 AND 1 / {integer} < {number}",
+    "{text} || '\u00e9'",
+    "CAST({text} AS DOUBLE)",
+    "{text} < {text}",
+    "{any} IS NOT NULL",
+    "epoch_us(as_of) - epoch_us({time})",
+    "hour({time}) + isodow(as_of)",
+    "CAST({time} AS DATE)",
+    "CAST({date} AS TIMESTAMPTZ) < as_of",
+    "{any}",
+)
+"""On-demand features, with holes for operands by what a computation takes them for. {any} is every column."""
+_HOLES: Mapping[str, Callable[[DType], bool]] = {
+    "number": lambda t: t in (INT64, DOUBLE), "integer": lambda t: t == INT64, "double": lambda t: t == DOUBLE,
+    "text": lambda t: t == STRING, "bool": lambda t: t == BOOL, "time": lambda t: t == TIMESTAMP, "date": lambda t: t == DATE,
+    "any": lambda t: True,
+}  # fmt: skip
 
 KINDS: Mapping[str, Callable[[Random, int], Row]] = {
     "at_once": lambda rng, unit: {},
@@ -188,6 +227,21 @@ class Key:
 
 
 @dataclass(frozen=True)
+class OnDemand:
+    """An on-demand view `asked` over instances of the view, given as text. request: of the spine's columns of those names."""
+
+    inputs: str
+    request: Mapping[str, pa.DataType]
+    features: Mapping[str, str]
+
+    @property
+    def text(self) -> str:
+        request = {name: from_arrow(dtype).name for name, dtype in self.request.items()}
+        arguments = f"inputs=[{self.inputs}], request={request!r}, features={dict(self.features)!r}"
+        return f'asked = OnDemandFeatureView(name="asked", {arguments})\n'
+
+
+@dataclass(frozen=True)
 class Definition:
     """One view and service, as text that runs: `source` and `view` hold the keyword arguments that vary."""
 
@@ -198,6 +252,7 @@ class Definition:
     features: tuple[str, ...]
     services: tuple[str, ...]
     columns: Mapping[str, pa.DataType]
+    on_demand: OnDemand | None = None
 
     def text(self, where: str) -> str:
         """Python that defines `service`; `where` is the source's `path=…` or `table=…`."""
@@ -206,19 +261,22 @@ class Definition:
         source = _arguments({**times, **self.source, "allow_left_out": True})
         view = _arguments(self.view)
         features = "".join(f"    {f},\n" for f in self.features)
+        asked = "" if self.on_demand is None else self.on_demand.text
+        services = (*self.services, *(["asked"] if asked else []))
         return (
             f'thing = Entity(name="thing", join_keys={[k.name for k in self.keys]!r})\n'
             f'facts = {maker}(name="facts", {where}, {source})\n'
             f'view = FeatureView(name="view", entities=[thing], source=facts{", " if view else ""}{view}, features=[\n'
-            f"{features}])\n"
-            f'service = FeatureService(name="service", features=[{", ".join(self.services)}])\n'
+            f"{features}])\n{asked}"
+            f'service = FeatureService(name="service", features=[{", ".join(services)}])\n'
         )
 
     def service(self, *, path: str | None = None, table: pa.Table | None = None) -> FeatureService:
         """The definition, over files or a table."""
         names: dict[str, Any] = {
             "Entity": Entity, "ArrowSource": ArrowSource, "ParquetSource": ParquetSource, "FeatureView": FeatureView,
-            "FeatureService": FeatureService, "agg": agg, "latest": latest, "rows": table,
+            "OnDemandFeatureView": OnDemandFeatureView, "FeatureService": FeatureService, "agg": agg, "latest": latest,
+            "rows": table,
         }  # fmt: skip
         exec(self.text("table=rows" if path is None else f"path={path!r}"), names)
         found: FeatureService = names["service"]
@@ -227,7 +285,8 @@ class Definition:
     @property
     def spine_types(self) -> dict[str, pa.DataType]:
         """The spine's columns; the last one is nobody's business and must come back unchanged."""
-        return {k.spine_column: k.spine_type for k in self.keys} | {"as_of": UNIX, "note": pa.string()}
+        request = {} if self.on_demand is None else self.on_demand.request
+        return {k.spine_column: k.spine_type for k in self.keys} | {"as_of": UNIX, **request, "note": pa.string()}
 
 
 @dataclass(frozen=True)
@@ -309,7 +368,30 @@ class _Drawing:
         if self.kind != "static":
             columns |= {EVENT: UNIX, CREATED: UNIX, "rid": rng.choice((pa.int64(), pa.string())), "gone": pa.bool_()}
             columns["seq"] = rng.choice((pa.int64(), pa.float64()))
-        return Definition(self.kind, keys, source, view, self._features(), self._services(keys), columns)
+        return self._with_on_demand(Definition(self.kind, keys, source, view, self._features(), self._services(keys), columns))
+
+    def _with_on_demand(self, plain: Definition) -> Definition:
+        """Half of the definitions get an on-demand view; the service then lists all of its inputs, some, or others.
+
+        It is drawn from a source of its own, so that all else is drawn as it would be without.
+        """
+        self.own = rng = Random(plain.text("table=rows") + str(self.base))
+        if rng.random() < 0.5:
+            return plain
+        first, (bound, *_) = plain.services[0], plain.service(table=pa.table({})).instances
+        types = {column: from_arrow(dtype) for column, dtype in plain.columns.items()}
+        known = {name: f.result_type(types) for name, f in bound.features}
+        hidden = rng.choice(("", "", "", "own_"))
+        request = {f"asked_{c}": VALUES[c][0] for c in rng.sample(REQUESTED, rng.choice((1, 2, 3)))}
+        # Of what may differ in its last bits nothing is computed that would have to be the same bit by bit.
+        readable = {hidden + name: known[name] for name, f in bound.features if f.aggregate not in SPREADS}
+        readable |= {name: from_arrow(dtype) for name, dtype in request.items()} | {"as_of": TIMESTAMP}
+        filled = [t for t in (_filled(rng, t, readable) for t in rng.sample(ON_DEMAND, len(ON_DEMAND))) if t][:4]
+        inputs = f'{first}.with_prefix("own_")' if hidden else first
+        listed = f"{first}[{rng.sample(list(known), rng.randrange(1, len(known) + 1))!r}]"
+        services = (listed if not hidden and rng.random() < 0.6 else first, *plain.services[1:])
+        asked = OnDemand(inputs, request, {f"made_{i}": text for i, text in enumerate(filled)})
+        return replace(plain, services=services, on_demand=asked)
 
     def _keys(self) -> tuple[Key, ...]:
         rng = self.rng
@@ -367,7 +449,7 @@ class _Drawing:
         for t in instants:
             named = self._picked(live, definition)
             row = {k.spine_column: self._held(named[k.name], k.spine_type) for k in definition.keys[1:]}
-            spine.append(row | {"as_of": t, "note": rng.choice(("x", None, ""))})
+            spine.append(row | {"as_of": t, "note": rng.choice(("x", None, ""))} | self._brought(definition))
         if self.kind == "static":
             return self._static_rows(definition), spine
         # Half of the cases gather a few rows at one distance before as_of, so that nothing newer hides that edge.
@@ -380,6 +462,12 @@ class _Drawing:
         for _ in range(rng.choice(many) if self.gathered is None else rng.choice((2, 3, 4))):
             rows.append(self._row(definition, live, rng.choice(instants), rows))
         return rows, spine
+
+    def _brought(self, definition: Definition) -> Row:
+        """What a request brings for on-demand features."""
+        asked = {} if definition.on_demand is None else definition.on_demand.request
+        pools = {name: VALUES[name.removeprefix("asked_")][1] for name in asked}
+        return {name: None if self.own.random() < 0.15 else self.own.choice(pool) for name, pool in pools.items()}
 
     def _key(self, key: Key) -> Any:
         return self.rng.choice(list(key.values))
@@ -495,6 +583,18 @@ class _Drawing:
         near_lag = tuple(t - self.lag + step for step in (-1, 0, 1))
         near_cutoff = (self.known_before, self.known_before - 1)
         return rng.choice((t, t, t - 1, t + 1, t - self.short, *near_lag, *near_cutoff, t + self.long))
+
+
+def _filled(rng: Random, template: str, readable: Mapping[str, DType]) -> str | None:
+    """The template with a column in each hole; None where no column fits."""
+    text = template
+    for hole, fitting in _HOLES.items():
+        while "{" + hole + "}" in text:
+            names = [name for name, dtype in readable.items() if fitting(expressions.widened(dtype))]
+            if not names:
+                return None
+            text = text.replace("{" + hole + "}", rng.choice(names), 1)
+    return text
 
 
 def fits(value: int, dtype: pa.DataType) -> bool:

@@ -74,14 +74,16 @@ class Batch:
         cells: dict[str, list[Any]] = {name: [None] * self.spine.num_rows for name in self.service.feature_names}
         types: Any = {}
         left_out: Counter[str] = Counter()
+        without_value: Counter[str] = Counter()
         for tables, spine, asked in self.of_case.values():
             answer = by_oracle(self.service, tables, spine, question)
             types = answer.types
             left_out.update(answer.left_out)
+            without_value.update(answer.without_value)
             for name, column in answer.cells.items():
                 for row, cell in zip(asked, column, strict=True):
                     cells[name][row] = cell
-        return Answered(cells, types, dict(left_out))
+        return Answered(cells, types, dict(left_out), dict(without_value))
 
     def edges(self) -> Counter[str]:
         found: Counter[str] = Counter()
@@ -156,6 +158,7 @@ def check(batch: Batch, folder: Path, settings: Sequence[Settings] = SETTINGS) -
             if wrong := differences(expected, found):
                 cases = {batch.spine[CASE][row].as_py() for row, *_ in wrong}
                 raise Mismatch([batch.trial(case, question, one) for case in cases], wrong)
+            assert found.without_value == expected.without_value
             if question.known_before is None and not question.serving_lag:
                 assert found.left_out == expected.left_out
     plain = Question(batch.timezone)

@@ -11,6 +11,8 @@ opens with `# Title` and prose. A case is a heading, prose, and sections whose l
       1        | 2024-01-01 | FR
     view v: source=moves, ttl="7d"                keyword arguments of FeatureView; a feature a line
       latest("country")
+    on demand o: inputs=[v], request={"n": "int64"}   keyword arguments of OnDemandFeatureView; `name = expression` a line
+      tripled = 3 * n
     spine: timezone="Europe/Paris"                as_of, timezone, known_before="…Z", serving_lag="1h"
       customer | as_of
       1        | 2024-01-03
@@ -19,7 +21,8 @@ opens with `# Title` and prose. A case is a heading, prose, and sections whose l
       FR      | present        | 2024-01-01
 
 Optional: `entity route: origin, destination` (else every view is about `customer`), `service: v, v.with_prefix("x_")`
-(else all views in order), `types: country=string`, `left out v: key_null=1`. Without a spine, customers 1, 2, … ask at
+(else all views in order, then what is on demand), `types: country=string`, `left out v: key_null=1`, `without value:
+ratio=1`. Without a spine, customers 1, 2, … ask at
 2100-01-01, one per expected row. A column is `name` or `name:type` with an Arrow type; without one, cells decide: bool,
 int64, double, timestamp[us, UTC], else string. Times without offset are UTC, or local where the type has no zone. NULL
 is NULL; a cell in quotes is text as Python reads it. A list is [a, b], a map {a: 1, b: 2}, their items written like cells.
@@ -42,13 +45,24 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from featurestore import Entity, FeatureService, FeatureStoreError, FeatureView, ParquetSource, agg, latest
+from featurestore import (
+    Entity,
+    FeatureService,
+    FeatureStoreError,
+    FeatureView,
+    OnDemandFeatureView,
+    ParquetSource,
+    agg,
+    latest,
+)
 from featurestore.dtypes import DType
 from featurestore.engines.reference import ReferenceEngine
 from featurestore.intervals import parse_duration, parse_instant
 from tests.spec.spread import Spreads, comparable
 
-_SECTION = re.compile(r"^(entity|source|view|service|spine|expect error|expect|types|left out)(?: (\w+))?:(?: (.*))?$")
+_SECTION = re.compile(
+    r"^(entity|source|view|on demand|service|spine|expect error|expect|types|left out|without value)(?: (\w+))?:(?: (.*))?$"
+)
 _TIME = re.compile(
     r"(\d{4}-\d{2}-\d{2})(?:[ T](\d{2}:\d{2}(?::\d{2})?)(?:\.(\d{1,9}))?)? ?(Z|[+-]\d{2}:\d{2})?|(-?)infinity", re.ASCII
 )
@@ -69,6 +83,8 @@ class Answer(Protocol):
     def event_timestamps(self) -> Mapping[str, Sequence[int | None]]: ...
     @property
     def left_out(self) -> Mapping[str, Mapping[str, int]] | None: ...
+    @property
+    def without_value(self) -> Mapping[str, int]: ...
 
 
 @dataclass(frozen=True)
@@ -133,8 +149,12 @@ class Case:
         for s in self.all("view"):
             features = [eval(line, dict(names)) for line in s.lines]
             names[s.name] = FeatureView(name=s.name, features=features, **{"entities": entities, **_arguments(s.head, names)})
+        for s in self.all("on demand"):
+            written = dict(line.split(" = ", 1) for line in s.lines)
+            names[s.name] = OnDemandFeatureView(name=s.name, features=written, **_arguments(s.head, names))
         chosen = self.one("service")
-        listed = eval(f"[{chosen.head}]", dict(names)) if chosen else [names[s.name] for s in self.all("view")]
+        every = [names[s.name] for s in (*self.all("view"), *self.all("on demand"))]
+        listed = eval(f"[{chosen.head}]", dict(names)) if chosen else every
         return FeatureService(name="service", features=listed)
 
     @property
@@ -321,6 +341,8 @@ def run_case(case: Case, engine: Callable[[Case, Path], Answer], folder: Path) -
     if answer.left_out is not None:
         for section in case.all("left out"):
             assert dict(answer.left_out[section.name]) == _arguments(section.head, {})
+        for section in case.all("without value"):
+            assert dict(answer.without_value) == _arguments(section.head, {})
 
 
 def _columns(case: Case) -> tuple[list[str], list[list[str]]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import pyarrow as pa
@@ -13,6 +13,7 @@ from featurestore.definitions import Feature, FeatureService, ViewInstance
 from featurestore.dtypes import DType
 from featurestore.engines.reference.aggregates import SumOverflow, Taken, aggregate
 from featurestore.engines.reference.facts import Cutoff, History, Row, read_history
+from featurestore.engines.reference.on_demand import OnDemand, read_request
 from featurestore.engines.reference.order import GREATEST_INT64, LEAST_INT64, rank
 from featurestore.engines.reference.times import Reading, is_text, plain
 from featurestore.engines.reference.values import Key, key_family, read_keys
@@ -29,7 +30,8 @@ class Answer:
 
     values: ints (timestamps too, in µs), floats, Decimal, str, bytes, bool, date, lists; None is NULL. statuses:
     present, null, expired or not_found. event_timestamps: e of the matched fact, also of an expired one; None for
-    windows and static sources. left_out: {view: {reason: rows}}.
+    windows, static sources and on-demand features. left_out: {view: {reason: rows}}. without_value: {on-demand feature:
+    rows in which an operation had no value}.
     """
 
     names: tuple[str, ...]
@@ -38,6 +40,7 @@ class Answer:
     statuses: dict[str, list[str]]
     event_timestamps: dict[str, list[int | None]]
     left_out: dict[str, dict[str, int]]
+    without_value: dict[str, int] = field(default_factory=dict)
 
     def to_arrow(self) -> pa.Table:
         """The feature columns alone, in their declared Arrow types."""
@@ -71,8 +74,20 @@ class ReferenceEngine:
         Raises: SpineError, SourceError, DefinitionError.
         """
         _check_names(service, spine)
-        instants = _instants(spine, as_of, Reading(zone(timezone).key, late=False, date_is="start", text="iso8601"))
-        asked = [_Asked(i, self._history(i), spine) for i in service.instances]
+        reading = Reading(zone(timezone).key, late=False, date_is="start", text="iso8601")
+        instants = _instants(spine, as_of, reading)
+        histories: dict[str, History] = {}
+
+        def ask(instance: ViewInstance) -> _Asked:
+            view = instance.view.name
+            if view not in histories:
+                histories[view] = self._history(instance)
+            return _Asked(instance, histories[view], spine)
+
+        asked = [ask(i) for i in service.listed]
+        request = read_request(service.request, spine, reading)
+        read_by = [(o, [ask(i) for i in o.view.inputs]) for o in service.on_demand]
+        computed = [(OnDemand(o, {n: t for one in inputs for n, t in one.types.items()}), inputs) for o, inputs in read_by]
         cells: dict[str, list[Cell]] = {name: [] for name in service.feature_names}
         for row, t in enumerate(instants):
             cutoff = min(
@@ -82,13 +97,21 @@ class ReferenceEngine:
             for one in asked:
                 for name, cell in one.cells(row, t, cutoff):
                     cells[name].append(cell)
+            for made, inputs in computed:
+                known = {name: value for one in inputs for name, (value, _, _) in one.cells(row, t, cutoff)}
+                known |= {name: values[row] for name, values in request.items() if name in made.request} | {"as_of": t}
+                for name, value in made.values(known):
+                    cells[name].append((value, _present_or_null(value), None))
+        types = {name: dtype for one in asked for name, dtype in one.types.items()}
+        types |= {name: dtype for made, _ in computed for name, dtype in made.types.items()}
         return Answer(
             names=service.feature_names,
-            types={name: f.result_type(one.history.types) for one in asked for name, f in one.instance.features},
+            types={name: types[name] for name in service.feature_names},
             values={name: [value for value, _, _ in column] for name, column in cells.items()},
             statuses={name: [status for _, status, _ in column] for name, column in cells.items()},
             event_timestamps={name: [e for _, _, e in column] for name, column in cells.items()},
-            left_out={one.instance.view.name: dict(one.history.left_out) for one in asked},
+            left_out={view: dict(history.left_out) for view, history in histories.items()},
+            without_value={name: rows for made, _ in computed for name, rows in made.without_value.items()},
         )
 
     def _history(self, instance: ViewInstance) -> History:
@@ -104,6 +127,10 @@ class _Asked:
     def __init__(self, instance: ViewInstance, history: History, spine: pa.Table) -> None:
         self.instance, self.history = instance, history
         self.keys = _spine_keys(instance, history, spine)
+
+    @property
+    def types(self) -> dict[str, DType]:
+        return {name: feature.result_type(self.history.types) for name, feature in self.instance.features}
 
     def cells(self, row: int, t: int, cutoff: Cutoff) -> list[tuple[str, Cell]]:
         """The cells of one spine row, by output column. Raises: SourceError FS307 for a sum that overflows."""

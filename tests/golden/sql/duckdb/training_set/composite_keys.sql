@@ -2,7 +2,8 @@
 -- windows every plan that a build may choose.
 -- Fingerprint ffbb2d2fad5522eedab7d8c84f29bf4d. Each returns one row per spine row, ordered by __row.
 -- $known_before: facts known before it only. $known_shift: microseconds by which facts are known later.
--- $scale_i, $unscale_i: 2^k and 2^-k, the doubles of measure i times 2^k are whole. $tile: a tile's length, us.
+-- $scale_i, $unscale_i: 2^k and 2^-k; the doubles of measure i times 2^k are whole. $first_instant,
+-- $last_instant: between them lie all facts. $per_tile, $most_tiles: facts of a tile, and tiles of a key at most.
 
 -- price_composite: Latest of view composite
 -- reads spine (row_id, asked_at, land, shop_no), source__prices

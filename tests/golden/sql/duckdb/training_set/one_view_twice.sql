@@ -2,7 +2,8 @@
 -- windows every plan that a build may choose.
 -- Fingerprint bd8207e9ba898848e84b0a309830e63e. Each returns one row per spine row, ordered by __row.
 -- $known_before: facts known before it only. $known_shift: microseconds by which facts are known later.
--- $scale_i, $unscale_i: 2^k and 2^-k, the doubles of measure i times 2^k are whole. $tile: a tile's length, us.
+-- $scale_i, $unscale_i: 2^k and 2^-k; the doubles of measure i times 2^k are whole. $first_instant,
+-- $last_instant: between them lie all facts. $per_tile, $most_tiles: facts of a tile, and tiles of a key at most.
 
 -- versions: Latest of view versions
 -- reads spine (row_id, asked_at, customer_id), source__payments
@@ -334,93 +335,146 @@ measured AS NOT MATERIALIZED (
     TRUE AS measure_1
   FROM facts
 ),
--- facts, and from when each counts
-counted AS NOT MATERIALIZED (
-  SELECT
-    "key_customer_id",
-    event_time,
-    visible_from,
-    until,
-    CASE WHEN measure_1 IS NULL THEN 0 ELSE 1 END AS n_1
-  FROM measured
-),
--- those facts, and each that is replaced once more, with the opposite sign, from then on
+-- facts, and each that is replaced once more, with the opposite sign, from then on
 signed AS NOT MATERIALIZED (
-  SELECT "key_customer_id", event_time, visible_from, n_1 FROM counted
+  SELECT "key_customer_id", event_time, visible_from, measure_1, 1 AS sign FROM measured
   UNION ALL
-  SELECT "key_customer_id", event_time, until AS visible_from, -n_1 AS n_1 FROM counted WHERE until IS NOT NULL
+  SELECT "key_customer_id", event_time, until, measure_1, -1 FROM measured WHERE until IS NOT NULL
 ),
--- when facts begin to count, and when they happened; the tile each falls into
+-- when facts begin to count, and when they happened; how late they were known
 marks AS NOT MATERIALIZED (
   SELECT
     "key_customer_id",
     CAST(0 AS UTINYINT) AS side,
     visible_from AS instant,
-    (visible_from + 4611686018427387904) // $tile AS tile,
-    CASE WHEN visible_from - event_time < 604800000000 THEN n_1 END AS n_1_in_1
+    visible_from - event_time AS lateness,
+    sign,
+    measure_1
   FROM signed
   UNION ALL
   SELECT
     "key_customer_id",
     CAST(1 AS UTINYINT) AS side,
     event_time AS instant,
-    (event_time + 4611686018427387904) // $tile AS tile,
-    CASE WHEN visible_from - event_time < 604800000000 THEN n_1 END AS n_1_in_1
+    visible_from - event_time AS lateness,
+    sign,
+    measure_1
   FROM signed
 ),
--- of every spine row t itself, and the instants at which windows that end at t begin
-ends AS MATERIALIZED (
-  SELECT row_id, "key_customer_id", CAST(1 AS UTINYINT) AS which, CAST(0 AS UTINYINT) AS side, asked_at AS instant, ((asked_at) + 4611686018427387904) // $tile AS tile
-  FROM spine
-  UNION ALL
-  SELECT row_id, "key_customer_id", CAST(2 AS UTINYINT) AS which, CAST(1 AS UTINYINT) AS side, asked_at - 604800000000 AS instant, ((asked_at - 604800000000) + 4611686018427387904) // $tile AS tile
-  FROM spine
+-- the keys that are asked for, and how many marks each has
+counted AS (
+  SELECT "key_customer_id", side, count(*) AS marks
+  FROM marks SEMI JOIN (SELECT DISTINCT "key_customer_id" FROM spine) USING ("key_customer_id")
+  GROUP BY "key_customer_id", side
 ),
--- per key, side and tile what its marks add up to; tiles of an end are there even if empty
+-- the length of their tiles
+sized AS (
+  SELECT "key_customer_id", side, ($last_instant - $first_instant) // greatest(least(marks // $per_tile, $most_tiles), 1) + 1 AS length
+  FROM counted
+),
+-- and the numbers of the first and last of their tiles, all in one row
+lines AS MATERIALIZED (
+  SELECT "key_customer_id", side, length, CAST(sum(tiles) OVER in_a_row - tiles AS BIGINT) AS first_tile,
+    CAST(sum(tiles) OVER in_a_row - 1 AS BIGINT) AS last_tile
+  FROM (SELECT *, ($last_instant - $first_instant) // length + 1 AS tiles FROM sized)
+  WINDOW in_a_row AS (ORDER BY "key_customer_id", side ROWS UNBOUNDED PRECEDING)
+),
+-- marks of those keys, and the tile each falls into
+placed AS (
+  SELECT l.first_tile + (m.instant - $first_instant) // l.length AS tile, m.instant, m.lateness, m.sign, m.measure_1
+  FROM marks AS m JOIN lines AS l USING ("key_customer_id", side)
+),
+-- what the marks of each tile add up to; empty tiles too
 tiles AS (
   SELECT
-    "key_customer_id", side, tile,
+    tile,
     sum(n_1_in_1) AS n_1_in_1
   FROM (
-    SELECT "key_customer_id", side, tile, n_1_in_1 FROM marks
+    SELECT
+      tile,
+    CASE WHEN lateness < 604800000000 THEN sign * (CAST(measure_1 IS NOT NULL AS BIGINT)) END AS n_1_in_1
+    FROM placed
     UNION ALL BY NAME
-    SELECT DISTINCT "key_customer_id", side, tile FROM ends WHERE "key_customer_id" IS NOT NULL
+    SELECT unnest(range(first_tile, last_tile + 1)) AS tile FROM lines
   )
-  GROUP BY "key_customer_id", side, tile
+  GROUP BY tile
 ),
--- per tile what all tiles before it add up to
-totals AS MATERIALIZED (
+-- in order: running totals, and the extremes of each tile
+level_0 AS (
   SELECT
-    "key_customer_id", side, tile,
-    coalesce(sum(n_1_in_1) OVER so_far, 0) - coalesce(n_1_in_1, 0) AS n_1_in_1
-  FROM tiles
-  WINDOW so_far AS (PARTITION BY "key_customer_id", side ORDER BY tile ROWS UNBOUNDED PRECEDING)
+    tile,
+    row_number() OVER () - 1 AS place,
+    sum(coalesce(n_1_in_1, 0)) OVER (ROWS UNBOUNDED PRECEDING) AS n_1_in_1
+  FROM (SELECT * FROM tiles ORDER BY tile)
 ),
--- ends and the marks before them in their tile
+-- every tile must have come in its place
+running AS MATERIALIZED (
+  SELECT * EXCLUDE (place), CASE WHEN place <> tile OR row_number() OVER () - 1 <> tile THEN error('tiles out of order') END AS in_order
+  FROM level_0
+),
+-- the tiles in which the stretches of each spine row end, and those in which they begin
+asked AS (
+  SELECT
+    s.row_id,
+    s.asked_at,
+    l0.first_tile + least(greatest(s.asked_at - $first_instant, 0), $last_instant - $first_instant) // l0.length AS high_1,
+    l1.first_tile + least(greatest(s.asked_at - 604800000000 - $first_instant, 0), $last_instant - $first_instant) // l1.length AS high_2,
+    l0.first_tile - 1 AS low_1,
+    l1.first_tile - 1 AS low_2
+  FROM spine AS s
+  LEFT JOIN lines AS l0 ON s."key_customer_id" = l0."key_customer_id" AND l0.side = 0
+  LEFT JOIN lines AS l1 ON s."key_customer_id" = l1."key_customer_id" AND l1.side = 1
+),
+-- of two such runs of tiles neither is longer than that
+leveled AS MATERIALIZED (
+  SELECT * FROM asked
+),
+-- the ends of all stretches that need marks of their tile
+ends AS (
+  SELECT row_id, asked_at, CAST(1 AS UTINYINT) AS which, high_1 AS tile, CAST(-4611686018427387904 AS BIGINT) AS low, asked_at AS high
+  FROM leveled
+  UNION ALL
+  SELECT row_id, asked_at, CAST(2 AS UTINYINT) AS which, high_2 AS tile, CAST(-4611686018427387904 AS BIGINT) AS low, asked_at - 604800000000 AS high
+  FROM leveled
+),
+-- those marks
 raw_pairs AS (
-  SELECT e.row_id, e.which, f.n_1_in_1
-  FROM ends AS e JOIN marks AS f
-  ON e."key_customer_id" = f."key_customer_id" AND e.side = f.side AND e.tile = f.tile
-  AND f.instant < e.instant
+  SELECT
+    row_id,
+    asked_at,
+    which,
+    instant,
+    CASE WHEN lateness < 604800000000 THEN sign * (CAST(measure_1 IS NOT NULL AS BIGINT)) END AS n_1_in_1
+  FROM ends JOIN placed USING (tile)
+  WHERE instant < high AND instant >= low
 ),
--- per spine row what those add up to, end by end
+-- per spine row what those add up to
 raw AS (
   SELECT
     row_id,
-    sum(n_1_in_1) FILTER (WHERE which = 1) AS n_1_in_1_end_1,
-    sum(n_1_in_1) FILTER (WHERE which = 2) AS n_1_in_1_end_2
+    sum(n_1_in_1) FILTER (WHERE which = 1) AS n_1_in_1_of_1,
+    sum(n_1_in_1) FILTER (WHERE which = 2) AS n_1_in_1_of_2
   FROM raw_pairs
   GROUP BY row_id
+),
+-- tiles inside and marks at the ends together
+stretches AS (
+  SELECT
+    a.row_id,
+    CASE WHEN a.high_1 - a.low_1 > 1 THEN h1.n_1_in_1 - coalesce(l1.n_1_in_1, 0) ELSE 0 END + coalesce(r.n_1_in_1_of_1, 0) AS n_1_in_1_of_1,
+    CASE WHEN a.high_2 - a.low_2 > 1 THEN h2.n_1_in_1 - coalesce(l2.n_1_in_1, 0) ELSE 0 END + coalesce(r.n_1_in_1_of_2, 0) AS n_1_in_1_of_2
+  FROM leveled AS a LEFT JOIN raw AS r USING (row_id)
+  LEFT JOIN running AS h1 ON h1.tile = a.high_1 - 1
+  LEFT JOIN running AS h2 ON h2.tile = a.high_2 - 1
+  LEFT JOIN running AS l1 ON l1.tile = a.low_1
+  LEFT JOIN running AS l2 ON l2.tile = a.low_2
 ),
 -- per spine row what its windows hold: what has begun to count, less what has left
 grouped AS (
   SELECT
-    s.row_id,
-    (t1.n_1_in_1 + coalesce(r.n_1_in_1_end_1, 0)) - (t2.n_1_in_1 + coalesce(r.n_1_in_1_end_2, 0)) AS n_1_1
-  FROM spine AS s
-  LEFT JOIN raw AS r USING (row_id)
-  LEFT JOIN totals AS t1 ON s."key_customer_id" = t1."key_customer_id" AND t1.side = 0 AND t1.tile = ((s.asked_at) + 4611686018427387904) // $tile
-  LEFT JOIN totals AS t2 ON s."key_customer_id" = t2."key_customer_id" AND t2.side = 1 AND t2.tile = ((s.asked_at - 604800000000) + 4611686018427387904) // $tile
+    row_id,
+    (coalesce(n_1_in_1_of_1, 0) - coalesce(n_1_in_1_of_2, 0)) AS n_1_1
+  FROM stretches
 )
 -- the answer, in spine order; rows without facts get the value of the empty window
 SELECT
@@ -593,93 +647,146 @@ measured AS NOT MATERIALIZED (
     TRUE AS measure_1
   FROM facts
 ),
--- facts, and from when each counts
-counted AS NOT MATERIALIZED (
-  SELECT
-    "key_customer_id",
-    event_time,
-    visible_from,
-    until,
-    CASE WHEN measure_1 IS NULL THEN 0 ELSE 1 END AS n_1
-  FROM measured
-),
--- those facts, and each that is replaced once more, with the opposite sign, from then on
+-- facts, and each that is replaced once more, with the opposite sign, from then on
 signed AS NOT MATERIALIZED (
-  SELECT "key_customer_id", event_time, visible_from, n_1 FROM counted
+  SELECT "key_customer_id", event_time, visible_from, measure_1, 1 AS sign FROM measured
   UNION ALL
-  SELECT "key_customer_id", event_time, until AS visible_from, -n_1 AS n_1 FROM counted WHERE until IS NOT NULL
+  SELECT "key_customer_id", event_time, until, measure_1, -1 FROM measured WHERE until IS NOT NULL
 ),
--- when facts begin to count, and when they happened; the tile each falls into
+-- when facts begin to count, and when they happened; how late they were known
 marks AS NOT MATERIALIZED (
   SELECT
     "key_customer_id",
     CAST(0 AS UTINYINT) AS side,
     visible_from AS instant,
-    (visible_from + 4611686018427387904) // $tile AS tile,
-    CASE WHEN visible_from - event_time < 604800000000 THEN n_1 END AS n_1_in_1
+    visible_from - event_time AS lateness,
+    sign,
+    measure_1
   FROM signed
   UNION ALL
   SELECT
     "key_customer_id",
     CAST(1 AS UTINYINT) AS side,
     event_time AS instant,
-    (event_time + 4611686018427387904) // $tile AS tile,
-    CASE WHEN visible_from - event_time < 604800000000 THEN n_1 END AS n_1_in_1
+    visible_from - event_time AS lateness,
+    sign,
+    measure_1
   FROM signed
 ),
--- of every spine row t itself, and the instants at which windows that end at t begin
-ends AS MATERIALIZED (
-  SELECT row_id, "key_customer_id", CAST(1 AS UTINYINT) AS which, CAST(0 AS UTINYINT) AS side, asked_at AS instant, ((asked_at) + 4611686018427387904) // $tile AS tile
-  FROM spine
-  UNION ALL
-  SELECT row_id, "key_customer_id", CAST(2 AS UTINYINT) AS which, CAST(1 AS UTINYINT) AS side, asked_at - 604800000000 AS instant, ((asked_at - 604800000000) + 4611686018427387904) // $tile AS tile
-  FROM spine
+-- the keys that are asked for, and how many marks each has
+counted AS (
+  SELECT "key_customer_id", side, count(*) AS marks
+  FROM marks SEMI JOIN (SELECT DISTINCT "key_customer_id" FROM spine) USING ("key_customer_id")
+  GROUP BY "key_customer_id", side
 ),
--- per key, side and tile what its marks add up to; tiles of an end are there even if empty
+-- the length of their tiles
+sized AS (
+  SELECT "key_customer_id", side, ($last_instant - $first_instant) // greatest(least(marks // $per_tile, $most_tiles), 1) + 1 AS length
+  FROM counted
+),
+-- and the numbers of the first and last of their tiles, all in one row
+lines AS MATERIALIZED (
+  SELECT "key_customer_id", side, length, CAST(sum(tiles) OVER in_a_row - tiles AS BIGINT) AS first_tile,
+    CAST(sum(tiles) OVER in_a_row - 1 AS BIGINT) AS last_tile
+  FROM (SELECT *, ($last_instant - $first_instant) // length + 1 AS tiles FROM sized)
+  WINDOW in_a_row AS (ORDER BY "key_customer_id", side ROWS UNBOUNDED PRECEDING)
+),
+-- marks of those keys, and the tile each falls into
+placed AS (
+  SELECT l.first_tile + (m.instant - $first_instant) // l.length AS tile, m.instant, m.lateness, m.sign, m.measure_1
+  FROM marks AS m JOIN lines AS l USING ("key_customer_id", side)
+),
+-- what the marks of each tile add up to; empty tiles too
 tiles AS (
   SELECT
-    "key_customer_id", side, tile,
+    tile,
     sum(n_1_in_1) AS n_1_in_1
   FROM (
-    SELECT "key_customer_id", side, tile, n_1_in_1 FROM marks
+    SELECT
+      tile,
+    CASE WHEN lateness < 604800000000 THEN sign * (CAST(measure_1 IS NOT NULL AS BIGINT)) END AS n_1_in_1
+    FROM placed
     UNION ALL BY NAME
-    SELECT DISTINCT "key_customer_id", side, tile FROM ends WHERE "key_customer_id" IS NOT NULL
+    SELECT unnest(range(first_tile, last_tile + 1)) AS tile FROM lines
   )
-  GROUP BY "key_customer_id", side, tile
+  GROUP BY tile
 ),
--- per tile what all tiles before it add up to
-totals AS MATERIALIZED (
+-- in order: running totals, and the extremes of each tile
+level_0 AS (
   SELECT
-    "key_customer_id", side, tile,
-    coalesce(sum(n_1_in_1) OVER so_far, 0) - coalesce(n_1_in_1, 0) AS n_1_in_1
-  FROM tiles
-  WINDOW so_far AS (PARTITION BY "key_customer_id", side ORDER BY tile ROWS UNBOUNDED PRECEDING)
+    tile,
+    row_number() OVER () - 1 AS place,
+    sum(coalesce(n_1_in_1, 0)) OVER (ROWS UNBOUNDED PRECEDING) AS n_1_in_1
+  FROM (SELECT * FROM tiles ORDER BY tile)
 ),
--- ends and the marks before them in their tile
+-- every tile must have come in its place
+running AS MATERIALIZED (
+  SELECT * EXCLUDE (place), CASE WHEN place <> tile OR row_number() OVER () - 1 <> tile THEN error('tiles out of order') END AS in_order
+  FROM level_0
+),
+-- the tiles in which the stretches of each spine row end, and those in which they begin
+asked AS (
+  SELECT
+    s.row_id,
+    s.asked_at,
+    l0.first_tile + least(greatest(s.asked_at - $first_instant, 0), $last_instant - $first_instant) // l0.length AS high_1,
+    l1.first_tile + least(greatest(s.asked_at - 604800000000 - $first_instant, 0), $last_instant - $first_instant) // l1.length AS high_2,
+    l0.first_tile - 1 AS low_1,
+    l1.first_tile - 1 AS low_2
+  FROM spine AS s
+  LEFT JOIN lines AS l0 ON s."key_customer_id" = l0."key_customer_id" AND l0.side = 0
+  LEFT JOIN lines AS l1 ON s."key_customer_id" = l1."key_customer_id" AND l1.side = 1
+),
+-- of two such runs of tiles neither is longer than that
+leveled AS MATERIALIZED (
+  SELECT * FROM asked
+),
+-- the ends of all stretches that need marks of their tile
+ends AS (
+  SELECT row_id, asked_at, CAST(1 AS UTINYINT) AS which, high_1 AS tile, CAST(-4611686018427387904 AS BIGINT) AS low, asked_at AS high
+  FROM leveled
+  UNION ALL
+  SELECT row_id, asked_at, CAST(2 AS UTINYINT) AS which, high_2 AS tile, CAST(-4611686018427387904 AS BIGINT) AS low, asked_at - 604800000000 AS high
+  FROM leveled
+),
+-- those marks
 raw_pairs AS (
-  SELECT e.row_id, e.which, f.n_1_in_1
-  FROM ends AS e JOIN marks AS f
-  ON e."key_customer_id" = f."key_customer_id" AND e.side = f.side AND e.tile = f.tile
-  AND f.instant < e.instant
+  SELECT
+    row_id,
+    asked_at,
+    which,
+    instant,
+    CASE WHEN lateness < 604800000000 THEN sign * (CAST(measure_1 IS NOT NULL AS BIGINT)) END AS n_1_in_1
+  FROM ends JOIN placed USING (tile)
+  WHERE instant < high AND instant >= low
 ),
--- per spine row what those add up to, end by end
+-- per spine row what those add up to
 raw AS (
   SELECT
     row_id,
-    sum(n_1_in_1) FILTER (WHERE which = 1) AS n_1_in_1_end_1,
-    sum(n_1_in_1) FILTER (WHERE which = 2) AS n_1_in_1_end_2
+    sum(n_1_in_1) FILTER (WHERE which = 1) AS n_1_in_1_of_1,
+    sum(n_1_in_1) FILTER (WHERE which = 2) AS n_1_in_1_of_2
   FROM raw_pairs
   GROUP BY row_id
+),
+-- tiles inside and marks at the ends together
+stretches AS (
+  SELECT
+    a.row_id,
+    CASE WHEN a.high_1 - a.low_1 > 1 THEN h1.n_1_in_1 - coalesce(l1.n_1_in_1, 0) ELSE 0 END + coalesce(r.n_1_in_1_of_1, 0) AS n_1_in_1_of_1,
+    CASE WHEN a.high_2 - a.low_2 > 1 THEN h2.n_1_in_1 - coalesce(l2.n_1_in_1, 0) ELSE 0 END + coalesce(r.n_1_in_1_of_2, 0) AS n_1_in_1_of_2
+  FROM leveled AS a LEFT JOIN raw AS r USING (row_id)
+  LEFT JOIN running AS h1 ON h1.tile = a.high_1 - 1
+  LEFT JOIN running AS h2 ON h2.tile = a.high_2 - 1
+  LEFT JOIN running AS l1 ON l1.tile = a.low_1
+  LEFT JOIN running AS l2 ON l2.tile = a.low_2
 ),
 -- per spine row what its windows hold: what has begun to count, less what has left
 grouped AS (
   SELECT
-    s.row_id,
-    (t1.n_1_in_1 + coalesce(r.n_1_in_1_end_1, 0)) - (t2.n_1_in_1 + coalesce(r.n_1_in_1_end_2, 0)) AS n_1_1
-  FROM spine AS s
-  LEFT JOIN raw AS r USING (row_id)
-  LEFT JOIN totals AS t1 ON s."key_customer_id" = t1."key_customer_id" AND t1.side = 0 AND t1.tile = ((s.asked_at) + 4611686018427387904) // $tile
-  LEFT JOIN totals AS t2 ON s."key_customer_id" = t2."key_customer_id" AND t2.side = 1 AND t2.tile = ((s.asked_at - 604800000000) + 4611686018427387904) // $tile
+    row_id,
+    (coalesce(n_1_in_1_of_1, 0) - coalesce(n_1_in_1_of_2, 0)) AS n_1_1
+  FROM stretches
 )
 -- the answer, in spine order; rows without facts get the value of the empty window
 SELECT
