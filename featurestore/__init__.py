@@ -17,6 +17,7 @@ if TYPE_CHECKING:
         FeatureService,
         FeatureView,
         LabelView,
+        OnDemandFeatureView,
         ParquetSource,
         agg,
         latest,
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 __all__ = [
     "ArrowSource", "DataError", "DefinitionError", "Entity", "FeatureService", "FeatureStore", "FeatureStoreError",
-    "FeatureView", "LabelView", "ParquetSource", "StoreError", "UsageError", "agg", "latest",
+    "FeatureView", "LabelView", "OnDemandFeatureView", "ParquetSource", "StoreError", "UsageError", "agg", "latest",
 ]  # fmt: skip
 
 _ELSEWHERE = {"FeatureStore": "featurestore.store"} | dict.fromkeys(

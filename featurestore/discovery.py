@@ -17,7 +17,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from featurestore.definitions import Definition, ViewInstance
+from featurestore.definitions import Definition, OnDemandInstance, ViewInstance
 from featurestore.errors import DefinitionError, FeatureStoreError
 from featurestore.registry import Registry
 
@@ -109,7 +109,7 @@ def definitions_in(value: Any) -> Iterator[Definition]:
     """The definitions in a value: itself, or inside lists, tuples, sets and dicts."""
     if isinstance(value, Definition):
         yield value
-    elif isinstance(value, ViewInstance):
+    elif isinstance(value, ViewInstance | OnDemandInstance):
         yield value.view
     elif isinstance(value, dict):
         for item in value.values():

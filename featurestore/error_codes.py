@@ -84,7 +84,7 @@ CODES: Mapping[str, ErrorCode] = {
     ),
     "FS110": ErrorCode(
         "Not a label column",
-        "`--label` names a column the spine does not have, or one that is a join key or as_of.",
+        "`--label` names a column the spine does not have, or one that is a join key, a request column or as_of.",
         "the spine has no label column 'labl' · known: customer_id, as_of, label · try label",
         "Name the spine's label column.",
     ),
@@ -235,6 +235,19 @@ CODES: Mapping[str, ErrorCode] = {
         "agg.quantile needs q, a number from 0 to 1, got 95 · in registry/views.py:19 · try q=0.95",
         'Give it: `agg.quantile("amount", q=0.95, window="7d")`, `agg.last_k("amount", k=3, window="7d")`.',
     ),
+    "FS228": ErrorCode(
+        "Not an input of an on-demand view",
+        "An on-demand view reads feature views and instances of them: no labels, no services, no other on-demand view; and it "
+        "has no join keys of its own.",
+        "input 'amount_vs_usual' is an on-demand view: one cannot read another · in registry/views.py:40, …",
+        "Name the feature views it needs, with their key maps and prefixes, and write the expression out.",
+    ),
+    "FS229": ErrorCode(
+        "A request column of two types",
+        "Two on-demand views of a service take a request column of one name with different types.",
+        "request column 'amount' is double and int64 · in registry/services.py:9 · try one type, or two names",
+        "Declare one type in both, or give them names of their own.",
+    ),
     "FS230": ErrorCode(
         "Not a label",
         "`label=` of a label view takes exactly one aggregate over one window after t: no latest value, list of windows, "
@@ -262,14 +275,16 @@ CODES: Mapping[str, ErrorCode] = {
         "Check the path (relative to the shell's folder); write the file again.",
     ),
     "FS302": ErrorCode(
-        "A spine key of another type",
-        "Keys compare within one family: integers, text, bool, date or binary. Text never matches a number.",
+        "A spine column of another type",
+        "Keys compare within one family: integers, text, bool, date or binary. Text never matches a number. A request column "
+        "of on-demand features has the type they declare, and values that it holds.",
         "key column 'customer_id' is string, but the source's is int64 · try CAST it to the source's type",
         "Cast the spine's column.",
     ),
     "FS303": ErrorCode(
         "A spine column is missing or is no key or time",
-        "The spine lacks a join key or the as_of column, or holds floats or other values that can be neither.",
+        "The spine lacks a join key, a request column or the as_of column, or holds floats or other values that can be "
+        "neither key nor time.",
         "the spine has no key column 'customer_id' · known: customer, as_of · try customer",
         "Add or rename the column; `--as-of-column` names another as_of.",
     ),
@@ -415,7 +430,7 @@ CODES: Mapping[str, ErrorCode] = {
         "A wrong or missing name in a look-up",
         "A key or request column is unknown, missing or given twice, or an include does not exist.",
         "missing key 'merchant_id' · known: customer_id, merchant_id · try merchant_id=…",
-        "Give exactly the service's key columns.",
+        "Give exactly the service's key columns and request columns.",
     ),
     "FS503": ErrorCode(
         "Before the watermark",
@@ -424,10 +439,10 @@ CODES: Mapping[str, ErrorCode] = {
         "Ask for a later instant; for the past, build a training set.",
     ),
     "FS504": ErrorCode(
-        "A key value of the wrong type",
-        "The value is not of the key's family, or columns have unequal lengths.",
+        "A value of the wrong type",
+        "The value is not of the key's family or the request column's type, or columns have unequal lengths.",
         "key 'customer_id' takes integer, got 'abc' · try customer_id=42",
-        "Give a value of the family named.",
+        "Give a value of the kind named; one per row in each column.",
     ),
     "FS505": ErrorCode(
         "The body is not JSON",

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Generic, TypeVar
 
-from featurestore import expressions
+from featurestore import expressions, trees
 from featurestore.definitions import (
     Definition,
     Entity,
@@ -22,13 +22,16 @@ from featurestore.definitions import (
     FeatureService,
     FeatureView,
     LabelView,
+    OnDemandFeatureView,
+    OnDemandInstance,
     Source,
     View,
     ViewInstance,
 )
 from featurestore.definitions.aggregation import check_condition
 from featurestore.definitions.base import FrozenMap
-from featurestore.dtypes import DType
+from featurestore.definitions.on_demand import AS_OF
+from featurestore.dtypes import TIMESTAMP, DType
 from featurestore.errors import DefinitionError, FeatureStoreError, UnknownName, nearest
 
 SEMANTICS_VERSION = 1
@@ -50,24 +53,28 @@ class Registry:
     views: Mapping[str, FeatureView]
     services: Mapping[str, FeatureService]
     labels: Mapping[str, LabelView]
+    on_demand: Mapping[str, OnDemandFeatureView] = FrozenMap()
 
     @classmethod
     def of(cls, definitions: Iterable[Definition]) -> Registry:
         """Collect definitions and all that they reach.
 
-        Raises: DefinitionError FS209 when two of one kind, or a feature view and a label view, share a name (both places
-        are named).
+        Raises: DefinitionError FS209 when two of one kind share a name (both places are named). Views of features, of labels
+        and on demand are one kind there: reports name them by their names alone.
         """
         found: dict[int, Definition] = {}
         for definition in definitions:
             _reach(definition, found)
-        _by_name(found.values(), View)
+        views, on_demand = _by_name(found.values(), View), _by_name(found.values(), OnDemandFeatureView)
+        for name in sorted(set(views) & set(on_demand)):
+            raise _twice(views[name], on_demand[name])
         return cls(
             entities=_by_name(found.values(), Entity),
             sources=_by_name(found.values(), Source),
             views=_by_name(found.values(), FeatureView),
             services=_by_name(found.values(), FeatureService),
             labels=_by_name(found.values(), LabelView),
+            on_demand=on_demand,
         )
 
     def service(self, name: str | FeatureService) -> FeatureService:
@@ -85,8 +92,14 @@ class Registry:
         views = {name: bind_view(view, schemas[view.source.name]) for name, view in self.views.items()}
         labels = {name: bind_label(view, schemas[view.source.name]) for name, view in self.labels.items()}
         services = {name: bind_service(service, views, labels) for name, service in self.services.items()}
+        on_demand = {name: bind_on_demand(OnDemandInstance(view=v), views) for name, v in self.on_demand.items()}
         return BoundRegistry(
-            registry=self, views=FrozenMap(views), services=FrozenMap(services), labels=FrozenMap(labels), schemas=schemas
+            registry=self,
+            views=FrozenMap(views),
+            services=FrozenMap(services),
+            labels=FrozenMap(labels),
+            schemas=schemas,
+            on_demand=FrozenMap(on_demand),
         )
 
 
@@ -102,8 +115,11 @@ def _reach(definition: Definition, found: dict[int, Definition]) -> None:
         return
     found[id(definition)] = definition
     if isinstance(definition, FeatureService):
-        for instance in (*definition.instances, *definition.labels):
+        for instance in (*definition.features, *definition.labels):
             _reach(instance.view, found)
+    elif isinstance(definition, OnDemandFeatureView):
+        for given in definition.inputs:
+            _reach(given.view, found)
     elif isinstance(definition, View):
         _reach(definition.source, found)
         for entity in definition.entities:
@@ -117,18 +133,19 @@ def _by_name(definitions: Iterable[Definition], kind: type[D]) -> Mapping[str, D
             continue
         twin = named.get(definition.name)
         if twin is not None:
-            raise DefinitionError(
-                "FS209",
-                f"two definitions of kind {_kinds(twin, definition)} are named {definition.name!r}",
-                where=f"{twin.location} and {definition.location}",
-                hint="rename one, or import it instead of writing it again",
-            )
+            raise _twice(twin, definition)
         named[definition.name] = definition
     return FrozenMap({name: named[name] for name in sorted(named)})
 
 
-def _kinds(*definitions: Definition) -> str:
-    return " and ".join(dict.fromkeys(d.kind for d in definitions))
+def _twice(one: Definition, other: Definition) -> DefinitionError:
+    kinds = " and ".join(dict.fromkeys((one.kind, other.kind)))
+    return DefinitionError(
+        "FS209",
+        f"two definitions of kind {kinds} are named {one.name!r}",
+        where=f"{one.location} and {other.location}",
+        hint="rename one, or import it instead of writing it again",
+    )
 
 
 @dataclass(frozen=True)
@@ -273,19 +290,81 @@ class BoundInstance(Generic[B]):
         return tuple((out, f, self.bound.feature_types[f.name]) for out, f in self.instance.features)
 
     @property
+    def computed(self) -> tuple[tuple[str, Feature, DType], ...]:
+        """(column, feature, type): those returned, then those hidden for on-demand features."""
+        return tuple((column, f, self.bound.feature_types[f.name]) for column, f in self.instance.computed)
+
+    @property
     def keys(self) -> tuple[tuple[str, Key], ...]:
         """(column of spine or request, key) in order of the view's join keys."""
         return tuple(zip(self.instance.key_columns, self.bound.keys, strict=True))
 
 
 @dataclass(frozen=True)
+class BoundOnDemand:
+    """An on-demand view, or an instance of one, whose names have types."""
+
+    instance: OnDemandInstance
+    inputs: tuple[BoundInstance[BoundView], ...]
+
+    @property
+    def name(self) -> str:
+        return self.instance.name
+
+    @cached_property
+    def types(self) -> Mapping[str, DType]:
+        """The type of every name an expression may read."""
+        features = {column: dtype for i in self.inputs for column, _, dtype in i.features}
+        return FrozenMap({**features, **self.instance.view.request, AS_OF: TIMESTAMP})
+
+    @cached_property
+    def features(self) -> tuple[tuple[str, expressions.Expr, DType], ...]:
+        """(output column, expression, type) in order. Raises: DefinitionError FS216."""
+        named = self.instance.view.expressions
+        return tuple(
+            (out, named[name], expressions.result_type(named[name], self.types, what=name))
+            for out, name in self.instance.features
+        )
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Of the whole view: whatever an instance picks, its meaning is the view's."""
+        return fingerprint({"semantics": SEMANTICS_VERSION, **self.meaning()})
+
+    def meaning(self) -> dict[str, Any]:
+        """All that bears on the values, as plain data."""
+        view = self.instance.view
+        return {
+            "inputs": [_instance_meaning(i) for i in self.inputs],
+            "request": {name: dtype.name for name, dtype in sorted(view.request.items())},
+            "features": {name: expressions.normalised(e) for name, e in sorted(view.expressions.items())},
+        }
+
+    def to_manifest(self) -> dict[str, Any]:
+        return {"fingerprint": self.fingerprint, **self.meaning()}
+
+
+def _instance_meaning(instance: BoundInstance[Any]) -> dict[str, Any]:
+    return {
+        "view": instance.bound.name,
+        "name": instance.name,
+        "fingerprint": instance.bound.fingerprint,
+        "keys": [[column, key.name] for column, key in instance.keys],
+        "features": [[out, feature.name] for out, feature, _ in instance.features],
+    }
+
+
+@dataclass(frozen=True)
 class BoundService:
-    """A service whose features and labels have types. `labels` never bear on `fingerprint` or `to_manifest`: they are
-    no part of what is served."""
+    """A service whose features and labels have types. instances: all that is computed, also for on-demand features alone.
+
+    `labels` never bear on `fingerprint` or `to_manifest`: they are no part of what is served.
+    """
 
     service: FeatureService
     instances: tuple[BoundInstance[BoundView], ...]
     labels: tuple[BoundInstance[BoundLabel], ...] = ()
+    on_demand: tuple[BoundOnDemand, ...] = ()
 
     @property
     def name(self) -> str:
@@ -293,21 +372,65 @@ class BoundService:
 
     @cached_property
     def fingerprint(self) -> str:
-        return fingerprint({"semantics": SEMANTICS_VERSION, "instances": [self._instance(i) for i in self.instances]})
+        return fingerprint({"semantics": SEMANTICS_VERSION, **self._meaning()})
+
+    def _meaning(self) -> dict[str, Any]:
+        meaning: dict[str, Any] = {"instances": [self._instance(i) for i in self.instances]}
+        if self.on_demand:
+            meaning["on_demand"] = [self._on_demand(o) for o in self.on_demand]
+            meaning["feature_names"] = list(self.feature_types)
+        return meaning
 
     def _instance(self, instance: BoundInstance[Any]) -> dict[str, Any]:
+        hidden = [[column, f.name] for column, f, _ in instance.computed[len(instance.features) :]]
+        return {**_instance_meaning(instance), **({"hidden": hidden} if hidden else {})}
+
+    def _on_demand(self, asked: BoundOnDemand) -> dict[str, Any]:
+        """All that a server needs to compute it: where each operand comes from, and the expressions as trees."""
         return {
-            "view": instance.bound.name,
-            "name": instance.name,
-            "fingerprint": instance.bound.fingerprint,
-            "keys": [[column, key.name] for column, key in instance.keys],
-            "features": [[out, feature.name] for out, feature, _ in instance.features],
+            "view": asked.instance.view.name,
+            "name": asked.name,
+            "fingerprint": asked.fingerprint,
+            "request": {name: dtype.name for name, dtype in asked.instance.view.request.items()},
+            "operands": [[o.name, o.origin, o.column, o.dtype.name] for o in self.operands(asked)],
+            "features": [{"name": out, "type": dtype.name, "expression": trees.to_data(e)} for out, e, dtype in asked.features],
         }
+
+    def operands(self, asked: BoundOnDemand) -> tuple[Operand, ...]:
+        """What the expressions of one of its on-demand views read, in order of first appearance."""
+        return tuple(Operand(name, *self._origin(asked, name), asked.types[name]) for name in asked.instance.reads)
+
+    def _origin(self, asked: BoundOnDemand, name: str) -> tuple[str, str]:
+        """(where a name comes from, under which name it is found there)."""
+        if name == AS_OF or name in asked.instance.view.request:
+            return (AS_OF if name == AS_OF else "request"), name
+        for given in asked.inputs:
+            for column, feature, _ in given.features:
+                if column == name:
+                    return "feature", self._computed(given.instance, feature.name)
+        raise AssertionError(name)
+
+    def _computed(self, given: ViewInstance, feature: str) -> str:
+        """The column that holds an input's feature."""
+        return next(
+            column
+            for instance in self.instances
+            if instance.instance.computation == given.computation
+            for column, f, _ in instance.computed
+            if f.name == feature
+        )
 
     @cached_property
     def feature_types(self) -> Mapping[str, DType]:
         """Output column -> type, in service order."""
-        return FrozenMap({out: dtype for i in self.instances for out, _, dtype in i.features})
+        types = {out: dtype for i in self.instances for out, _, dtype in i.features}
+        types |= {out: dtype for o in self.on_demand for out, _, dtype in o.features}
+        return FrozenMap({name: types[name] for name in self.service.feature_names})
+
+    @property
+    def request(self) -> Mapping[str, DType]:
+        """Name and type of what each request brings; offline the spine's columns of those names."""
+        return self.service.request
 
     @cached_property
     def label_types(self) -> Mapping[str, DType]:
@@ -335,11 +458,22 @@ class BoundService:
         return _first_keys((*self.instances, *self.labels))
 
     def to_manifest(self) -> dict[str, Any]:
-        return {"fingerprint": self.fingerprint, "instances": [self._instance(i) for i in self.instances]}
+        return {"fingerprint": self.fingerprint, **self._meaning()}
 
     def labels_to_manifest(self) -> list[dict[str, Any]]:
         """Each label as the service uses it. exact: its window is (…, …], see `exact`."""
         return [{**self._instance(label), "exact": self.exact} for label in self.labels]
+
+
+@dataclass(frozen=True)
+class Operand:
+    """What an on-demand expression reads by `name`. origin: "feature" (column: of the features computed for the row),
+    "request" (column: of the request, or the spine), or "as_of"."""
+
+    name: str
+    origin: str
+    column: str
+    dtype: DType
 
 
 def _first_keys(instances: Iterable[BoundInstance[Any]]) -> Mapping[str, Key]:
@@ -359,6 +493,7 @@ class BoundRegistry:
     services: Mapping[str, BoundService]
     labels: Mapping[str, BoundLabel]
     schemas: Schemas
+    on_demand: Mapping[str, BoundOnDemand] = FrozenMap()
 
     def service(self, name: str | FeatureService) -> BoundService:
         if isinstance(name, FeatureService):
@@ -371,11 +506,13 @@ class BoundRegistry:
     def to_manifest(self) -> dict[str, Any]:
         """The registry as data: what `sql/manifest.json` keeps. Holds no path, clock or machine."""
         used = {v.view.source.name for v in (*self.views.values(), *self.labels.values())}
+        on_demand = {name: view.to_manifest() for name, view in self.on_demand.items()}
         return {
             "format": MANIFEST_FORMAT,
             "sources": {s: {c: t.name for c, t in sorted(self.schemas[s].items())} for s in sorted(used)},
             "views": {name: view.to_manifest() for name, view in self.views.items()},
             "labels": {name: label.to_manifest() for name, label in self.labels.items()},
+            **({"on_demand_views": on_demand} if on_demand else {}),
             "services": {
                 name: {**service.to_manifest(), "labels": service.labels_to_manifest()}
                 for name, service in self.services.items()
@@ -459,10 +596,12 @@ def bind_service(service: FeatureService, views: Mapping[str, BoundView], labels
 
     Raises: DefinitionError FS220 when one column is a key of two families, FS207 when one is a key and a feature or label.
     """
+    on_demand = tuple(bind_on_demand(i, views) for i in service.on_demand)
     bound = BoundService(
         service,
         tuple(BoundInstance(i, views[i.view.name]) for i in service.instances),
         tuple(BoundInstance(i, labels[i.view.name]) for i in service.labels),
+        on_demand,
     )
     families: dict[str, Key] = {}
     for instance in (*bound.instances, *bound.labels):
@@ -476,11 +615,25 @@ def bind_service(service: FeatureService, views: Mapping[str, BoundView], labels
                     hint="with_join_key_map, so that each reads a column of its own type",
                 )
     columns = {column.lower(): column for column in families}
-    for names, what in ((bound.feature_types, "feature"), (bound.label_types, "label")):
+    for names, what, hint in (
+        (bound.feature_types, "feature", "view.with_prefix('…')"),
+        (bound.label_types, "label", "name='…' for the label"),
+        (bound.request, "request column", "another name for the request column"),
+    ):
         clash = sorted(set(names) & set(columns))
         if clash:
-            raise DefinitionError("FS207", f"{columns[clash[0]]!r} is both a key and a {what} (case does not count)",
-                                  where=service.place, hint="view.with_prefix('…')")  # fmt: skip
+            what = f"{columns[clash[0]]!r} is both a key and a {what} (case does not count)"
+            raise DefinitionError("FS207", what, where=service.place, hint=hint)
+    return bound
+
+
+def bind_on_demand(instance: OnDemandInstance, views: Mapping[str, BoundView]) -> BoundOnDemand:
+    """Give an on-demand view's names and features their types. Raises: DefinitionError FS216."""
+    bound = BoundOnDemand(instance, tuple(BoundInstance(i, views[i.view.name]) for i in instance.view.inputs))
+    try:
+        bound.features  # noqa: B018  # it raises, or is kept
+    except FeatureStoreError as error:
+        raise error.at(instance.view.place) from None
     return bound
 
 

@@ -242,17 +242,14 @@ class FeatureStore:
 
         Args:
             entities: {key column: value or list of values}, or a list of {key column: value}.
-            request: request columns of on-demand features (no service takes any yet).
+            request: {name: value or list of values} of what on-demand features take from the request, one value per row.
             as_of: answer for this instant instead of now; not before the watermark.
         Returns: OnlineFeatures, one row per entity, in order; a NULL key, like an unknown one, is not_found.
         Raises: UnknownName FS501, RequestError FS502, FS504, TooEarly FS503, StoreError FS402.
         """
         name = service if isinstance(service, str) else service.name
-        if request:
-            from featurestore.errors import RequestError
-
-            raise RequestError("FS502", f"unknown request column {next(iter(request))!r}")
-        return self.reader.get(name, _columns(entities), as_of=_instant(as_of), include=include)
+        brought = _columns(request or {})
+        return self.reader.get(name, _columns(entities), request=brought, as_of=_instant(as_of), include=include)
 
     @cached_property
     def online(self) -> OnlineStore:

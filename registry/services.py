@@ -11,6 +11,7 @@ from .views import (
     merchant_activity,
     merchant_chargebacks,
     merchant_profile,
+    payment_vs_usual,
     review_policy,
 )
 
@@ -22,6 +23,7 @@ fraud_v1 = FeatureService(
         merchant_profile[["merchant_category", "risk_score"]],
         merchant_activity.with_prefix("merchant_"),
         card_details[["network", "product", "issuer_country"]],
+        payment_vs_usual,
     ],
     labels=[chargeback_30d],
     description="Scores a card payment while the customer waits.",

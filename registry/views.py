@@ -1,6 +1,6 @@
 """The features, view by view: of which entity, from which source, over which stretch of the past."""
 
-from featurestore import FeatureView, agg, latest
+from featurestore import FeatureView, OnDemandFeatureView, agg, latest
 
 from .entities import card, customer, merchant
 from .sources import cards, customers, disputes, merchants, payments, policies
@@ -123,4 +123,17 @@ review_policy = FeatureView(
     features=[latest("review_from"), latest("rule_set")],
     description="The review rule in force, the same for everyone; it holds from the very instant it takes effect.",
     owner="risk",
+)
+
+payment_vs_usual = OnDemandFeatureView(
+    name="payment_vs_usual",
+    inputs=[card_payments, customer_profile],
+    request={"amount": "double"},
+    features={
+        "amount_to_usual_30d": "amount * count_30d / nullif(amount_sum_30d, 0)",
+        "share_of_limit": "amount / nullif(credit_limit, 0)",
+    },
+    description="The payment being scored beside what the customer usually pays, and beside the credit limit.",
+    owner="fraud",
+    tags={"tier": "critical"},
 )

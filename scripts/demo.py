@@ -83,11 +83,11 @@ def run(rows: int, seed: int) -> None:
     say(command("materialize", "--known-before", WATERMARK))
 
     with server() as address:
-        title("Look one entity up over HTTP")
-        entity = someone()
-        answer = look_up(address, entity)
+        title("Look one entity up over HTTP, with the amount of the payment that is being scored")
+        entity, amount = someone()
+        answer = look_up(address, entity, amount)
         title("The same entity at the same instant, from the files")
-        compare(entity, answer)
+        compare({**entity, "amount": amount}, answer)
 
     title("Files")
     for path, what in (
@@ -177,21 +177,23 @@ def stop(process: subprocess.Popen[bytes]) -> None:
         process.wait()
 
 
-def someone() -> dict[str, Any]:
-    """The keys of the spine's last row that has all of them."""
+def someone() -> tuple[dict[str, Any], float]:
+    """The keys of the spine's last row that has all of them, and its amount."""
     import polars as pl
 
-    keys = ["customer_id", "merchant_id", "card_id"]
-    rows: list[dict[str, Any]] = pl.read_parquet(DATA / "spine.parquet").select(keys).drop_nulls().tail(1).to_dicts()
+    needed = ["customer_id", "merchant_id", "card_id", "amount"]
+    rows: list[dict[str, Any]] = pl.read_parquet(DATA / "spine.parquet").select(needed).drop_nulls().tail(1).to_dicts()
     if not rows:
         raise Failed("no spine row has all keys; try more --rows")
-    return rows[0]
+    amount = rows[0].pop("amount")
+    return rows[0], amount
 
 
-def look_up(address: str, entity: Mapping[str, Any]) -> dict[str, Any]:
+def look_up(address: str, entity: Mapping[str, Any], amount: float) -> dict[str, Any]:
     body = {
         "feature_service": SERVICE,
         "entities": {key: [value] for key, value in entity.items()},
+        "request": {"amount": [amount]},
         "as_of": WATERMARK,
         "include": ["statuses"],
     }
@@ -207,13 +209,13 @@ def look_up(address: str, entity: Mapping[str, Any]) -> dict[str, Any]:
     return answer
 
 
-def compare(entity: Mapping[str, Any], online: Mapping[str, Any]) -> None:
+def compare(row: Mapping[str, Any], online: Mapping[str, Any]) -> None:
     """One spine row, asked offline with the cut-off of the online store: every value and status has to be the same."""
     import polars as pl
 
     asked, answered = DEMO / "one_row.parquet", DEMO / "one_row_with_features.parquet"
     instant = pl.Series("as_of", [WATERMARK]).str.to_datetime(time_unit="us", time_zone="UTC")
-    pl.DataFrame({key: [value] for key, value in entity.items()}).with_columns(instant).write_parquet(asked)
+    pl.DataFrame({key: [value] for key, value in row.items()}).with_columns(instant).write_parquet(asked)
     command("build", SERVICE, "--spine", asked, "--output", answered, "--known-before", WATERMARK, "--include", "status")
     offline = pl.read_parquet(answered).to_dicts()[0]
     say(f"\n{'feature':<40}{'online':<20}{'offline':<20}")

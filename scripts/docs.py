@@ -263,14 +263,14 @@ def expressions() -> str:
     from featurestore.expressions import CASTS, OPERATIONS
 
     parts = [
-        "`latest(…)`, `agg.…(…)` and `where=` take a column name or scalar SQL over one row: columns, constants, and what "
-        "these tables list. Anything else is refused when the definition is made (`FS215`): other rows, subqueries, the clock, "
-        "random numbers.",
+        "`latest(…)`, `agg.…(…)`, `where=` and on-demand features take a column name or scalar SQL over one row: columns, "
+        "constants, and what these tables list. Anything else is refused when the definition is made (`FS215`): other rows, "
+        "subqueries, the clock, random numbers.",
         "Inside an expression integers of any width are `int64`, floats and decimals `double`; `string`, `bool`, `date32` and "
         "`timestamp[us, UTC]` stay. Binary and lists can only be tested for NULL. A bare column is not computed with and keeps "
         "its own type. `0.1` is a double.",
-        "NULL in gives NULL out, except where the last column says otherwise. An operation without a value gives NULL. "
-        "`where` keeps the rows for which it is true.",
+        "NULL in gives NULL out, except where the last column says otherwise. An operation without a value gives NULL; of "
+        "on-demand features a build counts the rows in which that happened. `where` keeps the rows for which it is true.",
         "## Operations",
         table(
             ("written", "gives", "with NULL"),
@@ -309,6 +309,7 @@ def definitions() -> str:
         "## agg",
         *described(type(featurestore.agg).__doc__),
         _catalogue(),
+        *_object("OnDemandFeatureView", featurestore.OnDemandFeatureView),
         *_object("LabelView", featurestore.LabelView),
         *_object("FeatureService", featurestore.FeatureService),
         *_object("FeatureStore", featurestore.FeatureStore),
@@ -411,7 +412,8 @@ def _sections(case: Any) -> Iterator[str]:
 
 def _definition(section: Any) -> Iterator[str]:
     head = f" with {code(section.head)}" if section.head else ""
-    yield f"{section.kind.capitalize()} `{section.name}`{head}" + (":" if section.lines else "")
+    kind = {"on demand": "On-demand view"}.get(section.kind, section.kind.capitalize())
+    yield f"{kind} `{section.name}`{head}" + (":" if section.lines else "")
 
 
 def _source(section: Any) -> Iterator[str]:
@@ -452,6 +454,7 @@ _SHOWN: Mapping[str, Callable[[Any], Iterator[str]]] = {
     "source": _source,
     "view": _view,
     "label": _view,
+    "on demand": _view,
     "service": lambda s: iter([f"Service of {code(s.head)}"]),
     "labels": lambda s: iter([f"with the labels {code(s.head)}"]),
     "spine": _spine,
@@ -460,6 +463,7 @@ _SHOWN: Mapping[str, Callable[[Any], Iterator[str]]] = {
     "types": lambda s: iter([f"of the types {code(s.head)}"]),
     "left out": lambda s: iter([f"with rows left out of `{s.name}`: {code(s.head)}"]),
     "counted": lambda s: iter([f"with rows of `{s.name}` counted: {code(s.head)}"]),
+    "without value": lambda s: iter([f"with rows in which an operation had no value: {code(s.head)}"]),
 }
 
 

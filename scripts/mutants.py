@@ -63,6 +63,10 @@ _SPINE = "featurestore/retrieval/spine.py"
 _TRAINING = "featurestore/retrieval/training_set.py"
 _VIEW = "featurestore/retrieval/online_view.py"
 _LOOKUP = "featurestore/retrieval/online_features.py"
+_ON_DEMAND = "featurestore/retrieval/on_demand.py"
+_ON_DEMAND_ONLINE = "featurestore/retrieval/online_on_demand.py"
+_INSTANCES = "featurestore/definitions/view.py"
+_TREES = "featurestore/trees.py"
 _RUN = "featurestore/materialization/run.py"
 _RECORDS = "featurestore/materialization/records.py"
 _LABELS = "featurestore/retrieval/labels.py"
@@ -298,7 +302,8 @@ MUTANTS = (
            "a source's zone is forgotten", "times-a_naive_time_is_read"),
     Mutant("naive_file_read_as_it_lies", _READING, '(arrow.tz is not None or source.zone_of(column) == "UTC")', "True",
            "a naive file is handed to the engine as UTC", "times-a_naive_time_is_read"),
-    Mutant("spine_zone_ignored", _SPINE, "TimeReading(zone=zone(timezone).key,", 'TimeReading(zone="UTC",',
+    Mutant("spine_zone_ignored", _SPINE, "TimeReading(zone=zone(timezone).key, format=as_of_format",
+           'TimeReading(zone="UTC", format=as_of_format',
            "a naive spine is read in UTC", "times-pitfall_34"),
     Mutant("fold_earlier_in_source", _TIMES, '"latest" if reading.later else "earliest"', '"earliest"',
            "a repeated hour is its first pass", "times-pitfall_36_a_repeated_hour_is_its_second"),
@@ -419,6 +424,31 @@ MUTANTS = (
     Mutant("online_versions_unjudged", _STATE, "FROM newest_versions{semi} WHERE {live(visible)}",
            "FROM newest_versions{semi} WHERE event_time IS NOT NULL",
            "online a voided payment stays settled", "online-of_versions"),
+    # On demand
+    Mutant("input_of_other_keys", _INSTANCES, "return self.view, self.key_columns, self.prefix", 'return self.view, (), ""',
+           "an input looked up by other keys is taken for the instance the service lists", "on_demand-inputs_are_named"),
+    Mutant("on_demand_runs_ahead", _ON_DEMAND, "at.cast(TIMESTAMP.arrow)", "pc.add(at, 1).cast(TIMESTAMP.arrow)",
+           "an expression's as_of is not the row's", "on_demand-as_of_is_the_row"),
+    Mutant("on_demand_always_present", _ON_DEMAND, 'pc.if_else(pc.is_valid(value), "present", "null")',
+           'pc.if_else(pc.is_valid(value), "present", "present")', "a feature without a value is called present",
+           "on_demand-a_ratio_of"),
+    Mutant("request_zone_ignored", _SPINE, 'TimeReading(zone=zone(timezone).key, format="iso8601")',
+           'TimeReading(zone="UTC", format="iso8601")', "a naive time of the request is read in UTC",
+           "on_demand-a_naive_time"),
+    Mutant("misfit_request_is_null", _SPINE, "bad = pc.index(pc.and_(read.is_null(), values.is_valid()), True).as_py()",
+           "bad = -1", "a request value its type cannot hold is lost in silence", "on_demand-a_value_that_the_request"),
+    Mutant("null_operands_counted", _TREES, """return _all([Call("is_null", (expression,)), *present])""",
+           """return Call("is_null", (expression,))""", "a NULL operand counts as an operation without a value",
+           "on_demand-an_operation_without"),
+    Mutant("guards_unseen", _TREES, "_all([undecided, _missed(second, types)])", "_missed(second, types)",
+           "what a guard keeps from being computed is counted", "on_demand-what_a_guard"),
+    Mutant("stale_input_evaluated", _ON_DEMAND_ONLINE,
+           "missing = [unknown[i] for i in feature.reads if i in unknown] if unknown else []", "missing = list[str]()",
+           "an expression is evaluated over what the store does not know", "online-what_an_on_demand"),
+    Mutant("on_demand_online_runs_ahead", _ON_DEMAND_ONLINE, 'known["as_of"] = t', 'known["as_of"] = t + 1',
+           "online an expression's as_of is not the instant asked for", "online-on_demand_features_read"),
+    Mutant("on_demand_online_always_present", _ON_DEMAND_ONLINE, "NULL if value is None else PRESENT", "PRESENT",
+           "online a feature without a value is called present", "online-on_demand_features_read"),
 )  # fmt: skip
 
 

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from featurestore.store import FeatureStore
 
 Option = typer.Option
-_REPORTED = ("service", "fingerprint", "rows", "views", "features", "left_out", "source_rows", "label", "labels",
-             "known_before", "serving_lag_us", "trust", "content_hash")  # fmt: skip
+_REPORTED = ("service", "fingerprint", "rows", "views", "features", "left_out", "source_rows", "without_value", "label",
+             "labels", "known_before", "serving_lag_us", "trust", "content_hash")  # fmt: skip
 """What the answer repeats of the manifest."""
 
 
@@ -121,6 +121,8 @@ def _newest_watermark_age(store: FeatureStore) -> int | None:
 def _summary(result: dict[str, Any]) -> str:
     lines = [f"{result['service']}: {result['rows']:,} rows in {result['output']}"]
     lines += [f"  {name}: {show.counts(counts)}" for name, counts in result["views"].items()]
+    if result["without_value"]:
+        lines.append(f"rows in which an operation had no value: {show.counts(result['without_value'], plain=True)}")
     lines += _left_out(result["left_out"])
     if result["label"] is not None:
         label = result["label"]

@@ -34,6 +34,7 @@ def check(
     """
     looked = _Check(run)
     looked.views()
+    looked.on_demand()
     looked.services()
     if data:
         with run.progress() as watch:
@@ -79,12 +80,25 @@ class _Check:
         except FeatureStoreError as error:
             self._add(error)
 
+    def on_demand(self) -> None:
+        """Give every on-demand view its types, where its inputs are sound."""
+        from featurestore.definitions import OnDemandInstance
+        from featurestore.registry import bind_on_demand
+
+        for view in self.registry.on_demand.values():
+            if all(i.view.name in self.bound for i in view.inputs):
+                try:
+                    bind_on_demand(OnDemandInstance(view=view), self.bound)
+                except FeatureStoreError as error:
+                    self._add(error)
+
     def services(self) -> None:
         """Plan every service whose views are sound."""
         from featurestore.registry import bind_service
 
         for name, service in self.registry.services.items():
-            if any(i.view.name not in self.all for i in (*service.instances, *service.labels)):
+            inputs = [i for o in service.on_demand for i in o.view.inputs]
+            if any(i.view.name not in self.all for i in (*service.listed, *inputs, *service.labels)):
                 continue
             try:
                 self.planned[name] = _planned(bind_service(service, self.bound, self.labels))
@@ -149,8 +163,10 @@ class _Check:
         return {
             "project": self.store.config.project.name,
             **{kind: len(getattr(registry, kind)) for kind in kinds},
+            "on_demand_views": len(registry.on_demand),
             "services": self.planned,
-            "features": sum(len(view.features) for view in registry.views.values()),
+            "features": sum(len(v.features) for v in registry.views.values())
+            + sum(len(v.features) for v in registry.on_demand.values()),
             "assumed_known_at_once": [n for n, s in registry.sources.items() if s.assumed_known_at_once],
             "static": [n for n, s in registry.sources.items() if s.static],
             "sql_stale": None if self.errors else is_stale(self.store),
@@ -165,15 +181,18 @@ def _planned(service: BoundService) -> dict[str, Any]:
 
     plan = planning.training_set(service)
     counted = {"views": service.instances, "features": service.feature_types, "labels": service.labels, "parts": plan.answers}
-    return {what: len(items) for what, items in counted.items()}
+    counts = {what: len(items) for what, items in counted.items()}
+    return counts | ({"on_demand": len(service.on_demand)} if service.on_demand else {})
 
 
 def _text(result: dict[str, Any]) -> str:
-    kinds = ("entities", "sources", "views", "features", "labels")
-    lines = [f"{result['project']}: " + ", ".join(f"{result[k]} {k}" for k in kinds) + f", {len(result['services'])} services"]
+    kinds = ["entities", "sources", "views", *(["on_demand_views"] if result["on_demand_views"] else []), "features", "labels"]
+    counted = ", ".join(f"{result[k]} {k.replace('_', ' ')}" for k in kinds)
+    lines = [f"{result['project']}: {counted}, {len(result['services'])} services"]
     for name, service in result["services"].items():
-        labels = f", label views {service['labels']}" if service["labels"] else ""
-        lines.append(f"  {name}: {service['features']} features of {service['views']} views{labels}")
+        besides = f", {service['on_demand']} on demand" if "on_demand" in service else ""
+        besides += f", label views {service['labels']}" if service["labels"] else ""
+        lines.append(f"  {name}: {service['features']} features of {service['views']} views{besides}")
     for what in ("assumed_known_at_once", "static"):
         if result[what]:
             lines.append(f"{what.replace('_', ' ')}: {', '.join(result[what])}")

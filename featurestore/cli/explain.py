@@ -54,6 +54,7 @@ def explain(
         "service": bound.name,
         "fingerprint": bound.fingerprint,
         "keys": {column: key.dtype.name for column, key in bound.spine_keys.items()},
+        "request": {name: dtype.name for name, dtype in bound.request.items()},
         "features": {name: dtype.name for name, dtype in bound.feature_types.items()},
         "labels": {name: dtype.name for name, dtype in bound.label_types.items()},
         "plan": planning.explain(plan),

@@ -18,6 +18,7 @@ from featurestore.errors import FeatureStoreError, RequestError, StoreError, Unk
 from featurestore.intervals import format_instant
 
 if TYPE_CHECKING:
+    from featurestore.dtypes import DType
     from featurestore.retrieval.online_features import OnlineFeatures
 
 INCLUDES = ("statuses", "event_timestamps")
@@ -30,7 +31,8 @@ def get(
         list[str] | None, typer.Argument(metavar="KEY=VALUE...", help="The entity: one KEY=VALUE per join key.")
     ] = None,
     request: Annotated[
-        list[str] | None, typer.Option(metavar="NAME=VALUE", help="A request column of on-demand features.")
+        list[str] | None,
+        typer.Option(metavar="NAME=VALUE", help="What on-demand features take from the request; NAME= is NULL, or empty text."),
     ] = None,
     as_of: Annotated[
         str | None, typer.Option(metavar="TS", help="Answer for this instant, not before the watermark. Default: now.")
@@ -38,16 +40,17 @@ def get(
 ) -> Answer:
     """Look up one entity's features in the online store.
 
-    Binary keys are given in base64, dates as 2026-01-31.
+    Binary values are given in base64, dates as 2026-01-31, instants with an offset.
 
     Example:
       featurestore get fraud_v1 customer_id=10038 merchant_id=m00042
     """
     _advise(run)
-    families = _families(run, service)
+    families, types = _asked_by(run, service)
     entity = {name: [_typed(name, text, families[name])] for name, text in _pairs(keys or (), "key", families).items()}
-    asked = _pairs(request or (), "request column", None)
-    return _answer(run, run.store.get_online_features(service, entity, request=asked, as_of=as_of, include=INCLUDES))
+    brought = _pairs(request or (), "request column", types)
+    values = {name: [_brought(name, text, types[name])] for name, text in brought.items()}
+    return _answer(run, run.store.get_online_features(service, entity, request=values, as_of=as_of, include=INCLUDES))
 
 
 def _advise(run: Run) -> None:
@@ -60,8 +63,11 @@ def _advise(run: Run) -> None:
         run.warn(f"the definitions cannot be checked against the online store: {error}")
 
 
-def _families(run: Run, service: str) -> Mapping[str, str]:
-    """Key column -> family of a service, as the online store has it. Raises: UnknownName FS101, FS501, StoreError FS402."""
+def _asked_by(run: Run, service: str) -> tuple[Mapping[str, str], Mapping[str, DType]]:
+    """Key column -> family, and request column -> type of a service, as the online store has it.
+
+    Raises: UnknownName FS101, FS501, StoreError FS402.
+    """
     defined = _defined(run)
     try:
         reader = run.store.reader
@@ -74,7 +80,7 @@ def _families(run: Run, service: str) -> Mapping[str, str]:
     with reader.store.read() as snapshot:
         services = reader.services(snapshot)
         if service in services:
-            return services[service].keys
+            return services[service].keys, services[service].request
     hint = "featurestore materialize" if defined and service in defined else nearest(service, services)
     raise UnknownName("FS501", f"the online store cannot answer feature service {service!r}", known=services, hint=hint)
 
@@ -87,25 +93,26 @@ def _defined(run: Run) -> Mapping[str, Any] | None:
         return None
 
 
-def _pairs(given: Sequence[str], what: str, names: Mapping[str, str] | None) -> dict[str, str]:
+def _pairs(given: Sequence[str], what: str, names: Mapping[str, Any]) -> dict[str, str]:
     """NAME=VALUE arguments. Raises: RequestError FS502 for another shape, an unknown, missing or repeated name."""
     pairs: dict[str, str] = {}
     for argument in given:
         name, equals, value = argument.partition("=")
         if not equals:
             raise RequestError(
-                "FS502", f"{argument!r} is not {what.split()[0].upper()}=VALUE", known=names or (), hint=f"{argument}=…"
+                "FS502", f"{argument!r} is not {what.split()[0].upper()}=VALUE", known=names, hint=f"{argument}=…"
             )
-        if names is not None and name not in names:
+        if name not in names:
             raise RequestError("FS502", f"unknown {what} {name!r}", known=names, hint=nearest(name, names))
         if name in pairs:
             raise RequestError(
                 "FS502", f"{what} {name!r} is given twice", hint="one entity per call; the HTTP server takes many"
             )
         pairs[name] = value
-    for name in names or ():
+    for name in names:
         if name not in pairs:
-            raise RequestError("FS502", f"missing {what} {name!r}", known=names or (), hint=f"{name}=…")
+            option = "--request " if what == "request column" else ""
+            raise RequestError("FS502", f"missing {what} {name!r}", known=names, hint=f"{option}{name}=…")
     return pairs
 
 
@@ -116,6 +123,22 @@ def _typed(name: str, text: str, family: str) -> object:
         return read(text)
     except ValueError:
         raise RequestError("FS504", f"key {name!r} takes {family}, got {text!r}", hint=f"{name}={shape}") from None
+
+
+def _brought(name: str, text: str, dtype: DType) -> object:
+    """A request value: numbers and booleans are read, all else is text that says what it is. Raises: RequestError FS504."""
+    if not text and dtype.name != "string":
+        return None
+    read = _integer if dtype.is_integer else _number if dtype.is_float else _bool if dtype.name == "bool" else str
+    try:
+        return read(text)
+    except ValueError:
+        raise RequestError("FS504", f"request column {name!r} takes {dtype}, got {text!r}") from None
+
+
+def _number(text: str) -> float | str:
+    """NaN and infinities stay text: the reader of requests knows their names."""
+    return text if text in ("NaN", "Infinity", "-Infinity") else float(text)
 
 
 def _integer(text: str) -> int:

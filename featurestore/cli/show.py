@@ -58,6 +58,7 @@ def cell(value: Any) -> str:
     return str(value).replace("\n", "\\n")
 
 
-def counts(counted: Mapping[str, int]) -> str:
-    """ "present 12, null 3"; "none" for no counts."""
-    return ", ".join(f"{name.replace('_', ' ')} {number:,}" for name, number in counted.items()) or "none"
+def counts(counted: Mapping[str, int], *, plain: bool = False) -> str:
+    """ "present 12, not found 3"; "none" for no counts. plain: names stay as they are, for they are somebody's."""
+    named = {name if plain else name.replace("_", " "): number for name, number in counted.items()}
+    return ", ".join(f"{name} {number:,}" for name, number in named.items()) or "none"

@@ -60,6 +60,10 @@ def training_set_sql(
             if statement.plan:
                 title += f", plan {statement.plan}: {', '.join(o.name for o in statement.outputs)}"
             blocks.append(f"{title}\n{note}{statement.sql};\n")
+    for node in plan.on_demand:
+        title = f"-- {node.name}: OnDemand of on-demand view {node.view}\n"
+        note = f"-- reads asked (row_id, {', '.join(planning.read_from(o) for o in node.operands)}), batch by batch\n"
+        blocks.append(f"{title}{note}{duckdb.on_demand(node)};\n")
     return head + "\n" + "\n".join(blocks)
 
 

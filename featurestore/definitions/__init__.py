@@ -4,11 +4,12 @@ from featurestore.definitions.aggregation import AGGREGATES, Feature, agg, lates
 from featurestore.definitions.base import Definition
 from featurestore.definitions.entity import Entity
 from featurestore.definitions.label import LabelView
+from featurestore.definitions.on_demand import OnDemandFeatureView, OnDemandInstance
 from featurestore.definitions.service import FeatureService
 from featurestore.definitions.source import ArrowSource, ParquetSource, Source
 from featurestore.definitions.view import FeatureView, View, ViewInstance
 
 __all__ = [
     "AGGREGATES", "ArrowSource", "Definition", "Entity", "Feature", "FeatureService", "FeatureView", "LabelView",
-    "ParquetSource", "Source", "View", "ViewInstance", "agg", "latest",
+    "OnDemandFeatureView", "OnDemandInstance", "ParquetSource", "Source", "View", "ViewInstance", "agg", "latest",
 ]  # fmt: skip

@@ -144,13 +144,17 @@ class FeatureView(View):
 
 @dataclass(frozen=True, kw_only=True)
 class ViewInstance:
-    """A view as one service uses it: which features, by which keys, under which names."""
+    """A view as one service uses it: which features, by which keys, under which names.
+
+    hidden: features that are computed besides, for on-demand features alone; only a service sets them.
+    """
 
     view: View
     chosen: tuple[str, ...] | None = None
     key_map: Mapping[str, str] = field(default_factory=FrozenMap)
     prefix: str = ""
     alias_name: str | None = None
+    hidden: tuple[str, ...] = ()
 
     @property
     def name(self) -> str:
@@ -160,8 +164,19 @@ class ViewInstance:
     @property
     def features(self) -> tuple[tuple[str, Feature], ...]:
         """(output column, feature) in order."""
-        chosen = self.chosen or tuple(f.name for f in self.view.features)
+        chosen = tuple(f.name for f in self.view.features) if self.chosen is None else self.chosen
         return tuple((f"{self.prefix}{name}", self.view.feature(name)) for name in chosen)
+
+    @property
+    def computed(self) -> tuple[tuple[str, Feature], ...]:
+        """(column, feature): those returned, then the hidden ones. No name holds the dot of a hidden one's column."""
+        besides = tuple((f"{self.name}.{self.prefix}{name}", self.view.feature(name)) for name in self.hidden)
+        return (*self.features, *besides)
+
+    @property
+    def computation(self) -> tuple[View, tuple[str, ...], str]:
+        """What two instances share whose values come from one computation: view, key columns and prefix."""
+        return self.view, self.key_columns, self.prefix
 
     @property
     def key_columns(self) -> tuple[str, ...]:

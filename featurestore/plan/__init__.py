@@ -1,7 +1,7 @@
 """What a request means, in no dialect."""
 
 from featurestore.plan.build import facts_read, online_state, training_set
-from featurestore.plan.explain import explain
+from featurestore.plan.explain import explain, read_from
 from featurestore.plan.nodes import OnlineState, TrainingSet
 
-__all__ = ["OnlineState", "TrainingSet", "explain", "facts_read", "online_state", "training_set"]
+__all__ = ["OnlineState", "TrainingSet", "explain", "facts_read", "online_state", "read_from", "training_set"]

@@ -9,6 +9,7 @@ from featurestore.plan.nodes import (
     InForce,
     LabelOf,
     Latest,
+    OnDemand,
     OnlineState,
     Output,
     Part,
@@ -24,7 +25,7 @@ from featurestore.plan.nodes import (
     Where,
     Window,
 )
-from featurestore.registry import BoundFacts, BoundInstance, BoundLabel, BoundService, BoundView
+from featurestore.registry import BoundFacts, BoundInstance, BoundLabel, BoundOnDemand, BoundService, BoundView
 
 
 def training_set(service: BoundService) -> TrainingSet:
@@ -35,9 +36,15 @@ def training_set(service: BoundService) -> TrainingSet:
         for part in _parts(instance)
     )
     labels = tuple(_label(label, service.exact) for label in service.labels)
-    plan = TrainingSet(service.name, parts, service.service.feature_names, labels)
+    on_demand = tuple(_on_demand(service, asked) for asked in service.on_demand)
+    plan = TrainingSet(service.name, parts, service.service.feature_names, labels, on_demand)
     prove(plan)
     return plan
+
+
+def _on_demand(service: BoundService, asked: BoundOnDemand) -> OnDemand:
+    outputs = tuple(Output(out, dtype, expression) for out, expression, dtype in asked.features)
+    return OnDemand(asked.instance.view.name, asked.name, asked.fingerprint, service.operands(asked), outputs)
 
 
 def online_state(bound: BoundView) -> OnlineState:
@@ -74,7 +81,7 @@ def _label(label: BoundInstance[BoundLabel], exact: bool) -> LabelOf:
 def _parts(instance: BoundInstance[BoundView]) -> list[Part]:
     bound = instance.bound
     keys = _keys(bound, instance.instance.key_columns)
-    outputs = tuple(_output(bound, out, feature.name) for out, feature, _ in instance.features)
+    outputs = tuple(_output(bound, out, feature.name) for out, feature, _ in instance.computed)
     latest = tuple(o for o in outputs if o.aggregate is None)
     windows = tuple(o for o in outputs if o.aggregate is not None)
     if bound.view.source.static:

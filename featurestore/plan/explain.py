@@ -12,6 +12,7 @@ from featurestore.plan.nodes import (
     InForce,
     LabelOf,
     Latest,
+    OnDemand,
     Output,
     PartOf,
     ReadSource,
@@ -24,6 +25,7 @@ from featurestore.plan.nodes import (
     Window,
     children,
 )
+from featurestore.registry import Operand
 
 
 def explain(plan: TrainingSet) -> str:
@@ -33,6 +35,8 @@ def explain(plan: TrainingSet) -> str:
         lines[0] += f"; then the labels {', '.join(o.name for label in plan.labels for o in label.part.outputs)}"
     for part in plan.answers:
         lines += [f"  {line}" for line in _part(part)]
+    for node in plan.on_demand:
+        lines += [f"  {line}" for line in _on_demand(node)]
     for name in static_sources(plan):
         lines.append(f"trust: source {name} is static, the same for every instant")
     for name in assumed_known_at_once(plan):
@@ -56,6 +60,21 @@ def _covered(label: LabelOf) -> str:
     begin = end - (output.window or 0)
     times = ", ".join(f"as_of + {Duration(at)}" if at else "as_of" for at in (begin, end))
     return f"what happens in ({times}]" if window.facts.exact else f"what happens in [{times})"
+
+
+def _on_demand(node: OnDemand) -> Iterator[str]:
+    yield f"{node.name} (on-demand view {node.view}, fingerprint {node.fingerprint})"
+    for output in node.outputs:
+        assert output.expression is not None
+        yield f"  OnDemand: {output.name} = {expressions.normalised(output.expression)}"
+    yield f"    Row: {', '.join(read_from(o) for o in node.operands) or 'nothing'}"
+
+
+def read_from(operand: Operand) -> str:
+    """Where an operand comes from, in words."""
+    if operand.origin != "feature":
+        return operand.name if operand.origin == "as_of" else f"request {operand.name}"
+    return operand.name if operand.name == operand.column else f"{operand.name} (hidden {operand.column})"
 
 
 def _node(node: object) -> Iterator[str]:

@@ -1,5 +1,7 @@
 """The static proof: in a plan, every source reaches a feature only through visibility, and labels stay among labels.
 
+On-demand features read no source at all: what they are given is what the parts gave, the spine's own row, and its instant.
+
 It looks at the plan alone, so it holds for every dialect. What it cannot see, whether a dialect lowers `Visible` right,
 is checked against the oracle and by the mutants.
 """
@@ -8,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+from featurestore import expressions
 from featurestore.errors import DefinitionError
 from featurestore.plan.nodes import (
     LabelOf,
@@ -38,6 +41,7 @@ def prove(plan: TrainingSet | OnlineState) -> None:
     _prove(plan.parts, _feature_fault)
     exact = any(isinstance(node, Visible) and node.exact for part in plan.parts for node in walk(part))
     _prove(plan.labels, lambda path: _label_fault(path, exact))
+    _prove_on_demand(plan)
 
 
 def _prove(answers: Sequence[object], fault: Callable[[Path], str]) -> None:
@@ -46,6 +50,17 @@ def _prove(answers: Sequence[object], fault: Callable[[Path], str]) -> None:
         assert isinstance(source, ReadSource)
         if found := fault(path):
             raise DefinitionError("FS221", f"source {source.source.name!r} {found}", where=source.source.place)
+
+
+def _prove_on_demand(plan: TrainingSet) -> None:
+    """Raises: DefinitionError FS221 for an operand that no part gives, or a name that is no operand."""
+    given = {output.name for part in plan.parts for output in part.part.outputs}
+    for node in plan.on_demand:
+        read = {c for output in node.outputs if output.expression is not None for c in expressions.columns(output.expression)}
+        unknown = read - set(node.types) | {o.name for o in node.operands if o.origin == "feature" and o.column not in given}
+        if unknown or any(o.aggregate for o in node.outputs):
+            what = f"on-demand view {node.name!r} reads {sorted(unknown)}, which no part of the plan gives"
+            raise DefinitionError("FS221", what, where=node.view)
 
 
 def _feature_fault(path: Path) -> str:

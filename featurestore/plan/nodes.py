@@ -5,6 +5,7 @@
                              StaticLookup ──> ReadSource            (no history, hence no visibility; marked)
                              every part ── spine ──> ReadSpine
                 ── labels ─> LabelOf ──> Window ── facts ──> Settled ──> Where? ──> InForce? ──> Facts ──> ReadSource
+    TrainingSet ── on_demand ──> OnDemand        (reads columns of the parts and of the spine's own row; no source)
     OnlineState ── facts ──> Visible …
 
 A source's rows reach a feature only through `Visible`, the one node that knows the boundary, and a label only through
@@ -21,6 +22,7 @@ from featurestore.definitions import Source
 from featurestore.definitions.aggregation import AGGREGATES, Parameter, read_as
 from featurestore.dtypes import BOOL, DType
 from featurestore.expressions import Expr
+from featurestore.registry import Operand
 
 
 @dataclass(frozen=True)
@@ -194,13 +196,31 @@ class LabelOf:
 
 
 @dataclass(frozen=True)
+class OnDemand:
+    """Per spine row scalar expressions over what the row has: features of the parts, request columns, its instant."""
+
+    view: str
+    name: str
+    fingerprint: str
+    operands: tuple[Operand, ...]
+    outputs: tuple[Output, ...]
+
+    @property
+    def types(self) -> dict[str, DType]:
+        """The type of each name the expressions read."""
+        return {o.name: o.dtype for o in self.operands}
+
+
+@dataclass(frozen=True)
 class TrainingSet:
-    """The spine's rows and columns, in order, then `columns` in service order, each from one part, then the labels."""
+    """The spine's rows and columns, in order, then `columns` in service order, each from one part or made on demand, then
+    the labels."""
 
     service: str
     parts: tuple[PartOf, ...]
     columns: tuple[str, ...]
     labels: tuple[LabelOf, ...] = ()
+    on_demand: tuple[OnDemand, ...] = ()
 
     @property
     def answers(self) -> tuple[PartOf | LabelOf, ...]:
@@ -221,8 +241,8 @@ class OnlineState:
 
 
 Node = (
-    TrainingSet | PartOf | LabelOf | OnlineState | Latest | Window | StaticLookup | Visible | Settled | Where | InForce
-    | Facts | ReadSource | ReadSpine
+    TrainingSet | PartOf | LabelOf | OnDemand | OnlineState | Latest | Window | StaticLookup | Visible | Settled | Where
+    | InForce | Facts | ReadSource | ReadSpine
 )  # fmt: skip
 
 

@@ -59,7 +59,7 @@ def run(
     if output is not None:
         files.check_output(output)
     key_types = {column: key.dtype for column, key in service.spine_keys.items()}
-    opened = open_spine(spine, keys=key_types, as_of=request.as_of)
+    opened = open_spine(spine, keys={**service.request, **key_types}, as_of=request.as_of)
     data = {name: sources(source) for name, source in service.sources.items()}
     with Build(service, opened, data, settings, request, watch) as build:
         if output is None:
@@ -107,6 +107,7 @@ def describe(build: Build, spine: Spine, sources: dict[str, Any]) -> dict[str, A
         "service": service.name,
         "fingerprint": service.fingerprint,
         "view_fingerprints": {i.bound.name: i.bound.fingerprint for i in service.instances},
+        "on_demand_fingerprints": {o.instance.view.name: o.fingerprint for o in service.on_demand},
         "plan": hashlib.sha256(planning.explain(build.plan).encode()).hexdigest(),
         "sql": hashlib.sha256(sql.encode()).hexdigest(),
         "engine": "duckdb",
@@ -122,7 +123,7 @@ def describe(build: Build, spine: Spine, sources: dict[str, Any]) -> dict[str, A
         "trust": {"static": static_sources(build.plan), "assumed_known_at_once": assumed_known_at_once(build.plan)},
         "columns": [[f.name, str(f.type)] for f in build.schema],
         "content_hash": report.content_hash,
-        **{k: v for k, v in asdict(report).items() if k in ("rows", "views", "features", "left_out", "source_rows", "windows")},
+        **{name: counts for name, counts in asdict(report).items() if name in _COUNTS},
     }
 
 
@@ -135,6 +136,9 @@ def _labels(service: BoundService, report: Report) -> dict[str, Any]:
         for v in (label.bound.view,)
     }
     return {name: {**meanings[name], **lengths[name], **counts} for name, counts in report.labels.items()}
+
+
+_COUNTS = ("rows", "views", "features", "left_out", "source_rows", "windows", "without_value")
 
 
 def _versions() -> dict[str, str]:

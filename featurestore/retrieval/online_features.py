@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import date, timedelta
 from decimal import Decimal
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from featurestore.dtypes import DATE, TIMESTAMP, DType
 from featurestore.errors import RequestError, StoreError, TooEarly, UnknownName, nearest
@@ -22,7 +22,11 @@ from featurestore.intervals import Clock, format_instant
 from featurestore.online.codec import encode_key, storage_key
 from featurestore.online.generations import EPOCH, generation, served_services
 from featurestore.online.store import OnlineStore, Snapshot
+from featurestore.retrieval.online_request import Values, checked_request
 from featurestore.retrieval.online_view import Answer, View
+
+if TYPE_CHECKING:
+    from featurestore.retrieval.online_on_demand import Cells, OnDemand
 
 INCLUDES = ("statuses", "event_timestamps")
 _EPOCH_DAY = date(1970, 1, 1)
@@ -69,7 +73,7 @@ class OnlineFeatures:
     are made when they are first looked at.
     """
 
-    def __init__(self, service: Service, found: Found) -> None:
+    def __init__(self, service: Service, found: Cells) -> None:
         self.feature_service = service.name
         self.fingerprint = service.fingerprint
         self.as_of = found.t
@@ -161,8 +165,13 @@ class Service:
         self.feature_names = tuple(name for view in self.views for name in view.feature_names)
         self.feature_types = tuple(dtype for view in self.views for dtype in view.feature_types)
         self.watermarks = {view.name: view.watermark for view in self.views}
-        self.watermark = max(self.watermarks.values())
+        self.watermark = max(self.watermarks.values(), default=0)
         self.keys: dict[str, str] = {c: f for v in self.views for c, f in zip(v.key_columns, v.families, strict=True)}
+        self.on_demand = _on_demand(definition, self.views)
+        self.request: Mapping[str, DType] = {}
+        if self.on_demand is not None:
+            self.feature_names, self.feature_types = self.on_demand.feature_names, self.on_demand.feature_types
+            self.request = self.on_demand.request
 
     def instant(self, as_of: int | None, clock: Clock) -> int:
         """The instant to answer for. Raises: TooEarly FS503 for one before a watermark."""
@@ -177,8 +186,8 @@ class Service:
             )
         return as_of
 
-    def look_up(self, snapshot: Snapshot, keys: Keys, rows: int, t: int) -> Found:
-        """The answers for `rows` rows of checked keys, all as of t."""
+    def look_up(self, snapshot: Snapshot, keys: Keys, rows: int, t: int, request: Values | None = None) -> Cells:
+        """The answers for `rows` rows of checked keys and request values, all as of t."""
         stored: dict[tuple[str, ...], list[bytes | None]] = {}
         answers = []
         for view in self.views:
@@ -187,7 +196,16 @@ class Service:
                 asked = stored[view.key_columns] = _stored_keys([keys[c] for c in view.key_columns], view.families, rows)
             answer = view.answer
             answers.append([answer(record, t) for record in _records(snapshot, view.table, asked)])
-        return Found(self, answers, t)
+        found = Found(self, answers, t)
+        return found if self.on_demand is None else self.on_demand.added(answers, found, request or {}, rows)
+
+
+def _on_demand(definition: Mapping[str, Any], views: Sequence[View]) -> OnDemand | None:
+    if not definition.get("on_demand"):
+        return None
+    from featurestore.retrieval.online_on_demand import OnDemand  # late: most services need no evaluator
+
+    return OnDemand(definition, views)
 
 
 def _view(instance: Mapping[str, Any], snapshot: Snapshot) -> View:
@@ -250,7 +268,15 @@ class OnlineReader:
             resolved = self._resolved = _Resolved(epoch, served_services(snapshot))
         return resolved
 
-    def get(self, name: str, entities: Keys, *, as_of: int | None = None, include: Sequence[str] = ()) -> OnlineFeatures:
+    def get(
+        self,
+        name: str,
+        entities: Keys,
+        *,
+        request: Mapping[str, Sequence[object]] | None = None,
+        as_of: int | None = None,
+        include: Sequence[str] = (),
+    ) -> OnlineFeatures:
         """The features of some entities. Raises: UnknownName FS501, RequestError FS502, FS504, TooEarly FS503."""
         unknown = [i for i in include if i not in INCLUDES]
         if unknown:
@@ -258,7 +284,8 @@ class OnlineReader:
         with self.store.read() as snapshot:
             service = self.service(snapshot, name)
             keys, rows = checked_keys(service, entities)
-            found = service.look_up(snapshot, keys, rows, service.instant(as_of, self.clock))
+            values = checked_request(service.request, request or {}, rows)
+            found = service.look_up(snapshot, keys, rows, service.instant(as_of, self.clock), values)
         return OnlineFeatures(service, found)
 
 

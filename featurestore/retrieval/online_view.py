@@ -26,18 +26,19 @@ event time they have; the positions of windows whose sum leaves its type. Status
 
 
 class View:
-    """Reads the records of one view instance as a service uses it."""
+    """Reads the records of one view instance as a service uses it; its features are those returned, then the hidden."""
 
     def __init__(self, instance: Mapping[str, Any], made: Generation) -> None:
         view = made.view
         by_name = {f["name"]: f for f in view["features"]}
-        chosen = [by_name[name] for _, name in instance["features"]]
+        computed = [*instance["features"], *instance.get("hidden", ())]
+        chosen = [by_name[name] for _, name in computed]
         self.name: str = instance["name"]
         self.table = made.table
         self.watermark = made.watermark
         self.key_columns: tuple[str, ...] = tuple(column for column, _ in instance["keys"])
         self.families: tuple[str, ...] = tuple(key["family"] for key in view["keys"])
-        self.feature_names: tuple[str, ...] = tuple(out for out, _ in instance["features"])
+        self.feature_names: tuple[str, ...] = tuple(out for out, _ in computed)
         self.feature_types: tuple[DType, ...] = tuple(parse_dtype(f["type"]) for f in chosen)
         self._static: bool = view["static"]
         self._ttl: int | None = view["ttl"]

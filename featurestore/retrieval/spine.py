@@ -83,7 +83,7 @@ def _reading(path: Path | None) -> Iterator[None]:
 
 
 def open_spine(given: Any, *, keys: Mapping[str, DType], as_of: str) -> Spine:
-    """Open whatever a user calls a spine. `keys` gives the types in which CSV keys are read.
+    """Open whatever a user calls a spine. `keys` gives the types in which keys and request columns are read from CSV.
 
     Raises: UsageError FS105 (no such file or kind), SpineError FS301 (not readable), FS304 (columns that clash).
     """
@@ -113,7 +113,8 @@ def _from_file(path: Path, keys: Mapping[str, DType]) -> Spine:
 
 
 def _read_csv(path: Path, keys: Mapping[str, DType]) -> pa.Table:
-    """Every column as text; keys are then read with the service's types ("007" stays text where the key is text)."""
+    """Every column as text; keys and request columns are then read with the service's types ("007" stays text where the
+    key is text), instants later, as as_of is."""
     from pyarrow import csv
 
     try:
@@ -128,7 +129,7 @@ def _read_csv(path: Path, keys: Mapping[str, DType]) -> pa.Table:
         raise SpineError("FS301", f"the spine cannot be read as CSV: {str(error).splitlines()[0]}", where=path.name) from error
     _check_names(table.schema)
     for name, dtype in keys.items():
-        if name in table.column_names and dtype.name != "string":
+        if name in table.column_names and dtype.name != "string" and not dtype.is_timestamp:
             at = table.column_names.index(name)
             table = table.set_column(at, name, _parsed(table[name], dtype, name))
     return table
@@ -140,7 +141,7 @@ def _parsed(column: pa.ChunkedArray, dtype: DType, name: str) -> pa.ChunkedArray
         bad = pc.index(pc.fill_null(good, True), False).as_py()
         if bad >= 0:
             raise SpineError(
-                "FS302", f"key {name!r} is an integer, but row {bad} (counted from 0) holds {column[bad].as_py()!r}",
+                "FS302", f"column {name!r} is an integer, but row {bad} (counted from 0) holds {column[bad].as_py()!r}",
                 hint="digits, 38 at most",
             )  # fmt: skip
         exact = pc.replace_substring_regex(column, r"^([+-]?)0*([0-9])", r"\1\2").cast(pa.decimal128(38, 0))
@@ -151,7 +152,7 @@ def _parsed(column: pa.ChunkedArray, dtype: DType, name: str) -> pa.ChunkedArray
     try:
         return column.cast(dtype.arrow)
     except pa.ArrowException as error:
-        raise SpineError("FS302", f"key {name!r} cannot be read as {dtype}: {str(error).splitlines()[0]}") from error
+        raise SpineError("FS302", f"column {name!r} cannot be read as {dtype}: {str(error).splitlines()[0]}") from error
 
 
 def _from_memory(given: Any) -> pa.Table:
@@ -216,7 +217,7 @@ def check_label(schema: pa.Schema, label: str, taken: Sequence[str], built: Cont
         )
     if label in taken:
         free = [name for name in schema.names if name not in taken]
-        raise UsageError("FS110", f"label column {label!r} is a join key or as_of", known=free)
+        raise UsageError("FS110", f"label column {label!r} is a join key, a request column or as_of", known=free)
 
 
 def instants(spine: Spine, as_of: str, *, timezone: str = "UTC", as_of_format: str | None = None) -> pa.Array:
@@ -265,14 +266,78 @@ def key_column(spine: Spine, column: str, dtype: DType) -> pa.Array:
     return to_key(values, column, dtype)
 
 
+def request_column(spine: Spine, column: str, dtype: DType, *, timezone: str = "UTC") -> pa.Array:
+    """A spine column as a request input of a declared type: of that type, or of a narrower one of its kind.
+
+    Instants are read as as_of is, naive ones in `timezone`. Raises: SpineError FS303 (missing), FS302 (another type, or a
+    value that the type does not hold; the first bad row is named).
+    """
+    if column not in spine.schema.names:
+        raise SpineError(
+            "FS303", f"the spine has no column {column!r}, which an on-demand feature takes from the request",
+            known=spine.schema.names, hint=nearest(column, spine.schema.names) or f"a column {column} of type {dtype}",
+        )  # fmt: skip
+    values = _decoded(spine.columns([column])[column])
+    if pa.types.is_null(values.type):
+        return pa.nulls(len(values), dtype.arrow)
+    if not _is_readable(values.type, dtype):
+        what = f"request column {column!r} is {values.type}, but the on-demand view's is {dtype}"
+        raise SpineError("FS302", what, hint=f"a cast to {dtype}")
+    if dtype.is_timestamp:
+        read = to_micros(values, TimeReading(zone=zone(timezone).key, format="iso8601"))
+    else:
+        read = _cast_where_it_fits(values, dtype)
+    bad = pc.index(pc.and_(read.is_null(), values.is_valid()), True).as_py()
+    if bad >= 0:
+        shown = values[bad].cast(pa.string()).as_py()
+        raise SpineError(
+            "FS302", f"request column {column!r} is {dtype}, but row {bad} (counted from 0) holds {shown!r}",
+            hint="a value of that type, or NULL",
+        )  # fmt: skip
+    return read.cast(dtype.arrow)
+
+
+def _is_readable(arrow: pa.DataType, dtype: DType) -> bool:
+    """Whether a column may stand for a request input: what the reader of a file may have made of the declared type."""
+    try:
+        found = from_arrow(arrow)
+    except FeatureStoreError:
+        return False
+    if dtype.is_timestamp:
+        return found.is_timestamp or found.name == "string"
+    if dtype.is_integer:
+        return found.is_integer
+    if dtype.is_float:
+        return found.is_float and (found.name == "float" or dtype.name == "double")
+    return found == dtype
+
+
+def _cast_where_it_fits(values: pa.Array, dtype: DType) -> pa.Array:
+    """Values in the declared type; NULL where it does not hold them."""
+    try:
+        return values.cast(dtype.arrow)
+    except pa.ArrowInvalid:
+        return pa.array([_held(v, dtype) for v in values.to_pylist()], dtype.arrow)
+
+
+def _held(value: int | None, dtype: DType) -> int | None:
+    try:
+        return None if value is None else pa.scalar(value, dtype.arrow).as_py()
+    except (pa.ArrowInvalid, OverflowError):
+        return None
+
+
+def _decoded(column: pa.ChunkedArray) -> pa.Array:
+    """One array of plain values, whatever their encoding."""
+    values = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
+    if pa.types.is_dictionary(values.type):
+        return values.dictionary_decode()
+    return pc.run_end_decode(values) if pa.types.is_run_end_encoded(values.type) else values
+
+
 def to_key(values: pa.Array, column: str, dtype: DType) -> pa.Array:
     """Values of any encoding as keys that compare with a source column of `dtype`."""
-    if isinstance(values, pa.ChunkedArray):
-        values = values.combine_chunks()
-    if pa.types.is_dictionary(values.type):
-        values = values.dictionary_decode()
-    elif pa.types.is_run_end_encoded(values.type):
-        values = pc.run_end_decode(values)
+    values = _decoded(values)
     family = _family(values.type)
     if pa.types.is_null(values.type):
         return pa.nulls(len(values), _key_arrow(dtype))

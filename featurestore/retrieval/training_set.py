@@ -7,7 +7,7 @@ memory; their columns are laid side by side with the spine's and written as they
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -42,7 +42,16 @@ from featurestore.progress import Progress, Watcher
 from featurestore.registry import BoundLabel, BoundService
 from featurestore.retrieval.content import ContentHash
 from featurestore.retrieval.labels import Maturity, kept
-from featurestore.retrieval.spine import ROWS_AT_ONCE, Spine, check_features, check_label, instants, key_column
+from featurestore.retrieval.on_demand import OnDemandColumns
+from featurestore.retrieval.spine import (
+    ROWS_AT_ONCE,
+    Spine,
+    check_features,
+    check_label,
+    instants,
+    key_column,
+    request_column,
+)
 from featurestore.sources import SourceData
 
 log = logging.getLogger(__name__)
@@ -75,7 +84,8 @@ class Request:
 class Report:
     """What a build did, in numbers. features: {column: {status: rows}}; left_out: {view: {reason: rows}}; label:
     {"column": its name, "present": rows with a value, "null": rows without}; labels: {label view: what `LabelCounts`
-    holds}; windows: {view instance: the plans that served its windows, and why}."""
+    holds}; windows: {view instance: the plans that served its windows, and why}; without_value: {on-demand feature: rows
+    in which an operation that was reached had operands and no value}."""
 
     rows: int = 0
     features: dict[str, dict[str, int]] = field(default_factory=dict)
@@ -85,6 +95,7 @@ class Report:
     label: dict[str, Any] | None = None
     labels: dict[str, dict[str, Any]] = field(default_factory=dict)
     windows: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
+    without_value: dict[str, int] = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)
     content_hash: str = ""
 
@@ -111,11 +122,13 @@ class Build:
         self._watch = watch or (lambda _: None)
         self._keys: dict[tuple[str, str], pa.Array] = {}
         self._known: dict[str, int | None] = {}
+        self._request: dict[str, pa.Array] = {}
         self._stack = ExitStack()
         self._added = _added_fields(service, self.plan, request.include)
         check_features(spine.schema, [f.name for f in self._added])
         if request.label is not None:
-            check_label(spine.schema, request.label, [*service.spine_keys, request.as_of], service.label_types)
+            taken = [*service.spine_keys, *service.request, request.as_of]
+            check_label(spine.schema, request.label, taken, service.label_types)
             self.report.label = {"column": request.label, "present": 0, "null": 0}
         self.schema = pa.schema([*spine.schema, *self._added])
 
@@ -126,6 +139,8 @@ class Build:
             )
             for part in self.plan.answers:
                 self._asked(part.part)
+            for name, dtype in self.service.request.items():
+                self._request[name] = request_column(self.spine, name, dtype, timezone=self.request.timezone)
             self._check_sources()
         except BaseException:
             self._stack.close()
@@ -139,11 +154,15 @@ class Build:
         """The training set, ROWS_AT_ONCE rows at a time; at least one table, which may be empty."""
         content = ContentHash(self.schema)
         readers = self._readers()
+        on_demand = self._on_demand()
         done = 0
         for rows in self.spine.batches():
             columns: dict[str, pa.ChunkedArray] = {}
             for reader in readers:
                 columns |= reader.take(rows.num_rows)
+            at, request = self._at.slice(done, rows.num_rows), self._request_from(done, rows.num_rows)
+            for made in on_demand:
+                columns |= made.of(rows.num_rows, columns, request, at)
             added = [columns[f.name].cast(f.type) for f in self._added]
             table = pa.Table.from_arrays([*rows.columns, *added], schema=self.schema)
             content.update(table)
@@ -152,7 +171,7 @@ class Build:
             self._watch(Progress("joining", done, self.spine.rows))
             yield table
         self._check_unchanged()
-        self._count(readers)
+        self._count(readers, on_demand)
         self.report.content_hash = content.hexdigest()
 
     def _count_label(self, rows: pa.Table) -> None:
@@ -208,6 +227,16 @@ class Build:
             parameters = self._parameters(part.part)
             return choose(session, part.part, parameters, self.spine.rows, wanted=self._settings.window_plan)
 
+    def _on_demand(self) -> list[OnDemandColumns]:
+        """What makes the on-demand features; they share a session, for they run one after the other."""
+        if not self.plan.on_demand:
+            return []
+        session = self._stack.enter_context(Session(self._settings))
+        return [OnDemandColumns(node, session, self.request.include) for node in self.plan.on_demand]
+
+    def _request_from(self, start: int, rows: int) -> Callable[[str], pa.Array]:
+        return lambda name: self._request[name].slice(start, rows)
+
     def _bind(self, session: Session, part: Part) -> None:
         for source, columns in sources_of(part).items():
             data = self._sources[source]
@@ -248,14 +277,16 @@ class Build:
             self.report.source_rows[data.source.name] = counts.rows
             self.report.warnings += [w for w in counts.warnings if w not in self.report.warnings]
 
-    def _count(self, readers: Sequence[_PartReader]) -> None:
+    def _count(self, readers: Sequence[_PartReader], on_demand: Sequence[OnDemandColumns]) -> None:
+        """Per feature and view returned; what is hidden is nobody's cell."""
         counted = {name: counts for reader in readers for name, counts in reader.counts.items()}
-        for instance in self.service.instances:
-            view = self.report.views.setdefault(instance.name, dict.fromkeys(STATUSES, 0))
-            for name, _, _ in instance.features:
-                self.report.features[name] = counted[name]
-                for status, rows in counted[name].items():
-                    view[status] += rows
+        for made in on_demand:
+            counted |= made.counts
+            self.report.without_value |= made.without_value
+        returned = {i.name: [name for name, _, _ in i.features] for i in self.service.instances}
+        returned |= {o.name: [name for name, _, _ in o.features] for o in self.service.on_demand}
+        self.report.views = {view: _summed([counted[name] for name in names]) for view, names in returned.items() if names}
+        self.report.features = {name: counted[name] for name in self.service.feature_types}
         self.report.labels = {r.part.instance: r.maturity.counts.to_dict() for r in readers if isinstance(r, _LabelReader)}
 
     def _check_unchanged(self) -> None:
@@ -263,6 +294,11 @@ class Build:
             for stamp in data.stamps:
                 if not stamp.unchanged():
                     raise SourceError("FS326", "the file changed while it was read", where=stamp.name, hint="build again")
+
+
+def _summed(counts: Sequence[Mapping[str, int]]) -> dict[str, int]:
+    statuses = dict.fromkeys(status for one in counts for status in one)
+    return {status: sum(one.get(status, 0) for one in counts) for status in statuses}
 
 
 def run_parameters(known_before: int | None, serving_lag: int, *, exact: bool) -> dict[str, object]:

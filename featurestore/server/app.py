@@ -98,6 +98,7 @@ def _shown(service: Service) -> schemas.FeatureService:
         name=service.name,
         fingerprint=service.fingerprint,
         keys=service.keys,
+        request={name: dtype.name for name, dtype in service.request.items()},
         features=[
             schemas.Feature(name=name, type=dtype.name)
             for name, dtype in zip(service.feature_names, service.feature_types, strict=True)

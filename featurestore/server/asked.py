@@ -1,4 +1,4 @@
-"""Read the body of a look-up: which fields there are, and of which types. Keys are checked against the service later."""
+"""Read the body of a look-up: which fields there are, and of which types. Names and values are the service's to check."""
 
 from __future__ import annotations
 
@@ -24,13 +24,15 @@ _INTEGER = re.compile(r"-?(0|[1-9]\d{0,38})", re.ASCII)
 
 
 class Asked(NamedTuple):
-    """A look-up as asked. as_of: microseconds, or None for now. int64_text: 64-bit integers come and go as text."""
+    """A look-up as asked. as_of: microseconds, or None for now. int64_text: 64-bit integers come and go as text.
+    request: what on-demand features take from it, by column."""
 
     feature_service: str
     entities: Mapping[str, Sequence[Any]]
     as_of: int | None
     include: Sequence[str]
     int64_text: bool
+    request: Mapping[str, Sequence[Any]]
 
     def keys(self, service: Service) -> Keys:
         """The entities, with integer keys in text read where that was asked for."""
@@ -38,8 +40,18 @@ class Asked(NamedTuple):
             return self.entities
         families = service.keys
         return {
-            column: [_integer(v, column) for v in values] if families.get(column) == "integer" else values
+            column: [_integer(v, f"key {column!r}") for v in values] if families.get(column) == "integer" else values
             for column, values in self.entities.items()
+        }
+
+    def values(self, service: Service) -> Mapping[str, Sequence[Any]]:
+        """The request columns, with integers in text read where that was asked for."""
+        if not self.int64_text:
+            return self.request
+        integers = {name for name, dtype in service.request.items() if dtype.is_integer}
+        return {
+            name: [_integer(v, f"request column {name!r}") for v in values] if name in integers else values
+            for name, values in self.request.items()
         }
 
 
@@ -57,13 +69,17 @@ def read(body: bytes) -> Asked:
     entities = given.get("entities")
     if not isinstance(entities, dict) or not all(type(values) is list for values in entities.values()):
         raise RequestError("FS506", "entities must map each key column to a list of values", hint='{"customer_id": [1, 2]}')
-    _refuse_repeated(body, given, entities)
+    request = given.get("request", {})
+    if not isinstance(request, dict) or not all(type(values) is list for values in request.values()):
+        raise RequestError("FS506", "request must map each request column to a list of values", hint='{"amount": [9.5, 20.0]}')
+    _refuse_repeated(body, given, entities, request)
     return Asked(
         _service(given.get("feature_service")),
         entities,
         None if len(given) == 2 else _optional(given),
         given.get("include", ()),
         "int64" in given,
+        request,
     )
 
 
@@ -75,11 +91,6 @@ def _service(name: object) -> str:
 
 def _optional(given: Mapping[str, Any]) -> int | None:
     """The instant asked for; the other fields that may be absent are only checked."""
-    request = given.get("request", {})
-    if not isinstance(request, dict):
-        raise RequestError("FS506", "request must map each request column to a list of values")
-    if request:
-        raise RequestError("FS502", f"unknown request column {next(iter(request))!r}")
     include = given.get("include", [])
     if not isinstance(include, list) or not all(isinstance(i, str) and i in INCLUDES for i in include):
         raise RequestError("FS506", f"include takes {' and '.join(INCLUDES)}", known=INCLUDES)
@@ -100,22 +111,22 @@ def _instant(text: object) -> int:
         raise RequestError("FS506", f"as_of {text!r} is not an instant: {error}", hint='"2026-01-31T13:45:00Z"') from None
 
 
-def _integer(value: Any, column: str) -> Any:
+def _integer(value: Any, what: str) -> Any:
     """A decimal string as the integer it writes; beyond 128 bits as well, where it matches nothing."""
     if not isinstance(value, str):
         return value
     if not _INTEGER.fullmatch(value):
-        raise RequestError("FS504", f"key {column!r} takes an integer, got {json.dumps(value)[:60]}")
+        raise RequestError("FS504", f"{what} takes an integer, got {json.dumps(value)[:60]}")
     return int(Decimal(value)) if len(value) > 19 else int(value)
 
 
-def _refuse_repeated(body: bytes, given: Mapping[str, Any], entities: Mapping[str, Any]) -> None:
+def _refuse_repeated(body: bytes, given: Mapping[str, Any], *inner: Mapping[str, Any]) -> None:
     """A name given twice in one object: orjson would keep the last in silence.
 
     Every name is followed by a colon, so as many colons as names mean that nothing is repeated, and that is cheap to see.
     Only where there are more (in an instant, in a text key) is the body read a second time.
     """
-    colons = len(given) + len(entities)
+    colons = len(given) + sum(map(len, inner))
     as_of = given.get("as_of")
     if isinstance(as_of, str) and b"\\u003" not in body:  # as a colon may also be written
         colons += as_of.count(":")

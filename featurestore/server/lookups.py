@@ -14,6 +14,7 @@ from typing import Any
 from featurestore.config import Server
 from featurestore.errors import UnknownName
 from featurestore.retrieval.online_features import OnlineReader, Service, checked_keys
+from featurestore.retrieval.online_request import checked_request
 from featurestore.server import asked
 from featurestore.server.problems import Headers, Refused, problem
 from featurestore.server.readiness import Readiness
@@ -68,7 +69,10 @@ class Lookups:
             if rows > self._limits.max_rows:
                 raise _too_large(f"{rows} rows asked for; one request takes {self._limits.max_rows}")
             t = service.instant(question.as_of, reader.clock)
-            found = service.look_up(snapshot, keys, rows, t)
+            values = None
+            if service.request or question.request:
+                values = checked_request(service.request, question.values(service), rows)
+            found = service.look_up(snapshot, keys, rows, t, values)
         return self._wire(service, question.int64_text).answer(found, question.include)
 
     def _wire(self, service: Service, int64_text: bool) -> Wire:

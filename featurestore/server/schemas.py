@@ -36,7 +36,11 @@ class OnlineFeaturesRequest(_Closed):
         description="One list of values per key column, all of one length. Dates as YYYY-MM-DD, binary in base64; "
         "null matches nothing. {} for a service without keys."
     )
-    request: dict[str, list[Any]] = Field({}, description="Inputs of on-demand features, by column.")
+    request: dict[str, list[Any]] = Field(
+        {},
+        description="What on-demand features take from the request: one list of values per column, one value per entity. "
+        "Dates, binary and NaN are written as in answers, instants with an offset; null is NULL.",
+    )
     as_of: Instant | None = Field(
         None, description="The instant to answer for, RFC 3339 with an offset; not before the watermarks. Default: now."
     )
@@ -73,6 +77,7 @@ class FeatureService(_Closed):
     name: str
     fingerprint: str
     keys: dict[str, str] = Field(description="Key column -> integer, text, bool, date or binary.")
+    request: dict[str, str] = Field(description="Request column -> its Arrow type.")
     features: list[Feature]
     watermarks: dict[str, Instant]
 

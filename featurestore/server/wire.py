@@ -17,7 +17,8 @@ import orjson
 
 from featurestore.dtypes import DType
 from featurestore.intervals import MICROS_PER_SECOND, format_instant
-from featurestore.retrieval.online_features import Found, Service, as_date
+from featurestore.retrieval.online_features import Service, as_date
+from featurestore.retrieval.online_on_demand import Cells
 
 Writer = Callable[[Any], Any]
 
@@ -36,7 +37,7 @@ class Wire:
         written = [(i, _writer(dtype, int64_text)) for i, dtype in enumerate(service.feature_types)]
         self._writers = [(i, write) for i, write in written if write is not None]
 
-    def answer(self, found: Found, include: Sequence[str]) -> bytes:
+    def answer(self, found: Cells, include: Sequence[str]) -> bytes:
         """The whole response."""
         rows = found.rows()
         parts = [self._head, instant(found.t).encode(), self._names, orjson.dumps(self._written(rows))]

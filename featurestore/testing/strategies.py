@@ -24,6 +24,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from featurestore import expressions
 from featurestore.definitions import (
     AGGREGATES,
     ArrowSource,
@@ -31,12 +32,13 @@ from featurestore.definitions import (
     FeatureService,
     FeatureView,
     LabelView,
+    OnDemandFeatureView,
     ParquetSource,
     agg,
     latest,
-)  # fmt: skip
+)
 from featurestore.definitions.aggregation import Aggregate, read_as
-from featurestore.dtypes import from_arrow
+from featurestore.dtypes import BOOL, DATE, DOUBLE, INT64, STRING, TIMESTAMP, DType, from_arrow
 from featurestore.intervals import Duration, parse_instant
 
 Row = dict[str, Any]
@@ -147,6 +149,8 @@ def _templates(row: Aggregate) -> list[str]:
     return [f'agg.{row.name}({c}{p}{{}}, name="{{}}")' for c in columns for p in PARAMETERS[row.parameter]]
 
 
+SPREADS = ("var_samp", "var_pop", "stddev_samp", "stddev_pop")
+"""Aggregates that the contract lets differ in their last bits."""
 AGGREGATED: Mapping[str, Sequence[str]] = {row.name: _templates(row) for row in AGGREGATES.values()}
 """Aggregate -> features that use it, over columns of every type it takes."""
 CONDITIONS = (
@@ -158,6 +162,41 @@ CONDITIONS = (
     "n IS NOT NULL AND n >= 0",
     "NOT b OR v IS NULL",
 )
+
+REQUESTED = ("v", "f", "n", "small", "s", "b", "ts", "day", "blob")
+"""Columns of VALUES that a request may bring as well, under the name `asked_…`."""
+ON_DEMAND = (
+    "{number} / {number}",
+    "{number} / nullif({number}, 0)",
+    "{number} * 2.5 - {number}",
+    "{integer} + {integer}",
+    "{integer} * {integer}",
+    "{integer} % {integer}",
+    "-{integer}",
+    "coalesce({number}, -1.5)",
+    "coalesce({integer} / {integer}, {number})",
+    "greatest({number}, {number}, 0.5)",
+    "sqrt({number})",
+    "CAST({double} AS BIGINT)",
+    "CASE WHEN {bool} THEN {number} WHEN {number} > 0 THEN {number} / {number} END",
+    "{number} = {number} OR {any} IS NULL",
+    "{integer} <> 0 AND 1 / {integer} < {number}",
+    "{text} || '\u00e9'",
+    "CAST({text} AS DOUBLE)",
+    "{text} < {text}",
+    "{any} IS NOT NULL",
+    "epoch_us(as_of) - epoch_us({time})",
+    "hour({time}) + isodow(as_of)",
+    "CAST({time} AS DATE)",
+    "CAST({date} AS TIMESTAMPTZ) < as_of",
+    "{any}",
+)
+"""On-demand features, with holes for operands by what a computation takes them for. {any} is every column."""
+_HOLES: Mapping[str, Callable[[DType], bool]] = {
+    "number": lambda t: t in (INT64, DOUBLE), "integer": lambda t: t == INT64, "double": lambda t: t == DOUBLE,
+    "text": lambda t: t == STRING, "bool": lambda t: t == BOOL, "time": lambda t: t == TIMESTAMP, "date": lambda t: t == DATE,
+    "any": lambda t: True,
+}  # fmt: skip
 
 KINDS: Mapping[str, Callable[[Random, int], Row]] = {
     "at_once": lambda rng, unit: {},
@@ -195,6 +234,21 @@ class Key:
 
 
 @dataclass(frozen=True)
+class OnDemand:
+    """An on-demand view `asked` over instances of the view, given as text. request: of the spine's columns of those names."""
+
+    inputs: str
+    request: Mapping[str, pa.DataType]
+    features: Mapping[str, str]
+
+    @property
+    def text(self) -> str:
+        request = {name: from_arrow(dtype).name for name, dtype in self.request.items()}
+        arguments = f"inputs=[{self.inputs}], request={request!r}, features={dict(self.features)!r}"
+        return f'asked = OnDemandFeatureView(name="asked", {arguments})\n'
+
+
+@dataclass(frozen=True)
 class Definition:
     """One view and service, as text that runs: `source`, `view` and `label` (if any) hold keyword arguments that vary."""
 
@@ -206,6 +260,7 @@ class Definition:
     services: tuple[str, ...]
     columns: Mapping[str, pa.DataType]
     label: str = ""
+    on_demand: OnDemand | None = None
 
     def text(self, where: str) -> str:
         """Python that defines `service`; `where` is the source's `path=…` or `table=…`."""
@@ -215,13 +270,15 @@ class Definition:
         view = _arguments(self.view)
         features = "".join(f"    {f},\n" for f in self.features)
         labels = self.services[0].replace("view", "label", 1)
+        asked = "" if self.on_demand is None else self.on_demand.text
+        services = (*self.services, *(["asked"] if asked else []))
         return (
             f'thing = Entity(name="thing", join_keys={[k.name for k in self.keys]!r})\n'
             f'facts = {maker}(name="facts", {where}, {source})\n'
             f'view = FeatureView(name="view", entities=[thing], source=facts{", " if view else ""}{view}, features=[\n'
-            f"{features}])\n"
+            f"{features}])\n{asked}"
             + (f'label = LabelView(name="label", entities=[thing], source=facts, {self.label})\n' if self.label else "")
-            + f'service = FeatureService(name="service", features=[{", ".join(self.services)}]'
+            + f'service = FeatureService(name="service", features=[{", ".join(services)}]'
             + (f", labels=[{labels}])\n" if self.label else ")\n")
         )
 
@@ -229,7 +286,8 @@ class Definition:
         """The definition, over files or a table."""
         names: dict[str, Any] = {
             "Entity": Entity, "ArrowSource": ArrowSource, "ParquetSource": ParquetSource, "FeatureView": FeatureView,
-            "FeatureService": FeatureService, "LabelView": LabelView, "agg": agg, "latest": latest, "rows": table,
+            "OnDemandFeatureView": OnDemandFeatureView, "FeatureService": FeatureService, "LabelView": LabelView, "agg": agg,
+            "latest": latest, "rows": table,
         }  # fmt: skip
         exec(self.text("table=rows" if path is None else f"path={path!r}"), names)
         found: FeatureService = names["service"]
@@ -245,7 +303,8 @@ class Definition:
     @property
     def spine_types(self) -> dict[str, pa.DataType]:
         """The spine's columns; the last one is nobody's business and must come back unchanged."""
-        return {k.spine_column: k.spine_type for k in self.keys} | {"as_of": UNIX, "note": pa.string()}
+        request = {} if self.on_demand is None else self.on_demand.request
+        return {k.spine_column: k.spine_type for k in self.keys} | {"as_of": UNIX, **request, "note": pa.string()}
 
 
 @dataclass(frozen=True)
@@ -333,7 +392,8 @@ class _Drawing:
             columns |= {EVENT: UNIX, CREATED: UNIX, "rid": rng.choice((pa.int64(), pa.string())), "gone": pa.bool_()}
             columns["seq"] = rng.choice((pa.int64(), pa.float64()))
         drawn = self._features(), self._services(keys)
-        return Definition(self.kind, keys, source, view, *drawn, columns, self._label(source, view) if self.labelled else "")
+        label = self._label(source, view) if self.labelled else ""
+        return self._with_on_demand(Definition(self.kind, keys, source, view, *drawn, columns, label))
 
     def _label(self, source: Row, view: Row) -> str:
         """The arguments of the world's label view."""
@@ -383,6 +443,29 @@ class _Drawing:
                     end = t + self.gap + self.ahead
                     corrected = {EVENT: min(rng.choice((e, end)), last - self.delay), "gone": rng.choice((True, False))}
                     rows.append(fact | corrected | {CREATED: min(end + rng.choice((0, 1, self.short)), last)})
+
+    def _with_on_demand(self, plain: Definition) -> Definition:
+        """Half of the definitions get an on-demand view; the service then lists all of its inputs, some, or others.
+
+        It is drawn from a source of its own, so that all else is drawn as it would be without.
+        """
+        self.own = rng = Random(plain.text("table=rows") + str(self.base))
+        if rng.random() < 0.5:
+            return plain
+        first, (bound, *_) = plain.services[0], plain.service(table=pa.table({})).instances
+        types = {column: from_arrow(dtype) for column, dtype in plain.columns.items()}
+        known = {name: f.result_type(types) for name, f in bound.features}
+        hidden = rng.choice(("", "", "", "own_"))
+        request = {f"asked_{c}": VALUES[c][0] for c in rng.sample(REQUESTED, rng.choice((1, 2, 3)))}
+        # Of what may differ in its last bits nothing is computed that would have to be the same bit by bit.
+        readable = {hidden + name: known[name] for name, f in bound.features if f.aggregate not in SPREADS}
+        readable |= {name: from_arrow(dtype) for name, dtype in request.items()} | {"as_of": TIMESTAMP}
+        filled = [t for t in (_filled(rng, t, readable) for t in rng.sample(ON_DEMAND, len(ON_DEMAND))) if t][:4]
+        inputs = f'{first}.with_prefix("own_")' if hidden else first
+        listed = f"{first}[{rng.sample(list(known), rng.randrange(1, len(known) + 1))!r}]"
+        services = (listed if not hidden and rng.random() < 0.6 else first, *plain.services[1:])
+        asked = OnDemand(inputs, request, {f"made_{i}": text for i, text in enumerate(filled)})
+        return replace(plain, services=services, on_demand=asked)
 
     def _keys(self) -> tuple[Key, ...]:
         rng = self.rng
@@ -440,7 +523,7 @@ class _Drawing:
         for t in instants:
             named = self._picked(live, definition)
             row = {k.spine_column: self._held(named[k.name], k.spine_type) for k in definition.keys[1:]}
-            spine.append(row | {"as_of": t, "note": rng.choice(("x", None, ""))})
+            spine.append(row | {"as_of": t, "note": rng.choice(("x", None, ""))} | self._brought(definition))
         if self.kind == "static":
             return self._static_rows(definition), spine
         # Half of the cases gather a few rows at one distance before as_of, so that nothing newer hides that edge.
@@ -453,6 +536,12 @@ class _Drawing:
         for _ in range(rng.choice(many) if self.gathered is None else rng.choice((2, 3, 4))):
             rows.append(self._row(definition, live, rng.choice(instants), rows))
         return rows, spine
+
+    def _brought(self, definition: Definition) -> Row:
+        """What a request brings for on-demand features."""
+        asked = {} if definition.on_demand is None else definition.on_demand.request
+        pools = {name: VALUES[name.removeprefix("asked_")][1] for name in asked}
+        return {name: None if self.own.random() < 0.15 else self.own.choice(pool) for name, pool in pools.items()}
 
     def _key(self, key: Key) -> Any:
         return self.rng.choice(list(key.values))
@@ -575,6 +664,18 @@ class _Drawing:
         near_lag = tuple(t - self.lag + step for step in (-1, 0, 1))
         near_cutoff = (self.known_before, self.known_before - 1)
         return rng.choice((t, t, t - 1, t + 1, t - self.short, *near_lag, *near_cutoff, t + self.long))
+
+
+def _filled(rng: Random, template: str, readable: Mapping[str, DType]) -> str | None:
+    """The template with a column in each hole; None where no column fits."""
+    text = template
+    for hole, fitting in _HOLES.items():
+        while "{" + hole + "}" in text:
+            names = [name for name, dtype in readable.items() if fitting(expressions.widened(dtype))]
+            if not names:
+                return None
+            text = text.replace("{" + hole + "}", rng.choice(names), 1)
+    return text
 
 
 def fits(value: int, dtype: pa.DataType) -> bool:

@@ -43,7 +43,7 @@ def test_the_demo_shows_the_main_job_stops_its_server_and_leaves_the_work_tree_c
     assert kept(copy) == before
     assert list(home.iterdir()) == []
     assert "HAS CHANGED" not in said
-    assert "25 values and their statuses, all equal" in said
+    assert "27 values and their statuses, all equal" in said
     assert re.search(r"^label view chargeback_30d: mature [\d,]+, immature [\d,]+, positive \d", said, re.MULTILINE)
     assert "the server has stopped, with exit code 0" in said
     [process] = re.findall(r"^http://127\.0\.0\.1:\d+, process (\d+)$", said, re.MULTILINE)

@@ -15,7 +15,17 @@ from pathlib import Path
 import pytest
 import sqlglot
 
-from featurestore import Entity, FeatureService, FeatureStore, FeatureView, LabelView, ParquetSource, agg, latest
+from featurestore import (
+    Entity,
+    FeatureService,
+    FeatureStore,
+    FeatureView,
+    LabelView,
+    OnDemandFeatureView,
+    ParquetSource,
+    agg,
+    latest,
+)
 from featurestore.compiler.files import compiled, difference, obsolete
 from featurestore.errors import SourceError
 from featurestore.registry import BoundRegistry, Registry
@@ -80,8 +90,22 @@ STATIC = FeatureView(
 GLOBAL = FeatureView(name="global_rule", entities=[], source=RULES, ttl="365d", features=[latest("floor")])
 
 LATE = LabelView(
-    name="late", entities=[CUSTOMER], source=PAYMENTS, where="status = 'charged back'", join_key_map={"customer_id": "payer"},
-    label=agg.sum("cents", window="30d", name="charged_back_30d"), gap="1d", settle="60d",
+    name="late",
+    entities=[CUSTOMER],
+    source=PAYMENTS,
+    where="status = 'charged back'",
+    join_key_map={"customer_id": "payer"},
+    label=agg.sum("cents", window="30d", name="charged_back_30d"),
+    gap="1d",
+    settle="60d",
+)
+ON_DEMAND = OnDemandFeatureView(
+    name="amount_vs_usual", inputs=[VERSIONS, STATIC.with_prefix("own_")], request={"amount": "double", "is_gift": "bool"},
+    features={
+        "amount_ratio": "amount / nullif(amount_sum_7d / count_7d, 0)",
+        "is_over_limit": "amount > own_monthly_limit AND NOT is_gift",
+        "hour_asked": "hour(as_of)",
+    },
 )  # fmt: skip
 
 SERVICES = [
@@ -89,6 +113,7 @@ SERVICES = [
     FeatureService(name="composite_keys", features=[COMPOSITE.with_join_key_map({"country": "land"}).with_prefix("price_")]),
     FeatureService(name="versions_and_windows", features=[VERSIONS]),
     FeatureService(name="exact_static_global", features=[EXACT, STATIC, GLOBAL]),
+    FeatureService(name="on_demand", features=[VERSIONS[["count_7d"]], ON_DEMAND]),
     FeatureService(
         name="one_view_twice",
         features=[

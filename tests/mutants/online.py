@@ -81,7 +81,8 @@ def _answered(case: Case, stores: Sequence[FeatureStore], times: Sequence[int]) 
     types = dict(service.feature_types)
     rows: list[dict[str, tuple[Any, str, int | None]]] = []
     for store, row, at in zip(stores, case.spine.to_pylist(), times, strict=True):
-        found = store.get_online_features(service.name, {key: [row[key]] for key in service.key_columns}, as_of=at)
+        entity, request = ({name: [row[name]] for name in names} for names in (service.key_columns, service.request))
+        found = store.get_online_features(service.name, entity, request=request, as_of=at)
         cells = zip(found.rows[0], found.statuses[0], found.event_timestamps[0], strict=True)
         rows.append(dict(zip(found.feature_names, cells, strict=True)))
     return FullAnswer(

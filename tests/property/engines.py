@@ -42,12 +42,13 @@ class Question:
 @dataclass(frozen=True)
 class Answered:
     """types: of the features and labels. left_out: of the service's one view, by reason. labels: rows counted of its one
-    label view, if it has one."""
+    label view, if it has one. without_value: rows by on-demand feature."""
 
     cells: Cells
     types: Mapping[str, DType]
     left_out: Mapping[str, int]
     labels: Mapping[str, int]
+    without_value: Mapping[str, int]
 
 
 def by_oracle(service: FeatureService, tables: Sequence[pa.Table], spine: pa.Table, question: Question) -> Answered:
@@ -61,7 +62,8 @@ def by_oracle(service: FeatureService, tables: Sequence[pa.Table], spine: pa.Tab
         for name, values in spreads.all_expected(answer.values).items()
     }
     types = {name: answer.types[name] for name in (*service.feature_names, *service.label_names)}
-    return Answered({name: cells[name] for name in types}, types, answer.left_out["view"], answer.labels.get("label", {}))
+    left_out, labels = answer.left_out["view"], answer.labels.get("label", {})
+    return Answered({name: cells[name] for name in types}, types, left_out, labels, answer.without_value)
 
 
 def by_duckdb(service: FeatureService, spine: pa.Table, question: Question, settings: Settings | None = None) -> Answered:
@@ -76,7 +78,7 @@ def by_duckdb(service: FeatureService, spine: pa.Table, question: Question, sett
     opened = open_spine(spine, keys={}, as_of="as_of")
     with Build(bound, opened, {"facts": data}, settings or Settings(threads=1), request) as build:
         found = pa.concat_tables(list(build.batches()))
-    assert found.select(spine.column_names).equals(spine)
+    assert bits(found.select(spine.column_names)).equals(bits(spine))
     types = {**bound.feature_types, **bound.label_types}
     assert {n: found.schema.field(n).type for n in types} == {n: t.arrow for n, t in types.items()}
     cells = {
@@ -88,12 +90,19 @@ def by_duckdb(service: FeatureService, spine: pa.Table, question: Question, sett
     }  # fmt: skip
     left_out = {reason: n for reason, n in build.report.left_out["view"].items() if reason != "ambiguous_versions"}
     counted = {what: build.report.labels["label"][what] for what in ("mature", "immature", "positive") if bound.labels}
-    return Answered(cells, types, left_out, counted)
+    return Answered(cells, types, left_out, counted, build.report.without_value)
 
 
 def of_features(cells: Cells, service: FeatureService) -> Cells:
     """The cells of the features alone: labels look ahead."""
     return {name: cells[name] for name in service.feature_names}
+
+
+def bits(table: pa.Table) -> pa.Table:
+    """The table with floats as the integers of their bits: Arrow finds a NaN unlike itself."""
+    widths = {pa.float32(): pa.int32(), pa.float64(): pa.int64()}
+    columns = [c.combine_chunks().view(widths[c.type]) if c.type in widths else c for c in table.columns]
+    return pa.table(dict(zip(table.column_names, columns, strict=True)))
 
 
 def differences(expected: Answered, found: Answered) -> list[tuple[int, str, Any, Any]]:

@@ -79,7 +79,10 @@ def smallest(trial: Trial, fails: Callable[[Trial], bool]) -> Trial:
 
 def _smaller(trial: Trial) -> Any:
     features = trial.definition.features
-    for i in range(len(features) if len(features) > 1 else 0):
+    if trial.definition.on_demand is not None:  # its expressions may read any of the features
+        yield replace(trial, definition=replace(trial.definition, on_demand=None))
+        yield from _with_fewer_on_demand(trial)
+    for i in range(len(features) if len(features) > 1 and trial.definition.on_demand is None else 0):
         definition = replace(
             trial.definition, features=features[:i] + features[i + 1 :], services=trial.definition.services[:1]
         )
@@ -93,6 +96,14 @@ def _smaller(trial: Trial) -> Any:
     for i, table in enumerate(trial.tables):
         for row in range(table.num_rows):
             yield replace(trial, tables=(*trial.tables[:i], _without(table, row), *trial.tables[i + 1 :]))
+
+
+def _with_fewer_on_demand(trial: Trial) -> Any:
+    asked = trial.definition.on_demand
+    assert asked is not None
+    for name in asked.features if len(asked.features) > 1 else ():
+        fewer = {n: text for n, text in asked.features.items() if n != name}
+        yield replace(trial, definition=replace(trial.definition, on_demand=replace(asked, features=fewer)))
 
 
 def _without(table: pa.Table, row: int) -> pa.Table:
@@ -109,7 +120,8 @@ def script(trial: Trial, found: list[Any]) -> str:
         "from decimal import Decimal",
         "from pathlib import Path",
         "import pyarrow as pa",
-        "from featurestore import ArrowSource, Entity, FeatureService, FeatureView, LabelView, ParquetSource, agg, latest",
+        "from featurestore import ArrowSource, Entity, FeatureService, FeatureView, LabelView, OnDemandFeatureView",
+        "from featurestore import ParquetSource, agg, latest",
         "from featurestore.engines.duckdb import Settings",
         "from tests.property import files",
         "from tests.property.engines import Question, by_duckdb, by_oracle, differences",

@@ -1,12 +1,15 @@
 """Every operation and cast means the same in DuckDB SQL and in the oracle, on the operands that break expressions.
 
-Operands are drawn from pools of values by type, in every combination of types an operation allows; results are compared
-bit by bit, and those of exp, ln and power to 2 units in the last place. A row of a table without a test fails here.
+The oracle's evaluator is also what a look-up uses, with days for dates and trees that went through the store's JSON: that
+is compared as well, and whether an operation had no value. Operands are drawn from pools of values by type, in every
+combination of types an operation allows; results are compared bit by bit, and those of exp, ln and power to 2 units in the
+last place. A row of a table without a test fails here.
 """
 
 from __future__ import annotations
 
 import itertools
+import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import date
@@ -20,7 +23,7 @@ import pytest
 from hypothesis import HealthCheck, Phase
 from hypothesis import strategies as st
 
-from featurestore import expressions
+from featurestore import expressions, trees
 from featurestore.compiler.duckdb import scalars
 from featurestore.dtypes import BOOL, DATE, DOUBLE, INT64, STRING, TIMESTAMP, DType, parse_dtype
 from featurestore.engines.duckdb import Session, Settings
@@ -28,6 +31,7 @@ from featurestore.engines.reference import evaluate
 from featurestore.engines.reference.times import Reading
 from featurestore.engines.reference.values import read_values
 from featurestore.expressions import CASTS, OPERATIONS, Call, Cast, Column, Expr, Literal
+from featurestore.retrieval.online_on_demand import DAY_CASTS
 from tests.spec.spread import comparable
 
 ROWS = 300
@@ -114,7 +118,7 @@ def session() -> Iterator[Session]:
 
 def test_every_operation_and_cast_is_in_every_table_and_tried_here() -> None:
     assert set(scalars.OPERATIONS) == set(OPERATIONS) == set(evaluate.EVALUATORS) == set(SIGNATURES)
-    assert set(scalars.CASTS) == set(CASTS) == set(evaluate.CAST_EVALUATORS)
+    assert set(scalars.CASTS) == set(CASTS) == set(evaluate.CAST_EVALUATORS) == set(DAY_CASTS)
     assert {dtype for cast in CASTS for dtype in cast} <= set(POOLS)
 
 
@@ -192,13 +196,16 @@ def _value(rng: Random, name: str) -> Any:
 
 
 def check(session: Session, expression: Expr, columns: Mapping[str, tuple[DType, list[Any]]], *, ulps: int = 0) -> None:
-    """The column DuckDB computes is the one the oracle does."""
+    """The column DuckDB computes is the one the oracle does, and a look-up; so is where an operation had no value."""
     types = {name: dtype for name, (dtype, _) in columns.items()}
     table = pa.table({name: _array(values, dtype) for name, (dtype, values) in columns.items()})
     result = expressions.result_type(expression, types, what="the test")
     sql = scalars.scalar(expression, types, scalars.quoted, result)
     session.bind("operands", table.append_column("row_number", pa.array(range(table.num_rows))))
-    found = session.table(f"SELECT {sql} AS x FROM operands ORDER BY row_number")["x"]
+    missed = trees.without_value(expression, types)
+    flag = "FALSE" if missed is None else scalars.condition(missed, types, scalars.quoted)
+    both = session.table(f"SELECT {sql} AS x, {flag} AS missed FROM operands ORDER BY row_number")
+    found = both["x"]
     assert found.type == result.arrow
     read = {name: read_values(table[name], Reading("UTC", late=True, date_is="start")) for name in types}
     rows = [dict(zip(read, row, strict=True)) for row in zip(*read.values(), strict=True)]
@@ -208,6 +215,26 @@ def check(session: Session, expression: Expr, columns: Mapping[str, tuple[DType,
     assert not wrong, (
         f"{expressions.normalised(expression)}\n{sql}\n(operands, oracle, DuckDB) of {len(wrong)} rows: {wrong[:5]}"
     )
+    lacks = evaluate.lacking(expression, types)
+    wrong = [(row, told) for row, told in zip(rows, both["missed"].to_pylist(), strict=True) if lacks(row) is not told]
+    assert not wrong, f"{expressions.normalised(expression)}\n{flag}\n(operands, no value in DuckDB): {wrong[:5]}"
+    check_look_up(expression, types, rows, got, ulps)
+
+
+def check_look_up(
+    expression: Expr, types: Mapping[str, DType], rows: Sequence[Mapping[str, Any]], expected: list[Any], ulps: int
+) -> None:
+    """What a look-up evaluates, of a tree that the store kept, is what DuckDB computed."""
+    kept = trees.from_data(json.loads(json.dumps(trees.to_data(expression))))
+    assert kept == expression
+    value = evaluate.evaluator(kept, types, DAY_CASTS)
+    got = [value({name: in_days(v) for name, v in row.items()}) for row in rows]
+    wrong = [(row, e, g) for row, e, g in zip(rows, map(in_days, expected), got, strict=True) if not alike(e, g, ulps)]
+    assert not wrong, f"{expressions.normalised(expression)}\n(operands, DuckDB, look-up) of {len(wrong)} rows: {wrong[:5]}"
+
+
+def in_days(value: Any) -> Any:
+    return (value - date(1970, 1, 1)).days if isinstance(value, date) else value
 
 
 def _array(values: list[Any], dtype: DType) -> pa.Array:

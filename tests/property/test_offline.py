@@ -74,16 +74,17 @@ class Batch:
         names = (*self.service.feature_names, *self.service.label_names)
         cells: dict[str, list[Any]] = {name: [None] * self.spine.num_rows for name in names}
         types: Any = {}
-        left_out, labels = Counter[str](), Counter[str]()
+        left_out, labels, without_value = Counter[str](), Counter[str](), Counter[str]()
         for tables, spine, asked in self.of_case.values():
             answer = by_oracle(self.service, tables, spine, question)
             types = answer.types
             left_out.update(answer.left_out)
             labels.update(answer.labels)
+            without_value.update(answer.without_value)
             for name, column in answer.cells.items():
                 for row, cell in zip(asked, column, strict=True):
                     cells[name][row] = cell
-        return Answered(cells, types, dict(left_out), dict(labels))
+        return Answered(cells, types, dict(left_out), dict(labels), dict(without_value))
 
     def edges(self) -> Counter[str]:
         found: Counter[str] = Counter()
@@ -159,6 +160,7 @@ def check(batch: Batch, folder: Path, settings: Sequence[Settings] = SETTINGS) -
                 cases = {batch.spine[CASE][row].as_py() for row, *_ in wrong}
                 raise Mismatch([batch.trial(case, question, one) for case in cases], wrong)
             assert found.labels == expected.labels
+            assert found.without_value == expected.without_value
             if question.known_before is None and not question.serving_lag:
                 assert found.left_out == expected.left_out
     plain = Question(batch.timezone)

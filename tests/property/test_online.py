@@ -21,7 +21,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
 
-from featurestore import FeatureStore
+from featurestore import FeatureStore, expressions
 from featurestore.definitions import FeatureService
 from featurestore.dtypes import parse_dtype
 from featurestore.engines.reference.facts import read_history
@@ -170,6 +170,7 @@ def _with_stale(
     exact = project.view.allow_exact_matches
     names = [k.spine_column for k in project.drawn.definition.keys]
     found = {name: list(column) for name, column in cells.items()}
+    stored = _stored(project.service)
     times = spine["as_of"].cast(pa.int64()).to_pylist()
     for row, (key, t) in enumerate(zip(read_keys([spine[n] for n in names], spine.num_rows, UTC), times, strict=True)):
         facts = history.usable(key, NEVER, watermark)
@@ -177,19 +178,31 @@ def _with_stale(
         project.met["pending fact become usable"] += any(watermark <= f.e < t for f in facts)
         project.met["e = t"] += any(f.e == t for f in facts)
         if held and t > min(held) - exact:
-            for column in found.values():
-                column[row] = (None, "stale", None)
+            for name in stored:
+                found[name][row] = (None, "stale", None)
     return found
+
+
+def _stored(service: FeatureService) -> set[str]:
+    """The features that need what the store keeps: all of views, and those on demand that read one."""
+    kept = {name for instance in service.listed for name, _ in instance.features}
+    for asked in service.on_demand:
+        inputs, written = {c for i in asked.view.inputs for c, _ in i.features}, asked.view.expressions
+        kept |= {out for out, name in asked.features if inputs & set(expressions.columns(written[name]))}
+    return kept
 
 
 def answers(project: Project, asked: Asked) -> dict[str, list[Cell]]:
     """The same from the store: one look-up per instant."""
     found: dict[str, list[Cell]] = {name: [] for name in project.service.feature_names}
     keys = asked.spine.num_rows // len(asked.instants)
-    columns = {k.spine_column: asked.spine[k.spine_column].to_pylist() for k in project.drawn.definition.keys}
+    names = [k.spine_column for k in project.drawn.definition.keys]
+    columns = {name: asked.spine[name].to_pylist() for name in (*names, *project.service.request)}
     for number, t in enumerate(asked.instants):
-        entities = {name: values[number * keys : (number + 1) * keys] for name, values in columns.items()}
-        answer = project.store.get_online_features("service", entities, as_of=t)
+        given = {name: values[number * keys : (number + 1) * keys] for name, values in columns.items()}
+        request = {name: given.pop(name) for name in project.service.request}
+        project.met["on demand"] += bool(project.service.on_demand)
+        answer = project.store.get_online_features("service", given, request=request, as_of=t)
         assert answer.as_of == t
         for i, name in enumerate(answer.feature_names):
             for row, statuses, events in zip(answer.rows, answer.statuses, answer.event_timestamps, strict=True):

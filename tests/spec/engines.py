@@ -18,7 +18,7 @@ from featurestore.engines.reference import Answer as FullAnswer
 from featurestore.engines.reference import ReferenceEngine
 from featurestore.registry import Registry
 from featurestore.retrieval.spine import open_spine
-from featurestore.retrieval.training_set import Build, Request
+from featurestore.retrieval.training_set import Build, Report, Request
 from featurestore.sources import open_source
 from tests.spec.loader import Answer, Case
 
@@ -39,24 +39,22 @@ def by_duckdb(case: Case, folder: Path, window_plan: str = AUTO) -> Answer:
     spine = open_spine(case.spine, keys=keys, as_of=request.as_of)
     with Build(bound, spine, sources, Settings(threads=2, window_plan=window_plan), request) as build:
         table = pa.concat_tables(list(build.batches()))
-    counted = {name: {c: told[c] for c in COUNTED} for name, told in build.report.labels.items()}
-    return _answer(table, {**bound.feature_types, **bound.label_types}, build.report.left_out, counted)
+    return _answer(table, {**bound.feature_types, **bound.label_types}, build.report)
 
 
 COUNTED = ("mature", "immature", "positive")
 
 
-def _answer(
-    table: pa.Table, types: dict[str, Any], left_out: dict[str, dict[str, int]], labels: dict[str, dict[str, int]]
-) -> Answer:
+def _answer(table: pa.Table, types: dict[str, Any], report: Report) -> Answer:
     return FullAnswer(
         names=tuple(types),
         types=types,
         values={name: plain_values(table[name]) for name in types},
         statuses={name: table[f"{name}__status"].to_pylist() for name in types},
         event_timestamps={name: plain_values(table[f"{name}__event_timestamp"]) for name in types},
-        left_out=left_out,
-        labels=labels,
+        left_out=report.left_out,
+        labels={name: {c: told[c] for c in COUNTED} for name, told in report.labels.items()},
+        without_value=report.without_value,
     )
 
 

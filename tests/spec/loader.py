@@ -13,6 +13,8 @@ opens with `# Title` and prose. A case is a heading, prose, and sections whose l
       latest("country")
     label l: source=moves, gap="1h", settle="7d"  keyword arguments of LabelView; its one label as a line
       agg.count(window="30d", name="moves_30d")
+    on demand o: inputs=[v], request={"n": "int64"}   keyword arguments of OnDemandFeatureView; `name = expression` a line
+      tripled = 3 * n
     spine: timezone="Europe/Paris"                as_of, timezone, known_before="…Z", serving_lag="1h"
       customer | as_of
       1        | 2024-01-03
@@ -21,8 +23,9 @@ opens with `# Title` and prose. A case is a heading, prose, and sections whose l
       FR      | present        | 2024-01-01
 
 Optional: `entity route: origin, destination` (else every view is about `customer`), `service: v, v.with_prefix("x_")`
-(else all views in order), `labels: l` likewise (else all label views), `types: country=string`, `left out v: key_null=1`,
-`counted l: mature=1, immature=2, positive=0`. Without a spine, customers 1, 2, … ask at
+(else all views in order, then what is on demand), `labels: l` likewise (else all label views), `types: country=string`,
+`left out v: key_null=1`, `counted l: mature=1, immature=2, positive=0`, `without value: ratio=1`. Without a spine,
+customers 1, 2, … ask at
 2100-01-01, one per expected row. A column is `name` or `name:type` with an Arrow type; without one, cells decide: bool,
 int64, double, timestamp[us, UTC], else string. Times without offset are UTC, or local where the type has no zone. NULL
 is NULL; a cell in quotes is text as Python reads it. A list is [a, b], a map {a: 1, b: 2}, their items written like cells.
@@ -45,13 +48,23 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from featurestore import Entity, FeatureService, FeatureStoreError, FeatureView, LabelView, ParquetSource, agg, latest
+from featurestore import (
+    Entity,
+    FeatureService,
+    FeatureStoreError,
+    FeatureView,
+    LabelView,
+    OnDemandFeatureView,
+    ParquetSource,
+    agg,
+    latest,
+)
 from featurestore.dtypes import DType
 from featurestore.engines.reference import ReferenceEngine
 from featurestore.intervals import parse_duration, parse_instant
 from tests.spec.spread import Spreads, comparable
 
-_SECTIONS = "entity|source|view|label|service|labels|spine|expect error|expect|types|left out|counted"
+_SECTIONS = "entity|source|view|on demand|label|service|labels|spine|expect error|expect|types|left out|counted|without value"
 _SECTION = re.compile(rf"^({_SECTIONS})(?: (\w+))?:(?: (.*))?$")
 _TIME = re.compile(
     r"(\d{4}-\d{2}-\d{2})(?:[ T](\d{2}:\d{2}(?::\d{2})?)(?:\.(\d{1,9}))?)? ?(Z|[+-]\d{2}:\d{2})?|(-?)infinity", re.ASCII
@@ -75,6 +88,9 @@ class Answer(Protocol):
     def left_out(self) -> Mapping[str, Mapping[str, int]] | None: ...
     @property
     def labels(self) -> Mapping[str, Mapping[str, int]]: ...
+
+    @property
+    def without_value(self) -> Mapping[str, int]: ...
 
 
 @dataclass(frozen=True)
@@ -139,16 +155,19 @@ class Case:
         for s in self.all("view"):
             features = [eval(line, dict(names)) for line in s.lines]
             names[s.name] = FeatureView(name=s.name, features=features, **{"entities": entities, **_arguments(s.head, names)})
+        for s in self.all("on demand"):
+            written = dict(line.split(" = ", 1) for line in s.lines)
+            names[s.name] = OnDemandFeatureView(name=s.name, features=written, **_arguments(s.head, names))
         for s in self.all("label"):
             [label] = [eval(line, dict(names)) for line in s.lines]
             names[s.name] = LabelView(name=s.name, label=label, **{"entities": entities, **_arguments(s.head, names)})
-        features, labels = self._listed("service", "view", names), self._listed("labels", "label", names)
-        return FeatureService(name="service", features=features, labels=labels)
+        features = self._listed("service", ("view", "on demand"), names)
+        return FeatureService(name="service", features=features, labels=self._listed("labels", ("label",), names))
 
-    def _listed(self, chosen: str, kind: str, names: Mapping[str, Any]) -> list[Any]:
-        """What the service lists: as the case says, else all of a kind, in order."""
+    def _listed(self, chosen: str, kinds: Sequence[str], names: Mapping[str, Any]) -> list[Any]:
+        """What the service lists: as the case says, else all of some kinds, in order."""
         said = self.one(chosen)
-        return eval(f"[{said.head}]", dict(names)) if said else [names[s.name] for s in self.all(kind)]
+        return eval(f"[{said.head}]", dict(names)) if said else [names[s.name] for kind in kinds for s in self.all(kind)]
 
     @property
     def has_windows(self) -> bool:
@@ -336,6 +355,8 @@ def run_case(case: Case, engine: Callable[[Case, Path], Answer], folder: Path) -
             assert dict(answer.left_out[section.name]) == _arguments(section.head, {})
     for section in case.all("counted"):
         assert dict(answer.labels[section.name]) == _arguments(section.head, {})
+        for section in case.all("without value"):
+            assert dict(answer.without_value) == _arguments(section.head, {})
 
 
 def _columns(case: Case) -> tuple[list[str], list[list[str]]]:

@@ -13,7 +13,7 @@ from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
-from featurestore.definitions import Feature, FeatureService, FeatureView
+from featurestore.definitions import Feature, FeatureService, FeatureView, OnDemandInstance, ViewInstance
 
 SPREADS = {"var_samp": 1, "var_pop": 1, "stddev_samp": 2, "stddev_pop": 2}
 """Aggregate -> the power of its value that is a variance."""
@@ -62,19 +62,26 @@ class Spreads:
     def __init__(self, service: FeatureService) -> None:
         self.means: dict[str, str] = {}
         self._powers: dict[str, int] = {}
-        views: dict[str, FeatureView] = {}
-        instances = []
-        for one in service.instances:
-            spread = [(column, f) for column, f in one.features if f.aggregate in SPREADS]
-            view = views.setdefault(one.view.name, _with_means(one.view))
-            chosen = one.chosen and (*one.chosen, *(_mean_name(f) for _, f in spread))
-            instances.append(replace(one, view=view, chosen=chosen))
-            for column, feature in spread:
-                self.means[column] = f"{one.prefix}{_mean_name(feature)}"
-                self._powers[column] = SPREADS[feature.aggregate or ""]
+        self._views: dict[str, FeatureView] = {}
+        listed = [self._on_demand(i) if isinstance(i, OnDemandInstance) else self._instance(i) for i in service.features]
         for one in service.labels:
             self._powers |= {column: SPREADS[f.aggregate] for column, f in one.features if f.aggregate in SPREADS}
-        self.service = replace(service, features=instances) if self.means else service
+        self.service = replace(service, features=listed) if self.means else service
+
+    def _instance(self, one: ViewInstance) -> ViewInstance:
+        spread = [(column, f) for column, f in one.features if f.aggregate in SPREADS]
+        for column, feature in spread:
+            self.means[column] = f"{one.prefix}{_mean_name(feature)}"
+            self._powers[column] = SPREADS[feature.aggregate or ""]
+        return self._over_means(one, one.chosen and (*one.chosen, *(_mean_name(f) for _, f in spread)))
+
+    def _on_demand(self, one: OnDemandInstance) -> OnDemandInstance:
+        """The same over the views that have means; what it computes of a spread would be approximate, and is not judged."""
+        inputs = [self._over_means(i, i.chosen) for i in one.view.inputs]
+        return replace(one, view=replace(one.view, inputs=inputs))
+
+    def _over_means(self, one: ViewInstance, chosen: tuple[str, ...] | None) -> ViewInstance:
+        return replace(one, view=self._views.setdefault(one.view.name, _with_means(one.view)), chosen=chosen)
 
     def expected(self, column: str, value: Any, mean: float | None) -> Any:
         """The oracle's value of a column as what others are compared with. Of a label, which has one value, no mean is known:

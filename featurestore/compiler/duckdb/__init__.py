@@ -9,6 +9,7 @@ from featurestore.compiler.duckdb import windows as window_plans
 from featurestore.compiler.duckdb.counts import REASONS, ambiguous, greatest_known, left_out
 from featurestore.compiler.duckdb.facts import SOURCE_PREFIX, relation
 from featurestore.compiler.duckdb.latest import EXPIRED, FOUND, NOT_FOUND, latest
+from featurestore.compiler.duckdb.on_demand import ASKED, MISSED, on_demand, operand_column
 from featurestore.compiler.duckdb.online import HELD, IN_WINDOW, LATEST, NEW_PREFIX, online_state, touched
 from featurestore.compiler.duckdb.scalars import quoted
 from featurestore.compiler.duckdb.static import duplicates, static
@@ -59,8 +60,9 @@ def needs_overflow_check(output: Output) -> bool:
 
 
 __all__ = [
-    "EXPIRED", "FOUND", "HELD", "IN_WINDOW", "LATEST", "MACROS", "NEW_PREFIX", "NOT_FOUND", "REASONS", "SOURCE_PREFIX",
-    "WINDOW_PLANS", "Asked", "PartStatement", "ambiguous", "duplicates", "greatest_known", "key_type", "latest", "left_out",
-    "needs_overflow_check", "online_state", "plans_for", "quoted", "relation", "sql_type", "statements", "static", "strands",
-    "touched", "window_sql",
+    "ASKED", "EXPIRED", "FOUND", "HELD", "IN_WINDOW", "LATEST", "MACROS", "MISSED", "NEW_PREFIX", "NOT_FOUND", "REASONS",
+    "SOURCE_PREFIX", "WINDOW_PLANS", "Asked", "PartStatement", "ambiguous", "duplicates", "greatest_known", "key_type",
+    "latest", "left_out",
+    "needs_overflow_check", "on_demand", "online_state", "operand_column", "plans_for", "quoted", "relation", "sql_type",
+    "statements", "static", "strands", "touched", "window_sql",
 ]  # fmt: skip

@@ -268,7 +268,7 @@ CASTS: Mapping[tuple[str, str], Callable[[SqlExpr], SqlExpr]] = {
     ("string", "int64"): lambda a: _matched(a, _DIGITS, "BIGINT"),
     ("string", "double"): _read_double,
     ("timestamp[us, UTC]", "date32"): lambda a: _cast(_func("timezone", exp.Literal.string("UTC"), a), "DATE"),
-    ("date32", "timestamp[us, UTC]"): lambda a: _func("timezone", exp.Literal.string("UTC"), _cast(a, "TIMESTAMP")),
+    ("date32", "timestamp[us, UTC]"): lambda a: _func("timezone", exp.Literal.string("UTC"), _try_cast(a, "TIMESTAMP")),
 }
 
 

@@ -13,6 +13,7 @@ from featurestore.definitions import Feature, FeatureService, FeatureView, Label
 from featurestore.dtypes import DType
 from featurestore.engines.reference.aggregates import SumOverflow, Taken, aggregate
 from featurestore.engines.reference.facts import Cutoff, History, Row, read_history
+from featurestore.engines.reference.on_demand import OnDemand, read_request
 from featurestore.engines.reference.order import GREATEST_INT64, LEAST_INT64, rank
 from featurestore.engines.reference.times import Reading, is_text, plain
 from featurestore.engines.reference.values import Key, key_family, read_keys
@@ -29,8 +30,8 @@ class Answer:
 
     values: ints (timestamps too, in µs), floats, Decimal, str, bytes, bool, date, lists; None is NULL. statuses:
     present, null, expired or not_found. event_timestamps: e of the matched fact, also of an expired one; None for
-    windows, labels and static sources. left_out: {view: {reason: rows}}. labels: {label view: {"mature", "immature",
-    "positive": rows}}.
+    windows, labels, static sources and on-demand features. left_out: {view: {reason: rows}}. labels: {label view:
+    {"mature", "immature", "positive": rows}}. without_value: {on-demand feature: rows in which an operation had no value}.
     """
 
     names: tuple[str, ...]
@@ -40,6 +41,7 @@ class Answer:
     event_timestamps: dict[str, list[int | None]]
     left_out: dict[str, dict[str, int]]
     labels: dict[str, dict[str, int]] = field(default_factory=dict)
+    without_value: dict[str, int] = field(default_factory=dict)
 
     def to_arrow(self) -> pa.Table:
         """The feature and label columns alone, in their declared Arrow types."""
@@ -75,9 +77,21 @@ class ReferenceEngine:
         Raises: SpineError, SourceError, DefinitionError.
         """
         _check_names(service, spine)
-        instants = _instants(spine, as_of, Reading(zone(timezone).key, late=False, date_is="start", text="iso8601"))
-        asked = [_Asked(i, self._history(i), spine) for i in service.instances]
-        exact = any(one.history.view.allow_exact_matches for one in asked if isinstance(one.history.view, FeatureView))
+        reading = Reading(zone(timezone).key, late=False, date_is="start", text="iso8601")
+        instants = _instants(spine, as_of, reading)
+        histories: dict[str, History] = {}
+
+        def ask(instance: ViewInstance) -> _Asked:
+            view = instance.view.name
+            if view not in histories:
+                histories[view] = self._history(instance)
+            return _Asked(instance, histories[view], spine)
+
+        asked = [ask(i) for i in service.listed]
+        request = read_request(service.request, spine, reading)
+        read_by = [(o, [ask(i) for i in o.view.inputs]) for o in service.on_demand]
+        computed = [(OnDemand(o, {n: t for one in inputs for n, t in one.types.items()}), inputs) for o, inputs in read_by]
+        exact = any(isinstance(i.view, FeatureView) and i.view.allow_exact_matches for i in service.instances)
         labels = [_AskedLabel(i, self._history(i), spine, exact) for i in service.labels]
         names = (*service.feature_names, *service.label_names)
         cells: dict[str, list[Cell]] = {name: [] for name in names}
@@ -89,18 +103,27 @@ class ReferenceEngine:
             for one in asked:
                 for name, cell in one.cells(row, t, cutoff):
                     cells[name].append(cell)
+            for made, inputs in computed:
+                known = {name: value for one in inputs for name, (value, _, _) in one.cells(row, t, cutoff)}
+                known |= {name: values[row] for name, values in request.items() if name in made.request} | {"as_of": t}
+                for name, value in made.values(known):
+                    cells[name].append((value, _present_or_null(value), None))
             for label in labels:
                 name, cell = label.cell(row, t, math.inf if known_before is None else known_before)
                 cells[name].append(cell)
-        every = [*asked, *labels]
+        types = {name: dtype for one in asked for name, dtype in one.types.items()}
+        types |= {name: dtype for made, _ in computed for name, dtype in made.types.items()}
+        types |= {name: f.result_type(one.history.types) for one in labels for name, f in one.instance.features}
+        left_out = {view: dict(history.left_out) for view, history in histories.items()}
         return Answer(
             names=names,
-            types={name: f.result_type(one.history.types) for one in every for name, f in one.instance.features},
+            types={name: types[name] for name in names},
             values={name: [value for value, _, _ in column] for name, column in cells.items()},
             statuses={name: [status for _, status, _ in column] for name, column in cells.items()},
             event_timestamps={name: [e for _, _, e in column] for name, column in cells.items()},
-            left_out={one.instance.view.name: dict(one.history.left_out) for one in every},
+            left_out=left_out | {one.instance.view.name: dict(one.history.left_out) for one in labels},
             labels={label.instance.name: dict(label.counts) for label in labels},
+            without_value={name: rows for made, _ in computed for name, rows in made.without_value.items()},
         )
 
     def _history(self, instance: ViewInstance) -> History:
@@ -116,6 +139,10 @@ class _Asked:
     def __init__(self, instance: ViewInstance, history: History, spine: pa.Table) -> None:
         self.instance, self.history = instance, history
         self.keys = _spine_keys(instance, history, spine)
+
+    @property
+    def types(self) -> dict[str, DType]:
+        return {name: feature.result_type(self.history.types) for name, feature in self.instance.features}
 
     def cells(self, row: int, t: int, cutoff: Cutoff) -> list[tuple[str, Cell]]:
         """The cells of one spine row, by output column. Raises: SourceError FS307 for a sum that overflows."""

@@ -26,15 +26,21 @@ _WHOLE = re.compile(r"[+-]?[0-9]+")
 _NUMBER = re.compile(r"[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]+)?")
 
 
-def evaluator(expression: Expr, types: Mapping[str, DType]) -> Callable[[Row], Any]:
-    """The expression as a function of a row {column: value}. A bare column is passed on as it is, not widened."""
+Casts = Mapping[tuple[str, str], Callable[[Any], Any]]
+
+
+def evaluator(expression: Expr, types: Mapping[str, DType], casts: Casts | None = None) -> Callable[[Row], Any]:
+    """The expression as a function of a row {column: value}. A bare column is passed on as it is, not widened.
+
+    casts: instead of CAST_EVALUATORS, where dates are not Python's.
+    """
     if isinstance(expression, Column):
         name = expression.name
         return lambda row: row[name]
-    return _computed(expression, types)
+    return _computed(expression, types, CAST_EVALUATORS if casts is None else casts)
 
 
-def _computed(expression: Expr, types: Mapping[str, DType]) -> Callable[[Row], Any]:
+def _computed(expression: Expr, types: Mapping[str, DType], casts: Casts) -> Callable[[Row], Any]:
     match expression:
         case Column(name):
             return lambda row: widened(row[name])
@@ -42,11 +48,87 @@ def _computed(expression: Expr, types: Mapping[str, DType]) -> Callable[[Row], A
             constant = canonical(value)
             return lambda row: constant
         case Cast(operand, dtype):
-            inner, source = _computed(operand, types), operand_type(operand, types)
-            convert = _same if source is None or source == dtype else CAST_EVALUATORS[source.name, dtype.name]
+            inner, source = _computed(operand, types, casts), operand_type(operand, types)
+            convert = _same if source is None or source == dtype else casts[source.name, dtype.name]
             return lambda row: _unless_null(convert, [inner(row)])
         case Call(operation, args):
-            return _call(operation, [_computed(a, types) for a in args], operand_type(expression, types))
+            return _call(operation, [_computed(a, types, casts) for a in args], operand_type(expression, types))
+
+
+FALLIBLE = {"add", "subtract", "multiply", "negate", "abs", "divide", "modulo", "sqrt", "ln", "power"}
+FALLIBLE_CASTS = {
+    ("double", "int64"), ("string", "int64"), ("string", "double"), ("date32", "timestamp[us, UTC]"),
+}  # fmt: skip
+"""What has no value for some operands: arithmetic that fails or overflows, and casts."""
+
+
+def lacking(expression: Expr, types: Mapping[str, DType]) -> Callable[[Row], bool]:
+    """Whether an operation had operands and no value, of those a reader from left to right comes to in a row (CONTRACT 9)."""
+    match expression:
+        case Cast(operand, dtype):
+            source = operand_type(operand, types)
+            fallible = source is not None and (source.name, dtype.name) in FALLIBLE_CASTS
+            return _lacking_call(expression, (operand,), types, fallible=fallible)
+        case Call("case", args):
+            tests, results = args[:-1:2], args[1::2]
+            branches = [(_both(test, types), lacking(result, types)) for test, result in zip(tests, results, strict=True)]
+            return _lacking_case(branches, lacking(args[-1], types))
+        case Call("coalesce", args):
+            return _lacking_until(lambda value: value is not None, [_both(a, types) for a in args])
+        case Call("and" | "or" as operation, args):
+            return _lacking_until(lambda value: value is (operation == "or"), [_both(a, types) for a in args])
+        case Call(operation, args):
+            return _lacking_call(expression, args, types, fallible=operation in FALLIBLE)
+    return lambda row: False
+
+
+_Both = tuple[Callable[[Row], Any], Callable[[Row], bool]]
+"""An operand's value, and whether an operation in it lacks one."""
+
+
+def _both(expression: Expr, types: Mapping[str, DType]) -> _Both:
+    return _computed(expression, types, CAST_EVALUATORS), lacking(expression, types)
+
+
+def _lacking_call(
+    expression: Expr, args: Sequence[Expr], types: Mapping[str, DType], *, fallible: bool
+) -> Callable[[Row], bool]:
+    operands, value = [_both(a, types) for a in args], _computed(expression, types, CAST_EVALUATORS)
+
+    def lacks(row: Row) -> bool:
+        if any(inner(row) for _, inner in operands):
+            return True
+        return fallible and None not in [operand(row) for operand, _ in operands] and value(row) is None
+
+    return lacks
+
+
+def _lacking_case(
+    branches: Sequence[tuple[_Both, Callable[[Row], bool]]], otherwise: Callable[[Row], bool]
+) -> Callable[[Row], bool]:
+    def lacks(row: Row) -> bool:
+        for (holds, missed), result in branches:
+            if missed(row):
+                return True
+            if holds(row) is True:
+                return result(row)
+        return otherwise(row)
+
+    return lacks
+
+
+def _lacking_until(decided: Callable[[Any], bool], operands: Sequence[_Both]) -> Callable[[Row], bool]:
+    """The operands one after the other, up to the one whose value decides."""
+
+    def lacks(row: Row) -> bool:
+        for value, missed in operands:
+            if missed(row):
+                return True
+            if decided(value(row)):
+                return False
+        return False
+
+    return lacks
 
 
 def _call(operation: str, operands: Sequence[Callable[[Row], Any]], dtype: DType | None) -> Callable[[Row], Any]:
@@ -307,7 +389,7 @@ EVALUATORS: Mapping[str, Evaluator] = {
     "epoch_us": Evaluator(_same),
 }
 
-CAST_EVALUATORS: Mapping[tuple[str, str], Callable[[Any], Any]] = {
+CAST_EVALUATORS: Casts = {
     ("int64", "double"): float,
     ("double", "int64"): _to_whole,
     ("bool", "int64"): int,

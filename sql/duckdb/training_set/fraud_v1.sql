@@ -1,6 +1,6 @@
 -- Training set of feature service fraud_v1: one statement per view instance and kind of feature; of
 -- windows every plan that a build may choose.
--- Fingerprint 82f405729fcc7ea7ee9670402d957940. Each returns one row per spine row, ordered by __row.
+-- Fingerprint 7cb4f80b14aa83fa55dac5e006becfbc. Each returns one row per spine row, ordered by __row.
 -- $known_before: facts known before it only. $known_shift: microseconds by which facts are known later.
 -- $scale_i, $unscale_i: 2^k and 2^-k; the doubles of measure i times 2^k are whole. $first_instant,
 -- $last_instant: between them lie all facts. $per_tile, $most_tiles: facts of a tile, and tiles of a key at most.
@@ -2603,5 +2603,19 @@ SELECT
   s.row_id AS __row,
   CAST(coalesce(g.n_1_1, 0) AS BIGINT) AS "chargebacks_30d"
 FROM spine AS s LEFT JOIN grouped AS g USING (row_id)
+ORDER BY __row
+;
+
+-- payment_vs_usual: OnDemand of on-demand view payment_vs_usual
+-- reads asked (row_id, request amount, count_30d, amount_sum_30d, credit_limit), batch by batch
+-- the features, each from its own row alone
+SELECT
+  row_id AS __row,
+  canonical_double(CAST((canonical_double("in_amount") * CAST("in_count_30d" AS DOUBLE)) / nullif(CASE WHEN canonical_double("in_amount_sum_30d") = CAST(CAST(0 AS BIGINT) AS DOUBLE) THEN NULL ELSE canonical_double("in_amount_sum_30d") END, 0) AS DOUBLE)) AS "amount_to_usual_30d",
+  canonical_double(CAST(canonical_double("in_amount") / nullif(CASE WHEN CAST(CAST("in_credit_limit" AS TEXT) AS DOUBLE) = CAST(CAST(0 AS BIGINT) AS DOUBLE) THEN NULL ELSE CAST(CAST("in_credit_limit" AS TEXT) AS DOUBLE) END, 0) AS DOUBLE)) AS "share_of_limit",
+  -- whether an operation had operands and no value
+  ((((canonical_double("in_amount") * CAST("in_count_30d" AS DOUBLE)) / nullif(CASE WHEN canonical_double("in_amount_sum_30d") = CAST(CAST(0 AS BIGINT) AS DOUBLE) THEN NULL ELSE canonical_double("in_amount_sum_30d") END, 0)) IS NULL) AND (NOT ((canonical_double("in_amount") * CAST("in_count_30d" AS DOUBLE)) IS NULL))) AND (NOT (CASE WHEN canonical_double("in_amount_sum_30d") = CAST(CAST(0 AS BIGINT) AS DOUBLE) THEN NULL ELSE canonical_double("in_amount_sum_30d") END IS NULL)) AS "amount_to_usual_30d__without_value",
+  (((canonical_double("in_amount") / nullif(CASE WHEN CAST(CAST("in_credit_limit" AS TEXT) AS DOUBLE) = CAST(CAST(0 AS BIGINT) AS DOUBLE) THEN NULL ELSE CAST(CAST("in_credit_limit" AS TEXT) AS DOUBLE) END, 0)) IS NULL) AND (NOT (canonical_double("in_amount") IS NULL))) AND (NOT (CASE WHEN CAST(CAST("in_credit_limit" AS TEXT) AS DOUBLE) = CAST(CAST(0 AS BIGINT) AS DOUBLE) THEN NULL ELSE CAST(CAST("in_credit_limit" AS TEXT) AS DOUBLE) END IS NULL)) AS "share_of_limit__without_value"
+FROM asked
 ORDER BY __row
 ;
