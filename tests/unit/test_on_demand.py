@@ -30,7 +30,7 @@ from featurestore.expressions import parse
 from featurestore.intervals import FixedClock
 from featurestore.plan import training_set
 from featurestore.plan.leakage import prove
-from featurestore.plan.nodes import Output, TrainingSet
+from featurestore.plan.nodes import Output
 from featurestore.registry import BoundService, Operand, Registry
 from featurestore.retrieval.online_request import checked_request
 from featurestore.retrieval.training_set import Report
@@ -262,7 +262,7 @@ def test_the_proof_fails_for_an_operand_from_elsewhere(change: Callable[[Any], d
 
     plan = training_set(bound(V, made({"f": "x + n"})))
     prove(plan)
-    broken = TrainingSet(plan.service, plan.parts, plan.columns, (replace(plan.on_demand[0], **change(plan.on_demand[0])),))
+    broken = replace(plan, on_demand=(replace(plan.on_demand[0], **change(plan.on_demand[0])),))
     with pytest.raises(DefinitionError) as error:
         prove(broken)
     assert error.value.code == "FS221"
