@@ -186,7 +186,8 @@ def _planned(service: BoundService) -> dict[str, Any]:
 
 
 def _text(result: dict[str, Any]) -> str:
-    kinds = ["entities", "sources", "views", *(["on_demand_views"] if result["on_demand_views"] else []), "features", "labels"]
+    kinds = ["entities", "sources", "views", "on_demand_views", "features", "labels"]
+    kinds = [kind for kind in kinds if result[kind] or kind not in ("on_demand_views", "labels")]
     counted = ", ".join(f"{result[k]} {k.replace('_', ' ')}" for k in kinds)
     lines = [f"{result['project']}: {counted}, {len(result['services'])} services"]
     for name, service in result["services"].items():

@@ -641,7 +641,7 @@ class _Drawing:
             return None
         if chance < 0.06:
             return FAR
-        if self.labelled and rng.random() < 0.1:
+        if self.labelled and rng.random() < 0.05:
             return t + rng.choice((self.gap, self.gap + self.ahead)) + rng.choice((0, 0, -1, 1))
         if self.gathered is not None:
             return t - self.gathered + (self.near if rng.random() < 0.6 else rng.choice((0, -1, 1)))

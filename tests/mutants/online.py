@@ -51,8 +51,11 @@ def at_each_instant(case: Case, folder: Path) -> Answer:
 
 
 def can_be_asked_at_each_instant(case: Case) -> bool:
-    """Whether F(t, W = t) is F(t): with exact matches what becomes known at t is beyond W. Errors are not the store's."""
-    views = [] if case.one("expect error") else [instance.view for instance in case.service().instances]
+    """Whether F(t, W = t) is F(t): with exact matches what becomes known at t is beyond W. Errors and labels are not
+    the store's."""
+    if case.one("expect error") or case.all("label"):
+        return False
+    views = [instance.view for instance in case.service().instances]
     windows = [not f.is_latest for view in views for f in view.features]
     plain = {"known_before", "serving_lag", "as_of"}.isdisjoint(case.options)
     return any(windows) and plain and case.spine.num_rows > 0 and not any(view.allow_exact_matches for view in views)
