@@ -19,7 +19,9 @@ MACROS = (
     "CREATE TEMP MACRO quantile_place(l, place) AS between_neighbours("
     "l[CAST(floor(place) AS BIGINT) + 1], l[CAST(ceil(place) AS BIGINT) + 1], place - floor(place))",
     "CREATE TEMP MACRO quantile_between(l, q) AS quantile_place(list_sort(l), q * (len(l) - 1))",
-    "CREATE TEMP MACRO by_frequency(h) AS list_transform(list_sort(list_transform(map_entries(h), "
+    # A map of doubles as keys is wrong beside NaN on some versions of the engine; one of lists of one double is not.
+    "CREATE TEMP MACRO of_lists(h) AS list_transform(map_entries(h), lambda x: struct_pack(key := x.key[1], value := x.value))",
+    "CREATE TEMP MACRO by_frequency(h) AS list_transform(list_sort(list_transform(h, "
     "lambda x: row(-CAST(x.value AS BIGINT), x.key))), lambda x: struct_pack(value := x[2], count := -x[1]))",
     "CREATE TEMP MACRO most_frequent(h, k) AS map_from_entries(list_transform(by_frequency(h)[1:k], "
     "lambda x: struct_pack(k := x.value, v := x.count)))",
@@ -62,6 +64,13 @@ def _ends(function: str, *, turned: bool) -> Callable[[str, Measure, Parameter],
     return call
 
 
+def _counted(measure: str, taken: Measure) -> str:
+    """The distinct values and their counts, in no order."""
+    if taken.dtype.is_float:
+        return f"of_lists(histogram([{measure}]) FILTERED)"
+    return f"map_entries(histogram({measure}) FILTERED)"
+
+
 def _extreme(aggregate: str) -> Callable[[str, Measure, Parameter], str]:
     function, what = EXTREMES[aggregate]
     return lambda m, taken, _: f"{function}({what(m, taken)}) FILTERED"
@@ -77,8 +86,8 @@ _CALLS: Mapping[str, Callable[[str, Measure, Parameter], str]] = {
     "max_k": lambda m, _, k: f"max({m}, {k}) FILTERED",
     "median": lambda m, taken, _: f"quantile_between(list({as_double(m, taken.dtype)}) FILTERED, 0.5::DOUBLE)",
     "quantile": lambda m, taken, q: f"quantile_between(list({as_double(m, taken.dtype)}) FILTERED, {q!r}::DOUBLE)",
-    "mode": lambda m, _, __: f"by_frequency(histogram({m}) FILTERED)[1].value",
-    "histogram": lambda m, _, k: f"most_frequent(histogram({m}) FILTERED, {k})",
+    "mode": lambda m, taken, _: f"by_frequency({_counted(m, taken)})[1].value",
+    "histogram": lambda m, taken, k: f"most_frequent({_counted(m, taken)}, {k})",
 }
 _SKIP_NULLS = {"count", "count_distinct", "min", "max", "any", "all"}
 """Aggregates of the engine's own that pass over NULLs."""
