@@ -14,7 +14,7 @@ NEEDED: Mapping[str, tuple[str, ...]] = {
     "feast": (f"feast[duckdb]=={FEAST_VERSION}",),
     "polars": ("polars==2.1.0",),
     "pandas": ("pandas==3.1.1", "pyarrow==26.0.1"),
-    "timefence": ("timefence==0.9.1", "duckdb==2.0.0", "pyarrow==26.0.1"),
+    "timefence": ("timefence==0.9.1", "duckdb==2.0.0", "pytz"),
     "featuretools": ("featuretools==1.31.0", "pandas==2.3.3", "pyarrow==26.0.1"),
 }
 

@@ -245,6 +245,8 @@ class Peers:
             rows = _rows_of(self._folder / "spine.parquet")
             whole *= max(rows / peer.rows, 1)
             took = f"{took} for {peer.rows:,} of {rows:,} rows, so about {whole / 60:,.0f} minutes for all"
+        cpu = whole / float(said["seconds"]) * float(said["cpu_seconds"]) / mine.least("cpu_seconds")
+        took = f"{took}; {cpu:.2f}× our processor time"
         detail = f"ours {seconds(mine)}; {peer.name} {said['version']}, {peer.how}: {took}; {differing}"
         return Figure(name, whole / mine.seconds, detail)
 
