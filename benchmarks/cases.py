@@ -7,28 +7,20 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar
 
 import data as generated
+import windows
+from data import Place
+from environments import environment
 from figures import Figure
-from measure import Contender, Measured, alternate
+from measure import Case, Contender, Measured, alternate, seconds
 
 HERE = Path(__file__).resolve().parent
 RUNS = 3
 LARGE = generated.Sizes(rows=10_000_000, keys=100_000, spine=1_000_000)
 FEAST = generated.Sizes(rows=1_000_000, keys=1_000, spine=50_000, files=1)
 ONLINE = generated.Sizes(rows=3_000_000, keys=1_000_000, spine=1_000, files=1)
-FEAST_VERSION = "0.67.0"
-
-
-class Case(Protocol):
-    """Measures some more and gives the figures of all runs so far."""
-
-    def measure(self) -> list[Figure]: ...
-
-
-def seconds(measured: Measured) -> str:
-    return f"{measured.seconds:.2f} s, {measured.peak_mb / 1000:.2f} GB"
 
 
 class TrainingSets:
@@ -59,27 +51,28 @@ class TrainingSets:
         return figures
 
 
-def event_time(data: Path, scratch: Path) -> Case:
-    return TrainingSets("event_time", "event", generated.ensure(data, "events", generated.events, LARGE), scratch)
+def event_time(place: Place) -> Case:
+    return TrainingSets("event_time", "event", place.ensure("events", generated.events, LARGE), place.scratch)
 
 
-def created_time(data: Path, scratch: Path) -> Case:
-    return TrainingSets("created_time", "created", generated.ensure(data, "events", generated.events, LARGE), scratch)
+def created_time(place: Place) -> Case:
+    return TrainingSets("created_time", "created", place.ensure("events", generated.events, LARGE), place.scratch)
 
 
-def versions(data: Path, scratch: Path) -> Case:
-    return TrainingSets("versions", "versioned", generated.ensure(data, "versions", generated.versions, LARGE), scratch)
+def versions(place: Place) -> Case:
+    return TrainingSets("versions", "versioned", place.ensure("versions", generated.versions, LARGE), place.scratch)
 
 
 class Feast:
     """The same question to Feast, in an environment of its own, and to us; the answers are compared."""
 
-    def __init__(self, folder: Path, scratch: Path) -> None:
+    def __init__(self, folder: Path, scratch: Path, sizes: generated.Sizes) -> None:
+        self._sizes = sizes
         self._folder, self._theirs, self._ours = folder, scratch / "feast.parquet", scratch / "ours.parquet"
         self._contenders = {
             "feast": Contender(
                 "feast", {"folder": str(folder), "output": str(self._theirs)},
-                python=str(feast_environment()), script=HERE / "feast_task.py",
+                python=environment("feast"), script=HERE / "feast_task.py",
             ),
             "ours": Contender("build_in_memory", {"folder": str(folder), "output": str(self._ours), "calls": 3}),
         }  # fmt: skip
@@ -87,14 +80,14 @@ class Feast:
 
     def measure(self) -> list[Figure]:
         alternate(self._contenders, self._found, 2)
-        feast, ours = self._found["feast"], self._found["ours"]
+        feast, ours, sizes = self._found["feast"], self._found["ours"], self._sizes
         differ, tied, exact = self._differences()
         if differ != tied + exact:
             raise RuntimeError(f"{differ - tied - exact} of {differ} differences from Feast have no explanation")
         explained = (
-            f"Feast {feast.last['version']}, DuckDB offline store: {FEAST.rows:,} source rows, {FEAST.keys:,} keys, "
-            f"{FEAST.spine:,} spine rows, pandas frame to Arrow table, the best call of each process, imports done. "
-            f"{FEAST.spine - differ:,} rows have the same values; of {differ} that differ, {tied} have several newest rows, of "
+            f"Feast {feast.last['version']}, DuckDB offline store: {sizes.rows:,} source rows, {sizes.keys:,} keys, "
+            f"{sizes.spine:,} spine rows, pandas frame to Arrow table, the best call of each process, imports done. "
+            f"{sizes.spine - differ:,} rows have the same values; of {differ} that differ, {tied} have several newest rows, of "
             f"which Feast picks any, and {exact} have a row at the very instant asked for, which Feast lets through."
         )
         detail = f"ours {seconds(ours)}; Feast {seconds(feast)}"
@@ -123,25 +116,13 @@ class Feast:
         return int(found[0]), int(found[1]), int(found[2])
 
 
-def feast_environment() -> Path:
-    """Feast's own environment, made on first use. Returns: its interpreter."""
-    folder = HERE.parent / ".venv-feast"
-    python, mark = folder / "bin" / "python", folder / ".installed"
-    if not mark.is_file() or mark.read_text(encoding="utf-8") != FEAST_VERSION:
-        print("installing Feast into .venv-feast (a minute or two, the first time)", flush=True)
-        subprocess.run([sys.executable, "-m", "venv", "--clear", str(folder)], check=True)
-        install = [python, "-m", "pip", "install", "--quiet", f"feast[duckdb]=={FEAST_VERSION}"]
-        subprocess.run(install, check=True, stderr=subprocess.DEVNULL)
-        mark.write_text(FEAST_VERSION, encoding="utf-8")
-    return python
-
-
-def feast(data: Path, scratch: Path) -> Case:
-    return Feast(generated.ensure(data, "feast", generated.events, FEAST), scratch)
+def feast(place: Place) -> Case:
+    return Feast(place.ensure("feast", generated.events, FEAST), place.scratch, FEAST.scaled(place.scale))
 
 
 class Materialize:
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, sizes: generated.Sizes) -> None:
+        self._sizes = sizes
         self._contenders = {"ours": Contender("materialize", {"folder": str(folder)})}
         self._found = {"ours": Measured()}
 
@@ -149,12 +130,12 @@ class Materialize:
         alternate(self._contenders, self._found, RUNS)
         ours = self._found["ours"]
         rate = ours.last["keys"] / ours.seconds
-        detail = f"{ours.last['keys']:,} keys from {ONLINE.rows:,} rows with a created timestamp in {seconds(ours)}"
+        detail = f"{ours.last['keys']:,} keys from {self._sizes.rows:,} rows with a created timestamp in {seconds(ours)}"
         return [Figure("materialize", rate, detail, "keys/s")]
 
 
-def materialize(data: Path, scratch: Path) -> Case:
-    return Materialize(generated.ensure(data, "online", generated.events, ONLINE))
+def materialize(place: Place) -> Case:
+    return Materialize(place.ensure("online", generated.events, ONLINE), ONLINE.scaled(place.scale))
 
 
 class Serve:
@@ -191,8 +172,8 @@ class Serve:
             subprocess.run([sys.executable, "-m", "featurestore.cli", *command], check=True, stdout=subprocess.DEVNULL)
 
 
-def serving(data: Path, scratch: Path) -> Case:
-    return Serve(scratch)
+def serving(place: Place) -> Case:
+    return Serve(place.scratch)
 
 
 class Help:
@@ -209,11 +190,11 @@ class Help:
         return [Figure("help", min(self._seconds), "the whole process, from start to exit", "s")]
 
 
-def help_(data: Path, scratch: Path) -> Case:
+def help_(place: Place) -> Case:
     return Help()
 
 
-CASES: dict[str, Callable[[Path, Path], Case]] = {
+CASES: dict[str, Callable[[Place], Case]] = {
     "event_time": event_time, "created_time": created_time, "versions": versions, "feast": feast,
-    "materialize": materialize, "serve": serving, "help": help_,
+    "materialize": materialize, "serve": serving, "help": help_, **windows.CASES,
 }  # fmt: skip

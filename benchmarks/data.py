@@ -30,6 +30,11 @@ class Sizes:
     spine: int
     files: int = 4
 
+    def scaled(self, scale: float) -> Sizes:
+        """So much of it all; facts per key stay what they are while there are keys to leave out."""
+        rows, keys, spine = (max(round(n * scale), 1) for n in (self.rows, self.keys, self.spine))
+        return Sizes(rows, keys, spine, self.files)
+
 
 def events(folder: Path, sizes: Sizes) -> None:
     """Facts with an event time `e` and a created time `k`: 90% known within a minute, 10% up to three days late.
@@ -63,6 +68,42 @@ def versions(folder: Path, sizes: Sizes) -> None:
     _copy_files(folder, sizes, once, f"SELECT {columns} FROM facts UNION ALL {second} UNION ALL {third}")
 
 
+def prices(folder: Path, sizes: Sizes) -> None:
+    """Facts with two values: `v`, prices of two decimals as doubles, and `n`, whole numbers; keys are drawn alike.
+
+    A tenth is known (`k`) up to three days late, the others within a minute. Instants have microseconds.
+    """
+    _price_files(folder, sizes, lambda what: f"floor({_draw(what)} * {sizes.keys})")
+
+
+def prices_by_zipf(folder: Path, sizes: Sizes) -> None:
+    """The same with keys that follow Zipf's law: of 100,000 the first has 6% of the facts, half of them fewer than 20."""
+    _price_files(folder, sizes, lambda what: f"floor(exp({_draw(what)} * ln({sizes.keys} + 1)))")
+
+
+def _price_files(folder: Path, sizes: Sizes, key: Callable[[str], str]) -> None:
+    def instant(what: str) -> str:
+        return f"{FIRST} + to_microseconds(CAST(floor({_draw(what)} * {SECONDS}e6) AS BIGINT))"
+
+    late = f"CASE WHEN {_draw('late')} < 0.1 THEN 259200e6 ELSE 60e6 END"
+    with _connection() as con:
+        for number in range(sizes.files):
+            start, end = number * sizes.rows // sizes.files, (number + 1) * sizes.rows // sizes.files
+            con.execute(f"""
+                COPY (
+                  SELECT CAST({key("key")} AS BIGINT) AS key, {instant("time")} AS e,
+                         e + to_microseconds(CAST({_draw("delay")} * {late} AS BIGINT)) AS k,
+                         CAST(floor({_draw("price")} * 1e6) AS BIGINT) / 100.0 AS v,
+                         CAST(floor({_draw("number")} * 1e6) AS BIGINT) AS n
+                  FROM range({start}, {end}) AS r(id)
+                ) TO '{folder}/facts_{number}.parquet' (FORMAT parquet)""")
+        con.execute(f"""
+            COPY (
+              SELECT CAST({key("spine key")} AS BIGINT) AS key, {instant("spine time")} AS as_of
+              FROM range({sizes.spine}) AS r(id)
+            ) TO '{folder}/spine.parquet' (FORMAT parquet)""")
+
+
 def _copy_files(folder: Path, sizes: Sizes, ids: int, select: str) -> None:
     with _connection() as con:
         for number in range(sizes.files):
@@ -94,19 +135,24 @@ def _copy_files(folder: Path, sizes: Sizes, ids: int, select: str) -> None:
 
 
 def _draw(what: str) -> str:
-    """A number in [0, 1) that depends on the row and on what is drawn."""
-    return f"(CAST(hash(id, '{what}') >> 11 AS DOUBLE) / 9007199254740992.0)"
+    """A number in [0, 1) that depends on the row and on what is drawn.
+
+    Hashed twice: hash(id, 'a') and hash(id, 'b') differ by one exclusive or for all ids, so that keys would follow from times.
+    """
+    return f"(CAST(hash(hash(id, '{what}')) >> 11 AS DOUBLE) / 9007199254740992.0)"
 
 
 def _connection() -> duckdb.DuckDBPyConnection:
     con = duckdb.connect(config={"threads": 2})
     con.execute("SET TimeZone = 'UTC'")
+    con.execute("SET enable_progress_bar = false")
     return con
 
 
 def ensure(root: Path, name: str, make: Callable[[Path, Sizes], None], sizes: Sizes) -> Path:
     """The folder that holds the data of this recipe and size; generated now if it is not there."""
-    recipe = f"{inspect.getsource(_copy_files)}{inspect.getsource(make)}{sizes}{duckdb.__version__}"
+    parts = (make, _copy_files, _price_files, _draw)
+    recipe = "".join([*map(inspect.getsource, parts), str(sizes), duckdb.__version__])
     digest = hashlib.sha256(recipe.encode()).hexdigest()[:12]
     folder, mark = root / name, root / name / "complete"
     if mark.is_file() and mark.read_text(encoding="utf-8") == digest:
@@ -117,3 +163,16 @@ def ensure(root: Path, name: str, make: Callable[[Path, Sizes], None], sizes: Si
     make(folder, sizes)
     mark.write_text(digest, encoding="utf-8")
     return folder
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where cases find their data and leave their answers. scale: how much smaller than promised everything is."""
+
+    data: Path
+    scratch: Path
+    scale: float = 1.0
+
+    def ensure(self, name: str, make: Callable[[Path, Sizes], None], sizes: Sizes) -> Path:
+        """The folder with the data of a recipe, at this scale."""
+        return ensure(self.data, name if self.scale == 1 else f"{name}_{self.scale:g}", make, sizes.scaled(self.scale))

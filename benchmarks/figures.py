@@ -13,13 +13,17 @@ HERE = Path(__file__).resolve().parent
 
 @dataclass(frozen=True)
 class Figure:
-    """One measured number. unit "" is a ratio. detail: seconds and memory of both sides. explained: a remark for the page."""
+    """One measured number. unit "" is a ratio. detail: seconds and memory of both sides. explained: a remark for the page.
+
+    points: what the chart shows of it, as (series, events per key, seconds).
+    """
 
     name: str
     value: float
     detail: str
     unit: str = ""
     explained: str = ""
+    points: tuple[tuple[str, int, float], ...] = ()
 
     @property
     def shown(self) -> str:
@@ -28,7 +32,7 @@ class Figure:
 
 @dataclass(frozen=True)
 class Bound:
-    """A promise of ratios.toml."""
+    """A promise of ratios.toml; without a bound the figure is shown and nothing is promised."""
 
     what: str
     unit: str = ""
@@ -39,6 +43,8 @@ class Bound:
         return (self.at_most is None or value <= self.at_most) and (self.at_least is None or value >= self.at_least)
 
     def __str__(self) -> str:
+        if self.at_most is None and self.at_least is None:
+            return "none"
         word, value = ("at most", self.at_most) if self.at_most is not None else ("at least", self.at_least)
         return f"{word} {shown(value or 0, self.unit)}"
 
@@ -80,9 +86,38 @@ def page(figures: Sequence[Figure], limits: dict[str, Bound]) -> str:
         limit = limits[f.name]
         broken = "" if limit.holds(f.value) else ", **broken**"
         lines.append(f"| {limit.what} | **{f.shown}** | {limit}{broken} | {f.detail} |")
-    lines += ["", "## What is measured", "", _SIZES]
+    lines += ["", *_curve(figures), "## What is measured", "", _SIZES]
     lines += [f"- {f.explained}" for f in figures if f.explained]
     return "\n".join(lines) + "\n"
+
+
+CHART = "benchmarks_windows.svg"
+"""The chart's file, beside the page."""
+
+Points = dict[str, dict[int, float]]
+
+
+def points_of(figures: Sequence[Figure]) -> Points:
+    """Series -> events per key -> seconds."""
+    found: Points = {}
+    for figure in figures:
+        for series, density, seconds in figure.points:
+            found.setdefault(series, {})[density] = seconds
+    return found
+
+
+def _curve(figures: Sequence[Figure]) -> list[str]:
+    """The cost of windows against events per key: the chart and its numbers."""
+    points = points_of(figures)
+    if not points:
+        return []
+    densities = sorted({density for series in points.values() for density in series})
+    lines = ["## Windows: cost against events per key", "", f"![Seconds against events per key]({CHART})", ""]
+    lines += ["| events per key | " + " | ".join(points) + " |", "|---:|" + "---:|" * len(points)]
+    for density in densities:
+        cells = [f"{series[density]:.2f} s" if density in series else "–" for series in points.values()]
+        lines.append(f"| {density:,} | " + " | ".join(cells) + " |")
+    return [*lines, ""]
 
 
 _SIZES = """\
@@ -93,6 +128,11 @@ _SIZES = """\
   then imports), files in the page cache, no ttl: footers, counts of rows left out, the join, content hash,
   manifest with the sha256 of every source file. The peer is `benchmarks/sql/asof_baseline.sql`: one as-of join, `ORDER BY`
   and `COPY`, right only where nothing ties, is late, or was corrected.
+- Windows: 10,000,000 events in 4 Parquet files, spread evenly over one year, 1,000,000 spine rows, their keys drawn like those
+  of the events; count, sum, mean and max over 1, 7 and 30 days, twelve features, Parquet to Parquet. Keys hold 100, 10,000 or
+  1,000,000 events each, or follow Zipf's law. The peer is the fastest plain query we found for that density
+  (`benchmarks/sql/windows_*.sql`), different for each and not right beyond this data; each says what it does not know. All its
+  counts and extremes must be ours, and its sums near ours. Wrong values of other tools: more than a billionth from ours.
 - Peak memory is the process's own, imports included; DuckDB's limit is our default of 2 GB."""
 
 

@@ -8,10 +8,18 @@ import subprocess
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
+
+from figures import Figure
 
 HERE = Path(__file__).resolve().parent
 TIMEOUT = 1_800
+
+
+class Case(Protocol):
+    """Measures some more and gives the figures of all runs so far."""
+
+    def measure(self) -> list[Figure]: ...
 
 
 @dataclass
@@ -44,13 +52,14 @@ class Contender:
     arguments: dict[str, Any]
     python: str = sys.executable
     script: Path = HERE / "tasks.py"
+    timeout: float = TIMEOUT
 
     def run(self) -> dict[str, Any]:
-        """Raises: RuntimeError with what the process said when it fails."""
+        """Raises: RuntimeError with what the process said when it fails; subprocess.TimeoutExpired."""
         environment = {**os.environ, "PYTHONPATH": str(HERE.parent), "FEATURESTORE_OFFLINE__THREADS": "2"}
         done = subprocess.run(
             [self.python, str(self.script), self.task, json.dumps(self.arguments)],
-            capture_output=True, text=True, timeout=TIMEOUT, env=environment,
+            capture_output=True, text=True, timeout=self.timeout, env=environment,
         )  # fmt: skip
         if done.returncode:
             raise RuntimeError(f"{self.task} failed:\n{done.stderr.strip()[-2000:]}")
@@ -62,3 +71,7 @@ def alternate(contenders: dict[str, Contender], found: dict[str, Measured], runs
     for number in range(runs):
         for name in list(contenders)[:: -1 if number % 2 else 1]:
             found[name].runs.append(contenders[name].run())
+
+
+def seconds(measured: Measured) -> str:
+    return f"{measured.seconds:.2f} s, {measured.peak_mb / 1000:.2f} GB"

@@ -4,6 +4,7 @@
     python benchmarks/run.py --check               and exit with 1 when a figure breaks its bound (ratios.toml)
     python benchmarks/run.py --write               and write docs/benchmarks.md
     python benchmarks/run.py event_time help       only these cases
+    python benchmarks/run.py --scale 0.01          a rehearsal on a hundredth of the data, once
 
 The machine is never quiet: runs alternate, the least time counts, and a figure outside its bound is measured again before
 it is believed.
@@ -18,7 +19,9 @@ import tempfile
 from pathlib import Path
 
 from cases import CASES
-from figures import Bound, Figure, bounds, page, table
+from chart import chart
+from data import Place
+from figures import CHART, Bound, Figure, bounds, page, points_of, table
 
 ROOT = Path(__file__).resolve().parent.parent
 TRIES = 3
@@ -31,21 +34,24 @@ def main() -> int:
     asked.data.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=asked.data) as scratch:
         for name in asked.cases or CASES:
-            figures += measured(name, asked.data, Path(scratch), limits)
+            figures += measured(name, Place(asked.data, Path(scratch), asked.scale), limits)
     print("\n" + table(figures, limits))
     if asked.write:
-        (ROOT / "docs" / "benchmarks.md").write_text(page(figures, limits), encoding="utf-8")
+        docs = ROOT / "docs"
+        (docs / "benchmarks.md").write_text(page(figures, limits), encoding="utf-8")
+        if points := points_of(figures):
+            (docs / CHART).write_text(chart(points), encoding="utf-8")
     broken = [figure.name for figure in figures if not limits[figure.name].holds(figure.value)]
     if broken:
         print(f"\noutside the bound: {', '.join(broken)}", file=sys.stderr)
     return 1 if broken and asked.check else 0
 
 
-def measured(name: str, data: Path, scratch: Path, limits: dict[str, Bound]) -> list[Figure]:
+def measured(name: str, place: Place, limits: dict[str, Bound]) -> list[Figure]:
     """The figures of a case. Runs pile up over the tries, so a quiet moment in any of them counts."""
-    case = CASES[name](data, scratch)
+    case = CASES[name](place)
     figures: list[Figure] = []
-    for number in range(1, TRIES + 1):
+    for number in range(1, (TRIES if place.scale == 1 else 1) + 1):
         print(f"{name}{'' if number == 1 else ', again'} …", flush=True)
         figures = case.measure()
         if all(limits[figure.name].holds(figure.value) for figure in figures):
@@ -61,10 +67,13 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--check", action="store_true", help="exit with 1 when a figure breaks its bound")
     parser.add_argument("--write", action="store_true", help="write docs/benchmarks.md (of a run of all cases)")
     folder = os.environ.get("FEATURESTORE_BENCH_DATA", ROOT / ".featurestore" / "bench")
-    parser.add_argument("--data", type=Path, default=Path(folder), help="where generated data is kept (about 1 GB)")
+    parser.add_argument("--data", type=Path, default=Path(folder), help="where generated data is kept (about 4 GB)")
+    parser.add_argument("--scale", type=float, default=1.0, help="so much of the data (default 1); figures then mean little")
     asked = parser.parse_args()
     if unknown := [name for name in asked.cases if name not in CASES]:
         parser.error(f"unknown case {unknown[0]!r}")
+    if asked.scale != 1 and (asked.check or asked.write):
+        parser.error("--check and --write are for a run at full scale")
     if asked.write and asked.cases:
         parser.error("--write is for a run of all cases")
     asked.data = asked.data.resolve()

@@ -47,6 +47,50 @@ def baseline(folder: str, output: str) -> dict[str, Any]:
     return watch.read()
 
 
+def plain_windows(folder: str, output: str, sql: str, value: str) -> dict[str, Any]:
+    """A hand-written statement for windows, with DuckDB's own settings. value: "v", doubles, or "n", integers."""
+    import duckdb
+
+    text = (HERE / "sql" / sql).read_text(encoding="utf-8").format(
+        facts=f"{folder}/facts_*.parquet", spine=f"{folder}/spine.parquet", output=output,
+        value=value, type={"v": "DOUBLE", "n": "BIGINT"}[value],
+    )  # fmt: skip
+    with Stopwatch() as watch, duckdb.connect() as con:
+        con.execute(f"SET threads = {THREADS}")
+        con.execute("SET TimeZone = 'UTC'")
+        con.execute("SET enable_progress_bar = false")
+        con.execute(text)
+    return watch.read()
+
+
+def build_windows(folder: str, output: str, value: str, aggregates: list[str], created: bool = False) -> dict[str, Any]:
+    """`build_training_set` from files to a file. created: rows have a known time of their own."""
+    from featurestore import FeatureStore
+
+    _imports()
+    service = windows_service(folder, value, aggregates, created=created)
+    with Stopwatch() as watch:
+        store = FeatureStore(definitions=[service])
+        store.build_training_set(service, f"{folder}/spine.parquet", output=output)
+    return watch.read()
+
+
+WINDOWS = ["1d", "7d", "30d"]
+
+
+def windows_service(folder: str, value: str, aggregates: list[str], *, created: bool) -> Any:
+    """Aggregates of a folder's facts over the three windows."""
+    from featurestore import Entity, FeatureService, FeatureView, ParquetSource, agg
+
+    known: dict[str, Any] = {"created_timestamp": "k"} if created else {}
+    source = ParquetSource(name="facts", path=f"{folder}/facts_*.parquet", event_timestamp="e", **known)
+    features = [
+        agg.count(window=WINDOWS) if name == "count" else getattr(agg, name)(value, window=WINDOWS) for name in aggregates
+    ]
+    view = FeatureView(name="windows", entities=[Entity(name="key")], source=source, features=features)
+    return FeatureService(name="bench", features=[view])
+
+
 def build(folder: str, output: str, kind: str, again: bool = False) -> dict[str, Any]:
     """`build_training_set` from files to a file: the first call of a process, nothing remembered. again: a second one."""
     from featurestore import FeatureStore
@@ -137,6 +181,7 @@ def materialize(folder: str) -> dict[str, Any]:
 
 TASKS: dict[str, Callable[..., dict[str, Any]]] = {
     "baseline": baseline, "build": build, "build_in_memory": build_in_memory, "materialize": materialize,
+    "plain_windows": plain_windows, "build_windows": build_windows,
 }  # fmt: skip
 
 
