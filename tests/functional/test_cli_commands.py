@@ -158,11 +158,34 @@ def test_compile_knows_its_dialects(cli, project):
 
 
 def test_explain_tells_the_plan_and_the_sql(cli, project):
-    assert cli("explain", "fraud_v1").out == (project / "sql/plan/fraud_v1.txt").read_text()
-    assert cli("explain", "fraud_v1", "--sql").out == (project / "sql/duckdb/training_set/fraud_v1.sql").read_text()
+    plan, *windows = cli("explain", "fraud_v1").out.partition("windows of card_payments by pairs: count_1h, ")
+    assert plan == (project / "sql/plan/fraud_v1.txt").read_text()
+    assert "the least of the estimates for 1,999 rows" in windows[1]
     said = cli("explain", "fraud_v1", "--json").json["result"]
     assert list(said["features"]) == FEATURES
     assert said["sql"] is None
+    [one] = said["windows"]["card_payments"]["plans"]
+    assert one["plan"] == min(one["estimates"], key=one["estimates"].get) == "pairs"
+
+
+def test_explain_prints_the_statements_of_the_plans_chosen(cli, project, monkeypatch):
+    every = (project / "sql/duckdb/training_set/fraud_v1.sql").read_text()
+    chosen = cli("explain", "fraud_v1", "--sql", "--spine", "data/spine.parquet").out
+    statements = chosen.split(";\n")[:-1]
+    assert all(statement.partition("WITH\n")[2] in every for statement in statements)
+    assert "plan pairs: count_1h" in chosen
+    assert "plan sweep" not in chosen
+    monkeypatch.setenv("FEATURESTORE_OFFLINE__WINDOW_PLAN", "sweep")
+    assert "plan sweep: count_1h" in cli("explain", "fraud_v1", "--sql").out
+    assert "set by offline.window_plan" in cli("explain", "fraud_v1").out
+
+
+def test_explain_without_data_tells_the_plan_and_every_statement(cli, project):
+    for file in [*(project / "data").glob("*.parquet"), *(project / "data").glob("*/*.parquet")]:
+        file.unlink()
+    assert cli("explain", "fraud_v1").out == (project / "sql/plan/fraud_v1.txt").read_text()
+    assert cli("explain", "fraud_v1", "--sql").out == (project / "sql/duckdb/training_set/fraud_v1.sql").read_text()
+    assert cli("explain", "fraud_v1", "--json").json["result"]["windows"] is None
 
 
 # build
