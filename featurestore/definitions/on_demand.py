@@ -157,7 +157,9 @@ def _inputs(given: Any) -> tuple[ViewInstance, ...]:
                 "FS228", f"input {item.name!r} is an on-demand view: one cannot read another",
                 hint="its inputs, and its expression written out here",
             )  # fmt: skip
-        if not isinstance(item, FeatureView | ViewInstance):
+        view = item.view if isinstance(item, ViewInstance) else item
+        if not isinstance(view, FeatureView):
+            item = view if isinstance(view, Definition) else item
             shown = f"{item.kind} {item.name!r}" if isinstance(item, Definition) else repr(item)
             raise DefinitionError("FS228", f"input {shown} is not a feature view", hint="inputs=[card_payments]")
     return tuple(ViewInstance(view=item) if isinstance(item, FeatureView) else item for item in given)

@@ -88,7 +88,6 @@ class Answer(Protocol):
     def left_out(self) -> Mapping[str, Mapping[str, int]] | None: ...
     @property
     def labels(self) -> Mapping[str, Mapping[str, int]]: ...
-
     @property
     def without_value(self) -> Mapping[str, int]: ...
 
@@ -355,8 +354,8 @@ def run_case(case: Case, engine: Callable[[Case, Path], Answer], folder: Path) -
             assert dict(answer.left_out[section.name]) == _arguments(section.head, {})
     for section in case.all("counted"):
         assert dict(answer.labels[section.name]) == _arguments(section.head, {})
-        for section in case.all("without value"):
-            assert dict(answer.without_value) == _arguments(section.head, {})
+    for section in case.all("without value"):
+        assert dict(answer.without_value) == _arguments(section.head, {})
 
 
 def _columns(case: Case) -> tuple[list[str], list[list[str]]]:

@@ -18,6 +18,7 @@ from featurestore import (
     FeatureService,
     FeatureStore,
     FeatureView,
+    LabelView,
     OnDemandFeatureView,
     agg,
     latest,
@@ -53,6 +54,7 @@ def view(name: str = "v", features: Any = None, **options: Any) -> FeatureView:
 
 
 V = view()
+LABEL = LabelView(name="label", entities=[THING], source=SOURCE, label=agg.count(window="30d", name="y"))
 
 
 def made(features: Any = None, inputs: Any = (V,), request: Any = None, name: str = "o") -> OnDemandFeatureView:
@@ -112,6 +114,8 @@ WRONG: dict[str, tuple[Callable[[], Any], str, str]] = {
     "an on-demand view as input": (lambda: made(inputs=[made(name="p")]), "FS228", "inputs"),
     "an instance of one as input": (lambda: made(inputs=[made(name="p").with_prefix("x_")]), "FS228", "inputs"),
     "a service as input": (lambda: made(inputs=[service(V)]), "FS228", "card_payments"),
+    "a label as input": (lambda: made(inputs=[V, LABEL]), "FS228", "card_payments"),
+    "an instance of a label as input": (lambda: made(inputs=[LABEL.with_prefix("y_")]), "FS228", "card_payments"),
     "a feature as input": (lambda: made(inputs=[latest("x")]), "FS228", "card_payments"),
     "text as input": (lambda: made(inputs=["v"]), "FS228", "card_payments"),
     "an unknown name": (lambda: made({"f": "amuont / x"}), "FS203", "amount"),
@@ -155,6 +159,11 @@ UNFIT: dict[str, tuple[Callable[[], Any], str]] = {
         lambda: service(view(features=[latest("x", name="amount")]), made({"f": "amount"}, inputs=[V.with_prefix("v_")])),
         "FS207",
     ),
+    "a label has a request column's name": (
+        lambda: FeatureService(name="s", features=[made({"f": "y"}, request={"y": "int64"})], labels=[LABEL]), "FS207",
+    ),
+    "a label view has its name": (lambda: FeatureService(name="s", features=[made(name="label")], labels=[LABEL]), "FS207"),
+    "it stands among the labels": (lambda: FeatureService(name="s", features=[V], labels=[made()]), "FS231"),
     "one request column of two types": (
         lambda: service(made({"f": "amount"}), made({"g": "amount"}, request={"amount": "int64"}, name="p")), "FS229",
     ),
@@ -196,6 +205,9 @@ def test_a_name_serves_one_view_on_demand_or_not() -> None:
         Registry.of([V, made(name="v")])
     assert error.value.code == "FS209"
     assert error.value.where.count("test_on_demand.py") == 2
+    with pytest.raises(DefinitionError) as error:
+        Registry.of([LABEL, made(name="label")])
+    assert error.value.code == "FS209"
     with pytest.raises(DefinitionError) as error:
         Registry.of([made(), made()])
     assert error.value.code == "FS209"

@@ -9,7 +9,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from featurestore.definitions import Feature, FeatureService, FeatureView, LabelView, ViewInstance
+from featurestore.definitions import Feature, FeatureService, FeatureView, LabelView, OnDemandInstance, ViewInstance
 from featurestore.dtypes import DType
 from featurestore.engines.reference.aggregates import SumOverflow, Taken, aggregate
 from featurestore.engines.reference.facts import Cutoff, History, Row, read_history
@@ -89,9 +89,10 @@ class ReferenceEngine:
 
         asked = [ask(i) for i in service.listed]
         request = read_request(service.request, spine, reading)
-        read_by = [(o, [ask(i) for i in o.view.inputs]) for o in service.on_demand]
+        read_by = [(o, [ask(i) for i in _read(o)]) for o in service.on_demand]
         computed = [(OnDemand(o, {n: t for one in inputs for n, t in one.types.items()}), inputs) for o, inputs in read_by]
-        exact = any(isinstance(i.view, FeatureView) and i.view.allow_exact_matches for i in service.instances)
+        seen = [*asked, *(one for _, inputs in computed for one in inputs)]
+        exact = any(one.history.view.allow_exact_matches for one in seen if isinstance(one.history.view, FeatureView))
         labels = [_AskedLabel(i, self._history(i), spine, exact) for i in service.labels]
         names = (*service.feature_names, *service.label_names)
         cells: dict[str, list[Cell]] = {name: [] for name in names}
@@ -131,6 +132,11 @@ class ReferenceEngine:
         if source.name not in self.sources:
             raise UsageError("FS102", f"no rows for source {source.name!r}", known=self.sources)
         return read_history(instance.view, self.sources[source.name])
+
+
+def _read(asked: OnDemandInstance) -> list[ViewInstance]:
+    """The inputs of which an on-demand view reads something; the others are no part of the service."""
+    return [i for i in asked.view.inputs if {name for name, _ in i.features} & set(asked.reads)]
 
 
 class _Asked:
