@@ -334,7 +334,10 @@ def window_worlds(aggregate: str, cases: int = 100) -> Any:
 
     def drawn(seed: int) -> World:
         rng = Random(f"{aggregate}/{seed}")
-        return world(rng, rng.choice([kind for kind in KINDS if kind != "static"]), cases, (aggregate,) * 5)
+        kinds = [kind for kind in KINDS if kind != "static"]
+        if AGGREGATES[aggregate].by_time:
+            kinds = [kind for kind in kinds if "created_timestamp" in KINDS[kind](rng, 1)]
+        return world(rng, rng.choice(kinds), cases, (aggregate,) * 5)
 
     return st.integers(0, 2**64 - 1).map(drawn)
 
@@ -380,7 +383,7 @@ class _Drawing:
                 view["ttl"] = _spelled(self.ttl)
             if rng.random() < 0.4:
                 view["allow_exact_matches"] = True
-        if rng.random() < (0.85 if "versions" in self.kind else 0.4):
+        if rng.random() < (0.85 if "versions" in self.kind else 0.1 if self.aggregates else 0.4):
             view["where"] = CONDITIONS[0] if rng.random() < 0.6 else rng.choice(CONDITIONS)
         keys = self._keys()
         mapped = {k.name: k.source_column for k in keys if k.source_column != k.name}
@@ -489,13 +492,18 @@ class _Drawing:
         if self.kind == "static":
             return tuple(features)
         for i, name in enumerate(self.aggregates or rng.sample(list(AGGREGATED), rng.choice((3, 4, 5)))):
-            features.append(rng.choice(AGGREGATED[name]).format(self._window(i), f"w{i}"))
+            of_doubles = [f for f in AGGREGATED[name] if '("v", ' in f] if self.aggregates and i == 0 else []
+            features.append(rng.choice(of_doubles or AGGREGATED[name]).format(self._window(i), f"w{i}"))
         return tuple(features)
 
     def _window(self, number: int) -> str:
         """The first window is short and ends at t, the second ends at an offset, the others are any."""
         rng = self.rng
-        length = self.short if number == 0 else rng.choice((self.short, self.long, None)[: 2 if number == 1 else 3])
+        length = (
+            (self.long if self.aggregates else self.short)
+            if number == 0
+            else rng.choice((self.short, self.long, None)[: 2 if number == 1 else 3])
+        )
         options: Row = {"window": None if length is None else _spelled(length)}
         offset = self.offset if number == 1 or (number > 1 and rng.random() < 0.4) else 0
         if offset:
@@ -528,11 +536,11 @@ class _Drawing:
             return self._static_rows(definition), spine
         # Half of the cases gather a few rows at one distance before as_of, so that nothing newer hides that edge.
         self.gathered = None
-        if rng.random() < 0.6:
+        if rng.random() < (0.2 if self.aggregates else 0.7):
             self.gathered = self.ttl if not self.ends or rng.random() < 0.4 else rng.choice(self.ends)
         self.near = rng.choice((0, -1, 1, -1, 1))
         rows: list[Row] = []
-        many = (3, 6, 9, 12) if "versions" in self.kind else (0, 3, 5, 7, 9, 11)
+        many = (3, 6, 9, 12) if "versions" in self.kind or self.aggregates else (0, 3, 5, 7, 9, 11)
         for _ in range(rng.choice(many) if self.gathered is None else rng.choice((2, 3, 4))):
             rows.append(self._row(definition, live, rng.choice(instants), rows))
         return rows, spine
@@ -588,7 +596,7 @@ class _Drawing:
         }
         row["gone"] = rng.random() < 0.03
         row[CREATED] = self._created(row[EVENT], t)
-        if earlier and rng.random() < (0.6 if "versions" in self.kind else 0.35):
+        if earlier and rng.random() < (0.6 if "versions" in self.kind or self.aggregates else 0.35):
             row |= self._shared(rng.choice(earlier), definition)
         elif earlier and rng.random() < (0.5 if "versions" in self.kind else 0.25):
             row |= self._late(rng.choice(earlier), definition)
@@ -648,9 +656,10 @@ class _Drawing:
         if chance < 0.2:
             return t - rng.randrange(2 * self.long)
         far = (
-            0, 0, self.ttl, self.ttl, self.short, self.offset, self.long, self.offset + self.short, *self.ends, self.delay,
+            0, 0, 0, self.ttl, self.ttl, self.short, self.offset, self.long, self.offset + self.short, *self.ends, self.delay,
         )  # fmt: skip
-        return t - rng.choice(far) + rng.choice((0, 0, -1, 1))
+        distance = rng.choice(far)
+        return t - distance + rng.choice((0, 0, -1, 1) if distance else (0, -1, -1, 1))
 
     def _created(self, e: int | None, t: int) -> int | None:
         rng = self.rng

@@ -211,7 +211,7 @@ EXPECTED_OF: Mapping[str, set[str]] = {
     **{name: _COVERED | {"both true and false"} for name in ("any", "all")},
 }
 """Aggregate -> the edges that windows of it must meet."""
-OFTEN_OF = 5
+OFTEN_OF = 4
 """How often each of them must occur in the cases of one aggregate: at least."""
 
 

@@ -34,6 +34,8 @@ from tests.property.engines import Answered, Question, by_duckdb, by_oracle, dif
 from tests.property.reproduction import Alone, Trial, script, smallest
 
 CASES_PER_BUILD = 100
+CASES_PER_WINDOW_BUILD = 40
+"""Fewer, for the sake of more definitions."""
 ALONE_EVERY = 50
 # Below the threshold (spine rows) DuckDB joins as-of by nested loops. 0 forbids that plan; the great one forces it on a
 # whole batch, as the default of 64 does on a case alone.
@@ -183,8 +185,8 @@ def test_duckdb_agrees_with_the_oracle(kind: str, fuzz_cases: int, tmp_path: Pat
 @pytest.mark.fuzz
 @pytest.mark.parametrize("aggregate", AGGREGATES)
 def test_windows_agree_with_the_oracle(aggregate: str, fuzz_cases: int, tmp_path: Path) -> None:
-    builds = max(2, -(-fuzz_cases // (len(AGGREGATES) * CASES_PER_BUILD)))
-    met = compared(aggregate, window_worlds(aggregate, CASES_PER_BUILD // 2), builds, tmp_path, TWO_FILES)
+    builds = max(3, -(-fuzz_cases // (len(AGGREGATES) * CASES_PER_BUILD)))
+    met = compared(aggregate, window_worlds(aggregate, CASES_PER_WINDOW_BUILD), builds, tmp_path, TWO_FILES)
     rare = {edge: met[edge] for edge in sorted(edges.EXPECTED_OF[aggregate]) if met[edge] < edges.OFTEN_OF}
     assert not rare, f"too rare: {rare}; met: {dict(met)}"
 
