@@ -248,7 +248,9 @@ class Peers:
         cpu = whole / float(said["seconds"]) * float(said["cpu_seconds"]) / mine.least("cpu_seconds")
         took = f"{took}; {cpu:.2f}× our processor time"
         detail = f"ours {seconds(mine)}; {peer.name} {said['version']}, {peer.how}: {took}; {differing}"
-        return Figure(name, whole / mine.seconds, detail)
+        per_key = DENSITIES["dense"].per_key
+        points = ((peer.name.capitalize(), per_key, whole),) if self._suffix else ()
+        return Figure(name, whole / mine.seconds, detail, points=points)
 
     def _ask(self, peer: Peer) -> dict[str, Any] | None:
         """One run; None if it is not done in time."""
