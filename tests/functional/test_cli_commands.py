@@ -160,7 +160,7 @@ def test_compile_knows_its_dialects(cli, project):
 def test_explain_tells_the_plan_and_the_sql(cli, project):
     plan, *windows = cli("explain", "fraud_v1").out.partition("windows of card_payments by pairs: count_1h, ")
     assert plan == (project / "sql/plan/fraud_v1.txt").read_text()
-    assert "the least of the estimates for 1,999 rows" in windows[1]
+    assert "the least of the estimates for 200 rows" in windows[1]
     said = cli("explain", "fraud_v1", "--json").json["result"]
     assert list(said["features"]) == FEATURES
     assert said["sql"] is None
