@@ -269,7 +269,8 @@ class Definition:
         source = _arguments({**times, **self.source, "allow_left_out": True})
         view = _arguments(self.view)
         features = "".join(f"    {f},\n" for f in self.features)
-        labels = self.services[0].replace("view", "label", 1)
+        mapped = {k.name: k.spine_column for k in self.keys if k.spine_column != k.name}
+        labels = f"label.with_join_key_map({mapped!r})" if mapped else "label"
         asked = "" if self.on_demand is None else self.on_demand.text
         services = (*self.services, *(["asked"] if asked else []))
         return (
