@@ -13,7 +13,7 @@ from typing import Any
 
 from featurestore.compiler.duckdb import windows as sql
 from featurestore.compiler.duckdb.windows import moments
-from featurestore.compiler.duckdb.windows.grid import LEVELS
+from featurestore.compiler.duckdb.windows.grid import MOST_TILES
 from featurestore.dtypes import DOUBLE
 from featurestore.engines.duckdb.session import Session
 from featurestore.plan.nodes import Output, Window, measure_of, measures, reach_of
@@ -21,8 +21,6 @@ from featurestore.plan.nodes import Output, Window, measure_of, measures, reach_
 AUTO = "auto"
 SAMPLED_ROWS = 1_000
 MARKS_PER_TILE = 3
-MOST_TILES = 2**LEVELS
-"""How many tiles a window may span: so many levels of extremes are kept."""
 
 
 @dataclass(frozen=True)
@@ -148,7 +146,7 @@ def _numbers(plan: Window, known: Statistics, scales: Mapping[int, _Scale]) -> d
     """The parameters $scale_i and $unscale_i of doubles, and those of the grid."""
     reach = reach_of(plan.outputs)
     length = known.last - known.first + 1
-    most = MOST_TILES if reach is None else min(MOST_TILES * length // reach + 1, 2**40)
+    most = MOST_TILES * length // min(reach or length, length)
     found: dict[str, object] = {
         "first_instant": known.first, "last_instant": known.last, "per_tile": MARKS_PER_TILE, "most_tiles": most
     }  # fmt: skip
