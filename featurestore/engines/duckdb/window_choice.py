@@ -13,8 +13,8 @@ from typing import Any
 
 from featurestore.compiler.duckdb import windows as sql
 from featurestore.compiler.duckdb.windows import moments
-from featurestore.compiler.duckdb.windows.grid import MOST_TILES
-from featurestore.dtypes import DOUBLE
+from featurestore.compiler.duckdb.windows.grid import LEVELS, MOST_TILES
+from featurestore.dtypes import DOUBLE, INT64
 from featurestore.engines.duckdb.session import Session
 from featurestore.plan.nodes import Output, Window, measure_of, measures, reach_of
 
@@ -41,14 +41,20 @@ class Choice:
 
 @dataclass(frozen=True)
 class Statistics:
-    """What is known of the data: facts, the first and last instant of any, spine rows, and the facts per key a row meets."""
+    """What is known of the data: facts, the first and last instant of any, spine rows, the facts per key a row meets, and
+    the most of any key; of measures their magnitudes, and which are never NULL, always finite, or integers so small that a
+    double holds any sum."""
 
     facts: int
     first: int
     last: int
     rows: int
     per_key: float
+    most: int
     magnitudes: Mapping[int, tuple[float, float]]
+    never_null: frozenset[int] = frozenset()
+    finite: frozenset[int] = frozenset()
+    small: frozenset[int] = frozenset()
 
     def in_reach(self, reach: int | None) -> float:
         """The facts of its key that a row meets in a reach before it."""
@@ -84,7 +90,7 @@ def _choice(
 ) -> Choice:  # fmt: skip
     in_order = tuple(sorted(outputs, key=plan.outputs.index))
     wide = frozenset(sql.Asked(plan, (o,)).number(o) for o in in_order if _is_wide(plan, o, scales, known))
-    asked = sql.Asked(plan, in_order, wide)
+    asked = sql.Asked(plan, in_order, wide, known.never_null, known.finite, known.small, _levels(known))
     listed = frozenset(o.name for o in in_order if asked.is_list(o))
     return Choice(name, in_order, sql.window_sql(asked, name), listed, numbers, estimates)
 
@@ -112,9 +118,26 @@ def statistics(session: Session, plan: Window, parameters: Mapping[str, object],
         for number, measure in enumerate(used, 1)
         if measure.dtype == DOUBLE and found[f"least_{number}"] is not None
     }
+    facts, numbers = found["facts"], dict(enumerate(used, 1))
     return Statistics(
-        found["facts"], found["first_instant"] or 0, found["last_instant"] or 0, rows, float(density["facts"]) / sampled, sizes
-    )
+        facts, found["first_instant"] or 0, found["last_instant"] or 0, rows, float(density["facts"]) / sampled,
+        density["most"], sizes,
+        frozenset(n for n in numbers if found.get(f"present_{n}") == facts),
+        frozenset(n for n in numbers if f"finite_{n}" in found and found[f"finite_{n}"] == found[f"present_{n}"]),
+        frozenset(n for n, m in numbers.items() if m.dtype == INT64 and _is_small(found, n)),
+    )  # fmt: skip
+
+
+def _is_small(found: Mapping[str, Any], number: int) -> bool:
+    """A double holds the sum of all values of a measure of integers, twice (a replaced version counts once more)."""
+    ends = [abs(found[f"{end}_{number}"] or 0) for end in ("least", "greatest")]
+    return 2 * int(found["facts"]) * max(ends) < 2**53
+
+
+def _levels(known: Statistics) -> int:
+    """How often runs of tiles must double to be as long as all tiles of any key."""
+    marks = 2 * known.most  # a replaced version counts once more
+    return int(min(max(marks // MARKS_PER_TILE, 1).bit_length(), LEVELS))
 
 
 @dataclass(frozen=True)

@@ -327,7 +327,7 @@ class Grid:
         self.steps.add(
             "raw_pairs",
             "those marks",
-            f"SELECT\n{listed(['row_id', *names, *self._valued()])}\nFROM ends JOIN placed USING (tile)\n"
+            f"SELECT\n{listed(['row_id', *names, *self._valued()])}\nFROM placed JOIN ends USING (tile)\n"
             f"WHERE instant {before} high AND instant {after} low",
         )
         columns = []
@@ -338,35 +338,54 @@ class Grid:
                        f"SELECT\n{listed(['row_id', *columns])}\nFROM raw_pairs\nGROUP BY row_id")  # fmt: skip
 
     def _add_stretches(self) -> None:
-        columns, joins = ["a.row_id"], []
+        """Look-ups one after the other, each from the tiles to the rows: rows are fewer, and so are what is kept in memory."""
+        source, done = "asked", list[str]()
         for i in range(1, len(self._highs) + 1):
-            joins.append(f"JOIN running AS h{i} ON h{i}.tile = a.high_{i}")
+            mine = [s for s in self.stretches if self._high(s) == i]
+            for s in mine:
+                columns, known = self._looked_up(s, first=s is mine[0])
+                tile = f"low_{s.number}" if s.low is None else f"low_{s.number} + 1"
+                high = f"running AS h JOIN {source} AS a ON h.tile = a.high_{i}"
+                if s is mine[0]:
+                    self.steps.add(f"high_{i}", "with what the tiles before their ends add up to",
+                                   f"SELECT a.*, {', '.join(known)}\nFROM {high}")  # fmt: skip
+                    source = f"high_{i}"
+                self.steps.add(f"inside_{s.number}", "and what the tiles inside a stretch do",
+                               f"SELECT a.*,\n{listed(columns)}\nFROM running AS l JOIN {source} AS a ON l.tile = a.{tile}")  # fmt: skip
+                source = f"inside_{s.number}"
         for s in self.stretches:
-            i, n = self._high(s), s.number
-            joins.append(f"JOIN running AS l{n} ON l{n}.tile = a.low_{n}{'' if s.low is None else ' + 1'}")
-            between = "TRUE" if s.low is None else f"a.high_{i} > a.low_{n}"
             for c in s.sums:
-                inner = f"CASE WHEN {between} THEN h{i}.{c} - l{n}.{c} ELSE 0 END"
-                total, whole = f"{inner} + coalesce(r.{s.total(c)}, 0)", self.values[c].whole
-                columns.append(f"{total if whole is None else f'CAST({total} AS {whole})'} AS {s.total(c)}")
-            for e in s.extremes:
-                columns.append(self._extreme(s, e))
+                total, whole = f"a.{s.total(c)} + coalesce(r.{s.total(c)}, 0)", self.values[c].whole
+                done.append(f"{total if whole is None else f'CAST({total} AS {whole})'} AS {s.total(c)}")
+            done += [f"{BOTH[e.function]}(a.{s.total(e.column)}, r.{s.total(e.column)}) AS {s.total(e.column)}" for e in s.extremes]
         self.steps.add("stretches", "tiles inside and marks at the ends together",
-                       f"SELECT\n{listed(columns)}\nFROM asked AS a LEFT JOIN raw AS r USING (row_id)\n"
-                       + "\n".join(joins))  # fmt: skip
+                       f"SELECT\n{listed(['row_id', *done])}\nFROM {source} AS a LEFT JOIN raw AS r USING (row_id)")  # fmt: skip
 
-    def _extreme(self, s: Stretch, e: Extreme) -> str:
+    def _looked_up(self, s: Stretch, *, first: bool) -> tuple[list[str], list[str]]:
+        """The totals of the tiles inside a stretch, from the tile before its end (`high_{i}_…` of rows) and that after its
+        beginning (l); and of its end's tile (h) what all stretches that end there need."""
+        i, n = self._high(s), s.number
+        columns, known = [], list[str]()
+        for c in s.sums:
+            difference = f"a.at_{i}_{c} - l.{c}"
+            columns.append(f"{difference if s.low is None else f'CASE WHEN a.high_{i} > a.low_{n} THEN {difference} ELSE 0 END'} AS {s.total(c)}")
+        columns += [f"{self._inside(s, e)} AS {s.total(e.column)}" for e in s.extremes]
+        if first:
+            mine = [other for other in self.stretches if self._high(other) == i]
+            known += [f"h.{c} AS at_{i}_{c}" for c in dict.fromkeys(c for other in mine for c in other.sums)]
+            known += [f"h.{other.picked(e, 'before')}" for other in mine for e in other.extremes]
+        return columns, known
+
+    def _inside(self, s: Stretch, e: Extreme) -> str:
         """Where less lies inside than the two runs of tiles are long, one that the key's first or last tile cut short is all."""
-        i, n, column = self._high(s), s.number, s.total(e.column)
-        before, ahead = f"h{i}.{column}_before", f"l{n}.{column}_ahead"
+        before, ahead = f"a.{s.picked(e, 'before')}", f"l.{s.picked(e, 'ahead')}"
         if s.low is None:
-            return f"{BOTH[e.function]}({before}, r.{column}) AS {column}"
-        both, between = BOTH[e.function], f"a.high_{i} - a.low_{n} - 1"
-        inner = (
-            f"CASE WHEN {between} >= a.reach_{n} THEN {both}({before}, {ahead})\n    WHEN {between} <= 0 THEN NULL\n"
+            return before
+        both, between = BOTH[e.function], f"a.high_{self._high(s)} - a.low_{s.number} - 1"
+        return (
+            f"CASE WHEN {between} >= a.reach_{s.number} THEN {both}({before}, {ahead})\n    WHEN {between} <= 0 THEN NULL\n"
             f"    WHEN {self._instant(s.low, 'a.asked_at')} < $first_instant THEN {before} ELSE {ahead} END"
         )
-        return f"{both}({inner}, r.{column}) AS {column}"
 
 
 def _level(stretch: Stretch) -> str:

@@ -66,12 +66,16 @@ class _Sweep:
     def _value(self, term: str, number: int, length: int | None) -> Value:
         counted = term == "n" and not self.versioned
         sql = measure_name(number) if counted else moments.term_sql(term, number, self.asked.dtype(number))
-        sql = f"sign * ({sql})" if self.versioned else sql
+        small = term == "n" or (term == "x" and number in self.asked.small)
+        if self.versioned:
+            whole = f"CAST({sql} AS HUGEINT)" if term == "x" and not self.asked.dtype(number).is_decimal else f"({sql})"
+            sql = f"sign * {whole}"
         if length is not None:
             sql = f"CASE WHEN lateness < {length} THEN {sql} END"
-        if term != "n":
+        if not small:
             return Value(sql)
-        return Value(sql if counted else f"CAST({sql} AS DOUBLE)", counted=counted, whole="BIGINT")
+        whole = "BIGINT" if term == "n" else "HUGEINT"
+        return Value(sql if counted else f"CAST({sql} AS DOUBLE)", counted=counted, whole=whole)
 
     def _add_marks(self, carried: list[str]) -> None:
         measures = [measure_name(n) for n in self.asked.used]

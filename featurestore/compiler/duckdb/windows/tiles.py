@@ -29,7 +29,7 @@ def tiles(asked: Asked) -> str:
     stretches = {span: _stretch(asked, span, number, extremes, delay) for number, span in enumerate(asked.spans, 1)}
     values = {column: _value(asked, term, n) for column, term, n in asked.term_columns}
     values |= {e.column: Value(sql) for (_, sql), e in extremes.items()}
-    Grid(steps, keys, carried, values, tuple(stretches.values()), asked.plan.facts.exact).add()
+    Grid(steps, keys, carried, values, tuple(stretches.values()), asked.plan.facts.exact, levels=asked.levels).add()
     found = ["row_id"]
     for (number, place), wanted in asked.terms.items():
         stretch = stretches[asked.spans[place - 1]]
@@ -44,6 +44,8 @@ def tiles(asked: Asked) -> str:
 def _value(asked: Asked, term: str, number: int) -> Value:
     if term == "n":
         return Value(measure_name(number), counted=True, whole="BIGINT")
+    if term == "x" and number in asked.small:
+        return Value(f"CAST({measure_name(number)} AS DOUBLE)", whole="HUGEINT")
     return Value(moments.term_sql(term, number, asked.dtype(number)))
 
 
