@@ -101,37 +101,36 @@ def choose_without_spine(
     """(rows assumed, choices) for a spine nobody has given: one row for ten facts, whose keys are asked for as they occur."""
     session.execute(f"CREATE OR REPLACE TEMP TABLE spine AS\n{sql.sample(plan, SAMPLED_ROWS)}", parameters)
     (held,) = session.table("SELECT count(*) AS held FROM spine")["held"].to_pylist()
-    (facts,) = session.table(sql.statistics(plan, measures(plan.outputs)), parameters)["facts"].to_pylist()
-    rows = max(facts // 10, 1)
+    (found,) = session.table(sql.statistics(plan, measures(plan.outputs), 1), parameters).to_pylist()
+    rows = max(int(found["facts"] or 0) // 10, 1)
     return rows, choose(session, plan, parameters, rows, wanted=wanted, held=held)
 
 
 def statistics(session: Session, plan: Window, parameters: Mapping[str, object], rows: int, held: int) -> Statistics:
-    """Two narrow scans of the source."""
-    used = measures(plan.outputs)
-    (found,) = session.table(sql.statistics(plan, used), parameters).to_pylist()
-    every = max(held // SAMPLED_ROWS, 1)
-    (density,) = session.table(sql.densities(plan, every), parameters).to_pylist()
-    sampled = max(-(-held // every), 1)
-    sizes = {
-        number: (found[f"least_{number}"], found[f"greatest_{number}"])
-        for number, measure in enumerate(used, 1)
-        if measure.dtype == DOUBLE and found[f"least_{number}"] is not None
-    }
-    facts, numbers = found["facts"], dict(enumerate(used, 1))
+    """One narrow pass over the source."""
+    used, every = measures(plan.outputs), max(held // SAMPLED_ROWS, 1)
+    (found,) = session.table(sql.statistics(plan, used, every), parameters).to_pylist()
+    numbers, facts = dict(enumerate(used, 1)), int(found["facts"] or 0)
+    doubles = [n for n, measure in numbers.items() if measure.dtype == DOUBLE]
+    full = frozenset(n for n in numbers if f"present_{n}" in found and int(found[f"present_{n}"] or 0) == facts)
     return Statistics(
-        facts, found["first_instant"] or 0, found["last_instant"] or 0, rows, float(density["facts"]) / sampled,
-        density["most"], sizes,
-        frozenset(n for n in numbers if found.get(f"present_{n}") == facts),
-        frozenset(n for n in numbers if f"finite_{n}" in found and found[f"finite_{n}"] == found[f"present_{n}"]),
-        frozenset(n for n, m in numbers.items() if m.dtype == INT64 and _is_small(found, n)),
-    )  # fmt: skip
+        facts,
+        found["first_instant"] or 0,
+        found["last_instant"] or 0,
+        rows,
+        float(found["met"]) / max(-(-held // every), 1),
+        int(found["most"]),
+        {n: (found[f"least_{n}"], found[f"greatest_{n}"]) for n in doubles if found[f"least_{n}"] is not None},
+        never_null=full,
+        finite=frozenset(n for n in doubles if found[f"finite_{n}"] == found[f"present_{n}"]),
+        small=frozenset(n for n, m in numbers.items() if m.dtype == INT64 and _is_small(found, facts, n)),
+    )
 
 
-def _is_small(found: Mapping[str, Any], number: int) -> bool:
+def _is_small(found: Mapping[str, Any], facts: int, number: int) -> bool:
     """A double holds the sum of all values of a measure of integers, twice (a replaced version counts once more)."""
     ends = [abs(found[f"{end}_{number}"] or 0) for end in ("least", "greatest")]
-    return 2 * int(found["facts"]) * max(ends) < 2**53
+    return 2 * facts * max(ends) < 2**53
 
 
 def _levels(known: Statistics) -> int:
