@@ -130,7 +130,7 @@ def statistics(session: Session, plan: Window, parameters: Mapping[str, object],
 def _is_small(found: Mapping[str, Any], facts: int, number: int) -> bool:
     """A double holds the sum of all values of a measure of integers, twice (a replaced version counts once more)."""
     ends = [abs(found[f"{end}_{number}"] or 0) for end in ("least", "greatest")]
-    return 2 * facts * max(ends) < 2**53
+    return bool(2 * facts * max(ends) < 2**53)
 
 
 def _levels(known: Statistics) -> int:

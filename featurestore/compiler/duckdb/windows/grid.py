@@ -160,7 +160,8 @@ class Grid:
             " + 1 AS length\n  FROM counted\n)",
         )
         columns = [*self._line, "length", "CAST(sum(tiles) OVER in_a_row - tiles AS BIGINT) AS first_tile",
-                   "CAST(sum(tiles) OVER in_a_row - 1 AS BIGINT) AS last_tile", *(_level(s) for s in self._leveled)]  # fmt: skip
+                   "CAST(sum(tiles) OVER in_a_row - 1 AS BIGINT) AS last_tile"]  # fmt: skip
+        columns += [_level(s) for s in self._leveled]
         self.steps.add(
             "lines",
             "and the numbers of the first and last of their tiles, all in one row"
@@ -188,7 +189,8 @@ class Grid:
             f"SELECT\n{listed(['tile', *sums, *extremes])}\nFROM (\n"
             f"  SELECT\n  {listed(['tile', *self._valued()])}\n  FROM placed\n)\nGROUP BY tile",
         )
-        columns = ["tile", *(f"{self._tile_total(c)} AS {c}" for c in self._sums), *(f"f.{e.column}" for e in self._extremes)]
+        columns = ["tile", *(f"{self._tile_total(c)} AS {c}" for c in self._sums)]
+        columns += [f"f.{e.column}" for e in self._extremes]
         own = ["unnest(range(first_tile, last_tile + 1)) AS tile"]
         if self._leveled:
             levels = [s.level for s in self._leveled]
@@ -222,7 +224,8 @@ class Grid:
                 before = f"lag({s.picked(e, 'before')}) OVER ()"
                 columns.append(f"CASE WHEN behind > 0 THEN {before} END AS {s.picked(e, 'before')}")
                 columns += [s.picked(e, "ahead")] if s.low is not None else []
-        columns.append("CASE WHEN place <> tile OR row_number() OVER () - 1 <> tile THEN error('tiles out of order') END AS in_order")
+        out_of_order = "place <> tile OR row_number() OVER () - 1 <> tile"
+        columns.append(f"CASE WHEN {out_of_order} THEN error('tiles out of order') END AS in_order")
         self.steps.add("running", "what stretches need; every tile must have come in its place",
                        f"SELECT\n{listed(columns)}\nFROM {source}", materialized=True)  # fmt: skip
 
@@ -236,8 +239,10 @@ class Grid:
         for e in self._extremes:
             before, ahead, both = e.before(level - 1), e.ahead(level - 1), BOTH[e.function]
             back, on = (f"{c}_far" if half > _FARTHEST else c for c in (before, ahead))
-            columns.append(f"{both}({before}, CASE WHEN behind >= {half} THEN lag({back}, {step}) OVER () END) AS {e.before(level)}")
-            columns.append(f"{both}({ahead}, CASE WHEN left_over >= {half} THEN lead({on}, {step}) OVER () END) AS {e.ahead(level)}")
+            earlier = f"CASE WHEN behind >= {half} THEN lag({back}, {step}) OVER () END"
+            later = f"CASE WHEN left_over >= {half} THEN lead({on}, {step}) OVER () END"
+            columns.append(f"{both}({before}, {earlier}) AS {e.before(level)}")
+            columns.append(f"{both}({ahead}, {later}) AS {e.ahead(level)}")
             old += list(dict.fromkeys([before, ahead, back, on]))
         name = f"doubled_{level}" if self._leveled else f"level_{level}"
         self.steps.add(name, f"the extremes of {2**level} tiles of its key that end in each, or begin in it",
@@ -246,8 +251,9 @@ class Grid:
         for s in self._leveled:
             for e in s.extremes:
                 runs = {"before": e.before(level), "ahead": e.ahead(level)}
-                picks += [f"CASE WHEN {s.level} >= {level} THEN {runs[side]} ELSE {s.picked(e, side)} END AS {s.picked(e, side)}"
-                          for side in s.runs(e)]  # fmt: skip
+                for side in s.runs(e):
+                    picked = s.picked(e, side)
+                    picks.append(f"CASE WHEN {s.level} >= {level} THEN {runs[side]} ELSE {picked} END AS {picked}")
         self.steps.add(f"level_{level}", "taken by the stretches into which they fit",
                        f"SELECT * REPLACE (\n{listed(picks)}\n)\nFROM {name}")  # fmt: skip
         return f"level_{level}"
@@ -262,7 +268,8 @@ class Grid:
             columns += [f"lag({back}, {_FARTHEST}) OVER () AS {before}_far", f"lead({on}, {_FARTHEST}) OVER () AS {ahead}_far"]
         others = f"* EXCLUDE ({', '.join(old)})" if old else "*"
         name = f"far_{level}_{number + 1}"
-        self.steps.add(name, f"those {(number + 1) * _FARTHEST} tiles off", f"SELECT {others},\n{listed(columns)}\nFROM {source}")
+        self.steps.add(name, f"those {(number + 1) * _FARTHEST} tiles off",
+                       f"SELECT {others},\n{listed(columns)}\nFROM {source}")  # fmt: skip
         return name
 
     @cached_property
@@ -307,22 +314,20 @@ class Grid:
         """Marks of the tiles in which stretches end and begin."""
         after, before = (">", "<=") if self.exact else (">=", "<")
         ends = []
-        for i, (side, high) in enumerate(self._highs, 1):
-            flags = [("low_{0} < high_{1}".format(s.number, i) if s.low is not None else "TRUE") if self._high(s) == i else "FALSE"
-                     for s in self.stretches]  # fmt: skip
-            ends.append((f"high_{i}", f"CAST({-(2**62)} AS BIGINT)", self._instant(high), flags, ""))
+        for i, (_, high) in enumerate(self._highs, 1):
+            flags = [self._reaches(s) if self._high(s) == i else "FALSE" for s in self.stretches]
+            ends.append((f"high_{i}", f"CAST({-(2**62)} AS BIGINT)", self._instant(high), flags))
         for s in self._bounded:
-            i = self._high(s)
             flags = ["TRUE" if other is s else "FALSE" for other in self.stretches]
-            upper = f"CASE WHEN low_{s.number} < high_{i} THEN {2**62} ELSE {self._instant(s.high)} END"
-            ends.append((f"low_{s.number}", self._instant(s.low or ""), upper, flags, ""))
+            upper = f"CASE WHEN {self._reaches(s)} THEN {2**62} ELSE {self._instant(s.high)} END"
+            ends.append((f"low_{s.number}", self._instant(s.low or ""), upper, flags))
         names = [f"in_{s.number}" for s in self.stretches]
         selects = [
             f"SELECT row_id, {tile} AS tile, {low} AS low, {high} AS high, "
             + ", ".join(f"{flag} AS {name}" for flag, name in zip(flags, names, strict=True)) + "\nFROM asked"
-            for tile, low, high, flags, _ in ends
+            for tile, low, high, flags in ends
         ]  # fmt: skip
-        self.steps.add("ends", "the ends of all stretches: a tile, the bounds of marks in it, and to which stretches they belong",
+        self.steps.add("ends", "the ends of all stretches: a tile, the bounds of marks in it, and the stretches they are of",
                        "\nUNION ALL\n".join(selects))  # fmt: skip
         self.steps.add(
             "raw_pairs",
@@ -337,6 +342,10 @@ class Grid:
         self.steps.add("raw", "per spine row what those add up to",
                        f"SELECT\n{listed(['row_id', *columns])}\nFROM raw_pairs\nGROUP BY row_id")  # fmt: skip
 
+    def _reaches(self, s: Stretch) -> str:
+        """Whether a stretch begins in a tile before that in which it ends."""
+        return "TRUE" if s.low is None else f"low_{s.number} < high_{self._high(s)}"
+
     def _add_stretches(self) -> None:
         """Look-ups one after the other, each from the tiles to the rows: rows are fewer, and so are what is kept in memory."""
         source, done = "asked", list[str]()
@@ -347,28 +356,34 @@ class Grid:
                 tile = f"low_{s.number}" if s.low is None else f"low_{s.number} + 1"
                 high = f"running AS h JOIN {source} AS a ON h.tile = a.high_{i}"
                 if s is mine[0]:
-                    self.steps.add(f"high_{i}", "with what the tiles before their ends add up to",
+                    self.steps.add(f"before_high_{i}", "with what the tiles before their ends add up to",
                                    f"SELECT a.*, {', '.join(known)}\nFROM {high}")  # fmt: skip
-                    source = f"high_{i}"
+                    source = f"before_high_{i}"
+                low = f"running AS l JOIN {source} AS a ON l.tile = a.{tile}"
                 self.steps.add(f"inside_{s.number}", "and what the tiles inside a stretch do",
-                               f"SELECT a.*,\n{listed(columns)}\nFROM running AS l JOIN {source} AS a ON l.tile = a.{tile}")  # fmt: skip
+                               f"SELECT a.*,\n{listed(columns)}\nFROM {low}")  # fmt: skip
                 source = f"inside_{s.number}"
         for s in self.stretches:
             for c in s.sums:
                 total, whole = f"a.{s.total(c)} + coalesce(r.{s.total(c)}, 0)", self.values[c].whole
                 done.append(f"{total if whole is None else f'CAST({total} AS {whole})'} AS {s.total(c)}")
-            done += [f"{BOTH[e.function]}(a.{s.total(e.column)}, r.{s.total(e.column)}) AS {s.total(e.column)}" for e in s.extremes]
+            for e in s.extremes:
+                column = s.total(e.column)
+                done.append(f"{BOTH[e.function]}(a.{column}, r.{column}) AS {column}")
+        both = f"{source} AS a LEFT JOIN raw AS r USING (row_id)"
         self.steps.add("stretches", "tiles inside and marks at the ends together",
-                       f"SELECT\n{listed(['row_id', *done])}\nFROM {source} AS a LEFT JOIN raw AS r USING (row_id)")  # fmt: skip
+                       f"SELECT\n{listed(['row_id', *done])}\nFROM {both}")  # fmt: skip
 
     def _looked_up(self, s: Stretch, *, first: bool) -> tuple[list[str], list[str]]:
-        """The totals of the tiles inside a stretch, from the tile before its end (`high_{i}_…` of rows) and that after its
+        """The totals of the tiles inside a stretch, from the tile before its end (`at_{i}_…` of rows) and that after its
         beginning (l); and of its end's tile (h) what all stretches that end there need."""
         i, n = self._high(s), s.number
         columns, known = [], list[str]()
         for c in s.sums:
-            difference = f"a.at_{i}_{c} - l.{c}"
-            columns.append(f"{difference if s.low is None else f'CASE WHEN a.high_{i} > a.low_{n} THEN {difference} ELSE 0 END'} AS {s.total(c)}")
+            inside = f"a.at_{i}_{c} - l.{c}"
+            if s.low is not None:
+                inside = f"CASE WHEN a.high_{i} > a.low_{n} THEN {inside} ELSE 0 END"
+            columns.append(f"{inside} AS {s.total(c)}")
         columns += [f"{self._inside(s, e)} AS {s.total(e.column)}" for e in s.extremes]
         if first:
             mine = [other for other in self.stretches if self._high(other) == i]
@@ -377,7 +392,7 @@ class Grid:
         return columns, known
 
     def _inside(self, s: Stretch, e: Extreme) -> str:
-        """Where less lies inside than the two runs of tiles are long, one that the key's first or last tile cut short is all."""
+        """Where less lies inside than a run of tiles is long, that which the key's first or last tile cuts short is all."""
         before, ahead = f"a.{s.picked(e, 'before')}", f"l.{s.picked(e, 'ahead')}"
         if s.low is None:
             return before

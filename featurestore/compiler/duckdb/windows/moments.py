@@ -123,9 +123,7 @@ def _whole(m: str, number: int, dtype: DType) -> str:
     return f"CAST({m} AS HUGEINT)"
 
 
-def finished(
-    output: Output, measure: Measure, number: int, total: Callable[[str], str], *, finite: bool = False
-) -> list[str]:
+def finished(output: Output, measure: Measure, number: int, total: Callable[[str], str], *, finite: bool = False) -> list[str]:
     """Select items of an output in the final select, from the total of each term over its window (NULL: no facts).
 
     Beside an integer sum stands the flag `<name>__overflow`.
