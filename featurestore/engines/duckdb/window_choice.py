@@ -195,7 +195,7 @@ def _pairs_cost(outputs: tuple[Output, ...], known: Statistics) -> float:
 
 def _tiles_cost(outputs: tuple[Output, ...], known: Statistics) -> float:
     ends = len({end for o in outputs for end in (o.offset, o.window and o.offset + o.window) if end is not None})
-    return 3 * known.facts + known.rows * ends * (3 + MARKS_PER_TILE)
+    return 5 * known.facts + known.rows * ends * 4 * MARKS_PER_TILE
 
 
 def _frames_cost(outputs: tuple[Output, ...], known: Statistics) -> float:
