@@ -90,7 +90,9 @@ def _choice(
 ) -> Choice:  # fmt: skip
     in_order = tuple(sorted(outputs, key=plan.outputs.index))
     wide = frozenset(sql.Asked(plan, (o,)).number(o) for o in in_order if _is_wide(plan, o, scales, known))
-    asked = sql.Asked(plan, in_order, wide, known.never_null, known.finite, known.small, _levels(known))
+    asked = sql.Asked(plan, in_order, wide)
+    if name in ON_GRID:
+        asked = sql.Asked(plan, in_order, wide, known.never_null, known.finite, known.small, _levels(known))
     listed = frozenset(o.name for o in in_order if asked.is_list(o))
     return Choice(name, in_order, sql.window_sql(asked, name), listed, numbers, estimates)
 
@@ -206,6 +208,8 @@ def _sweep_cost(outputs: tuple[Output, ...], known: Statistics) -> float:
     return 2 * _tiles_cost(outputs, known)
 
 
+ON_GRID = ("tiles", "sweep")
+"""The plans whose statements leave out what the data does not hold; those of the others are the committed ones."""
 COSTS = {"pairs": _pairs_cost, "tiles": _tiles_cost, "frames": _frames_cost, "sweep": _sweep_cost}
 """Rows handled by a plan, by and large, from measurements (docs/benchmarks.md)."""
 
