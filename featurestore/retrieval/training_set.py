@@ -190,6 +190,8 @@ class Build:
             for position, one in enumerate(served, 1):
                 session = self._stack.enter_context(Session(self._settings))
                 self._bind(session, part.part)
+                if isinstance(part.part, Window):
+                    session.join_as_written()
                 stream = session.reader(one.sql, {**self._parameters(part.part), **one.parameters}, ROWS_AT_ONCE)
                 if number < len(self.plan.answers) or position < len(served):
                     stream = _spooled(stream, session.folder / "part.arrow", self._stack)

@@ -190,6 +190,13 @@ class Session:
                 return part.name
         return ""
 
+    def join_as_written(self) -> None:
+        """Joins from here on keep the right side in memory and pass the left one by, in the order in which they are written.
+
+        The engine takes few rows for granted where it filters or groups, and would keep the source of facts in memory.
+        """
+        self._con.execute("SET disabled_optimizers = 'join_order,build_side_probe_side'")
+
     def interrupt(self) -> None:
         self._con.interrupt()
 

@@ -13,16 +13,14 @@ from typing import Any
 
 from featurestore.compiler.duckdb import windows as sql
 from featurestore.compiler.duckdb.windows import moments
-from featurestore.compiler.duckdb.windows.grid import LEVELS
-from featurestore.dtypes import DOUBLE
+from featurestore.compiler.duckdb.windows.grid import LEVELS, MOST_TILES
+from featurestore.dtypes import DOUBLE, INT64
 from featurestore.engines.duckdb.session import Session
 from featurestore.plan.nodes import Output, Window, measure_of, measures, reach_of
 
 AUTO = "auto"
 SAMPLED_ROWS = 1_000
 MARKS_PER_TILE = 3
-MOST_TILES = 2**LEVELS
-"""How many tiles a window may span: so many levels of extremes are kept."""
 
 
 @dataclass(frozen=True)
@@ -43,14 +41,20 @@ class Choice:
 
 @dataclass(frozen=True)
 class Statistics:
-    """What is known of the data: facts, the first and last instant of any, spine rows, and the facts per key a row meets."""
+    """What is known of the data: facts, the first and last instant of any, spine rows, the facts per key a row meets, and
+    the most of any key; of measures their magnitudes, and which are never NULL, always finite, or integers so small that a
+    double holds any sum."""
 
     facts: int
     first: int
     last: int
     rows: int
     per_key: float
+    most: int
     magnitudes: Mapping[int, tuple[float, float]]
+    never_null: frozenset[int] = frozenset()
+    finite: frozenset[int] = frozenset()
+    small: frozenset[int] = frozenset()
 
     def in_reach(self, reach: int | None) -> float:
         """The facts of its key that a row meets in a reach before it."""
@@ -87,6 +91,8 @@ def _choice(
     in_order = tuple(sorted(outputs, key=plan.outputs.index))
     wide = frozenset(sql.Asked(plan, (o,)).number(o) for o in in_order if _is_wide(plan, o, scales, known))
     asked = sql.Asked(plan, in_order, wide)
+    if name in ON_GRID:
+        asked = sql.Asked(plan, in_order, wide, known.never_null, known.finite, known.small, _levels(known))
     listed = frozenset(o.name for o in in_order if asked.is_list(o))
     return Choice(name, in_order, sql.window_sql(asked, name), listed, numbers, estimates)
 
@@ -97,26 +103,42 @@ def choose_without_spine(
     """(rows assumed, choices) for a spine nobody has given: one row for ten facts, whose keys are asked for as they occur."""
     session.execute(f"CREATE OR REPLACE TEMP TABLE spine AS\n{sql.sample(plan, SAMPLED_ROWS)}", parameters)
     (held,) = session.table("SELECT count(*) AS held FROM spine")["held"].to_pylist()
-    (facts,) = session.table(sql.statistics(plan, measures(plan.outputs)), parameters)["facts"].to_pylist()
-    rows = max(facts // 10, 1)
+    (found,) = session.table(sql.statistics(plan, measures(plan.outputs), 1), parameters).to_pylist()
+    rows = max(int(found["facts"] or 0) // 10, 1)
     return rows, choose(session, plan, parameters, rows, wanted=wanted, held=held)
 
 
 def statistics(session: Session, plan: Window, parameters: Mapping[str, object], rows: int, held: int) -> Statistics:
-    """Two narrow scans of the source."""
-    used = measures(plan.outputs)
-    (found,) = session.table(sql.statistics(plan, used), parameters).to_pylist()
-    every = max(held // SAMPLED_ROWS, 1)
-    (density,) = session.table(sql.densities(plan, every), parameters).to_pylist()
-    sampled = max(-(-held // every), 1)
-    sizes = {
-        number: (found[f"least_{number}"], found[f"greatest_{number}"])
-        for number, measure in enumerate(used, 1)
-        if measure.dtype == DOUBLE and found[f"least_{number}"] is not None
-    }
+    """One narrow pass over the source."""
+    used, every = measures(plan.outputs), max(held // SAMPLED_ROWS, 1)
+    (found,) = session.table(sql.statistics(plan, used, every), parameters).to_pylist()
+    numbers, facts = dict(enumerate(used, 1)), int(found["facts"] or 0)
+    doubles = [n for n, measure in numbers.items() if measure.dtype == DOUBLE]
+    full = frozenset(n for n in numbers if f"present_{n}" in found and int(found[f"present_{n}"] or 0) == facts)
     return Statistics(
-        found["facts"], found["first_instant"] or 0, found["last_instant"] or 0, rows, float(density["facts"]) / sampled, sizes
+        facts,
+        found["first_instant"] or 0,
+        found["last_instant"] or 0,
+        rows,
+        float(found["met"]) / max(-(-held // every), 1),
+        int(found["most"]),
+        {n: (found[f"least_{n}"], found[f"greatest_{n}"]) for n in doubles if found[f"least_{n}"] is not None},
+        never_null=full,
+        finite=frozenset(n for n in doubles if found[f"finite_{n}"] == found[f"present_{n}"]),
+        small=frozenset(n for n, m in numbers.items() if m.dtype == INT64 and _is_small(found, facts, n)),
     )
+
+
+def _is_small(found: Mapping[str, Any], facts: int, number: int) -> bool:
+    """A double holds the sum of all values of a measure of integers, twice (a replaced version counts once more)."""
+    ends = [abs(found[f"{end}_{number}"] or 0) for end in ("least", "greatest")]
+    return bool(2 * facts * max(ends) < 2**53)
+
+
+def _levels(known: Statistics) -> int:
+    """How often runs of tiles must double to be as long as all tiles of any key."""
+    marks = 2 * known.most  # a replaced version counts once more
+    return int(min(max(marks // MARKS_PER_TILE, 1).bit_length(), LEVELS))
 
 
 @dataclass(frozen=True)
@@ -148,7 +170,7 @@ def _numbers(plan: Window, known: Statistics, scales: Mapping[int, _Scale]) -> d
     """The parameters $scale_i and $unscale_i of doubles, and those of the grid."""
     reach = reach_of(plan.outputs)
     length = known.last - known.first + 1
-    most = MOST_TILES if reach is None else min(MOST_TILES * length // reach + 1, 2**40)
+    most = MOST_TILES * length // min(reach or length, length)
     found: dict[str, object] = {
         "first_instant": known.first, "last_instant": known.last, "per_tile": MARKS_PER_TILE, "most_tiles": most
     }  # fmt: skip
@@ -175,7 +197,7 @@ def _pairs_cost(outputs: tuple[Output, ...], known: Statistics) -> float:
 
 def _tiles_cost(outputs: tuple[Output, ...], known: Statistics) -> float:
     ends = len({end for o in outputs for end in (o.offset, o.window and o.offset + o.window) if end is not None})
-    return 3 * known.facts + known.rows * ends * (3 + MARKS_PER_TILE)
+    return 5 * known.facts + known.rows * ends * 4 * MARKS_PER_TILE
 
 
 def _frames_cost(outputs: tuple[Output, ...], known: Statistics) -> float:
@@ -186,6 +208,8 @@ def _sweep_cost(outputs: tuple[Output, ...], known: Statistics) -> float:
     return 2 * _tiles_cost(outputs, known)
 
 
+ON_GRID = ("tiles", "sweep")
+"""The plans whose statements leave out what the data does not hold; those of the others are the committed ones."""
 COSTS = {"pairs": _pairs_cost, "tiles": _tiles_cost, "frames": _frames_cost, "sweep": _sweep_cost}
 """Rows handled by a plan, by and large, from measurements (docs/benchmarks.md)."""
 

@@ -267,7 +267,7 @@ numbers AS NOT MATERIALIZED (
 -- spine rows and the visible facts in reach of any window
 pairs AS (
   SELECT s.row_id, s.asked_at, f.event_time, f.measure_1, f.measure_2, f.measure_3, f.measure_4, f.measure_5, f.s_2, f.x_2
-  FROM spine AS s JOIN numbers AS f
+  FROM numbers AS f JOIN spine AS s
   ON s."key_customer_id" = f."key_customer_id"
   AND f.visible_from < s.asked_at
   AND (f.until IS NULL OR s.asked_at <= f.until)
@@ -398,7 +398,7 @@ numbers AS NOT MATERIALIZED (
 -- spine rows and the visible facts in reach of any window
 pairs AS (
   SELECT s.row_id, s.asked_at, f.event_time, f.measure_1, f.measure_2, f.measure_4, f.measure_5, f.s_2, f.x_2
-  FROM spine AS s JOIN numbers AS f
+  FROM numbers AS f JOIN spine AS s
   ON s."key_customer_id" = f."key_customer_id"
   AND f.visible_from < s.asked_at
   AND (f.until IS NULL OR s.asked_at <= f.until)
@@ -555,25 +555,32 @@ counted AS (
   FROM marks SEMI JOIN (SELECT DISTINCT "key_customer_id" FROM spine) USING ("key_customer_id")
   GROUP BY "key_customer_id", side
 ),
--- the length of their tiles
+-- the length of their tiles, and their number with the empty one behind the last
 sized AS (
-  SELECT "key_customer_id", side, ($last_instant - $first_instant) // greatest(least(marks // $per_tile, $most_tiles), 1) + 1 AS length
-  FROM counted
+  SELECT *, ($last_instant - $first_instant) // length + 2 AS tiles
+  FROM (
+    SELECT "key_customer_id", side, ($last_instant - $first_instant) // greatest(least(marks // $per_tile, $most_tiles), 1) + 1 AS length
+    FROM counted
+  )
 ),
 -- and the numbers of the first and last of their tiles, all in one row
 lines AS MATERIALIZED (
-  SELECT "key_customer_id", side, length, CAST(sum(tiles) OVER in_a_row - tiles AS BIGINT) AS first_tile,
+  SELECT
+    "key_customer_id",
+    side,
+    length,
+    CAST(sum(tiles) OVER in_a_row - tiles AS BIGINT) AS first_tile,
     CAST(sum(tiles) OVER in_a_row - 1 AS BIGINT) AS last_tile
-  FROM (SELECT *, ($last_instant - $first_instant) // length + 1 AS tiles FROM sized)
+  FROM sized
   WINDOW in_a_row AS (ORDER BY "key_customer_id", side ROWS UNBOUNDED PRECEDING)
 ),
 -- marks of those keys, and the tile each falls into
-placed AS (
+placed AS NOT MATERIALIZED (
   SELECT l.first_tile + (m.instant - $first_instant) // l.length AS tile, m.instant, m.lateness, m.sign, m.measure_1, m.measure_2, m.measure_4, m.measure_5
   FROM marks AS m JOIN lines AS l USING ("key_customer_id", side)
 ),
--- what the marks of each tile add up to; empty tiles too
-tiles AS (
+-- what the marks of each tile add up to
+filled AS (
   SELECT
     tile,
     sum(n_1_in_1) AS n_1_in_1,
@@ -609,86 +616,152 @@ tiles AS (
   FROM (
     SELECT
       tile,
-    CASE WHEN lateness < 3600000000 THEN sign * (CAST(measure_1 IS NOT NULL AS BIGINT)) END AS n_1_in_1,
-    CASE WHEN lateness < 3600000000 THEN sign * (CAST(measure_2 IS NOT NULL AS BIGINT)) END AS n_2_in_1,
+    CAST(CASE WHEN lateness < 3600000000 THEN sign * (CAST(measure_1 IS NOT NULL AS BIGINT)) END AS DOUBLE) AS n_1_in_1,
+    CAST(CASE WHEN lateness < 3600000000 THEN sign * (CAST(measure_2 IS NOT NULL AS BIGINT)) END AS DOUBLE) AS n_2_in_1,
     CASE WHEN lateness < 3600000000 THEN sign * (CASE WHEN isfinite(measure_2) THEN NULL WHEN isnan(measure_2) THEN CAST(1 AS HUGEINT) WHEN measure_2 > 0 THEN 4294967296 WHEN measure_2 < 0 THEN 18446744073709551616 END) END AS s_2_in_1,
-    CASE WHEN lateness < 3600000000 THEN sign * (CASE WHEN isfinite(measure_2) THEN CAST(measure_2 * $scale_2 AS HUGEINT) END) END AS x_2_in_1,
-    CASE WHEN lateness < 3600000000 THEN sign * (CAST(measure_4 IS NOT NULL AS BIGINT)) END AS n_4_in_1,
-    CASE WHEN lateness < 3600000000 THEN sign * (CAST(measure_5 IS NOT NULL AS BIGINT)) END AS n_5_in_1,
-    CASE WHEN lateness < 86400000000 THEN sign * (CAST(measure_1 IS NOT NULL AS BIGINT)) END AS n_1_in_2,
-    CASE WHEN lateness < 86400000000 THEN sign * (CAST(measure_2 IS NOT NULL AS BIGINT)) END AS n_2_in_2,
+    CASE WHEN lateness < 3600000000 THEN sign * CAST(CASE WHEN isfinite(measure_2) THEN CAST(measure_2 * $scale_2 AS HUGEINT) END AS HUGEINT) END AS x_2_in_1,
+    CAST(CASE WHEN lateness < 3600000000 THEN sign * (CAST(measure_4 IS NOT NULL AS BIGINT)) END AS DOUBLE) AS n_4_in_1,
+    CAST(CASE WHEN lateness < 3600000000 THEN sign * (CAST(measure_5 IS NOT NULL AS BIGINT)) END AS DOUBLE) AS n_5_in_1,
+    CAST(CASE WHEN lateness < 86400000000 THEN sign * (CAST(measure_1 IS NOT NULL AS BIGINT)) END AS DOUBLE) AS n_1_in_2,
+    CAST(CASE WHEN lateness < 86400000000 THEN sign * (CAST(measure_2 IS NOT NULL AS BIGINT)) END AS DOUBLE) AS n_2_in_2,
     CASE WHEN lateness < 86400000000 THEN sign * (CASE WHEN isfinite(measure_2) THEN NULL WHEN isnan(measure_2) THEN CAST(1 AS HUGEINT) WHEN measure_2 > 0 THEN 4294967296 WHEN measure_2 < 0 THEN 18446744073709551616 END) END AS s_2_in_2,
-    CASE WHEN lateness < 86400000000 THEN sign * (CASE WHEN isfinite(measure_2) THEN CAST(measure_2 * $scale_2 AS HUGEINT) END) END AS x_2_in_2,
-    CASE WHEN lateness < 86400000000 THEN sign * (CAST(measure_4 IS NOT NULL AS BIGINT)) END AS n_4_in_2,
-    CASE WHEN lateness < 86400000000 THEN sign * (CAST(measure_5 IS NOT NULL AS BIGINT)) END AS n_5_in_2,
-    CASE WHEN lateness < 2592000000000 THEN sign * (CAST(measure_1 IS NOT NULL AS BIGINT)) END AS n_1_in_3,
-    CASE WHEN lateness < 2592000000000 THEN sign * (CAST(measure_2 IS NOT NULL AS BIGINT)) END AS n_2_in_3,
+    CASE WHEN lateness < 86400000000 THEN sign * CAST(CASE WHEN isfinite(measure_2) THEN CAST(measure_2 * $scale_2 AS HUGEINT) END AS HUGEINT) END AS x_2_in_2,
+    CAST(CASE WHEN lateness < 86400000000 THEN sign * (CAST(measure_4 IS NOT NULL AS BIGINT)) END AS DOUBLE) AS n_4_in_2,
+    CAST(CASE WHEN lateness < 86400000000 THEN sign * (CAST(measure_5 IS NOT NULL AS BIGINT)) END AS DOUBLE) AS n_5_in_2,
+    CAST(CASE WHEN lateness < 2592000000000 THEN sign * (CAST(measure_1 IS NOT NULL AS BIGINT)) END AS DOUBLE) AS n_1_in_3,
+    CAST(CASE WHEN lateness < 2592000000000 THEN sign * (CAST(measure_2 IS NOT NULL AS BIGINT)) END AS DOUBLE) AS n_2_in_3,
     CASE WHEN lateness < 2592000000000 THEN sign * (CASE WHEN isfinite(measure_2) THEN NULL WHEN isnan(measure_2) THEN CAST(1 AS HUGEINT) WHEN measure_2 > 0 THEN 4294967296 WHEN measure_2 < 0 THEN 18446744073709551616 END) END AS s_2_in_3,
-    CASE WHEN lateness < 2592000000000 THEN sign * (CASE WHEN isfinite(measure_2) THEN CAST(measure_2 * $scale_2 AS HUGEINT) END) END AS x_2_in_3,
-    CASE WHEN lateness < 2592000000000 THEN sign * (CAST(measure_4 IS NOT NULL AS BIGINT)) END AS n_4_in_3,
-    CASE WHEN lateness < 2592000000000 THEN sign * (CAST(measure_5 IS NOT NULL AS BIGINT)) END AS n_5_in_3,
-    CASE WHEN lateness < 604800000000 THEN sign * (CAST(measure_1 IS NOT NULL AS BIGINT)) END AS n_1_in_4,
-    CASE WHEN lateness < 604800000000 THEN sign * (CAST(measure_2 IS NOT NULL AS BIGINT)) END AS n_2_in_4,
+    CASE WHEN lateness < 2592000000000 THEN sign * CAST(CASE WHEN isfinite(measure_2) THEN CAST(measure_2 * $scale_2 AS HUGEINT) END AS HUGEINT) END AS x_2_in_3,
+    CAST(CASE WHEN lateness < 2592000000000 THEN sign * (CAST(measure_4 IS NOT NULL AS BIGINT)) END AS DOUBLE) AS n_4_in_3,
+    CAST(CASE WHEN lateness < 2592000000000 THEN sign * (CAST(measure_5 IS NOT NULL AS BIGINT)) END AS DOUBLE) AS n_5_in_3,
+    CAST(CASE WHEN lateness < 604800000000 THEN sign * (CAST(measure_1 IS NOT NULL AS BIGINT)) END AS DOUBLE) AS n_1_in_4,
+    CAST(CASE WHEN lateness < 604800000000 THEN sign * (CAST(measure_2 IS NOT NULL AS BIGINT)) END AS DOUBLE) AS n_2_in_4,
     CASE WHEN lateness < 604800000000 THEN sign * (CASE WHEN isfinite(measure_2) THEN NULL WHEN isnan(measure_2) THEN CAST(1 AS HUGEINT) WHEN measure_2 > 0 THEN 4294967296 WHEN measure_2 < 0 THEN 18446744073709551616 END) END AS s_2_in_4,
-    CASE WHEN lateness < 604800000000 THEN sign * (CASE WHEN isfinite(measure_2) THEN CAST(measure_2 * $scale_2 AS HUGEINT) END) END AS x_2_in_4,
-    CASE WHEN lateness < 604800000000 THEN sign * (CAST(measure_4 IS NOT NULL AS BIGINT)) END AS n_4_in_4,
-    CASE WHEN lateness < 604800000000 THEN sign * (CAST(measure_5 IS NOT NULL AS BIGINT)) END AS n_5_in_4,
-    sign * (CAST(measure_1 IS NOT NULL AS BIGINT)) AS n_1_in_5,
-    sign * (CAST(measure_2 IS NOT NULL AS BIGINT)) AS n_2_in_5,
+    CASE WHEN lateness < 604800000000 THEN sign * CAST(CASE WHEN isfinite(measure_2) THEN CAST(measure_2 * $scale_2 AS HUGEINT) END AS HUGEINT) END AS x_2_in_4,
+    CAST(CASE WHEN lateness < 604800000000 THEN sign * (CAST(measure_4 IS NOT NULL AS BIGINT)) END AS DOUBLE) AS n_4_in_4,
+    CAST(CASE WHEN lateness < 604800000000 THEN sign * (CAST(measure_5 IS NOT NULL AS BIGINT)) END AS DOUBLE) AS n_5_in_4,
+    CAST(sign * (CAST(measure_1 IS NOT NULL AS BIGINT)) AS DOUBLE) AS n_1_in_5,
+    CAST(sign * (CAST(measure_2 IS NOT NULL AS BIGINT)) AS DOUBLE) AS n_2_in_5,
     sign * (CASE WHEN isfinite(measure_2) THEN NULL WHEN isnan(measure_2) THEN CAST(1 AS HUGEINT) WHEN measure_2 > 0 THEN 4294967296 WHEN measure_2 < 0 THEN 18446744073709551616 END) AS s_2_in_5,
-    sign * (CASE WHEN isfinite(measure_2) THEN CAST(measure_2 * $scale_2 AS HUGEINT) END) AS x_2_in_5,
-    sign * (CAST(measure_4 IS NOT NULL AS BIGINT)) AS n_4_in_5,
-    sign * (CAST(measure_5 IS NOT NULL AS BIGINT)) AS n_5_in_5
+    sign * CAST(CASE WHEN isfinite(measure_2) THEN CAST(measure_2 * $scale_2 AS HUGEINT) END AS HUGEINT) AS x_2_in_5,
+    CAST(sign * (CAST(measure_4 IS NOT NULL AS BIGINT)) AS DOUBLE) AS n_4_in_5,
+    CAST(sign * (CAST(measure_5 IS NOT NULL AS BIGINT)) AS DOUBLE) AS n_5_in_5
     FROM placed
-    UNION ALL BY NAME
-    SELECT unnest(range(first_tile, last_tile + 1)) AS tile FROM lines
   )
   GROUP BY tile
 ),
--- in order: running totals, and the extremes of each tile
+-- all tiles, empty ones too
+tiles AS (
+  SELECT
+    tile,
+    CAST(coalesce(f.n_1_in_1, 0) AS DOUBLE) AS n_1_in_1,
+    CAST(coalesce(f.n_2_in_1, 0) AS DOUBLE) AS n_2_in_1,
+    coalesce(f.s_2_in_1, 0) AS s_2_in_1,
+    coalesce(f.x_2_in_1, 0) AS x_2_in_1,
+    CAST(coalesce(f.n_4_in_1, 0) AS DOUBLE) AS n_4_in_1,
+    CAST(coalesce(f.n_5_in_1, 0) AS DOUBLE) AS n_5_in_1,
+    CAST(coalesce(f.n_1_in_2, 0) AS DOUBLE) AS n_1_in_2,
+    CAST(coalesce(f.n_2_in_2, 0) AS DOUBLE) AS n_2_in_2,
+    coalesce(f.s_2_in_2, 0) AS s_2_in_2,
+    coalesce(f.x_2_in_2, 0) AS x_2_in_2,
+    CAST(coalesce(f.n_4_in_2, 0) AS DOUBLE) AS n_4_in_2,
+    CAST(coalesce(f.n_5_in_2, 0) AS DOUBLE) AS n_5_in_2,
+    CAST(coalesce(f.n_1_in_3, 0) AS DOUBLE) AS n_1_in_3,
+    CAST(coalesce(f.n_2_in_3, 0) AS DOUBLE) AS n_2_in_3,
+    coalesce(f.s_2_in_3, 0) AS s_2_in_3,
+    coalesce(f.x_2_in_3, 0) AS x_2_in_3,
+    CAST(coalesce(f.n_4_in_3, 0) AS DOUBLE) AS n_4_in_3,
+    CAST(coalesce(f.n_5_in_3, 0) AS DOUBLE) AS n_5_in_3,
+    CAST(coalesce(f.n_1_in_4, 0) AS DOUBLE) AS n_1_in_4,
+    CAST(coalesce(f.n_2_in_4, 0) AS DOUBLE) AS n_2_in_4,
+    coalesce(f.s_2_in_4, 0) AS s_2_in_4,
+    coalesce(f.x_2_in_4, 0) AS x_2_in_4,
+    CAST(coalesce(f.n_4_in_4, 0) AS DOUBLE) AS n_4_in_4,
+    CAST(coalesce(f.n_5_in_4, 0) AS DOUBLE) AS n_5_in_4,
+    CAST(coalesce(f.n_1_in_5, 0) AS DOUBLE) AS n_1_in_5,
+    CAST(coalesce(f.n_2_in_5, 0) AS DOUBLE) AS n_2_in_5,
+    coalesce(f.s_2_in_5, 0) AS s_2_in_5,
+    coalesce(f.x_2_in_5, 0) AS x_2_in_5,
+    CAST(coalesce(f.n_4_in_5, 0) AS DOUBLE) AS n_4_in_5,
+    CAST(coalesce(f.n_5_in_5, 0) AS DOUBLE) AS n_5_in_5
+  FROM (SELECT unnest(range(first_tile, last_tile + 1)) AS tile FROM lines) LEFT JOIN filled AS f USING (tile)
+),
+-- in order: what all tiles before each add up to, and the extremes of each
 level_0 AS (
   SELECT
     tile,
     row_number() OVER () - 1 AS place,
-    sum(coalesce(n_1_in_1, 0)) OVER (ROWS UNBOUNDED PRECEDING) AS n_1_in_1,
-    sum(coalesce(n_2_in_1, 0)) OVER (ROWS UNBOUNDED PRECEDING) AS n_2_in_1,
-    sum(coalesce(s_2_in_1, 0)) OVER (ROWS UNBOUNDED PRECEDING) AS s_2_in_1,
-    sum(coalesce(x_2_in_1, 0)) OVER (ROWS UNBOUNDED PRECEDING) AS x_2_in_1,
-    sum(coalesce(n_4_in_1, 0)) OVER (ROWS UNBOUNDED PRECEDING) AS n_4_in_1,
-    sum(coalesce(n_5_in_1, 0)) OVER (ROWS UNBOUNDED PRECEDING) AS n_5_in_1,
-    sum(coalesce(n_1_in_2, 0)) OVER (ROWS UNBOUNDED PRECEDING) AS n_1_in_2,
-    sum(coalesce(n_2_in_2, 0)) OVER (ROWS UNBOUNDED PRECEDING) AS n_2_in_2,
-    sum(coalesce(s_2_in_2, 0)) OVER (ROWS UNBOUNDED PRECEDING) AS s_2_in_2,
-    sum(coalesce(x_2_in_2, 0)) OVER (ROWS UNBOUNDED PRECEDING) AS x_2_in_2,
-    sum(coalesce(n_4_in_2, 0)) OVER (ROWS UNBOUNDED PRECEDING) AS n_4_in_2,
-    sum(coalesce(n_5_in_2, 0)) OVER (ROWS UNBOUNDED PRECEDING) AS n_5_in_2,
-    sum(coalesce(n_1_in_3, 0)) OVER (ROWS UNBOUNDED PRECEDING) AS n_1_in_3,
-    sum(coalesce(n_2_in_3, 0)) OVER (ROWS UNBOUNDED PRECEDING) AS n_2_in_3,
-    sum(coalesce(s_2_in_3, 0)) OVER (ROWS UNBOUNDED PRECEDING) AS s_2_in_3,
-    sum(coalesce(x_2_in_3, 0)) OVER (ROWS UNBOUNDED PRECEDING) AS x_2_in_3,
-    sum(coalesce(n_4_in_3, 0)) OVER (ROWS UNBOUNDED PRECEDING) AS n_4_in_3,
-    sum(coalesce(n_5_in_3, 0)) OVER (ROWS UNBOUNDED PRECEDING) AS n_5_in_3,
-    sum(coalesce(n_1_in_4, 0)) OVER (ROWS UNBOUNDED PRECEDING) AS n_1_in_4,
-    sum(coalesce(n_2_in_4, 0)) OVER (ROWS UNBOUNDED PRECEDING) AS n_2_in_4,
-    sum(coalesce(s_2_in_4, 0)) OVER (ROWS UNBOUNDED PRECEDING) AS s_2_in_4,
-    sum(coalesce(x_2_in_4, 0)) OVER (ROWS UNBOUNDED PRECEDING) AS x_2_in_4,
-    sum(coalesce(n_4_in_4, 0)) OVER (ROWS UNBOUNDED PRECEDING) AS n_4_in_4,
-    sum(coalesce(n_5_in_4, 0)) OVER (ROWS UNBOUNDED PRECEDING) AS n_5_in_4,
-    sum(coalesce(n_1_in_5, 0)) OVER (ROWS UNBOUNDED PRECEDING) AS n_1_in_5,
-    sum(coalesce(n_2_in_5, 0)) OVER (ROWS UNBOUNDED PRECEDING) AS n_2_in_5,
-    sum(coalesce(s_2_in_5, 0)) OVER (ROWS UNBOUNDED PRECEDING) AS s_2_in_5,
-    sum(coalesce(x_2_in_5, 0)) OVER (ROWS UNBOUNDED PRECEDING) AS x_2_in_5,
-    sum(coalesce(n_4_in_5, 0)) OVER (ROWS UNBOUNDED PRECEDING) AS n_4_in_5,
-    sum(coalesce(n_5_in_5, 0)) OVER (ROWS UNBOUNDED PRECEDING) AS n_5_in_5
+    sum(n_1_in_1) OVER (ROWS UNBOUNDED PRECEDING) - n_1_in_1 AS n_1_in_1,
+    sum(n_2_in_1) OVER (ROWS UNBOUNDED PRECEDING) - n_2_in_1 AS n_2_in_1,
+    sum(s_2_in_1) OVER (ROWS UNBOUNDED PRECEDING) - s_2_in_1 AS s_2_in_1,
+    sum(x_2_in_1) OVER (ROWS UNBOUNDED PRECEDING) - x_2_in_1 AS x_2_in_1,
+    sum(n_4_in_1) OVER (ROWS UNBOUNDED PRECEDING) - n_4_in_1 AS n_4_in_1,
+    sum(n_5_in_1) OVER (ROWS UNBOUNDED PRECEDING) - n_5_in_1 AS n_5_in_1,
+    sum(n_1_in_2) OVER (ROWS UNBOUNDED PRECEDING) - n_1_in_2 AS n_1_in_2,
+    sum(n_2_in_2) OVER (ROWS UNBOUNDED PRECEDING) - n_2_in_2 AS n_2_in_2,
+    sum(s_2_in_2) OVER (ROWS UNBOUNDED PRECEDING) - s_2_in_2 AS s_2_in_2,
+    sum(x_2_in_2) OVER (ROWS UNBOUNDED PRECEDING) - x_2_in_2 AS x_2_in_2,
+    sum(n_4_in_2) OVER (ROWS UNBOUNDED PRECEDING) - n_4_in_2 AS n_4_in_2,
+    sum(n_5_in_2) OVER (ROWS UNBOUNDED PRECEDING) - n_5_in_2 AS n_5_in_2,
+    sum(n_1_in_3) OVER (ROWS UNBOUNDED PRECEDING) - n_1_in_3 AS n_1_in_3,
+    sum(n_2_in_3) OVER (ROWS UNBOUNDED PRECEDING) - n_2_in_3 AS n_2_in_3,
+    sum(s_2_in_3) OVER (ROWS UNBOUNDED PRECEDING) - s_2_in_3 AS s_2_in_3,
+    sum(x_2_in_3) OVER (ROWS UNBOUNDED PRECEDING) - x_2_in_3 AS x_2_in_3,
+    sum(n_4_in_3) OVER (ROWS UNBOUNDED PRECEDING) - n_4_in_3 AS n_4_in_3,
+    sum(n_5_in_3) OVER (ROWS UNBOUNDED PRECEDING) - n_5_in_3 AS n_5_in_3,
+    sum(n_1_in_4) OVER (ROWS UNBOUNDED PRECEDING) - n_1_in_4 AS n_1_in_4,
+    sum(n_2_in_4) OVER (ROWS UNBOUNDED PRECEDING) - n_2_in_4 AS n_2_in_4,
+    sum(s_2_in_4) OVER (ROWS UNBOUNDED PRECEDING) - s_2_in_4 AS s_2_in_4,
+    sum(x_2_in_4) OVER (ROWS UNBOUNDED PRECEDING) - x_2_in_4 AS x_2_in_4,
+    sum(n_4_in_4) OVER (ROWS UNBOUNDED PRECEDING) - n_4_in_4 AS n_4_in_4,
+    sum(n_5_in_4) OVER (ROWS UNBOUNDED PRECEDING) - n_5_in_4 AS n_5_in_4,
+    sum(n_1_in_5) OVER (ROWS UNBOUNDED PRECEDING) - n_1_in_5 AS n_1_in_5,
+    sum(n_2_in_5) OVER (ROWS UNBOUNDED PRECEDING) - n_2_in_5 AS n_2_in_5,
+    sum(s_2_in_5) OVER (ROWS UNBOUNDED PRECEDING) - s_2_in_5 AS s_2_in_5,
+    sum(x_2_in_5) OVER (ROWS UNBOUNDED PRECEDING) - x_2_in_5 AS x_2_in_5,
+    sum(n_4_in_5) OVER (ROWS UNBOUNDED PRECEDING) - n_4_in_5 AS n_4_in_5,
+    sum(n_5_in_5) OVER (ROWS UNBOUNDED PRECEDING) - n_5_in_5 AS n_5_in_5
   FROM (SELECT * FROM tiles ORDER BY tile)
 ),
--- every tile must have come in its place
+-- what stretches need; every tile must have come in its place
 running AS MATERIALIZED (
-  SELECT * EXCLUDE (place), CASE WHEN place <> tile OR row_number() OVER () - 1 <> tile THEN error('tiles out of order') END AS in_order
+  SELECT
+    tile,
+    n_1_in_1,
+    n_2_in_1,
+    s_2_in_1,
+    x_2_in_1,
+    n_4_in_1,
+    n_5_in_1,
+    n_1_in_2,
+    n_2_in_2,
+    s_2_in_2,
+    x_2_in_2,
+    n_4_in_2,
+    n_5_in_2,
+    n_1_in_3,
+    n_2_in_3,
+    s_2_in_3,
+    x_2_in_3,
+    n_4_in_3,
+    n_5_in_3,
+    n_1_in_4,
+    n_2_in_4,
+    s_2_in_4,
+    x_2_in_4,
+    n_4_in_4,
+    n_5_in_4,
+    n_1_in_5,
+    n_2_in_5,
+    s_2_in_5,
+    x_2_in_5,
+    n_4_in_5,
+    n_5_in_5,
+    CASE WHEN place <> tile OR row_number() OVER () - 1 <> tile THEN error('tiles out of order') END AS in_order
   FROM level_0
 ),
 -- the tiles in which the stretches of each spine row end, and those in which they begin
-asked AS (
+asked AS MATERIALIZED (
   SELECT
     s.row_id,
     s.asked_at,
@@ -697,206 +770,298 @@ asked AS (
     l1.first_tile + least(greatest(s.asked_at - 86400000000 - $first_instant, 0), $last_instant - $first_instant) // l1.length AS high_3,
     l1.first_tile + least(greatest(s.asked_at - 2592000000000 - $first_instant, 0), $last_instant - $first_instant) // l1.length AS high_4,
     l1.first_tile + least(greatest(s.asked_at - 604800000000 - $first_instant, 0), $last_instant - $first_instant) // l1.length AS high_5,
-    l0.first_tile - 1 AS low_1,
-    l1.first_tile - 1 AS low_2,
-    l1.first_tile - 1 AS low_3,
-    l1.first_tile - 1 AS low_4,
-    l1.first_tile - 1 AS low_5
+    l0.first_tile AS low_1,
+    l1.first_tile AS low_2,
+    l1.first_tile AS low_3,
+    l1.first_tile AS low_4,
+    l1.first_tile AS low_5
   FROM spine AS s
-  LEFT JOIN lines AS l0 ON s."key_customer_id" = l0."key_customer_id" AND l0.side = 0
-  LEFT JOIN lines AS l1 ON s."key_customer_id" = l1."key_customer_id" AND l1.side = 1
+  JOIN lines AS l0 ON s."key_customer_id" = l0."key_customer_id" AND l0.side = 0
+  JOIN lines AS l1 ON s."key_customer_id" = l1."key_customer_id" AND l1.side = 1
 ),
--- of two such runs of tiles neither is longer than that
-leveled AS MATERIALIZED (
-  SELECT * FROM asked
-),
--- the ends of all stretches that need marks of their tile
+-- the ends of all stretches: a tile, the bounds of marks in it, and the stretches they are of
 ends AS (
-  SELECT row_id, asked_at, CAST(1 AS UTINYINT) AS which, high_1 AS tile, CAST(-4611686018427387904 AS BIGINT) AS low, asked_at AS high
-  FROM leveled
+  SELECT row_id, high_1 AS tile, CAST(-4611686018427387904 AS BIGINT) AS low, asked_at AS high, TRUE AS in_1, FALSE AS in_2, FALSE AS in_3, FALSE AS in_4, FALSE AS in_5
+  FROM asked
   UNION ALL
-  SELECT row_id, asked_at, CAST(2 AS UTINYINT) AS which, high_2 AS tile, CAST(-4611686018427387904 AS BIGINT) AS low, asked_at - 3600000000 AS high
-  FROM leveled
+  SELECT row_id, high_2 AS tile, CAST(-4611686018427387904 AS BIGINT) AS low, asked_at - 3600000000 AS high, FALSE AS in_1, TRUE AS in_2, FALSE AS in_3, FALSE AS in_4, FALSE AS in_5
+  FROM asked
   UNION ALL
-  SELECT row_id, asked_at, CAST(3 AS UTINYINT) AS which, high_3 AS tile, CAST(-4611686018427387904 AS BIGINT) AS low, asked_at - 86400000000 AS high
-  FROM leveled
+  SELECT row_id, high_3 AS tile, CAST(-4611686018427387904 AS BIGINT) AS low, asked_at - 86400000000 AS high, FALSE AS in_1, FALSE AS in_2, TRUE AS in_3, FALSE AS in_4, FALSE AS in_5
+  FROM asked
   UNION ALL
-  SELECT row_id, asked_at, CAST(4 AS UTINYINT) AS which, high_4 AS tile, CAST(-4611686018427387904 AS BIGINT) AS low, asked_at - 2592000000000 AS high
-  FROM leveled
+  SELECT row_id, high_4 AS tile, CAST(-4611686018427387904 AS BIGINT) AS low, asked_at - 2592000000000 AS high, FALSE AS in_1, FALSE AS in_2, FALSE AS in_3, TRUE AS in_4, FALSE AS in_5
+  FROM asked
   UNION ALL
-  SELECT row_id, asked_at, CAST(5 AS UTINYINT) AS which, high_5 AS tile, CAST(-4611686018427387904 AS BIGINT) AS low, asked_at - 604800000000 AS high
-  FROM leveled
+  SELECT row_id, high_5 AS tile, CAST(-4611686018427387904 AS BIGINT) AS low, asked_at - 604800000000 AS high, FALSE AS in_1, FALSE AS in_2, FALSE AS in_3, FALSE AS in_4, TRUE AS in_5
+  FROM asked
 ),
 -- those marks
 raw_pairs AS (
   SELECT
     row_id,
-    asked_at,
-    which,
-    instant,
-    CASE WHEN lateness < 3600000000 THEN sign * (CAST(measure_1 IS NOT NULL AS BIGINT)) END AS n_1_in_1,
-    CASE WHEN lateness < 3600000000 THEN sign * (CAST(measure_2 IS NOT NULL AS BIGINT)) END AS n_2_in_1,
+    in_1,
+    in_2,
+    in_3,
+    in_4,
+    in_5,
+    CAST(CASE WHEN lateness < 3600000000 THEN sign * (CAST(measure_1 IS NOT NULL AS BIGINT)) END AS DOUBLE) AS n_1_in_1,
+    CAST(CASE WHEN lateness < 3600000000 THEN sign * (CAST(measure_2 IS NOT NULL AS BIGINT)) END AS DOUBLE) AS n_2_in_1,
     CASE WHEN lateness < 3600000000 THEN sign * (CASE WHEN isfinite(measure_2) THEN NULL WHEN isnan(measure_2) THEN CAST(1 AS HUGEINT) WHEN measure_2 > 0 THEN 4294967296 WHEN measure_2 < 0 THEN 18446744073709551616 END) END AS s_2_in_1,
-    CASE WHEN lateness < 3600000000 THEN sign * (CASE WHEN isfinite(measure_2) THEN CAST(measure_2 * $scale_2 AS HUGEINT) END) END AS x_2_in_1,
-    CASE WHEN lateness < 3600000000 THEN sign * (CAST(measure_4 IS NOT NULL AS BIGINT)) END AS n_4_in_1,
-    CASE WHEN lateness < 3600000000 THEN sign * (CAST(measure_5 IS NOT NULL AS BIGINT)) END AS n_5_in_1,
-    CASE WHEN lateness < 86400000000 THEN sign * (CAST(measure_1 IS NOT NULL AS BIGINT)) END AS n_1_in_2,
-    CASE WHEN lateness < 86400000000 THEN sign * (CAST(measure_2 IS NOT NULL AS BIGINT)) END AS n_2_in_2,
+    CASE WHEN lateness < 3600000000 THEN sign * CAST(CASE WHEN isfinite(measure_2) THEN CAST(measure_2 * $scale_2 AS HUGEINT) END AS HUGEINT) END AS x_2_in_1,
+    CAST(CASE WHEN lateness < 3600000000 THEN sign * (CAST(measure_4 IS NOT NULL AS BIGINT)) END AS DOUBLE) AS n_4_in_1,
+    CAST(CASE WHEN lateness < 3600000000 THEN sign * (CAST(measure_5 IS NOT NULL AS BIGINT)) END AS DOUBLE) AS n_5_in_1,
+    CAST(CASE WHEN lateness < 86400000000 THEN sign * (CAST(measure_1 IS NOT NULL AS BIGINT)) END AS DOUBLE) AS n_1_in_2,
+    CAST(CASE WHEN lateness < 86400000000 THEN sign * (CAST(measure_2 IS NOT NULL AS BIGINT)) END AS DOUBLE) AS n_2_in_2,
     CASE WHEN lateness < 86400000000 THEN sign * (CASE WHEN isfinite(measure_2) THEN NULL WHEN isnan(measure_2) THEN CAST(1 AS HUGEINT) WHEN measure_2 > 0 THEN 4294967296 WHEN measure_2 < 0 THEN 18446744073709551616 END) END AS s_2_in_2,
-    CASE WHEN lateness < 86400000000 THEN sign * (CASE WHEN isfinite(measure_2) THEN CAST(measure_2 * $scale_2 AS HUGEINT) END) END AS x_2_in_2,
-    CASE WHEN lateness < 86400000000 THEN sign * (CAST(measure_4 IS NOT NULL AS BIGINT)) END AS n_4_in_2,
-    CASE WHEN lateness < 86400000000 THEN sign * (CAST(measure_5 IS NOT NULL AS BIGINT)) END AS n_5_in_2,
-    CASE WHEN lateness < 2592000000000 THEN sign * (CAST(measure_1 IS NOT NULL AS BIGINT)) END AS n_1_in_3,
-    CASE WHEN lateness < 2592000000000 THEN sign * (CAST(measure_2 IS NOT NULL AS BIGINT)) END AS n_2_in_3,
+    CASE WHEN lateness < 86400000000 THEN sign * CAST(CASE WHEN isfinite(measure_2) THEN CAST(measure_2 * $scale_2 AS HUGEINT) END AS HUGEINT) END AS x_2_in_2,
+    CAST(CASE WHEN lateness < 86400000000 THEN sign * (CAST(measure_4 IS NOT NULL AS BIGINT)) END AS DOUBLE) AS n_4_in_2,
+    CAST(CASE WHEN lateness < 86400000000 THEN sign * (CAST(measure_5 IS NOT NULL AS BIGINT)) END AS DOUBLE) AS n_5_in_2,
+    CAST(CASE WHEN lateness < 2592000000000 THEN sign * (CAST(measure_1 IS NOT NULL AS BIGINT)) END AS DOUBLE) AS n_1_in_3,
+    CAST(CASE WHEN lateness < 2592000000000 THEN sign * (CAST(measure_2 IS NOT NULL AS BIGINT)) END AS DOUBLE) AS n_2_in_3,
     CASE WHEN lateness < 2592000000000 THEN sign * (CASE WHEN isfinite(measure_2) THEN NULL WHEN isnan(measure_2) THEN CAST(1 AS HUGEINT) WHEN measure_2 > 0 THEN 4294967296 WHEN measure_2 < 0 THEN 18446744073709551616 END) END AS s_2_in_3,
-    CASE WHEN lateness < 2592000000000 THEN sign * (CASE WHEN isfinite(measure_2) THEN CAST(measure_2 * $scale_2 AS HUGEINT) END) END AS x_2_in_3,
-    CASE WHEN lateness < 2592000000000 THEN sign * (CAST(measure_4 IS NOT NULL AS BIGINT)) END AS n_4_in_3,
-    CASE WHEN lateness < 2592000000000 THEN sign * (CAST(measure_5 IS NOT NULL AS BIGINT)) END AS n_5_in_3,
-    CASE WHEN lateness < 604800000000 THEN sign * (CAST(measure_1 IS NOT NULL AS BIGINT)) END AS n_1_in_4,
-    CASE WHEN lateness < 604800000000 THEN sign * (CAST(measure_2 IS NOT NULL AS BIGINT)) END AS n_2_in_4,
+    CASE WHEN lateness < 2592000000000 THEN sign * CAST(CASE WHEN isfinite(measure_2) THEN CAST(measure_2 * $scale_2 AS HUGEINT) END AS HUGEINT) END AS x_2_in_3,
+    CAST(CASE WHEN lateness < 2592000000000 THEN sign * (CAST(measure_4 IS NOT NULL AS BIGINT)) END AS DOUBLE) AS n_4_in_3,
+    CAST(CASE WHEN lateness < 2592000000000 THEN sign * (CAST(measure_5 IS NOT NULL AS BIGINT)) END AS DOUBLE) AS n_5_in_3,
+    CAST(CASE WHEN lateness < 604800000000 THEN sign * (CAST(measure_1 IS NOT NULL AS BIGINT)) END AS DOUBLE) AS n_1_in_4,
+    CAST(CASE WHEN lateness < 604800000000 THEN sign * (CAST(measure_2 IS NOT NULL AS BIGINT)) END AS DOUBLE) AS n_2_in_4,
     CASE WHEN lateness < 604800000000 THEN sign * (CASE WHEN isfinite(measure_2) THEN NULL WHEN isnan(measure_2) THEN CAST(1 AS HUGEINT) WHEN measure_2 > 0 THEN 4294967296 WHEN measure_2 < 0 THEN 18446744073709551616 END) END AS s_2_in_4,
-    CASE WHEN lateness < 604800000000 THEN sign * (CASE WHEN isfinite(measure_2) THEN CAST(measure_2 * $scale_2 AS HUGEINT) END) END AS x_2_in_4,
-    CASE WHEN lateness < 604800000000 THEN sign * (CAST(measure_4 IS NOT NULL AS BIGINT)) END AS n_4_in_4,
-    CASE WHEN lateness < 604800000000 THEN sign * (CAST(measure_5 IS NOT NULL AS BIGINT)) END AS n_5_in_4,
-    sign * (CAST(measure_1 IS NOT NULL AS BIGINT)) AS n_1_in_5,
-    sign * (CAST(measure_2 IS NOT NULL AS BIGINT)) AS n_2_in_5,
+    CASE WHEN lateness < 604800000000 THEN sign * CAST(CASE WHEN isfinite(measure_2) THEN CAST(measure_2 * $scale_2 AS HUGEINT) END AS HUGEINT) END AS x_2_in_4,
+    CAST(CASE WHEN lateness < 604800000000 THEN sign * (CAST(measure_4 IS NOT NULL AS BIGINT)) END AS DOUBLE) AS n_4_in_4,
+    CAST(CASE WHEN lateness < 604800000000 THEN sign * (CAST(measure_5 IS NOT NULL AS BIGINT)) END AS DOUBLE) AS n_5_in_4,
+    CAST(sign * (CAST(measure_1 IS NOT NULL AS BIGINT)) AS DOUBLE) AS n_1_in_5,
+    CAST(sign * (CAST(measure_2 IS NOT NULL AS BIGINT)) AS DOUBLE) AS n_2_in_5,
     sign * (CASE WHEN isfinite(measure_2) THEN NULL WHEN isnan(measure_2) THEN CAST(1 AS HUGEINT) WHEN measure_2 > 0 THEN 4294967296 WHEN measure_2 < 0 THEN 18446744073709551616 END) AS s_2_in_5,
-    sign * (CASE WHEN isfinite(measure_2) THEN CAST(measure_2 * $scale_2 AS HUGEINT) END) AS x_2_in_5,
-    sign * (CAST(measure_4 IS NOT NULL AS BIGINT)) AS n_4_in_5,
-    sign * (CAST(measure_5 IS NOT NULL AS BIGINT)) AS n_5_in_5
-  FROM ends JOIN placed USING (tile)
+    sign * CAST(CASE WHEN isfinite(measure_2) THEN CAST(measure_2 * $scale_2 AS HUGEINT) END AS HUGEINT) AS x_2_in_5,
+    CAST(sign * (CAST(measure_4 IS NOT NULL AS BIGINT)) AS DOUBLE) AS n_4_in_5,
+    CAST(sign * (CAST(measure_5 IS NOT NULL AS BIGINT)) AS DOUBLE) AS n_5_in_5
+  FROM placed JOIN ends USING (tile)
   WHERE instant < high AND instant >= low
 ),
 -- per spine row what those add up to
 raw AS (
   SELECT
     row_id,
-    sum(n_1_in_1) FILTER (WHERE which = 1) AS n_1_in_1_of_1,
-    sum(n_2_in_1) FILTER (WHERE which = 1) AS n_2_in_1_of_1,
-    sum(s_2_in_1) FILTER (WHERE which = 1) AS s_2_in_1_of_1,
-    sum(x_2_in_1) FILTER (WHERE which = 1) AS x_2_in_1_of_1,
-    sum(n_4_in_1) FILTER (WHERE which = 1) AS n_4_in_1_of_1,
-    sum(n_5_in_1) FILTER (WHERE which = 1) AS n_5_in_1_of_1,
-    sum(n_1_in_2) FILTER (WHERE which = 1) AS n_1_in_2_of_1,
-    sum(n_2_in_2) FILTER (WHERE which = 1) AS n_2_in_2_of_1,
-    sum(s_2_in_2) FILTER (WHERE which = 1) AS s_2_in_2_of_1,
-    sum(x_2_in_2) FILTER (WHERE which = 1) AS x_2_in_2_of_1,
-    sum(n_4_in_2) FILTER (WHERE which = 1) AS n_4_in_2_of_1,
-    sum(n_5_in_2) FILTER (WHERE which = 1) AS n_5_in_2_of_1,
-    sum(n_1_in_3) FILTER (WHERE which = 1) AS n_1_in_3_of_1,
-    sum(n_2_in_3) FILTER (WHERE which = 1) AS n_2_in_3_of_1,
-    sum(s_2_in_3) FILTER (WHERE which = 1) AS s_2_in_3_of_1,
-    sum(x_2_in_3) FILTER (WHERE which = 1) AS x_2_in_3_of_1,
-    sum(n_4_in_3) FILTER (WHERE which = 1) AS n_4_in_3_of_1,
-    sum(n_5_in_3) FILTER (WHERE which = 1) AS n_5_in_3_of_1,
-    sum(n_1_in_4) FILTER (WHERE which = 1) AS n_1_in_4_of_1,
-    sum(n_2_in_4) FILTER (WHERE which = 1) AS n_2_in_4_of_1,
-    sum(s_2_in_4) FILTER (WHERE which = 1) AS s_2_in_4_of_1,
-    sum(x_2_in_4) FILTER (WHERE which = 1) AS x_2_in_4_of_1,
-    sum(n_4_in_4) FILTER (WHERE which = 1) AS n_4_in_4_of_1,
-    sum(n_5_in_4) FILTER (WHERE which = 1) AS n_5_in_4_of_1,
-    sum(n_1_in_5) FILTER (WHERE which = 1) AS n_1_in_5_of_1,
-    sum(n_2_in_5) FILTER (WHERE which = 1) AS n_2_in_5_of_1,
-    sum(s_2_in_5) FILTER (WHERE which = 1) AS s_2_in_5_of_1,
-    sum(x_2_in_5) FILTER (WHERE which = 1) AS x_2_in_5_of_1,
-    sum(n_4_in_5) FILTER (WHERE which = 1) AS n_4_in_5_of_1,
-    sum(n_5_in_5) FILTER (WHERE which = 1) AS n_5_in_5_of_1,
-    sum(n_1_in_1) FILTER (WHERE which = 2) AS n_1_in_1_of_2,
-    sum(n_2_in_1) FILTER (WHERE which = 2) AS n_2_in_1_of_2,
-    sum(s_2_in_1) FILTER (WHERE which = 2) AS s_2_in_1_of_2,
-    sum(x_2_in_1) FILTER (WHERE which = 2) AS x_2_in_1_of_2,
-    sum(n_4_in_1) FILTER (WHERE which = 2) AS n_4_in_1_of_2,
-    sum(n_5_in_1) FILTER (WHERE which = 2) AS n_5_in_1_of_2,
-    sum(n_1_in_2) FILTER (WHERE which = 3) AS n_1_in_2_of_3,
-    sum(n_2_in_2) FILTER (WHERE which = 3) AS n_2_in_2_of_3,
-    sum(s_2_in_2) FILTER (WHERE which = 3) AS s_2_in_2_of_3,
-    sum(x_2_in_2) FILTER (WHERE which = 3) AS x_2_in_2_of_3,
-    sum(n_4_in_2) FILTER (WHERE which = 3) AS n_4_in_2_of_3,
-    sum(n_5_in_2) FILTER (WHERE which = 3) AS n_5_in_2_of_3,
-    sum(n_1_in_3) FILTER (WHERE which = 4) AS n_1_in_3_of_4,
-    sum(n_2_in_3) FILTER (WHERE which = 4) AS n_2_in_3_of_4,
-    sum(s_2_in_3) FILTER (WHERE which = 4) AS s_2_in_3_of_4,
-    sum(x_2_in_3) FILTER (WHERE which = 4) AS x_2_in_3_of_4,
-    sum(n_4_in_3) FILTER (WHERE which = 4) AS n_4_in_3_of_4,
-    sum(n_5_in_3) FILTER (WHERE which = 4) AS n_5_in_3_of_4,
-    sum(n_1_in_4) FILTER (WHERE which = 5) AS n_1_in_4_of_5,
-    sum(n_2_in_4) FILTER (WHERE which = 5) AS n_2_in_4_of_5,
-    sum(s_2_in_4) FILTER (WHERE which = 5) AS s_2_in_4_of_5,
-    sum(x_2_in_4) FILTER (WHERE which = 5) AS x_2_in_4_of_5,
-    sum(n_4_in_4) FILTER (WHERE which = 5) AS n_4_in_4_of_5,
-    sum(n_5_in_4) FILTER (WHERE which = 5) AS n_5_in_4_of_5
+    sum(n_1_in_1) FILTER (WHERE in_1) AS n_1_in_1_of_1,
+    sum(n_2_in_1) FILTER (WHERE in_1) AS n_2_in_1_of_1,
+    sum(s_2_in_1) FILTER (WHERE in_1) AS s_2_in_1_of_1,
+    sum(x_2_in_1) FILTER (WHERE in_1) AS x_2_in_1_of_1,
+    sum(n_4_in_1) FILTER (WHERE in_1) AS n_4_in_1_of_1,
+    sum(n_5_in_1) FILTER (WHERE in_1) AS n_5_in_1_of_1,
+    sum(n_1_in_2) FILTER (WHERE in_1) AS n_1_in_2_of_1,
+    sum(n_2_in_2) FILTER (WHERE in_1) AS n_2_in_2_of_1,
+    sum(s_2_in_2) FILTER (WHERE in_1) AS s_2_in_2_of_1,
+    sum(x_2_in_2) FILTER (WHERE in_1) AS x_2_in_2_of_1,
+    sum(n_4_in_2) FILTER (WHERE in_1) AS n_4_in_2_of_1,
+    sum(n_5_in_2) FILTER (WHERE in_1) AS n_5_in_2_of_1,
+    sum(n_1_in_3) FILTER (WHERE in_1) AS n_1_in_3_of_1,
+    sum(n_2_in_3) FILTER (WHERE in_1) AS n_2_in_3_of_1,
+    sum(s_2_in_3) FILTER (WHERE in_1) AS s_2_in_3_of_1,
+    sum(x_2_in_3) FILTER (WHERE in_1) AS x_2_in_3_of_1,
+    sum(n_4_in_3) FILTER (WHERE in_1) AS n_4_in_3_of_1,
+    sum(n_5_in_3) FILTER (WHERE in_1) AS n_5_in_3_of_1,
+    sum(n_1_in_4) FILTER (WHERE in_1) AS n_1_in_4_of_1,
+    sum(n_2_in_4) FILTER (WHERE in_1) AS n_2_in_4_of_1,
+    sum(s_2_in_4) FILTER (WHERE in_1) AS s_2_in_4_of_1,
+    sum(x_2_in_4) FILTER (WHERE in_1) AS x_2_in_4_of_1,
+    sum(n_4_in_4) FILTER (WHERE in_1) AS n_4_in_4_of_1,
+    sum(n_5_in_4) FILTER (WHERE in_1) AS n_5_in_4_of_1,
+    sum(n_1_in_5) FILTER (WHERE in_1) AS n_1_in_5_of_1,
+    sum(n_2_in_5) FILTER (WHERE in_1) AS n_2_in_5_of_1,
+    sum(s_2_in_5) FILTER (WHERE in_1) AS s_2_in_5_of_1,
+    sum(x_2_in_5) FILTER (WHERE in_1) AS x_2_in_5_of_1,
+    sum(n_4_in_5) FILTER (WHERE in_1) AS n_4_in_5_of_1,
+    sum(n_5_in_5) FILTER (WHERE in_1) AS n_5_in_5_of_1,
+    sum(n_1_in_1) FILTER (WHERE in_2) AS n_1_in_1_of_2,
+    sum(n_2_in_1) FILTER (WHERE in_2) AS n_2_in_1_of_2,
+    sum(s_2_in_1) FILTER (WHERE in_2) AS s_2_in_1_of_2,
+    sum(x_2_in_1) FILTER (WHERE in_2) AS x_2_in_1_of_2,
+    sum(n_4_in_1) FILTER (WHERE in_2) AS n_4_in_1_of_2,
+    sum(n_5_in_1) FILTER (WHERE in_2) AS n_5_in_1_of_2,
+    sum(n_1_in_2) FILTER (WHERE in_3) AS n_1_in_2_of_3,
+    sum(n_2_in_2) FILTER (WHERE in_3) AS n_2_in_2_of_3,
+    sum(s_2_in_2) FILTER (WHERE in_3) AS s_2_in_2_of_3,
+    sum(x_2_in_2) FILTER (WHERE in_3) AS x_2_in_2_of_3,
+    sum(n_4_in_2) FILTER (WHERE in_3) AS n_4_in_2_of_3,
+    sum(n_5_in_2) FILTER (WHERE in_3) AS n_5_in_2_of_3,
+    sum(n_1_in_3) FILTER (WHERE in_4) AS n_1_in_3_of_4,
+    sum(n_2_in_3) FILTER (WHERE in_4) AS n_2_in_3_of_4,
+    sum(s_2_in_3) FILTER (WHERE in_4) AS s_2_in_3_of_4,
+    sum(x_2_in_3) FILTER (WHERE in_4) AS x_2_in_3_of_4,
+    sum(n_4_in_3) FILTER (WHERE in_4) AS n_4_in_3_of_4,
+    sum(n_5_in_3) FILTER (WHERE in_4) AS n_5_in_3_of_4,
+    sum(n_1_in_4) FILTER (WHERE in_5) AS n_1_in_4_of_5,
+    sum(n_2_in_4) FILTER (WHERE in_5) AS n_2_in_4_of_5,
+    sum(s_2_in_4) FILTER (WHERE in_5) AS s_2_in_4_of_5,
+    sum(x_2_in_4) FILTER (WHERE in_5) AS x_2_in_4_of_5,
+    sum(n_4_in_4) FILTER (WHERE in_5) AS n_4_in_4_of_5,
+    sum(n_5_in_4) FILTER (WHERE in_5) AS n_5_in_4_of_5
   FROM raw_pairs
   GROUP BY row_id
+),
+-- with what the tiles before their ends add up to
+before_high_1 AS (
+  SELECT a.*, h.n_1_in_1 AS at_1_n_1_in_1, h.n_2_in_1 AS at_1_n_2_in_1, h.s_2_in_1 AS at_1_s_2_in_1, h.x_2_in_1 AS at_1_x_2_in_1, h.n_4_in_1 AS at_1_n_4_in_1, h.n_5_in_1 AS at_1_n_5_in_1, h.n_1_in_2 AS at_1_n_1_in_2, h.n_2_in_2 AS at_1_n_2_in_2, h.s_2_in_2 AS at_1_s_2_in_2, h.x_2_in_2 AS at_1_x_2_in_2, h.n_4_in_2 AS at_1_n_4_in_2, h.n_5_in_2 AS at_1_n_5_in_2, h.n_1_in_3 AS at_1_n_1_in_3, h.n_2_in_3 AS at_1_n_2_in_3, h.s_2_in_3 AS at_1_s_2_in_3, h.x_2_in_3 AS at_1_x_2_in_3, h.n_4_in_3 AS at_1_n_4_in_3, h.n_5_in_3 AS at_1_n_5_in_3, h.n_1_in_4 AS at_1_n_1_in_4, h.n_2_in_4 AS at_1_n_2_in_4, h.s_2_in_4 AS at_1_s_2_in_4, h.x_2_in_4 AS at_1_x_2_in_4, h.n_4_in_4 AS at_1_n_4_in_4, h.n_5_in_4 AS at_1_n_5_in_4, h.n_1_in_5 AS at_1_n_1_in_5, h.n_2_in_5 AS at_1_n_2_in_5, h.s_2_in_5 AS at_1_s_2_in_5, h.x_2_in_5 AS at_1_x_2_in_5, h.n_4_in_5 AS at_1_n_4_in_5, h.n_5_in_5 AS at_1_n_5_in_5
+  FROM running AS h JOIN asked AS a ON h.tile = a.high_1
+),
+-- and what the tiles inside a stretch do
+inside_1 AS (
+  SELECT a.*,
+    a.at_1_n_1_in_1 - l.n_1_in_1 AS n_1_in_1_of_1,
+    a.at_1_n_2_in_1 - l.n_2_in_1 AS n_2_in_1_of_1,
+    a.at_1_s_2_in_1 - l.s_2_in_1 AS s_2_in_1_of_1,
+    a.at_1_x_2_in_1 - l.x_2_in_1 AS x_2_in_1_of_1,
+    a.at_1_n_4_in_1 - l.n_4_in_1 AS n_4_in_1_of_1,
+    a.at_1_n_5_in_1 - l.n_5_in_1 AS n_5_in_1_of_1,
+    a.at_1_n_1_in_2 - l.n_1_in_2 AS n_1_in_2_of_1,
+    a.at_1_n_2_in_2 - l.n_2_in_2 AS n_2_in_2_of_1,
+    a.at_1_s_2_in_2 - l.s_2_in_2 AS s_2_in_2_of_1,
+    a.at_1_x_2_in_2 - l.x_2_in_2 AS x_2_in_2_of_1,
+    a.at_1_n_4_in_2 - l.n_4_in_2 AS n_4_in_2_of_1,
+    a.at_1_n_5_in_2 - l.n_5_in_2 AS n_5_in_2_of_1,
+    a.at_1_n_1_in_3 - l.n_1_in_3 AS n_1_in_3_of_1,
+    a.at_1_n_2_in_3 - l.n_2_in_3 AS n_2_in_3_of_1,
+    a.at_1_s_2_in_3 - l.s_2_in_3 AS s_2_in_3_of_1,
+    a.at_1_x_2_in_3 - l.x_2_in_3 AS x_2_in_3_of_1,
+    a.at_1_n_4_in_3 - l.n_4_in_3 AS n_4_in_3_of_1,
+    a.at_1_n_5_in_3 - l.n_5_in_3 AS n_5_in_3_of_1,
+    a.at_1_n_1_in_4 - l.n_1_in_4 AS n_1_in_4_of_1,
+    a.at_1_n_2_in_4 - l.n_2_in_4 AS n_2_in_4_of_1,
+    a.at_1_s_2_in_4 - l.s_2_in_4 AS s_2_in_4_of_1,
+    a.at_1_x_2_in_4 - l.x_2_in_4 AS x_2_in_4_of_1,
+    a.at_1_n_4_in_4 - l.n_4_in_4 AS n_4_in_4_of_1,
+    a.at_1_n_5_in_4 - l.n_5_in_4 AS n_5_in_4_of_1,
+    a.at_1_n_1_in_5 - l.n_1_in_5 AS n_1_in_5_of_1,
+    a.at_1_n_2_in_5 - l.n_2_in_5 AS n_2_in_5_of_1,
+    a.at_1_s_2_in_5 - l.s_2_in_5 AS s_2_in_5_of_1,
+    a.at_1_x_2_in_5 - l.x_2_in_5 AS x_2_in_5_of_1,
+    a.at_1_n_4_in_5 - l.n_4_in_5 AS n_4_in_5_of_1,
+    a.at_1_n_5_in_5 - l.n_5_in_5 AS n_5_in_5_of_1
+  FROM running AS l JOIN before_high_1 AS a ON l.tile = a.low_1
+),
+-- with what the tiles before their ends add up to
+before_high_2 AS (
+  SELECT a.*, h.n_1_in_1 AS at_2_n_1_in_1, h.n_2_in_1 AS at_2_n_2_in_1, h.s_2_in_1 AS at_2_s_2_in_1, h.x_2_in_1 AS at_2_x_2_in_1, h.n_4_in_1 AS at_2_n_4_in_1, h.n_5_in_1 AS at_2_n_5_in_1
+  FROM running AS h JOIN inside_1 AS a ON h.tile = a.high_2
+),
+-- and what the tiles inside a stretch do
+inside_2 AS (
+  SELECT a.*,
+    a.at_2_n_1_in_1 - l.n_1_in_1 AS n_1_in_1_of_2,
+    a.at_2_n_2_in_1 - l.n_2_in_1 AS n_2_in_1_of_2,
+    a.at_2_s_2_in_1 - l.s_2_in_1 AS s_2_in_1_of_2,
+    a.at_2_x_2_in_1 - l.x_2_in_1 AS x_2_in_1_of_2,
+    a.at_2_n_4_in_1 - l.n_4_in_1 AS n_4_in_1_of_2,
+    a.at_2_n_5_in_1 - l.n_5_in_1 AS n_5_in_1_of_2
+  FROM running AS l JOIN before_high_2 AS a ON l.tile = a.low_2
+),
+-- with what the tiles before their ends add up to
+before_high_3 AS (
+  SELECT a.*, h.n_1_in_2 AS at_3_n_1_in_2, h.n_2_in_2 AS at_3_n_2_in_2, h.s_2_in_2 AS at_3_s_2_in_2, h.x_2_in_2 AS at_3_x_2_in_2, h.n_4_in_2 AS at_3_n_4_in_2, h.n_5_in_2 AS at_3_n_5_in_2
+  FROM running AS h JOIN inside_2 AS a ON h.tile = a.high_3
+),
+-- and what the tiles inside a stretch do
+inside_3 AS (
+  SELECT a.*,
+    a.at_3_n_1_in_2 - l.n_1_in_2 AS n_1_in_2_of_3,
+    a.at_3_n_2_in_2 - l.n_2_in_2 AS n_2_in_2_of_3,
+    a.at_3_s_2_in_2 - l.s_2_in_2 AS s_2_in_2_of_3,
+    a.at_3_x_2_in_2 - l.x_2_in_2 AS x_2_in_2_of_3,
+    a.at_3_n_4_in_2 - l.n_4_in_2 AS n_4_in_2_of_3,
+    a.at_3_n_5_in_2 - l.n_5_in_2 AS n_5_in_2_of_3
+  FROM running AS l JOIN before_high_3 AS a ON l.tile = a.low_3
+),
+-- with what the tiles before their ends add up to
+before_high_4 AS (
+  SELECT a.*, h.n_1_in_3 AS at_4_n_1_in_3, h.n_2_in_3 AS at_4_n_2_in_3, h.s_2_in_3 AS at_4_s_2_in_3, h.x_2_in_3 AS at_4_x_2_in_3, h.n_4_in_3 AS at_4_n_4_in_3, h.n_5_in_3 AS at_4_n_5_in_3
+  FROM running AS h JOIN inside_3 AS a ON h.tile = a.high_4
+),
+-- and what the tiles inside a stretch do
+inside_4 AS (
+  SELECT a.*,
+    a.at_4_n_1_in_3 - l.n_1_in_3 AS n_1_in_3_of_4,
+    a.at_4_n_2_in_3 - l.n_2_in_3 AS n_2_in_3_of_4,
+    a.at_4_s_2_in_3 - l.s_2_in_3 AS s_2_in_3_of_4,
+    a.at_4_x_2_in_3 - l.x_2_in_3 AS x_2_in_3_of_4,
+    a.at_4_n_4_in_3 - l.n_4_in_3 AS n_4_in_3_of_4,
+    a.at_4_n_5_in_3 - l.n_5_in_3 AS n_5_in_3_of_4
+  FROM running AS l JOIN before_high_4 AS a ON l.tile = a.low_4
+),
+-- with what the tiles before their ends add up to
+before_high_5 AS (
+  SELECT a.*, h.n_1_in_4 AS at_5_n_1_in_4, h.n_2_in_4 AS at_5_n_2_in_4, h.s_2_in_4 AS at_5_s_2_in_4, h.x_2_in_4 AS at_5_x_2_in_4, h.n_4_in_4 AS at_5_n_4_in_4, h.n_5_in_4 AS at_5_n_5_in_4
+  FROM running AS h JOIN inside_4 AS a ON h.tile = a.high_5
+),
+-- and what the tiles inside a stretch do
+inside_5 AS (
+  SELECT a.*,
+    a.at_5_n_1_in_4 - l.n_1_in_4 AS n_1_in_4_of_5,
+    a.at_5_n_2_in_4 - l.n_2_in_4 AS n_2_in_4_of_5,
+    a.at_5_s_2_in_4 - l.s_2_in_4 AS s_2_in_4_of_5,
+    a.at_5_x_2_in_4 - l.x_2_in_4 AS x_2_in_4_of_5,
+    a.at_5_n_4_in_4 - l.n_4_in_4 AS n_4_in_4_of_5,
+    a.at_5_n_5_in_4 - l.n_5_in_4 AS n_5_in_4_of_5
+  FROM running AS l JOIN before_high_5 AS a ON l.tile = a.low_5
 ),
 -- tiles inside and marks at the ends together
 stretches AS (
   SELECT
-    a.row_id,
-    CASE WHEN a.high_1 - a.low_1 > 1 THEN h1.n_1_in_1 - coalesce(l1.n_1_in_1, 0) ELSE 0 END + coalesce(r.n_1_in_1_of_1, 0) AS n_1_in_1_of_1,
-    CASE WHEN a.high_1 - a.low_1 > 1 THEN h1.n_2_in_1 - coalesce(l1.n_2_in_1, 0) ELSE 0 END + coalesce(r.n_2_in_1_of_1, 0) AS n_2_in_1_of_1,
-    CASE WHEN a.high_1 - a.low_1 > 1 THEN h1.s_2_in_1 - coalesce(l1.s_2_in_1, 0) ELSE 0 END + coalesce(r.s_2_in_1_of_1, 0) AS s_2_in_1_of_1,
-    CASE WHEN a.high_1 - a.low_1 > 1 THEN h1.x_2_in_1 - coalesce(l1.x_2_in_1, 0) ELSE 0 END + coalesce(r.x_2_in_1_of_1, 0) AS x_2_in_1_of_1,
-    CASE WHEN a.high_1 - a.low_1 > 1 THEN h1.n_4_in_1 - coalesce(l1.n_4_in_1, 0) ELSE 0 END + coalesce(r.n_4_in_1_of_1, 0) AS n_4_in_1_of_1,
-    CASE WHEN a.high_1 - a.low_1 > 1 THEN h1.n_5_in_1 - coalesce(l1.n_5_in_1, 0) ELSE 0 END + coalesce(r.n_5_in_1_of_1, 0) AS n_5_in_1_of_1,
-    CASE WHEN a.high_1 - a.low_1 > 1 THEN h1.n_1_in_2 - coalesce(l1.n_1_in_2, 0) ELSE 0 END + coalesce(r.n_1_in_2_of_1, 0) AS n_1_in_2_of_1,
-    CASE WHEN a.high_1 - a.low_1 > 1 THEN h1.n_2_in_2 - coalesce(l1.n_2_in_2, 0) ELSE 0 END + coalesce(r.n_2_in_2_of_1, 0) AS n_2_in_2_of_1,
-    CASE WHEN a.high_1 - a.low_1 > 1 THEN h1.s_2_in_2 - coalesce(l1.s_2_in_2, 0) ELSE 0 END + coalesce(r.s_2_in_2_of_1, 0) AS s_2_in_2_of_1,
-    CASE WHEN a.high_1 - a.low_1 > 1 THEN h1.x_2_in_2 - coalesce(l1.x_2_in_2, 0) ELSE 0 END + coalesce(r.x_2_in_2_of_1, 0) AS x_2_in_2_of_1,
-    CASE WHEN a.high_1 - a.low_1 > 1 THEN h1.n_4_in_2 - coalesce(l1.n_4_in_2, 0) ELSE 0 END + coalesce(r.n_4_in_2_of_1, 0) AS n_4_in_2_of_1,
-    CASE WHEN a.high_1 - a.low_1 > 1 THEN h1.n_5_in_2 - coalesce(l1.n_5_in_2, 0) ELSE 0 END + coalesce(r.n_5_in_2_of_1, 0) AS n_5_in_2_of_1,
-    CASE WHEN a.high_1 - a.low_1 > 1 THEN h1.n_1_in_3 - coalesce(l1.n_1_in_3, 0) ELSE 0 END + coalesce(r.n_1_in_3_of_1, 0) AS n_1_in_3_of_1,
-    CASE WHEN a.high_1 - a.low_1 > 1 THEN h1.n_2_in_3 - coalesce(l1.n_2_in_3, 0) ELSE 0 END + coalesce(r.n_2_in_3_of_1, 0) AS n_2_in_3_of_1,
-    CASE WHEN a.high_1 - a.low_1 > 1 THEN h1.s_2_in_3 - coalesce(l1.s_2_in_3, 0) ELSE 0 END + coalesce(r.s_2_in_3_of_1, 0) AS s_2_in_3_of_1,
-    CASE WHEN a.high_1 - a.low_1 > 1 THEN h1.x_2_in_3 - coalesce(l1.x_2_in_3, 0) ELSE 0 END + coalesce(r.x_2_in_3_of_1, 0) AS x_2_in_3_of_1,
-    CASE WHEN a.high_1 - a.low_1 > 1 THEN h1.n_4_in_3 - coalesce(l1.n_4_in_3, 0) ELSE 0 END + coalesce(r.n_4_in_3_of_1, 0) AS n_4_in_3_of_1,
-    CASE WHEN a.high_1 - a.low_1 > 1 THEN h1.n_5_in_3 - coalesce(l1.n_5_in_3, 0) ELSE 0 END + coalesce(r.n_5_in_3_of_1, 0) AS n_5_in_3_of_1,
-    CASE WHEN a.high_1 - a.low_1 > 1 THEN h1.n_1_in_4 - coalesce(l1.n_1_in_4, 0) ELSE 0 END + coalesce(r.n_1_in_4_of_1, 0) AS n_1_in_4_of_1,
-    CASE WHEN a.high_1 - a.low_1 > 1 THEN h1.n_2_in_4 - coalesce(l1.n_2_in_4, 0) ELSE 0 END + coalesce(r.n_2_in_4_of_1, 0) AS n_2_in_4_of_1,
-    CASE WHEN a.high_1 - a.low_1 > 1 THEN h1.s_2_in_4 - coalesce(l1.s_2_in_4, 0) ELSE 0 END + coalesce(r.s_2_in_4_of_1, 0) AS s_2_in_4_of_1,
-    CASE WHEN a.high_1 - a.low_1 > 1 THEN h1.x_2_in_4 - coalesce(l1.x_2_in_4, 0) ELSE 0 END + coalesce(r.x_2_in_4_of_1, 0) AS x_2_in_4_of_1,
-    CASE WHEN a.high_1 - a.low_1 > 1 THEN h1.n_4_in_4 - coalesce(l1.n_4_in_4, 0) ELSE 0 END + coalesce(r.n_4_in_4_of_1, 0) AS n_4_in_4_of_1,
-    CASE WHEN a.high_1 - a.low_1 > 1 THEN h1.n_5_in_4 - coalesce(l1.n_5_in_4, 0) ELSE 0 END + coalesce(r.n_5_in_4_of_1, 0) AS n_5_in_4_of_1,
-    CASE WHEN a.high_1 - a.low_1 > 1 THEN h1.n_1_in_5 - coalesce(l1.n_1_in_5, 0) ELSE 0 END + coalesce(r.n_1_in_5_of_1, 0) AS n_1_in_5_of_1,
-    CASE WHEN a.high_1 - a.low_1 > 1 THEN h1.n_2_in_5 - coalesce(l1.n_2_in_5, 0) ELSE 0 END + coalesce(r.n_2_in_5_of_1, 0) AS n_2_in_5_of_1,
-    CASE WHEN a.high_1 - a.low_1 > 1 THEN h1.s_2_in_5 - coalesce(l1.s_2_in_5, 0) ELSE 0 END + coalesce(r.s_2_in_5_of_1, 0) AS s_2_in_5_of_1,
-    CASE WHEN a.high_1 - a.low_1 > 1 THEN h1.x_2_in_5 - coalesce(l1.x_2_in_5, 0) ELSE 0 END + coalesce(r.x_2_in_5_of_1, 0) AS x_2_in_5_of_1,
-    CASE WHEN a.high_1 - a.low_1 > 1 THEN h1.n_4_in_5 - coalesce(l1.n_4_in_5, 0) ELSE 0 END + coalesce(r.n_4_in_5_of_1, 0) AS n_4_in_5_of_1,
-    CASE WHEN a.high_1 - a.low_1 > 1 THEN h1.n_5_in_5 - coalesce(l1.n_5_in_5, 0) ELSE 0 END + coalesce(r.n_5_in_5_of_1, 0) AS n_5_in_5_of_1,
-    CASE WHEN a.high_2 - a.low_2 > 1 THEN h2.n_1_in_1 - coalesce(l2.n_1_in_1, 0) ELSE 0 END + coalesce(r.n_1_in_1_of_2, 0) AS n_1_in_1_of_2,
-    CASE WHEN a.high_2 - a.low_2 > 1 THEN h2.n_2_in_1 - coalesce(l2.n_2_in_1, 0) ELSE 0 END + coalesce(r.n_2_in_1_of_2, 0) AS n_2_in_1_of_2,
-    CASE WHEN a.high_2 - a.low_2 > 1 THEN h2.s_2_in_1 - coalesce(l2.s_2_in_1, 0) ELSE 0 END + coalesce(r.s_2_in_1_of_2, 0) AS s_2_in_1_of_2,
-    CASE WHEN a.high_2 - a.low_2 > 1 THEN h2.x_2_in_1 - coalesce(l2.x_2_in_1, 0) ELSE 0 END + coalesce(r.x_2_in_1_of_2, 0) AS x_2_in_1_of_2,
-    CASE WHEN a.high_2 - a.low_2 > 1 THEN h2.n_4_in_1 - coalesce(l2.n_4_in_1, 0) ELSE 0 END + coalesce(r.n_4_in_1_of_2, 0) AS n_4_in_1_of_2,
-    CASE WHEN a.high_2 - a.low_2 > 1 THEN h2.n_5_in_1 - coalesce(l2.n_5_in_1, 0) ELSE 0 END + coalesce(r.n_5_in_1_of_2, 0) AS n_5_in_1_of_2,
-    CASE WHEN a.high_3 - a.low_3 > 1 THEN h3.n_1_in_2 - coalesce(l3.n_1_in_2, 0) ELSE 0 END + coalesce(r.n_1_in_2_of_3, 0) AS n_1_in_2_of_3,
-    CASE WHEN a.high_3 - a.low_3 > 1 THEN h3.n_2_in_2 - coalesce(l3.n_2_in_2, 0) ELSE 0 END + coalesce(r.n_2_in_2_of_3, 0) AS n_2_in_2_of_3,
-    CASE WHEN a.high_3 - a.low_3 > 1 THEN h3.s_2_in_2 - coalesce(l3.s_2_in_2, 0) ELSE 0 END + coalesce(r.s_2_in_2_of_3, 0) AS s_2_in_2_of_3,
-    CASE WHEN a.high_3 - a.low_3 > 1 THEN h3.x_2_in_2 - coalesce(l3.x_2_in_2, 0) ELSE 0 END + coalesce(r.x_2_in_2_of_3, 0) AS x_2_in_2_of_3,
-    CASE WHEN a.high_3 - a.low_3 > 1 THEN h3.n_4_in_2 - coalesce(l3.n_4_in_2, 0) ELSE 0 END + coalesce(r.n_4_in_2_of_3, 0) AS n_4_in_2_of_3,
-    CASE WHEN a.high_3 - a.low_3 > 1 THEN h3.n_5_in_2 - coalesce(l3.n_5_in_2, 0) ELSE 0 END + coalesce(r.n_5_in_2_of_3, 0) AS n_5_in_2_of_3,
-    CASE WHEN a.high_4 - a.low_4 > 1 THEN h4.n_1_in_3 - coalesce(l4.n_1_in_3, 0) ELSE 0 END + coalesce(r.n_1_in_3_of_4, 0) AS n_1_in_3_of_4,
-    CASE WHEN a.high_4 - a.low_4 > 1 THEN h4.n_2_in_3 - coalesce(l4.n_2_in_3, 0) ELSE 0 END + coalesce(r.n_2_in_3_of_4, 0) AS n_2_in_3_of_4,
-    CASE WHEN a.high_4 - a.low_4 > 1 THEN h4.s_2_in_3 - coalesce(l4.s_2_in_3, 0) ELSE 0 END + coalesce(r.s_2_in_3_of_4, 0) AS s_2_in_3_of_4,
-    CASE WHEN a.high_4 - a.low_4 > 1 THEN h4.x_2_in_3 - coalesce(l4.x_2_in_3, 0) ELSE 0 END + coalesce(r.x_2_in_3_of_4, 0) AS x_2_in_3_of_4,
-    CASE WHEN a.high_4 - a.low_4 > 1 THEN h4.n_4_in_3 - coalesce(l4.n_4_in_3, 0) ELSE 0 END + coalesce(r.n_4_in_3_of_4, 0) AS n_4_in_3_of_4,
-    CASE WHEN a.high_4 - a.low_4 > 1 THEN h4.n_5_in_3 - coalesce(l4.n_5_in_3, 0) ELSE 0 END + coalesce(r.n_5_in_3_of_4, 0) AS n_5_in_3_of_4,
-    CASE WHEN a.high_5 - a.low_5 > 1 THEN h5.n_1_in_4 - coalesce(l5.n_1_in_4, 0) ELSE 0 END + coalesce(r.n_1_in_4_of_5, 0) AS n_1_in_4_of_5,
-    CASE WHEN a.high_5 - a.low_5 > 1 THEN h5.n_2_in_4 - coalesce(l5.n_2_in_4, 0) ELSE 0 END + coalesce(r.n_2_in_4_of_5, 0) AS n_2_in_4_of_5,
-    CASE WHEN a.high_5 - a.low_5 > 1 THEN h5.s_2_in_4 - coalesce(l5.s_2_in_4, 0) ELSE 0 END + coalesce(r.s_2_in_4_of_5, 0) AS s_2_in_4_of_5,
-    CASE WHEN a.high_5 - a.low_5 > 1 THEN h5.x_2_in_4 - coalesce(l5.x_2_in_4, 0) ELSE 0 END + coalesce(r.x_2_in_4_of_5, 0) AS x_2_in_4_of_5,
-    CASE WHEN a.high_5 - a.low_5 > 1 THEN h5.n_4_in_4 - coalesce(l5.n_4_in_4, 0) ELSE 0 END + coalesce(r.n_4_in_4_of_5, 0) AS n_4_in_4_of_5,
-    CASE WHEN a.high_5 - a.low_5 > 1 THEN h5.n_5_in_4 - coalesce(l5.n_5_in_4, 0) ELSE 0 END + coalesce(r.n_5_in_4_of_5, 0) AS n_5_in_4_of_5
-  FROM leveled AS a LEFT JOIN raw AS r USING (row_id)
-  LEFT JOIN running AS h1 ON h1.tile = a.high_1 - 1
-  LEFT JOIN running AS h2 ON h2.tile = a.high_2 - 1
-  LEFT JOIN running AS h3 ON h3.tile = a.high_3 - 1
-  LEFT JOIN running AS h4 ON h4.tile = a.high_4 - 1
-  LEFT JOIN running AS h5 ON h5.tile = a.high_5 - 1
-  LEFT JOIN running AS l1 ON l1.tile = a.low_1
-  LEFT JOIN running AS l2 ON l2.tile = a.low_2
-  LEFT JOIN running AS l3 ON l3.tile = a.low_3
-  LEFT JOIN running AS l4 ON l4.tile = a.low_4
-  LEFT JOIN running AS l5 ON l5.tile = a.low_5
+    row_id,
+    CAST(a.n_1_in_1_of_1 + coalesce(r.n_1_in_1_of_1, 0) AS BIGINT) AS n_1_in_1_of_1,
+    CAST(a.n_2_in_1_of_1 + coalesce(r.n_2_in_1_of_1, 0) AS BIGINT) AS n_2_in_1_of_1,
+    a.s_2_in_1_of_1 + coalesce(r.s_2_in_1_of_1, 0) AS s_2_in_1_of_1,
+    a.x_2_in_1_of_1 + coalesce(r.x_2_in_1_of_1, 0) AS x_2_in_1_of_1,
+    CAST(a.n_4_in_1_of_1 + coalesce(r.n_4_in_1_of_1, 0) AS BIGINT) AS n_4_in_1_of_1,
+    CAST(a.n_5_in_1_of_1 + coalesce(r.n_5_in_1_of_1, 0) AS BIGINT) AS n_5_in_1_of_1,
+    CAST(a.n_1_in_2_of_1 + coalesce(r.n_1_in_2_of_1, 0) AS BIGINT) AS n_1_in_2_of_1,
+    CAST(a.n_2_in_2_of_1 + coalesce(r.n_2_in_2_of_1, 0) AS BIGINT) AS n_2_in_2_of_1,
+    a.s_2_in_2_of_1 + coalesce(r.s_2_in_2_of_1, 0) AS s_2_in_2_of_1,
+    a.x_2_in_2_of_1 + coalesce(r.x_2_in_2_of_1, 0) AS x_2_in_2_of_1,
+    CAST(a.n_4_in_2_of_1 + coalesce(r.n_4_in_2_of_1, 0) AS BIGINT) AS n_4_in_2_of_1,
+    CAST(a.n_5_in_2_of_1 + coalesce(r.n_5_in_2_of_1, 0) AS BIGINT) AS n_5_in_2_of_1,
+    CAST(a.n_1_in_3_of_1 + coalesce(r.n_1_in_3_of_1, 0) AS BIGINT) AS n_1_in_3_of_1,
+    CAST(a.n_2_in_3_of_1 + coalesce(r.n_2_in_3_of_1, 0) AS BIGINT) AS n_2_in_3_of_1,
+    a.s_2_in_3_of_1 + coalesce(r.s_2_in_3_of_1, 0) AS s_2_in_3_of_1,
+    a.x_2_in_3_of_1 + coalesce(r.x_2_in_3_of_1, 0) AS x_2_in_3_of_1,
+    CAST(a.n_4_in_3_of_1 + coalesce(r.n_4_in_3_of_1, 0) AS BIGINT) AS n_4_in_3_of_1,
+    CAST(a.n_5_in_3_of_1 + coalesce(r.n_5_in_3_of_1, 0) AS BIGINT) AS n_5_in_3_of_1,
+    CAST(a.n_1_in_4_of_1 + coalesce(r.n_1_in_4_of_1, 0) AS BIGINT) AS n_1_in_4_of_1,
+    CAST(a.n_2_in_4_of_1 + coalesce(r.n_2_in_4_of_1, 0) AS BIGINT) AS n_2_in_4_of_1,
+    a.s_2_in_4_of_1 + coalesce(r.s_2_in_4_of_1, 0) AS s_2_in_4_of_1,
+    a.x_2_in_4_of_1 + coalesce(r.x_2_in_4_of_1, 0) AS x_2_in_4_of_1,
+    CAST(a.n_4_in_4_of_1 + coalesce(r.n_4_in_4_of_1, 0) AS BIGINT) AS n_4_in_4_of_1,
+    CAST(a.n_5_in_4_of_1 + coalesce(r.n_5_in_4_of_1, 0) AS BIGINT) AS n_5_in_4_of_1,
+    CAST(a.n_1_in_5_of_1 + coalesce(r.n_1_in_5_of_1, 0) AS BIGINT) AS n_1_in_5_of_1,
+    CAST(a.n_2_in_5_of_1 + coalesce(r.n_2_in_5_of_1, 0) AS BIGINT) AS n_2_in_5_of_1,
+    a.s_2_in_5_of_1 + coalesce(r.s_2_in_5_of_1, 0) AS s_2_in_5_of_1,
+    a.x_2_in_5_of_1 + coalesce(r.x_2_in_5_of_1, 0) AS x_2_in_5_of_1,
+    CAST(a.n_4_in_5_of_1 + coalesce(r.n_4_in_5_of_1, 0) AS BIGINT) AS n_4_in_5_of_1,
+    CAST(a.n_5_in_5_of_1 + coalesce(r.n_5_in_5_of_1, 0) AS BIGINT) AS n_5_in_5_of_1,
+    CAST(a.n_1_in_1_of_2 + coalesce(r.n_1_in_1_of_2, 0) AS BIGINT) AS n_1_in_1_of_2,
+    CAST(a.n_2_in_1_of_2 + coalesce(r.n_2_in_1_of_2, 0) AS BIGINT) AS n_2_in_1_of_2,
+    a.s_2_in_1_of_2 + coalesce(r.s_2_in_1_of_2, 0) AS s_2_in_1_of_2,
+    a.x_2_in_1_of_2 + coalesce(r.x_2_in_1_of_2, 0) AS x_2_in_1_of_2,
+    CAST(a.n_4_in_1_of_2 + coalesce(r.n_4_in_1_of_2, 0) AS BIGINT) AS n_4_in_1_of_2,
+    CAST(a.n_5_in_1_of_2 + coalesce(r.n_5_in_1_of_2, 0) AS BIGINT) AS n_5_in_1_of_2,
+    CAST(a.n_1_in_2_of_3 + coalesce(r.n_1_in_2_of_3, 0) AS BIGINT) AS n_1_in_2_of_3,
+    CAST(a.n_2_in_2_of_3 + coalesce(r.n_2_in_2_of_3, 0) AS BIGINT) AS n_2_in_2_of_3,
+    a.s_2_in_2_of_3 + coalesce(r.s_2_in_2_of_3, 0) AS s_2_in_2_of_3,
+    a.x_2_in_2_of_3 + coalesce(r.x_2_in_2_of_3, 0) AS x_2_in_2_of_3,
+    CAST(a.n_4_in_2_of_3 + coalesce(r.n_4_in_2_of_3, 0) AS BIGINT) AS n_4_in_2_of_3,
+    CAST(a.n_5_in_2_of_3 + coalesce(r.n_5_in_2_of_3, 0) AS BIGINT) AS n_5_in_2_of_3,
+    CAST(a.n_1_in_3_of_4 + coalesce(r.n_1_in_3_of_4, 0) AS BIGINT) AS n_1_in_3_of_4,
+    CAST(a.n_2_in_3_of_4 + coalesce(r.n_2_in_3_of_4, 0) AS BIGINT) AS n_2_in_3_of_4,
+    a.s_2_in_3_of_4 + coalesce(r.s_2_in_3_of_4, 0) AS s_2_in_3_of_4,
+    a.x_2_in_3_of_4 + coalesce(r.x_2_in_3_of_4, 0) AS x_2_in_3_of_4,
+    CAST(a.n_4_in_3_of_4 + coalesce(r.n_4_in_3_of_4, 0) AS BIGINT) AS n_4_in_3_of_4,
+    CAST(a.n_5_in_3_of_4 + coalesce(r.n_5_in_3_of_4, 0) AS BIGINT) AS n_5_in_3_of_4,
+    CAST(a.n_1_in_4_of_5 + coalesce(r.n_1_in_4_of_5, 0) AS BIGINT) AS n_1_in_4_of_5,
+    CAST(a.n_2_in_4_of_5 + coalesce(r.n_2_in_4_of_5, 0) AS BIGINT) AS n_2_in_4_of_5,
+    a.s_2_in_4_of_5 + coalesce(r.s_2_in_4_of_5, 0) AS s_2_in_4_of_5,
+    a.x_2_in_4_of_5 + coalesce(r.x_2_in_4_of_5, 0) AS x_2_in_4_of_5,
+    CAST(a.n_4_in_4_of_5 + coalesce(r.n_4_in_4_of_5, 0) AS BIGINT) AS n_4_in_4_of_5,
+    CAST(a.n_5_in_4_of_5 + coalesce(r.n_5_in_4_of_5, 0) AS BIGINT) AS n_5_in_4_of_5
+  FROM inside_5 AS a LEFT JOIN raw AS r USING (row_id)
 ),
 -- per spine row what its windows hold: what has begun to count, less what has left
 grouped AS (
@@ -1014,11 +1179,11 @@ measured AS NOT MATERIALIZED (
 -- spine rows and the visible facts in reach of any window; a reach ends in the stretch of time it begins in, or in the next
 pairs AS (
   SELECT s.row_id, s.asked_at, f.event_time, f.measure_3
-  FROM (
+  FROM (SELECT *, (event_time + 4611686018427387904) // 2592000000000 AS stretch FROM measured) AS f JOIN (
     SELECT *, (asked_at + 4611686018427387904) // 2592000000000 AS stretch FROM spine
     UNION ALL
     SELECT *, (asked_at + 4611686018427387904) // 2592000000000 - 1 FROM spine
-  ) AS s JOIN (SELECT *, (event_time + 4611686018427387904) // 2592000000000 AS stretch FROM measured) AS f
+  ) AS s
   ON s."key_customer_id" = f."key_customer_id" AND s.stretch = f.stretch
   AND f.visible_from < s.asked_at
   AND (f.until IS NULL OR s.asked_at <= f.until)
@@ -1117,7 +1282,7 @@ measured AS NOT MATERIALIZED (
 -- spine rows and the visible facts in reach of any window
 pairs AS (
   SELECT s.row_id, s.asked_at, f.event_time, f.measure_2
-  FROM spine AS s JOIN measured AS f
+  FROM measured AS f JOIN spine AS s
   ON s."key_customer_id" = f."key_customer_id"
   AND f.visible_from < s.asked_at
   AND (f.until IS NULL OR s.asked_at <= f.until)
@@ -1458,11 +1623,11 @@ numbers AS NOT MATERIALIZED (
 -- spine rows and the visible facts in reach of any window; a reach ends in the stretch of time it begins in, or in the next
 pairs AS (
   SELECT s.row_id, s.asked_at, f.event_time, f.measure_1, f.measure_2, f.measure_3, f.s_2, f.x_2
-  FROM (
+  FROM (SELECT *, (event_time + 4611686018427387904) // 1209600000000 AS stretch FROM numbers) AS f JOIN (
     SELECT *, (asked_at + 4611686018427387904) // 1209600000000 AS stretch FROM spine
     UNION ALL
     SELECT *, (asked_at + 4611686018427387904) // 1209600000000 - 1 FROM spine
-  ) AS s JOIN (SELECT *, (event_time + 4611686018427387904) // 1209600000000 AS stretch FROM numbers) AS f
+  ) AS s
   ON s."key_merchant_id" = f."key_merchant_id" AND s.stretch = f.stretch
   AND f.visible_from < s.asked_at
   AND (f.until IS NULL OR s.asked_at <= f.until)
@@ -1572,11 +1737,11 @@ numbers AS NOT MATERIALIZED (
 -- spine rows and the visible facts in reach of any window; a reach ends in the stretch of time it begins in, or in the next
 pairs AS (
   SELECT s.row_id, s.asked_at, f.event_time, f.measure_1, f.measure_2, f.s_2, f.x_2
-  FROM (
+  FROM (SELECT *, (event_time + 4611686018427387904) // 1209600000000 AS stretch FROM numbers) AS f JOIN (
     SELECT *, (asked_at + 4611686018427387904) // 1209600000000 AS stretch FROM spine
     UNION ALL
     SELECT *, (asked_at + 4611686018427387904) // 1209600000000 - 1 FROM spine
-  ) AS s JOIN (SELECT *, (event_time + 4611686018427387904) // 1209600000000 AS stretch FROM numbers) AS f
+  ) AS s
   ON s."key_merchant_id" = f."key_merchant_id" AND s.stretch = f.stretch
   AND f.visible_from < s.asked_at
   AND (f.until IS NULL OR s.asked_at <= f.until)
@@ -1708,25 +1873,32 @@ counted AS (
   FROM marks SEMI JOIN (SELECT DISTINCT "key_merchant_id" FROM spine) USING ("key_merchant_id")
   GROUP BY "key_merchant_id", side
 ),
--- the length of their tiles
+-- the length of their tiles, and their number with the empty one behind the last
 sized AS (
-  SELECT "key_merchant_id", side, ($last_instant - $first_instant) // greatest(least(marks // $per_tile, $most_tiles), 1) + 1 AS length
-  FROM counted
+  SELECT *, ($last_instant - $first_instant) // length + 2 AS tiles
+  FROM (
+    SELECT "key_merchant_id", side, ($last_instant - $first_instant) // greatest(least(marks // $per_tile, $most_tiles), 1) + 1 AS length
+    FROM counted
+  )
 ),
 -- and the numbers of the first and last of their tiles, all in one row
 lines AS MATERIALIZED (
-  SELECT "key_merchant_id", side, length, CAST(sum(tiles) OVER in_a_row - tiles AS BIGINT) AS first_tile,
+  SELECT
+    "key_merchant_id",
+    side,
+    length,
+    CAST(sum(tiles) OVER in_a_row - tiles AS BIGINT) AS first_tile,
     CAST(sum(tiles) OVER in_a_row - 1 AS BIGINT) AS last_tile
-  FROM (SELECT *, ($last_instant - $first_instant) // length + 1 AS tiles FROM sized)
+  FROM sized
   WINDOW in_a_row AS (ORDER BY "key_merchant_id", side ROWS UNBOUNDED PRECEDING)
 ),
 -- marks of those keys, and the tile each falls into
-placed AS (
+placed AS NOT MATERIALIZED (
   SELECT l.first_tile + (m.instant - $first_instant) // l.length AS tile, m.instant, m.lateness, m.sign, m.measure_1, m.measure_2
   FROM marks AS m JOIN lines AS l USING ("key_merchant_id", side)
 ),
--- what the marks of each tile add up to; empty tiles too
-tiles AS (
+-- what the marks of each tile add up to
+filled AS (
   SELECT
     tile,
     sum(n_1_in_1) AS n_1_in_1,
@@ -1744,50 +1916,80 @@ tiles AS (
   FROM (
     SELECT
       tile,
-    CASE WHEN lateness < 86400000000 THEN sign * (CAST(measure_1 IS NOT NULL AS BIGINT)) END AS n_1_in_1,
-    CASE WHEN lateness < 86400000000 THEN sign * (CAST(measure_2 IS NOT NULL AS BIGINT)) END AS n_2_in_1,
+    CAST(CASE WHEN lateness < 86400000000 THEN sign * (CAST(measure_1 IS NOT NULL AS BIGINT)) END AS DOUBLE) AS n_1_in_1,
+    CAST(CASE WHEN lateness < 86400000000 THEN sign * (CAST(measure_2 IS NOT NULL AS BIGINT)) END AS DOUBLE) AS n_2_in_1,
     CASE WHEN lateness < 86400000000 THEN sign * (CASE WHEN isfinite(measure_2) THEN NULL WHEN isnan(measure_2) THEN CAST(1 AS HUGEINT) WHEN measure_2 > 0 THEN 4294967296 WHEN measure_2 < 0 THEN 18446744073709551616 END) END AS s_2_in_1,
-    CASE WHEN lateness < 86400000000 THEN sign * (CASE WHEN isfinite(measure_2) THEN CAST(measure_2 * $scale_2 AS HUGEINT) END) END AS x_2_in_1,
-    CASE WHEN lateness < 604800000000 THEN sign * (CAST(measure_1 IS NOT NULL AS BIGINT)) END AS n_1_in_2,
-    CASE WHEN lateness < 604800000000 THEN sign * (CAST(measure_2 IS NOT NULL AS BIGINT)) END AS n_2_in_2,
+    CASE WHEN lateness < 86400000000 THEN sign * CAST(CASE WHEN isfinite(measure_2) THEN CAST(measure_2 * $scale_2 AS HUGEINT) END AS HUGEINT) END AS x_2_in_1,
+    CAST(CASE WHEN lateness < 604800000000 THEN sign * (CAST(measure_1 IS NOT NULL AS BIGINT)) END AS DOUBLE) AS n_1_in_2,
+    CAST(CASE WHEN lateness < 604800000000 THEN sign * (CAST(measure_2 IS NOT NULL AS BIGINT)) END AS DOUBLE) AS n_2_in_2,
     CASE WHEN lateness < 604800000000 THEN sign * (CASE WHEN isfinite(measure_2) THEN NULL WHEN isnan(measure_2) THEN CAST(1 AS HUGEINT) WHEN measure_2 > 0 THEN 4294967296 WHEN measure_2 < 0 THEN 18446744073709551616 END) END AS s_2_in_2,
-    CASE WHEN lateness < 604800000000 THEN sign * (CASE WHEN isfinite(measure_2) THEN CAST(measure_2 * $scale_2 AS HUGEINT) END) END AS x_2_in_2,
-    CASE WHEN lateness < 1209600000000 THEN sign * (CAST(measure_1 IS NOT NULL AS BIGINT)) END AS n_1_in_3,
-    CASE WHEN lateness < 1209600000000 THEN sign * (CAST(measure_2 IS NOT NULL AS BIGINT)) END AS n_2_in_3,
+    CASE WHEN lateness < 604800000000 THEN sign * CAST(CASE WHEN isfinite(measure_2) THEN CAST(measure_2 * $scale_2 AS HUGEINT) END AS HUGEINT) END AS x_2_in_2,
+    CAST(CASE WHEN lateness < 1209600000000 THEN sign * (CAST(measure_1 IS NOT NULL AS BIGINT)) END AS DOUBLE) AS n_1_in_3,
+    CAST(CASE WHEN lateness < 1209600000000 THEN sign * (CAST(measure_2 IS NOT NULL AS BIGINT)) END AS DOUBLE) AS n_2_in_3,
     CASE WHEN lateness < 1209600000000 THEN sign * (CASE WHEN isfinite(measure_2) THEN NULL WHEN isnan(measure_2) THEN CAST(1 AS HUGEINT) WHEN measure_2 > 0 THEN 4294967296 WHEN measure_2 < 0 THEN 18446744073709551616 END) END AS s_2_in_3,
-    CASE WHEN lateness < 1209600000000 THEN sign * (CASE WHEN isfinite(measure_2) THEN CAST(measure_2 * $scale_2 AS HUGEINT) END) END AS x_2_in_3
+    CASE WHEN lateness < 1209600000000 THEN sign * CAST(CASE WHEN isfinite(measure_2) THEN CAST(measure_2 * $scale_2 AS HUGEINT) END AS HUGEINT) END AS x_2_in_3
     FROM placed
-    UNION ALL BY NAME
-    SELECT unnest(range(first_tile, last_tile + 1)) AS tile FROM lines
   )
   GROUP BY tile
 ),
--- in order: running totals, and the extremes of each tile
+-- all tiles, empty ones too
+tiles AS (
+  SELECT
+    tile,
+    CAST(coalesce(f.n_1_in_1, 0) AS DOUBLE) AS n_1_in_1,
+    CAST(coalesce(f.n_2_in_1, 0) AS DOUBLE) AS n_2_in_1,
+    coalesce(f.s_2_in_1, 0) AS s_2_in_1,
+    coalesce(f.x_2_in_1, 0) AS x_2_in_1,
+    CAST(coalesce(f.n_1_in_2, 0) AS DOUBLE) AS n_1_in_2,
+    CAST(coalesce(f.n_2_in_2, 0) AS DOUBLE) AS n_2_in_2,
+    coalesce(f.s_2_in_2, 0) AS s_2_in_2,
+    coalesce(f.x_2_in_2, 0) AS x_2_in_2,
+    CAST(coalesce(f.n_1_in_3, 0) AS DOUBLE) AS n_1_in_3,
+    CAST(coalesce(f.n_2_in_3, 0) AS DOUBLE) AS n_2_in_3,
+    coalesce(f.s_2_in_3, 0) AS s_2_in_3,
+    coalesce(f.x_2_in_3, 0) AS x_2_in_3
+  FROM (SELECT unnest(range(first_tile, last_tile + 1)) AS tile FROM lines) LEFT JOIN filled AS f USING (tile)
+),
+-- in order: what all tiles before each add up to, and the extremes of each
 level_0 AS (
   SELECT
     tile,
     row_number() OVER () - 1 AS place,
-    sum(coalesce(n_1_in_1, 0)) OVER (ROWS UNBOUNDED PRECEDING) AS n_1_in_1,
-    sum(coalesce(n_2_in_1, 0)) OVER (ROWS UNBOUNDED PRECEDING) AS n_2_in_1,
-    sum(coalesce(s_2_in_1, 0)) OVER (ROWS UNBOUNDED PRECEDING) AS s_2_in_1,
-    sum(coalesce(x_2_in_1, 0)) OVER (ROWS UNBOUNDED PRECEDING) AS x_2_in_1,
-    sum(coalesce(n_1_in_2, 0)) OVER (ROWS UNBOUNDED PRECEDING) AS n_1_in_2,
-    sum(coalesce(n_2_in_2, 0)) OVER (ROWS UNBOUNDED PRECEDING) AS n_2_in_2,
-    sum(coalesce(s_2_in_2, 0)) OVER (ROWS UNBOUNDED PRECEDING) AS s_2_in_2,
-    sum(coalesce(x_2_in_2, 0)) OVER (ROWS UNBOUNDED PRECEDING) AS x_2_in_2,
-    sum(coalesce(n_1_in_3, 0)) OVER (ROWS UNBOUNDED PRECEDING) AS n_1_in_3,
-    sum(coalesce(n_2_in_3, 0)) OVER (ROWS UNBOUNDED PRECEDING) AS n_2_in_3,
-    sum(coalesce(s_2_in_3, 0)) OVER (ROWS UNBOUNDED PRECEDING) AS s_2_in_3,
-    sum(coalesce(x_2_in_3, 0)) OVER (ROWS UNBOUNDED PRECEDING) AS x_2_in_3
+    sum(n_1_in_1) OVER (ROWS UNBOUNDED PRECEDING) - n_1_in_1 AS n_1_in_1,
+    sum(n_2_in_1) OVER (ROWS UNBOUNDED PRECEDING) - n_2_in_1 AS n_2_in_1,
+    sum(s_2_in_1) OVER (ROWS UNBOUNDED PRECEDING) - s_2_in_1 AS s_2_in_1,
+    sum(x_2_in_1) OVER (ROWS UNBOUNDED PRECEDING) - x_2_in_1 AS x_2_in_1,
+    sum(n_1_in_2) OVER (ROWS UNBOUNDED PRECEDING) - n_1_in_2 AS n_1_in_2,
+    sum(n_2_in_2) OVER (ROWS UNBOUNDED PRECEDING) - n_2_in_2 AS n_2_in_2,
+    sum(s_2_in_2) OVER (ROWS UNBOUNDED PRECEDING) - s_2_in_2 AS s_2_in_2,
+    sum(x_2_in_2) OVER (ROWS UNBOUNDED PRECEDING) - x_2_in_2 AS x_2_in_2,
+    sum(n_1_in_3) OVER (ROWS UNBOUNDED PRECEDING) - n_1_in_3 AS n_1_in_3,
+    sum(n_2_in_3) OVER (ROWS UNBOUNDED PRECEDING) - n_2_in_3 AS n_2_in_3,
+    sum(s_2_in_3) OVER (ROWS UNBOUNDED PRECEDING) - s_2_in_3 AS s_2_in_3,
+    sum(x_2_in_3) OVER (ROWS UNBOUNDED PRECEDING) - x_2_in_3 AS x_2_in_3
   FROM (SELECT * FROM tiles ORDER BY tile)
 ),
--- every tile must have come in its place
+-- what stretches need; every tile must have come in its place
 running AS MATERIALIZED (
-  SELECT * EXCLUDE (place), CASE WHEN place <> tile OR row_number() OVER () - 1 <> tile THEN error('tiles out of order') END AS in_order
+  SELECT
+    tile,
+    n_1_in_1,
+    n_2_in_1,
+    s_2_in_1,
+    x_2_in_1,
+    n_1_in_2,
+    n_2_in_2,
+    s_2_in_2,
+    x_2_in_2,
+    n_1_in_3,
+    n_2_in_3,
+    s_2_in_3,
+    x_2_in_3,
+    CASE WHEN place <> tile OR row_number() OVER () - 1 <> tile THEN error('tiles out of order') END AS in_order
   FROM level_0
 ),
 -- the tiles in which the stretches of each spine row end, and those in which they begin
-asked AS (
+asked AS MATERIALIZED (
   SELECT
     s.row_id,
     s.asked_at,
@@ -1795,122 +1997,175 @@ asked AS (
     l1.first_tile + least(greatest(s.asked_at - 86400000000 - $first_instant, 0), $last_instant - $first_instant) // l1.length AS high_2,
     l1.first_tile + least(greatest(s.asked_at - 604800000000 - $first_instant, 0), $last_instant - $first_instant) // l1.length AS high_3,
     l1.first_tile + least(greatest(s.asked_at - 1209600000000 - $first_instant, 0), $last_instant - $first_instant) // l1.length AS high_4,
-    l0.first_tile - 1 AS low_1,
-    l1.first_tile - 1 AS low_2,
-    l1.first_tile - 1 AS low_3,
-    l1.first_tile - 1 AS low_4
+    l0.first_tile AS low_1,
+    l1.first_tile AS low_2,
+    l1.first_tile AS low_3,
+    l1.first_tile AS low_4
   FROM spine AS s
-  LEFT JOIN lines AS l0 ON s."key_merchant_id" = l0."key_merchant_id" AND l0.side = 0
-  LEFT JOIN lines AS l1 ON s."key_merchant_id" = l1."key_merchant_id" AND l1.side = 1
+  JOIN lines AS l0 ON s."key_merchant_id" = l0."key_merchant_id" AND l0.side = 0
+  JOIN lines AS l1 ON s."key_merchant_id" = l1."key_merchant_id" AND l1.side = 1
 ),
--- of two such runs of tiles neither is longer than that
-leveled AS MATERIALIZED (
-  SELECT * FROM asked
-),
--- the ends of all stretches that need marks of their tile
+-- the ends of all stretches: a tile, the bounds of marks in it, and the stretches they are of
 ends AS (
-  SELECT row_id, asked_at, CAST(1 AS UTINYINT) AS which, high_1 AS tile, CAST(-4611686018427387904 AS BIGINT) AS low, asked_at AS high
-  FROM leveled
+  SELECT row_id, high_1 AS tile, CAST(-4611686018427387904 AS BIGINT) AS low, asked_at AS high, TRUE AS in_1, FALSE AS in_2, FALSE AS in_3, FALSE AS in_4
+  FROM asked
   UNION ALL
-  SELECT row_id, asked_at, CAST(2 AS UTINYINT) AS which, high_2 AS tile, CAST(-4611686018427387904 AS BIGINT) AS low, asked_at - 86400000000 AS high
-  FROM leveled
+  SELECT row_id, high_2 AS tile, CAST(-4611686018427387904 AS BIGINT) AS low, asked_at - 86400000000 AS high, FALSE AS in_1, TRUE AS in_2, FALSE AS in_3, FALSE AS in_4
+  FROM asked
   UNION ALL
-  SELECT row_id, asked_at, CAST(3 AS UTINYINT) AS which, high_3 AS tile, CAST(-4611686018427387904 AS BIGINT) AS low, asked_at - 604800000000 AS high
-  FROM leveled
+  SELECT row_id, high_3 AS tile, CAST(-4611686018427387904 AS BIGINT) AS low, asked_at - 604800000000 AS high, FALSE AS in_1, FALSE AS in_2, TRUE AS in_3, FALSE AS in_4
+  FROM asked
   UNION ALL
-  SELECT row_id, asked_at, CAST(4 AS UTINYINT) AS which, high_4 AS tile, CAST(-4611686018427387904 AS BIGINT) AS low, asked_at - 1209600000000 AS high
-  FROM leveled
+  SELECT row_id, high_4 AS tile, CAST(-4611686018427387904 AS BIGINT) AS low, asked_at - 1209600000000 AS high, FALSE AS in_1, FALSE AS in_2, FALSE AS in_3, TRUE AS in_4
+  FROM asked
 ),
 -- those marks
 raw_pairs AS (
   SELECT
     row_id,
-    asked_at,
-    which,
-    instant,
-    CASE WHEN lateness < 86400000000 THEN sign * (CAST(measure_1 IS NOT NULL AS BIGINT)) END AS n_1_in_1,
-    CASE WHEN lateness < 86400000000 THEN sign * (CAST(measure_2 IS NOT NULL AS BIGINT)) END AS n_2_in_1,
+    in_1,
+    in_2,
+    in_3,
+    in_4,
+    CAST(CASE WHEN lateness < 86400000000 THEN sign * (CAST(measure_1 IS NOT NULL AS BIGINT)) END AS DOUBLE) AS n_1_in_1,
+    CAST(CASE WHEN lateness < 86400000000 THEN sign * (CAST(measure_2 IS NOT NULL AS BIGINT)) END AS DOUBLE) AS n_2_in_1,
     CASE WHEN lateness < 86400000000 THEN sign * (CASE WHEN isfinite(measure_2) THEN NULL WHEN isnan(measure_2) THEN CAST(1 AS HUGEINT) WHEN measure_2 > 0 THEN 4294967296 WHEN measure_2 < 0 THEN 18446744073709551616 END) END AS s_2_in_1,
-    CASE WHEN lateness < 86400000000 THEN sign * (CASE WHEN isfinite(measure_2) THEN CAST(measure_2 * $scale_2 AS HUGEINT) END) END AS x_2_in_1,
-    CASE WHEN lateness < 604800000000 THEN sign * (CAST(measure_1 IS NOT NULL AS BIGINT)) END AS n_1_in_2,
-    CASE WHEN lateness < 604800000000 THEN sign * (CAST(measure_2 IS NOT NULL AS BIGINT)) END AS n_2_in_2,
+    CASE WHEN lateness < 86400000000 THEN sign * CAST(CASE WHEN isfinite(measure_2) THEN CAST(measure_2 * $scale_2 AS HUGEINT) END AS HUGEINT) END AS x_2_in_1,
+    CAST(CASE WHEN lateness < 604800000000 THEN sign * (CAST(measure_1 IS NOT NULL AS BIGINT)) END AS DOUBLE) AS n_1_in_2,
+    CAST(CASE WHEN lateness < 604800000000 THEN sign * (CAST(measure_2 IS NOT NULL AS BIGINT)) END AS DOUBLE) AS n_2_in_2,
     CASE WHEN lateness < 604800000000 THEN sign * (CASE WHEN isfinite(measure_2) THEN NULL WHEN isnan(measure_2) THEN CAST(1 AS HUGEINT) WHEN measure_2 > 0 THEN 4294967296 WHEN measure_2 < 0 THEN 18446744073709551616 END) END AS s_2_in_2,
-    CASE WHEN lateness < 604800000000 THEN sign * (CASE WHEN isfinite(measure_2) THEN CAST(measure_2 * $scale_2 AS HUGEINT) END) END AS x_2_in_2,
-    CASE WHEN lateness < 1209600000000 THEN sign * (CAST(measure_1 IS NOT NULL AS BIGINT)) END AS n_1_in_3,
-    CASE WHEN lateness < 1209600000000 THEN sign * (CAST(measure_2 IS NOT NULL AS BIGINT)) END AS n_2_in_3,
+    CASE WHEN lateness < 604800000000 THEN sign * CAST(CASE WHEN isfinite(measure_2) THEN CAST(measure_2 * $scale_2 AS HUGEINT) END AS HUGEINT) END AS x_2_in_2,
+    CAST(CASE WHEN lateness < 1209600000000 THEN sign * (CAST(measure_1 IS NOT NULL AS BIGINT)) END AS DOUBLE) AS n_1_in_3,
+    CAST(CASE WHEN lateness < 1209600000000 THEN sign * (CAST(measure_2 IS NOT NULL AS BIGINT)) END AS DOUBLE) AS n_2_in_3,
     CASE WHEN lateness < 1209600000000 THEN sign * (CASE WHEN isfinite(measure_2) THEN NULL WHEN isnan(measure_2) THEN CAST(1 AS HUGEINT) WHEN measure_2 > 0 THEN 4294967296 WHEN measure_2 < 0 THEN 18446744073709551616 END) END AS s_2_in_3,
-    CASE WHEN lateness < 1209600000000 THEN sign * (CASE WHEN isfinite(measure_2) THEN CAST(measure_2 * $scale_2 AS HUGEINT) END) END AS x_2_in_3
-  FROM ends JOIN placed USING (tile)
+    CASE WHEN lateness < 1209600000000 THEN sign * CAST(CASE WHEN isfinite(measure_2) THEN CAST(measure_2 * $scale_2 AS HUGEINT) END AS HUGEINT) END AS x_2_in_3
+  FROM placed JOIN ends USING (tile)
   WHERE instant < high AND instant >= low
 ),
 -- per spine row what those add up to
 raw AS (
   SELECT
     row_id,
-    sum(n_1_in_1) FILTER (WHERE which = 1) AS n_1_in_1_of_1,
-    sum(n_2_in_1) FILTER (WHERE which = 1) AS n_2_in_1_of_1,
-    sum(s_2_in_1) FILTER (WHERE which = 1) AS s_2_in_1_of_1,
-    sum(x_2_in_1) FILTER (WHERE which = 1) AS x_2_in_1_of_1,
-    sum(n_1_in_2) FILTER (WHERE which = 1) AS n_1_in_2_of_1,
-    sum(n_2_in_2) FILTER (WHERE which = 1) AS n_2_in_2_of_1,
-    sum(s_2_in_2) FILTER (WHERE which = 1) AS s_2_in_2_of_1,
-    sum(x_2_in_2) FILTER (WHERE which = 1) AS x_2_in_2_of_1,
-    sum(n_1_in_3) FILTER (WHERE which = 1) AS n_1_in_3_of_1,
-    sum(n_2_in_3) FILTER (WHERE which = 1) AS n_2_in_3_of_1,
-    sum(s_2_in_3) FILTER (WHERE which = 1) AS s_2_in_3_of_1,
-    sum(x_2_in_3) FILTER (WHERE which = 1) AS x_2_in_3_of_1,
-    sum(n_1_in_1) FILTER (WHERE which = 2) AS n_1_in_1_of_2,
-    sum(n_2_in_1) FILTER (WHERE which = 2) AS n_2_in_1_of_2,
-    sum(s_2_in_1) FILTER (WHERE which = 2) AS s_2_in_1_of_2,
-    sum(x_2_in_1) FILTER (WHERE which = 2) AS x_2_in_1_of_2,
-    sum(n_1_in_2) FILTER (WHERE which = 3) AS n_1_in_2_of_3,
-    sum(n_2_in_2) FILTER (WHERE which = 3) AS n_2_in_2_of_3,
-    sum(s_2_in_2) FILTER (WHERE which = 3) AS s_2_in_2_of_3,
-    sum(x_2_in_2) FILTER (WHERE which = 3) AS x_2_in_2_of_3,
-    sum(n_1_in_3) FILTER (WHERE which = 4) AS n_1_in_3_of_4,
-    sum(n_2_in_3) FILTER (WHERE which = 4) AS n_2_in_3_of_4,
-    sum(s_2_in_3) FILTER (WHERE which = 4) AS s_2_in_3_of_4,
-    sum(x_2_in_3) FILTER (WHERE which = 4) AS x_2_in_3_of_4
+    sum(n_1_in_1) FILTER (WHERE in_1) AS n_1_in_1_of_1,
+    sum(n_2_in_1) FILTER (WHERE in_1) AS n_2_in_1_of_1,
+    sum(s_2_in_1) FILTER (WHERE in_1) AS s_2_in_1_of_1,
+    sum(x_2_in_1) FILTER (WHERE in_1) AS x_2_in_1_of_1,
+    sum(n_1_in_2) FILTER (WHERE in_1) AS n_1_in_2_of_1,
+    sum(n_2_in_2) FILTER (WHERE in_1) AS n_2_in_2_of_1,
+    sum(s_2_in_2) FILTER (WHERE in_1) AS s_2_in_2_of_1,
+    sum(x_2_in_2) FILTER (WHERE in_1) AS x_2_in_2_of_1,
+    sum(n_1_in_3) FILTER (WHERE in_1) AS n_1_in_3_of_1,
+    sum(n_2_in_3) FILTER (WHERE in_1) AS n_2_in_3_of_1,
+    sum(s_2_in_3) FILTER (WHERE in_1) AS s_2_in_3_of_1,
+    sum(x_2_in_3) FILTER (WHERE in_1) AS x_2_in_3_of_1,
+    sum(n_1_in_1) FILTER (WHERE in_2) AS n_1_in_1_of_2,
+    sum(n_2_in_1) FILTER (WHERE in_2) AS n_2_in_1_of_2,
+    sum(s_2_in_1) FILTER (WHERE in_2) AS s_2_in_1_of_2,
+    sum(x_2_in_1) FILTER (WHERE in_2) AS x_2_in_1_of_2,
+    sum(n_1_in_2) FILTER (WHERE in_3) AS n_1_in_2_of_3,
+    sum(n_2_in_2) FILTER (WHERE in_3) AS n_2_in_2_of_3,
+    sum(s_2_in_2) FILTER (WHERE in_3) AS s_2_in_2_of_3,
+    sum(x_2_in_2) FILTER (WHERE in_3) AS x_2_in_2_of_3,
+    sum(n_1_in_3) FILTER (WHERE in_4) AS n_1_in_3_of_4,
+    sum(n_2_in_3) FILTER (WHERE in_4) AS n_2_in_3_of_4,
+    sum(s_2_in_3) FILTER (WHERE in_4) AS s_2_in_3_of_4,
+    sum(x_2_in_3) FILTER (WHERE in_4) AS x_2_in_3_of_4
   FROM raw_pairs
   GROUP BY row_id
+),
+-- with what the tiles before their ends add up to
+before_high_1 AS (
+  SELECT a.*, h.n_1_in_1 AS at_1_n_1_in_1, h.n_2_in_1 AS at_1_n_2_in_1, h.s_2_in_1 AS at_1_s_2_in_1, h.x_2_in_1 AS at_1_x_2_in_1, h.n_1_in_2 AS at_1_n_1_in_2, h.n_2_in_2 AS at_1_n_2_in_2, h.s_2_in_2 AS at_1_s_2_in_2, h.x_2_in_2 AS at_1_x_2_in_2, h.n_1_in_3 AS at_1_n_1_in_3, h.n_2_in_3 AS at_1_n_2_in_3, h.s_2_in_3 AS at_1_s_2_in_3, h.x_2_in_3 AS at_1_x_2_in_3
+  FROM running AS h JOIN asked AS a ON h.tile = a.high_1
+),
+-- and what the tiles inside a stretch do
+inside_1 AS (
+  SELECT a.*,
+    a.at_1_n_1_in_1 - l.n_1_in_1 AS n_1_in_1_of_1,
+    a.at_1_n_2_in_1 - l.n_2_in_1 AS n_2_in_1_of_1,
+    a.at_1_s_2_in_1 - l.s_2_in_1 AS s_2_in_1_of_1,
+    a.at_1_x_2_in_1 - l.x_2_in_1 AS x_2_in_1_of_1,
+    a.at_1_n_1_in_2 - l.n_1_in_2 AS n_1_in_2_of_1,
+    a.at_1_n_2_in_2 - l.n_2_in_2 AS n_2_in_2_of_1,
+    a.at_1_s_2_in_2 - l.s_2_in_2 AS s_2_in_2_of_1,
+    a.at_1_x_2_in_2 - l.x_2_in_2 AS x_2_in_2_of_1,
+    a.at_1_n_1_in_3 - l.n_1_in_3 AS n_1_in_3_of_1,
+    a.at_1_n_2_in_3 - l.n_2_in_3 AS n_2_in_3_of_1,
+    a.at_1_s_2_in_3 - l.s_2_in_3 AS s_2_in_3_of_1,
+    a.at_1_x_2_in_3 - l.x_2_in_3 AS x_2_in_3_of_1
+  FROM running AS l JOIN before_high_1 AS a ON l.tile = a.low_1
+),
+-- with what the tiles before their ends add up to
+before_high_2 AS (
+  SELECT a.*, h.n_1_in_1 AS at_2_n_1_in_1, h.n_2_in_1 AS at_2_n_2_in_1, h.s_2_in_1 AS at_2_s_2_in_1, h.x_2_in_1 AS at_2_x_2_in_1
+  FROM running AS h JOIN inside_1 AS a ON h.tile = a.high_2
+),
+-- and what the tiles inside a stretch do
+inside_2 AS (
+  SELECT a.*,
+    a.at_2_n_1_in_1 - l.n_1_in_1 AS n_1_in_1_of_2,
+    a.at_2_n_2_in_1 - l.n_2_in_1 AS n_2_in_1_of_2,
+    a.at_2_s_2_in_1 - l.s_2_in_1 AS s_2_in_1_of_2,
+    a.at_2_x_2_in_1 - l.x_2_in_1 AS x_2_in_1_of_2
+  FROM running AS l JOIN before_high_2 AS a ON l.tile = a.low_2
+),
+-- with what the tiles before their ends add up to
+before_high_3 AS (
+  SELECT a.*, h.n_1_in_2 AS at_3_n_1_in_2, h.n_2_in_2 AS at_3_n_2_in_2, h.s_2_in_2 AS at_3_s_2_in_2, h.x_2_in_2 AS at_3_x_2_in_2
+  FROM running AS h JOIN inside_2 AS a ON h.tile = a.high_3
+),
+-- and what the tiles inside a stretch do
+inside_3 AS (
+  SELECT a.*,
+    a.at_3_n_1_in_2 - l.n_1_in_2 AS n_1_in_2_of_3,
+    a.at_3_n_2_in_2 - l.n_2_in_2 AS n_2_in_2_of_3,
+    a.at_3_s_2_in_2 - l.s_2_in_2 AS s_2_in_2_of_3,
+    a.at_3_x_2_in_2 - l.x_2_in_2 AS x_2_in_2_of_3
+  FROM running AS l JOIN before_high_3 AS a ON l.tile = a.low_3
+),
+-- with what the tiles before their ends add up to
+before_high_4 AS (
+  SELECT a.*, h.n_1_in_3 AS at_4_n_1_in_3, h.n_2_in_3 AS at_4_n_2_in_3, h.s_2_in_3 AS at_4_s_2_in_3, h.x_2_in_3 AS at_4_x_2_in_3
+  FROM running AS h JOIN inside_3 AS a ON h.tile = a.high_4
+),
+-- and what the tiles inside a stretch do
+inside_4 AS (
+  SELECT a.*,
+    a.at_4_n_1_in_3 - l.n_1_in_3 AS n_1_in_3_of_4,
+    a.at_4_n_2_in_3 - l.n_2_in_3 AS n_2_in_3_of_4,
+    a.at_4_s_2_in_3 - l.s_2_in_3 AS s_2_in_3_of_4,
+    a.at_4_x_2_in_3 - l.x_2_in_3 AS x_2_in_3_of_4
+  FROM running AS l JOIN before_high_4 AS a ON l.tile = a.low_4
 ),
 -- tiles inside and marks at the ends together
 stretches AS (
   SELECT
-    a.row_id,
-    CASE WHEN a.high_1 - a.low_1 > 1 THEN h1.n_1_in_1 - coalesce(l1.n_1_in_1, 0) ELSE 0 END + coalesce(r.n_1_in_1_of_1, 0) AS n_1_in_1_of_1,
-    CASE WHEN a.high_1 - a.low_1 > 1 THEN h1.n_2_in_1 - coalesce(l1.n_2_in_1, 0) ELSE 0 END + coalesce(r.n_2_in_1_of_1, 0) AS n_2_in_1_of_1,
-    CASE WHEN a.high_1 - a.low_1 > 1 THEN h1.s_2_in_1 - coalesce(l1.s_2_in_1, 0) ELSE 0 END + coalesce(r.s_2_in_1_of_1, 0) AS s_2_in_1_of_1,
-    CASE WHEN a.high_1 - a.low_1 > 1 THEN h1.x_2_in_1 - coalesce(l1.x_2_in_1, 0) ELSE 0 END + coalesce(r.x_2_in_1_of_1, 0) AS x_2_in_1_of_1,
-    CASE WHEN a.high_1 - a.low_1 > 1 THEN h1.n_1_in_2 - coalesce(l1.n_1_in_2, 0) ELSE 0 END + coalesce(r.n_1_in_2_of_1, 0) AS n_1_in_2_of_1,
-    CASE WHEN a.high_1 - a.low_1 > 1 THEN h1.n_2_in_2 - coalesce(l1.n_2_in_2, 0) ELSE 0 END + coalesce(r.n_2_in_2_of_1, 0) AS n_2_in_2_of_1,
-    CASE WHEN a.high_1 - a.low_1 > 1 THEN h1.s_2_in_2 - coalesce(l1.s_2_in_2, 0) ELSE 0 END + coalesce(r.s_2_in_2_of_1, 0) AS s_2_in_2_of_1,
-    CASE WHEN a.high_1 - a.low_1 > 1 THEN h1.x_2_in_2 - coalesce(l1.x_2_in_2, 0) ELSE 0 END + coalesce(r.x_2_in_2_of_1, 0) AS x_2_in_2_of_1,
-    CASE WHEN a.high_1 - a.low_1 > 1 THEN h1.n_1_in_3 - coalesce(l1.n_1_in_3, 0) ELSE 0 END + coalesce(r.n_1_in_3_of_1, 0) AS n_1_in_3_of_1,
-    CASE WHEN a.high_1 - a.low_1 > 1 THEN h1.n_2_in_3 - coalesce(l1.n_2_in_3, 0) ELSE 0 END + coalesce(r.n_2_in_3_of_1, 0) AS n_2_in_3_of_1,
-    CASE WHEN a.high_1 - a.low_1 > 1 THEN h1.s_2_in_3 - coalesce(l1.s_2_in_3, 0) ELSE 0 END + coalesce(r.s_2_in_3_of_1, 0) AS s_2_in_3_of_1,
-    CASE WHEN a.high_1 - a.low_1 > 1 THEN h1.x_2_in_3 - coalesce(l1.x_2_in_3, 0) ELSE 0 END + coalesce(r.x_2_in_3_of_1, 0) AS x_2_in_3_of_1,
-    CASE WHEN a.high_2 - a.low_2 > 1 THEN h2.n_1_in_1 - coalesce(l2.n_1_in_1, 0) ELSE 0 END + coalesce(r.n_1_in_1_of_2, 0) AS n_1_in_1_of_2,
-    CASE WHEN a.high_2 - a.low_2 > 1 THEN h2.n_2_in_1 - coalesce(l2.n_2_in_1, 0) ELSE 0 END + coalesce(r.n_2_in_1_of_2, 0) AS n_2_in_1_of_2,
-    CASE WHEN a.high_2 - a.low_2 > 1 THEN h2.s_2_in_1 - coalesce(l2.s_2_in_1, 0) ELSE 0 END + coalesce(r.s_2_in_1_of_2, 0) AS s_2_in_1_of_2,
-    CASE WHEN a.high_2 - a.low_2 > 1 THEN h2.x_2_in_1 - coalesce(l2.x_2_in_1, 0) ELSE 0 END + coalesce(r.x_2_in_1_of_2, 0) AS x_2_in_1_of_2,
-    CASE WHEN a.high_3 - a.low_3 > 1 THEN h3.n_1_in_2 - coalesce(l3.n_1_in_2, 0) ELSE 0 END + coalesce(r.n_1_in_2_of_3, 0) AS n_1_in_2_of_3,
-    CASE WHEN a.high_3 - a.low_3 > 1 THEN h3.n_2_in_2 - coalesce(l3.n_2_in_2, 0) ELSE 0 END + coalesce(r.n_2_in_2_of_3, 0) AS n_2_in_2_of_3,
-    CASE WHEN a.high_3 - a.low_3 > 1 THEN h3.s_2_in_2 - coalesce(l3.s_2_in_2, 0) ELSE 0 END + coalesce(r.s_2_in_2_of_3, 0) AS s_2_in_2_of_3,
-    CASE WHEN a.high_3 - a.low_3 > 1 THEN h3.x_2_in_2 - coalesce(l3.x_2_in_2, 0) ELSE 0 END + coalesce(r.x_2_in_2_of_3, 0) AS x_2_in_2_of_3,
-    CASE WHEN a.high_4 - a.low_4 > 1 THEN h4.n_1_in_3 - coalesce(l4.n_1_in_3, 0) ELSE 0 END + coalesce(r.n_1_in_3_of_4, 0) AS n_1_in_3_of_4,
-    CASE WHEN a.high_4 - a.low_4 > 1 THEN h4.n_2_in_3 - coalesce(l4.n_2_in_3, 0) ELSE 0 END + coalesce(r.n_2_in_3_of_4, 0) AS n_2_in_3_of_4,
-    CASE WHEN a.high_4 - a.low_4 > 1 THEN h4.s_2_in_3 - coalesce(l4.s_2_in_3, 0) ELSE 0 END + coalesce(r.s_2_in_3_of_4, 0) AS s_2_in_3_of_4,
-    CASE WHEN a.high_4 - a.low_4 > 1 THEN h4.x_2_in_3 - coalesce(l4.x_2_in_3, 0) ELSE 0 END + coalesce(r.x_2_in_3_of_4, 0) AS x_2_in_3_of_4
-  FROM leveled AS a LEFT JOIN raw AS r USING (row_id)
-  LEFT JOIN running AS h1 ON h1.tile = a.high_1 - 1
-  LEFT JOIN running AS h2 ON h2.tile = a.high_2 - 1
-  LEFT JOIN running AS h3 ON h3.tile = a.high_3 - 1
-  LEFT JOIN running AS h4 ON h4.tile = a.high_4 - 1
-  LEFT JOIN running AS l1 ON l1.tile = a.low_1
-  LEFT JOIN running AS l2 ON l2.tile = a.low_2
-  LEFT JOIN running AS l3 ON l3.tile = a.low_3
-  LEFT JOIN running AS l4 ON l4.tile = a.low_4
+    row_id,
+    CAST(a.n_1_in_1_of_1 + coalesce(r.n_1_in_1_of_1, 0) AS BIGINT) AS n_1_in_1_of_1,
+    CAST(a.n_2_in_1_of_1 + coalesce(r.n_2_in_1_of_1, 0) AS BIGINT) AS n_2_in_1_of_1,
+    a.s_2_in_1_of_1 + coalesce(r.s_2_in_1_of_1, 0) AS s_2_in_1_of_1,
+    a.x_2_in_1_of_1 + coalesce(r.x_2_in_1_of_1, 0) AS x_2_in_1_of_1,
+    CAST(a.n_1_in_2_of_1 + coalesce(r.n_1_in_2_of_1, 0) AS BIGINT) AS n_1_in_2_of_1,
+    CAST(a.n_2_in_2_of_1 + coalesce(r.n_2_in_2_of_1, 0) AS BIGINT) AS n_2_in_2_of_1,
+    a.s_2_in_2_of_1 + coalesce(r.s_2_in_2_of_1, 0) AS s_2_in_2_of_1,
+    a.x_2_in_2_of_1 + coalesce(r.x_2_in_2_of_1, 0) AS x_2_in_2_of_1,
+    CAST(a.n_1_in_3_of_1 + coalesce(r.n_1_in_3_of_1, 0) AS BIGINT) AS n_1_in_3_of_1,
+    CAST(a.n_2_in_3_of_1 + coalesce(r.n_2_in_3_of_1, 0) AS BIGINT) AS n_2_in_3_of_1,
+    a.s_2_in_3_of_1 + coalesce(r.s_2_in_3_of_1, 0) AS s_2_in_3_of_1,
+    a.x_2_in_3_of_1 + coalesce(r.x_2_in_3_of_1, 0) AS x_2_in_3_of_1,
+    CAST(a.n_1_in_1_of_2 + coalesce(r.n_1_in_1_of_2, 0) AS BIGINT) AS n_1_in_1_of_2,
+    CAST(a.n_2_in_1_of_2 + coalesce(r.n_2_in_1_of_2, 0) AS BIGINT) AS n_2_in_1_of_2,
+    a.s_2_in_1_of_2 + coalesce(r.s_2_in_1_of_2, 0) AS s_2_in_1_of_2,
+    a.x_2_in_1_of_2 + coalesce(r.x_2_in_1_of_2, 0) AS x_2_in_1_of_2,
+    CAST(a.n_1_in_2_of_3 + coalesce(r.n_1_in_2_of_3, 0) AS BIGINT) AS n_1_in_2_of_3,
+    CAST(a.n_2_in_2_of_3 + coalesce(r.n_2_in_2_of_3, 0) AS BIGINT) AS n_2_in_2_of_3,
+    a.s_2_in_2_of_3 + coalesce(r.s_2_in_2_of_3, 0) AS s_2_in_2_of_3,
+    a.x_2_in_2_of_3 + coalesce(r.x_2_in_2_of_3, 0) AS x_2_in_2_of_3,
+    CAST(a.n_1_in_3_of_4 + coalesce(r.n_1_in_3_of_4, 0) AS BIGINT) AS n_1_in_3_of_4,
+    CAST(a.n_2_in_3_of_4 + coalesce(r.n_2_in_3_of_4, 0) AS BIGINT) AS n_2_in_3_of_4,
+    a.s_2_in_3_of_4 + coalesce(r.s_2_in_3_of_4, 0) AS s_2_in_3_of_4,
+    a.x_2_in_3_of_4 + coalesce(r.x_2_in_3_of_4, 0) AS x_2_in_3_of_4
+  FROM inside_4 AS a LEFT JOIN raw AS r USING (row_id)
 ),
 -- per spine row what its windows hold: what has begun to count, less what has left
 grouped AS (
@@ -2006,11 +2261,11 @@ measured AS NOT MATERIALIZED (
 -- spine rows and the visible facts in reach of any window; a reach ends in the stretch of time it begins in, or in the next
 pairs AS (
   SELECT s.row_id, s.asked_at, f.event_time, f.measure_3
-  FROM (
+  FROM (SELECT *, (event_time + 4611686018427387904) // 604800000000 AS stretch FROM measured) AS f JOIN (
     SELECT *, (asked_at + 4611686018427387904) // 604800000000 AS stretch FROM spine
     UNION ALL
     SELECT *, (asked_at + 4611686018427387904) // 604800000000 - 1 FROM spine
-  ) AS s JOIN (SELECT *, (event_time + 4611686018427387904) // 604800000000 AS stretch FROM measured) AS f
+  ) AS s
   ON s."key_merchant_id" = f."key_merchant_id" AND s.stretch = f.stretch
   AND f.visible_from < s.asked_at
   AND (f.until IS NULL OR s.asked_at <= f.until)
@@ -2101,11 +2356,11 @@ measured AS NOT MATERIALIZED (
 -- spine rows and the visible facts in reach of any window; a reach ends in the stretch of time it begins in, or in the next
 pairs AS (
   SELECT s.row_id, s.asked_at, f.event_time, f.measure_2
-  FROM (
+  FROM (SELECT *, (event_time + 4611686018427387904) // 1209600000000 AS stretch FROM measured) AS f JOIN (
     SELECT *, (asked_at + 4611686018427387904) // 1209600000000 AS stretch FROM spine
     UNION ALL
     SELECT *, (asked_at + 4611686018427387904) // 1209600000000 - 1 FROM spine
-  ) AS s JOIN (SELECT *, (event_time + 4611686018427387904) // 1209600000000 AS stretch FROM measured) AS f
+  ) AS s
   ON s."key_merchant_id" = f."key_merchant_id" AND s.stretch = f.stretch
   AND f.visible_from < s.asked_at
   AND (f.until IS NULL OR s.asked_at <= f.until)
@@ -2190,11 +2445,11 @@ measured AS NOT MATERIALIZED (
 -- spine rows and the visible facts in reach of any window; a reach ends in the stretch of time it begins in, or in the next
 pairs AS (
   SELECT s.row_id, s.asked_at, f.event_time, f.measure_1
-  FROM (
+  FROM (SELECT *, (event_time + 4611686018427387904) // 2592000000000 AS stretch FROM measured) AS f JOIN (
     SELECT *, (asked_at + 4611686018427387904) // 2592000000000 AS stretch FROM spine
     UNION ALL
     SELECT *, (asked_at + 4611686018427387904) // 2592000000000 - 1 FROM spine
-  ) AS s JOIN (SELECT *, (event_time + 4611686018427387904) // 2592000000000 AS stretch FROM measured) AS f
+  ) AS s
   ON s."key_customer_id" = f."key_customer_id" AND s."key_merchant_id" = f."key_merchant_id" AND s.stretch = f.stretch
   AND f.visible_from < s.asked_at
   AND f.event_time >= s.asked_at - 2592000000000
@@ -2259,100 +2514,118 @@ counted AS (
   FROM marks SEMI JOIN (SELECT DISTINCT "key_customer_id", "key_merchant_id" FROM spine) USING ("key_customer_id", "key_merchant_id")
   GROUP BY "key_customer_id", "key_merchant_id"
 ),
--- the length of their tiles
+-- the length of their tiles, and their number with the empty one behind the last
 sized AS (
-  SELECT "key_customer_id", "key_merchant_id", ($last_instant - $first_instant) // greatest(least(marks // $per_tile, $most_tiles), 1) + 1 AS length
-  FROM counted
+  SELECT *, ($last_instant - $first_instant) // length + 2 AS tiles
+  FROM (
+    SELECT "key_customer_id", "key_merchant_id", ($last_instant - $first_instant) // greatest(least(marks // $per_tile, $most_tiles), 1) + 1 AS length
+    FROM counted
+  )
 ),
 -- and the numbers of the first and last of their tiles, all in one row
 lines AS MATERIALIZED (
-  SELECT "key_customer_id", "key_merchant_id", length, CAST(sum(tiles) OVER in_a_row - tiles AS BIGINT) AS first_tile,
+  SELECT
+    "key_customer_id",
+    "key_merchant_id",
+    length,
+    CAST(sum(tiles) OVER in_a_row - tiles AS BIGINT) AS first_tile,
     CAST(sum(tiles) OVER in_a_row - 1 AS BIGINT) AS last_tile
-  FROM (SELECT *, ($last_instant - $first_instant) // length + 1 AS tiles FROM sized)
+  FROM sized
   WINDOW in_a_row AS (ORDER BY "key_customer_id", "key_merchant_id" ROWS UNBOUNDED PRECEDING)
 ),
 -- marks of those keys, and the tile each falls into
-placed AS (
+placed AS NOT MATERIALIZED (
   SELECT l.first_tile + (m.instant - $first_instant) // l.length AS tile, m.instant, m.measure_1
   FROM marks AS m JOIN lines AS l USING ("key_customer_id", "key_merchant_id")
 ),
--- what the marks of each tile add up to; empty tiles too
-tiles AS (
+-- what the marks of each tile add up to
+filled AS (
   SELECT
     tile,
-    sum(n_1) AS n_1
+    count(n_1) AS n_1
   FROM (
     SELECT
       tile,
-    CAST(measure_1 IS NOT NULL AS BIGINT) AS n_1
+    measure_1 AS n_1
     FROM placed
-    UNION ALL BY NAME
-    SELECT unnest(range(first_tile, last_tile + 1)) AS tile FROM lines
   )
   GROUP BY tile
 ),
--- in order: running totals, and the extremes of each tile
+-- all tiles, empty ones too
+tiles AS (
+  SELECT
+    tile,
+    CAST(coalesce(f.n_1, 0) AS DOUBLE) AS n_1
+  FROM (SELECT unnest(range(first_tile, last_tile + 1)) AS tile FROM lines) LEFT JOIN filled AS f USING (tile)
+),
+-- in order: what all tiles before each add up to, and the extremes of each
 level_0 AS (
   SELECT
     tile,
     row_number() OVER () - 1 AS place,
-    sum(coalesce(n_1, 0)) OVER (ROWS UNBOUNDED PRECEDING) AS n_1
+    sum(n_1) OVER (ROWS UNBOUNDED PRECEDING) - n_1 AS n_1
   FROM (SELECT * FROM tiles ORDER BY tile)
 ),
--- every tile must have come in its place
+-- what stretches need; every tile must have come in its place
 running AS MATERIALIZED (
-  SELECT * EXCLUDE (place), CASE WHEN place <> tile OR row_number() OVER () - 1 <> tile THEN error('tiles out of order') END AS in_order
+  SELECT
+    tile,
+    n_1,
+    CASE WHEN place <> tile OR row_number() OVER () - 1 <> tile THEN error('tiles out of order') END AS in_order
   FROM level_0
 ),
 -- the tiles in which the stretches of each spine row end, and those in which they begin
-asked AS (
+asked AS MATERIALIZED (
   SELECT
     s.row_id,
     s.asked_at,
     l0.first_tile + least(greatest(s.asked_at - $first_instant, 0), $last_instant - $first_instant) // l0.length AS high_1,
     l0.first_tile + least(greatest(s.asked_at - 2592000000000 - $first_instant, 0), $last_instant - $first_instant) // l0.length AS low_1
   FROM spine AS s
-  LEFT JOIN lines AS l0 ON s."key_customer_id" = l0."key_customer_id" AND s."key_merchant_id" = l0."key_merchant_id"
+  JOIN lines AS l0 ON s."key_customer_id" = l0."key_customer_id" AND s."key_merchant_id" = l0."key_merchant_id"
 ),
--- of two such runs of tiles neither is longer than that
-leveled AS MATERIALIZED (
-  SELECT * FROM asked
-),
--- the ends of all stretches that need marks of their tile
+-- the ends of all stretches: a tile, the bounds of marks in it, and the stretches they are of
 ends AS (
-  SELECT row_id, asked_at, CAST(1 AS UTINYINT) AS which, high_1 AS tile, CAST(-4611686018427387904 AS BIGINT) AS low, asked_at AS high
-  FROM leveled
+  SELECT row_id, high_1 AS tile, CAST(-4611686018427387904 AS BIGINT) AS low, asked_at AS high, low_1 < high_1 AS in_1
+  FROM asked
   UNION ALL
-  SELECT row_id, asked_at, 2, low_1, asked_at - 2592000000000, 4611686018427387904
-  FROM leveled WHERE low_1 < high_1
+  SELECT row_id, low_1 AS tile, asked_at - 2592000000000 AS low, CASE WHEN low_1 < high_1 THEN 4611686018427387904 ELSE asked_at END AS high, TRUE AS in_1
+  FROM asked
 ),
 -- those marks
 raw_pairs AS (
   SELECT
     row_id,
-    asked_at,
-    which,
-    instant,
-    CAST(measure_1 IS NOT NULL AS BIGINT) AS n_1
-  FROM ends JOIN placed USING (tile)
+    in_1,
+    measure_1 AS n_1
+  FROM placed JOIN ends USING (tile)
   WHERE instant < high AND instant >= low
 ),
 -- per spine row what those add up to
 raw AS (
   SELECT
     row_id,
-    sum(n_1) FILTER (WHERE which = 1 AND instant >= asked_at - 2592000000000 OR which = 2) AS n_1_of_1
+    count(n_1) FILTER (WHERE in_1) AS n_1_of_1
   FROM raw_pairs
   GROUP BY row_id
+),
+-- with what the tiles before their ends add up to
+before_high_1 AS (
+  SELECT a.*, h.n_1 AS at_1_n_1
+  FROM running AS h JOIN asked AS a ON h.tile = a.high_1
+),
+-- and what the tiles inside a stretch do
+inside_1 AS (
+  SELECT a.*,
+    CASE WHEN a.high_1 > a.low_1 THEN a.at_1_n_1 - l.n_1 ELSE 0 END AS n_1_of_1
+  FROM running AS l JOIN before_high_1 AS a ON l.tile = a.low_1 + 1
 ),
 -- tiles inside and marks at the ends together
 stretches AS (
   SELECT
-    a.row_id,
-    CASE WHEN a.high_1 - a.low_1 > 1 THEN h1.n_1 - coalesce(l1.n_1, 0) ELSE 0 END + coalesce(r.n_1_of_1, 0) AS n_1_of_1
-  FROM leveled AS a LEFT JOIN raw AS r USING (row_id)
-  LEFT JOIN running AS h1 ON h1.tile = a.high_1 - 1
-  LEFT JOIN running AS l1 ON l1.tile = a.low_1
+    row_id,
+    CAST(a.n_1_of_1 + coalesce(r.n_1_of_1, 0) AS BIGINT) AS n_1_of_1
+  FROM inside_1 AS a LEFT JOIN raw AS r USING (row_id)
 ),
 -- per spine row what its windows hold
 grouped AS (
@@ -2489,107 +2762,136 @@ counted AS (
   FROM marks SEMI JOIN (SELECT DISTINCT "key_customer_id", "key_merchant_id" FROM spine) USING ("key_customer_id", "key_merchant_id")
   GROUP BY "key_customer_id", "key_merchant_id", side
 ),
--- the length of their tiles
+-- the length of their tiles, and their number with the empty one behind the last
 sized AS (
-  SELECT "key_customer_id", "key_merchant_id", side, ($last_instant - $first_instant) // greatest(least(marks // $per_tile, $most_tiles), 1) + 1 AS length
-  FROM counted
+  SELECT *, ($last_instant - $first_instant) // length + 2 AS tiles
+  FROM (
+    SELECT "key_customer_id", "key_merchant_id", side, ($last_instant - $first_instant) // greatest(least(marks // $per_tile, $most_tiles), 1) + 1 AS length
+    FROM counted
+  )
 ),
 -- and the numbers of the first and last of their tiles, all in one row
 lines AS MATERIALIZED (
-  SELECT "key_customer_id", "key_merchant_id", side, length, CAST(sum(tiles) OVER in_a_row - tiles AS BIGINT) AS first_tile,
+  SELECT
+    "key_customer_id",
+    "key_merchant_id",
+    side,
+    length,
+    CAST(sum(tiles) OVER in_a_row - tiles AS BIGINT) AS first_tile,
     CAST(sum(tiles) OVER in_a_row - 1 AS BIGINT) AS last_tile
-  FROM (SELECT *, ($last_instant - $first_instant) // length + 1 AS tiles FROM sized)
+  FROM sized
   WINDOW in_a_row AS (ORDER BY "key_customer_id", "key_merchant_id", side ROWS UNBOUNDED PRECEDING)
 ),
 -- marks of those keys, and the tile each falls into
-placed AS (
+placed AS NOT MATERIALIZED (
   SELECT l.first_tile + (m.instant - $first_instant) // l.length AS tile, m.instant, m.lateness, m.measure_1
   FROM marks AS m JOIN lines AS l USING ("key_customer_id", "key_merchant_id", side)
 ),
--- what the marks of each tile add up to; empty tiles too
-tiles AS (
+-- what the marks of each tile add up to
+filled AS (
   SELECT
     tile,
-    sum(n_1_in_1) AS n_1_in_1
+    count(n_1_in_1) AS n_1_in_1
   FROM (
     SELECT
       tile,
-    CASE WHEN lateness < 2592000000000 THEN CAST(measure_1 IS NOT NULL AS BIGINT) END AS n_1_in_1
+    CASE WHEN lateness < 2592000000000 THEN measure_1 END AS n_1_in_1
     FROM placed
-    UNION ALL BY NAME
-    SELECT unnest(range(first_tile, last_tile + 1)) AS tile FROM lines
   )
   GROUP BY tile
 ),
--- in order: running totals, and the extremes of each tile
+-- all tiles, empty ones too
+tiles AS (
+  SELECT
+    tile,
+    CAST(coalesce(f.n_1_in_1, 0) AS DOUBLE) AS n_1_in_1
+  FROM (SELECT unnest(range(first_tile, last_tile + 1)) AS tile FROM lines) LEFT JOIN filled AS f USING (tile)
+),
+-- in order: what all tiles before each add up to, and the extremes of each
 level_0 AS (
   SELECT
     tile,
     row_number() OVER () - 1 AS place,
-    sum(coalesce(n_1_in_1, 0)) OVER (ROWS UNBOUNDED PRECEDING) AS n_1_in_1
+    sum(n_1_in_1) OVER (ROWS UNBOUNDED PRECEDING) - n_1_in_1 AS n_1_in_1
   FROM (SELECT * FROM tiles ORDER BY tile)
 ),
--- every tile must have come in its place
+-- what stretches need; every tile must have come in its place
 running AS MATERIALIZED (
-  SELECT * EXCLUDE (place), CASE WHEN place <> tile OR row_number() OVER () - 1 <> tile THEN error('tiles out of order') END AS in_order
+  SELECT
+    tile,
+    n_1_in_1,
+    CASE WHEN place <> tile OR row_number() OVER () - 1 <> tile THEN error('tiles out of order') END AS in_order
   FROM level_0
 ),
 -- the tiles in which the stretches of each spine row end, and those in which they begin
-asked AS (
+asked AS MATERIALIZED (
   SELECT
     s.row_id,
     s.asked_at,
     l0.first_tile + least(greatest(s.asked_at - $first_instant, 0), $last_instant - $first_instant) // l0.length AS high_1,
     l1.first_tile + least(greatest(s.asked_at - 2592000000000 - $first_instant, 0), $last_instant - $first_instant) // l1.length AS high_2,
-    l0.first_tile - 1 AS low_1,
-    l1.first_tile - 1 AS low_2
+    l0.first_tile AS low_1,
+    l1.first_tile AS low_2
   FROM spine AS s
-  LEFT JOIN lines AS l0 ON s."key_customer_id" = l0."key_customer_id" AND s."key_merchant_id" = l0."key_merchant_id" AND l0.side = 0
-  LEFT JOIN lines AS l1 ON s."key_customer_id" = l1."key_customer_id" AND s."key_merchant_id" = l1."key_merchant_id" AND l1.side = 1
+  JOIN lines AS l0 ON s."key_customer_id" = l0."key_customer_id" AND s."key_merchant_id" = l0."key_merchant_id" AND l0.side = 0
+  JOIN lines AS l1 ON s."key_customer_id" = l1."key_customer_id" AND s."key_merchant_id" = l1."key_merchant_id" AND l1.side = 1
 ),
--- of two such runs of tiles neither is longer than that
-leveled AS MATERIALIZED (
-  SELECT * FROM asked
-),
--- the ends of all stretches that need marks of their tile
+-- the ends of all stretches: a tile, the bounds of marks in it, and the stretches they are of
 ends AS (
-  SELECT row_id, asked_at, CAST(1 AS UTINYINT) AS which, high_1 AS tile, CAST(-4611686018427387904 AS BIGINT) AS low, asked_at AS high
-  FROM leveled
+  SELECT row_id, high_1 AS tile, CAST(-4611686018427387904 AS BIGINT) AS low, asked_at AS high, TRUE AS in_1, FALSE AS in_2
+  FROM asked
   UNION ALL
-  SELECT row_id, asked_at, CAST(2 AS UTINYINT) AS which, high_2 AS tile, CAST(-4611686018427387904 AS BIGINT) AS low, asked_at - 2592000000000 AS high
-  FROM leveled
+  SELECT row_id, high_2 AS tile, CAST(-4611686018427387904 AS BIGINT) AS low, asked_at - 2592000000000 AS high, FALSE AS in_1, TRUE AS in_2
+  FROM asked
 ),
 -- those marks
 raw_pairs AS (
   SELECT
     row_id,
-    asked_at,
-    which,
-    instant,
-    CASE WHEN lateness < 2592000000000 THEN CAST(measure_1 IS NOT NULL AS BIGINT) END AS n_1_in_1
-  FROM ends JOIN placed USING (tile)
+    in_1,
+    in_2,
+    CASE WHEN lateness < 2592000000000 THEN measure_1 END AS n_1_in_1
+  FROM placed JOIN ends USING (tile)
   WHERE instant < high AND instant >= low
 ),
 -- per spine row what those add up to
 raw AS (
   SELECT
     row_id,
-    sum(n_1_in_1) FILTER (WHERE which = 1) AS n_1_in_1_of_1,
-    sum(n_1_in_1) FILTER (WHERE which = 2) AS n_1_in_1_of_2
+    count(n_1_in_1) FILTER (WHERE in_1) AS n_1_in_1_of_1,
+    count(n_1_in_1) FILTER (WHERE in_2) AS n_1_in_1_of_2
   FROM raw_pairs
   GROUP BY row_id
+),
+-- with what the tiles before their ends add up to
+before_high_1 AS (
+  SELECT a.*, h.n_1_in_1 AS at_1_n_1_in_1
+  FROM running AS h JOIN asked AS a ON h.tile = a.high_1
+),
+-- and what the tiles inside a stretch do
+inside_1 AS (
+  SELECT a.*,
+    a.at_1_n_1_in_1 - l.n_1_in_1 AS n_1_in_1_of_1
+  FROM running AS l JOIN before_high_1 AS a ON l.tile = a.low_1
+),
+-- with what the tiles before their ends add up to
+before_high_2 AS (
+  SELECT a.*, h.n_1_in_1 AS at_2_n_1_in_1
+  FROM running AS h JOIN inside_1 AS a ON h.tile = a.high_2
+),
+-- and what the tiles inside a stretch do
+inside_2 AS (
+  SELECT a.*,
+    a.at_2_n_1_in_1 - l.n_1_in_1 AS n_1_in_1_of_2
+  FROM running AS l JOIN before_high_2 AS a ON l.tile = a.low_2
 ),
 -- tiles inside and marks at the ends together
 stretches AS (
   SELECT
-    a.row_id,
-    CASE WHEN a.high_1 - a.low_1 > 1 THEN h1.n_1_in_1 - coalesce(l1.n_1_in_1, 0) ELSE 0 END + coalesce(r.n_1_in_1_of_1, 0) AS n_1_in_1_of_1,
-    CASE WHEN a.high_2 - a.low_2 > 1 THEN h2.n_1_in_1 - coalesce(l2.n_1_in_1, 0) ELSE 0 END + coalesce(r.n_1_in_1_of_2, 0) AS n_1_in_1_of_2
-  FROM leveled AS a LEFT JOIN raw AS r USING (row_id)
-  LEFT JOIN running AS h1 ON h1.tile = a.high_1 - 1
-  LEFT JOIN running AS h2 ON h2.tile = a.high_2 - 1
-  LEFT JOIN running AS l1 ON l1.tile = a.low_1
-  LEFT JOIN running AS l2 ON l2.tile = a.low_2
+    row_id,
+    CAST(a.n_1_in_1_of_1 + coalesce(r.n_1_in_1_of_1, 0) AS BIGINT) AS n_1_in_1_of_1,
+    CAST(a.n_1_in_1_of_2 + coalesce(r.n_1_in_1_of_2, 0) AS BIGINT) AS n_1_in_1_of_2
+  FROM inside_2 AS a LEFT JOIN raw AS r USING (row_id)
 ),
 -- per spine row what its windows hold: what has begun to count, less what has left
 grouped AS (

@@ -1,14 +1,18 @@
 """A grid of tiles: facts are added up once per key and tile of time, and any stretch of time is whole tiles and two ends.
 
 Every key has tiles of a length of its own, so that a few of its marks fall into each; all tiles of all keys are numbered
-in one row, without gaps, key after key. Over that row, sorted, run totals and extremes of 1, 2, 4, … tiles, in one pass
-and with no partition: what runs across two keys is never looked up. A stretch takes the totals of the tiles inside it by
+in one row, without gaps, key after key, an empty one behind the last of each. Over that row, sorted, run totals and
+extremes of 1, 2, 4, … tiles, in one pass and with no partition. A stretch takes the totals of the tiles inside it by
 equality on their numbers, and the marks of the tiles at its two ends raw.
+
+Of extremes a tile keeps two a stretch: over as many tiles before it, and over as many from it on, as fit into the stretch
+(a power of two, the same for all tiles of a key), and none beyond the key's own. The two overlap and cover what is inside.
 
 Why not frames over each key's tiles: the engine's partitioned windows cost four to twenty times as much. What is not in
 order where it must be stops the statement.
 
-$first_instant and $last_instant bound the instants of marks; $per_tile says how many marks a tile should hold.
+$first_instant and $last_instant bound the instants of marks; $per_tile says how many marks a tile should hold, $most_tiles
+how many tiles a key may have, so that none of its stretches of bounded length has more than MOST_TILES.
 """
 
 from __future__ import annotations
@@ -21,7 +25,10 @@ from featurestore.compiler.duckdb.windows.aggregations import BOTH
 from featurestore.compiler.statement import Steps, listed
 
 LEVELS = 14
-"""Extremes of up to 2^13 tiles are kept, two of which cover a stretch of 2^14."""
+MOST_TILES = 2**LEVELS
+"""Extremes of up to 2^14 tiles are kept: from the beginning one is enough, elsewhere two of half of that."""
+_FARTHEST = 1024
+"""How many rows back or ahead one look goes; what is farther takes several. (Beyond 2,047 the engine sorts everything.)"""
 
 
 @dataclass(frozen=True)
@@ -35,8 +42,13 @@ class Extreme:
     def column(self) -> str:
         return f"e_{self.number}"
 
-    def level(self, level: int) -> str:
-        return f"e_{self.number}_{level}"
+    def before(self, level: int) -> str:
+        """Over the 2^level tiles that end in one."""
+        return f"before_{self.number}_{level}"
+
+    def ahead(self, level: int) -> str:
+        """Over the 2^level tiles that begin in one."""
+        return f"ahead_{self.number}_{level}"
 
 
 @dataclass(frozen=True)
@@ -57,25 +69,46 @@ class Stretch:
         return f"{column}_of_{self.number}"
 
     @property
-    def wanted(self) -> list[tuple[str, str]]:
-        """(function, column) of all that is wanted."""
-        return [*(("sum", c) for c in self.sums), *((e.function, e.column) for e in self.extremes)]
+    def level(self) -> str:
+        return f"level_{self.number}"
+
+    def runs(self, extreme: Extreme) -> tuple[str, ...]:
+        """Which runs of tiles it takes of an extreme."""
+        return () if extreme not in self.extremes else ("before",) if self.low is None else ("before", "ahead")
+
+    def picked(self, extreme: Extreme, side: str) -> str:
+        return f"{self.total(extreme.column)}_{side}"
+
+
+@dataclass(frozen=True)
+class Value:
+    """What a mark brings to a column: SQL from what marks carry.
+
+    counted: the marks where it is not NULL are counted, else it is added up. whole: the type of its totals, where they are
+    whole numbers below 2^53, which doubles add up as exactly and at less cost.
+    """
+
+    sql: str
+    counted: bool = False
+    whole: str | None = None
 
 
 @dataclass
 class Grid:
     """The steps from `marks` (keys, side if there are sides, instant, and `carried`) to `stretches` (row_id, totals).
 
-    values: column -> its SQL from what marks carry, for every column that a stretch wants.
+    values: what marks bring to every column that a stretch wants. levels: how often runs of tiles double, enough for
+    $most_tiles.
     """
 
     steps: Steps
     keys: Sequence[str]
     carried: Sequence[str]
-    values: Mapping[str, str]
+    values: Mapping[str, Value]
     stretches: Sequence[Stretch]
     exact: bool
     sides: bool = False
+    levels: int = LEVELS
 
     def add(self) -> None:
         self._add_lines()
@@ -95,13 +128,21 @@ class Grid:
         return list(dict.fromkeys(e for s in self.stretches for e in s.extremes))
 
     @cached_property
+    def _leveled(self) -> list[Stretch]:
+        return [s for s in self.stretches if s.extremes]
+
+    @cached_property
     def _line(self) -> list[str]:
         """What has tiles of its own: a key, on one side."""
         return [*self.keys, "side"] if self.sides else list(self.keys)
 
     def _valued(self) -> list[str]:
         wanted = [*self._sums, *(e.column for e in self._extremes)]
-        return [f"{self.values[column]} AS {column}" for column in wanted]
+        return [f"{self.values[column].sql} AS {column}" for column in wanted]
+
+    def _added(self, column: str) -> str:
+        """The aggregate that a column of totals is, over marks."""
+        return f"{'count' if self.values[column].counted else 'sum'}({column})"
 
     def _add_lines(self) -> None:
         line, keys = ", ".join(self._line), ", ".join(self.keys)
@@ -113,17 +154,19 @@ class Grid:
         )
         self.steps.add(
             "sized",
-            "the length of their tiles",
-            f"SELECT {line}, ($last_instant - $first_instant) // greatest(least(marks // $per_tile, $most_tiles), 1)"
-            " + 1 AS length\nFROM counted",
+            "the length of their tiles, and their number with the empty one behind the last",
+            f"SELECT *, ($last_instant - $first_instant) // length + 2 AS tiles\nFROM (\n"
+            f"  SELECT {line}, ($last_instant - $first_instant) // greatest(least(marks // $per_tile, $most_tiles), 1)"
+            " + 1 AS length\n  FROM counted\n)",
         )
+        columns = [*self._line, "length", "CAST(sum(tiles) OVER in_a_row - tiles AS BIGINT) AS first_tile",
+                   "CAST(sum(tiles) OVER in_a_row - 1 AS BIGINT) AS last_tile"]  # fmt: skip
+        columns += [_level(s) for s in self._leveled]
         self.steps.add(
             "lines",
-            "and the numbers of the first and last of their tiles, all in one row",
-            f"SELECT {line}, length, CAST(sum(tiles) OVER in_a_row - tiles AS BIGINT) AS first_tile,\n"
-            f"  CAST(sum(tiles) OVER in_a_row - 1 AS BIGINT) AS last_tile\n"
-            "FROM (SELECT *, ($last_instant - $first_instant) // length + 1 AS tiles FROM sized)\n"
-            f"WINDOW in_a_row AS (ORDER BY {line} ROWS UNBOUNDED PRECEDING)",
+            "and the numbers of the first and last of their tiles, all in one row"
+            + ("; of extremes, how many doublings fit into each stretch" if self._leveled else ""),
+            f"SELECT\n{listed(columns)}\nFROM sized\nWINDOW in_a_row AS (ORDER BY {line} ROWS UNBOUNDED PRECEDING)",
             materialized=True,
         )
 
@@ -134,41 +177,100 @@ class Grid:
             "marks of those keys, and the tile each falls into",
             f"SELECT l.first_tile + (m.instant - $first_instant) // l.length AS tile, {own}\n"
             f"FROM marks AS m JOIN lines AS l USING ({', '.join(self._line)})",
+            materialized=False,
         )
 
     def _add_tiles(self) -> None:
-        sums = [f"sum({c}) AS {c}" for c in self._sums]
+        sums = [f"{self._added(c)} AS {c}" for c in self._sums]
         extremes = [f"{e.function}({e.column}) AS {e.column}" for e in self._extremes]
         self.steps.add(
-            "tiles",
-            "what the marks of each tile add up to; empty tiles too",
+            "filled",
+            "what the marks of each tile add up to",
             f"SELECT\n{listed(['tile', *sums, *extremes])}\nFROM (\n"
-            f"  SELECT\n  {listed(['tile', *self._valued()])}\n  FROM placed\n  UNION ALL BY NAME\n"
-            "  SELECT unnest(range(first_tile, last_tile + 1)) AS tile FROM lines\n)\nGROUP BY tile",
+            f"  SELECT\n  {listed(['tile', *self._valued()])}\n  FROM placed\n)\nGROUP BY tile",
+        )
+        columns = ["tile", *(f"{self._tile_total(c)} AS {c}" for c in self._sums)]
+        columns += [f"f.{e.column}" for e in self._extremes]
+        own = ["unnest(range(first_tile, last_tile + 1)) AS tile"]
+        if self._leveled:
+            levels = [s.level for s in self._leveled]
+            columns += ["tile - first_tile AS behind", "last_tile - tile AS left_over", *levels]
+            own += ["first_tile", "last_tile", *levels]
+        self.steps.add(
+            "tiles",
+            "all tiles, empty ones too" + ("; how many of their key lie behind and ahead" if self._leveled else ""),
+            f"SELECT\n{listed(columns)}\nFROM (SELECT {', '.join(own)} FROM lines) LEFT JOIN filled AS f USING (tile)",
         )
 
+    def _tile_total(self, column: str) -> str:
+        total = f"coalesce(f.{column}, 0)"
+        return total if self.values[column].whole is None else f"CAST({total} AS DOUBLE)"
+
     def _add_running(self) -> None:
-        columns = ["tile", "row_number() OVER () - 1 AS place"]
-        columns += [f"sum(coalesce({c}, 0)) OVER (ROWS UNBOUNDED PRECEDING) AS {c}" for c in self._sums]
-        columns += [f"{e.column} AS {e.level(0)}" for e in self._extremes]
-        self.steps.add("level_0", "in order: running totals, and the extremes of each tile",
+        kept = ["behind", "left_over", *(s.level for s in self._leveled)] if self._leveled else []
+        columns = ["tile", "row_number() OVER () - 1 AS place", *kept]
+        columns += [f"sum({c}) OVER (ROWS UNBOUNDED PRECEDING) - {c} AS {c}" for c in self._sums]
+        for e in self._extremes:
+            columns += [f"{e.column} AS {e.before(0)}", f"{e.column} AS {e.ahead(0)}"]
+            columns += [f"{e.column} AS {s.picked(e, side)}" for s in self._leveled for side in s.runs(e)]
+        self.steps.add("level_0", "in order: what all tiles before each add up to, and the extremes of each",
                        f"SELECT\n{listed(columns)}\nFROM (SELECT * FROM tiles ORDER BY tile)")  # fmt: skip
         source = "level_0"
-        for level in range(1, LEVELS if self._extremes else 1):
-            further = []
-            for e in self._extremes:
-                half = e.level(level - 1)
-                further.append(f"{BOTH[e.function]}({half}, lag({half}, {2 ** (level - 1)}) OVER ()) AS {e.level(level)}")
-            self.steps.add(f"level_{level}", f"the extremes of {2**level} tiles that end in each",
-                           f"SELECT *, {', '.join(further)} FROM {source}")  # fmt: skip
-            source = f"level_{level}"
-        self.steps.add(
-            "running",
-            "every tile must have come in its place",
-            f"SELECT * EXCLUDE (place), CASE WHEN place <> tile OR row_number() OVER () - 1 <> tile "
-            f"THEN error('tiles out of order') END AS in_order\nFROM {source}",
-            materialized=True,
-        )
+        for level in range(1, self.levels + 1 if self._extremes else 1):
+            source = self._add_level(level, source)
+        columns = ["tile", *self._sums]
+        for s in self._leveled:
+            for e in s.extremes:
+                before = f"lag({s.picked(e, 'before')}) OVER ()"
+                columns.append(f"CASE WHEN behind > 0 THEN {before} END AS {s.picked(e, 'before')}")
+                columns += [s.picked(e, "ahead")] if s.low is not None else []
+        out_of_order = "place <> tile OR row_number() OVER () - 1 <> tile"
+        columns.append(f"CASE WHEN {out_of_order} THEN error('tiles out of order') END AS in_order")
+        self.steps.add("running", "what stretches need; every tile must have come in its place",
+                       f"SELECT\n{listed(columns)}\nFROM {source}", materialized=True)  # fmt: skip
+
+    def _add_level(self, level: int, source: str) -> str:
+        """The step in which runs of tiles double, and what stretches take of them. Returns: its name."""
+        half = 2 ** (level - 1)
+        step = min(half, _FARTHEST)
+        for number in range(half // _FARTHEST - 1):
+            source = self._add_far(level, number, source)
+        columns, old = [], []
+        for e in self._extremes:
+            before, ahead, both = e.before(level - 1), e.ahead(level - 1), BOTH[e.function]
+            back, on = (f"{c}_far" if half > _FARTHEST else c for c in (before, ahead))
+            earlier = f"CASE WHEN behind >= {half} THEN lag({back}, {step}) OVER () END"
+            later = f"CASE WHEN left_over >= {half} THEN lead({on}, {step}) OVER () END"
+            columns.append(f"{both}({before}, {earlier}) AS {e.before(level)}")
+            columns.append(f"{both}({ahead}, {later}) AS {e.ahead(level)}")
+            old += list(dict.fromkeys([before, ahead, back, on]))
+        name = f"doubled_{level}" if self._leveled else f"level_{level}"
+        self.steps.add(name, f"the extremes of {2**level} tiles of its key that end in each, or begin in it",
+                       f"SELECT * EXCLUDE ({', '.join(old)}),\n{listed(columns)}\nFROM {source}")  # fmt: skip
+        picks = []
+        for s in self._leveled:
+            for e in s.extremes:
+                runs = {"before": e.before(level), "ahead": e.ahead(level)}
+                for side in s.runs(e):
+                    picked = s.picked(e, side)
+                    picks.append(f"CASE WHEN {s.level} >= {level} THEN {runs[side]} ELSE {picked} END AS {picked}")
+        self.steps.add(f"level_{level}", "taken by the stretches into which they fit",
+                       f"SELECT * REPLACE (\n{listed(picks)}\n)\nFROM {name}")  # fmt: skip
+        return f"level_{level}"
+
+    def _add_far(self, level: int, number: int, source: str) -> str:
+        """A step that brings what is farther off than one look nearer. Returns: its name."""
+        columns, old = [], []
+        for e in self._extremes:
+            before, ahead = e.before(level - 1), e.ahead(level - 1)
+            back, on = (f"{c}_far" if number else c for c in (before, ahead))
+            old += [back, on] if number else []
+            columns += [f"lag({back}, {_FARTHEST}) OVER () AS {before}_far", f"lead({on}, {_FARTHEST}) OVER () AS {ahead}_far"]
+        others = f"* EXCLUDE ({', '.join(old)})" if old else "*"
+        name = f"far_{level}_{number + 1}"
+        self.steps.add(name, f"those {(number + 1) * _FARTHEST} tiles off",
+                       f"SELECT {others},\n{listed(columns)}\nFROM {source}")  # fmt: skip
+        return name
 
     @cached_property
     def _highs(self) -> list[tuple[int, str]]:
@@ -182,95 +284,128 @@ class Grid:
     def _bounded(self) -> list[Stretch]:
         return [s for s in self.stretches if s.low is not None]
 
-    def _instant(self, distance: str) -> str:
-        return "s.asked_at" if distance == "0" else f"s.asked_at - {distance}"
+    def _instant(self, distance: str, asked_at: str = "asked_at") -> str:
+        return asked_at if distance == "0" else f"{asked_at} - {distance}"
 
     def _tile(self, line: str, distance: str) -> str:
-        """The tile of an instant; before all marks the first, after them the last."""
-        inside = f"least(greatest({self._instant(distance)} - $first_instant, 0), $last_instant - $first_instant)"
+        """The tile of an instant; before all marks the first, after them the last that may hold any."""
+        inside = f"least(greatest({self._instant(distance, 's.asked_at')} - $first_instant, 0), $last_instant - $first_instant)"
         return f"{line}.first_tile + {inside} // {line}.length"
 
     def _add_asked(self) -> None:
-        """The step `asked`: per spine row the tiles in which its stretches end and begin, and how many lie between."""
+        """The step `asked`: per spine row the tiles in which its stretches end and begin, and what of extremes it needs."""
         columns, joins = ["s.row_id", "s.asked_at"], []
         for side in dict.fromkeys(s.side for s in self.stretches):
             same = [f"s.{k} = l{side}.{k}" for k in self.keys] + ([f"l{side}.side = {side}"] if self.sides else [])
-            joins.append(f"LEFT JOIN lines AS l{side} ON {' AND '.join(same)}")
+            joins.append(f"JOIN lines AS l{side} ON {' AND '.join(same)}")
         columns += [f"{self._tile(f'l{side}', high)} AS high_{i}" for i, (side, high) in enumerate(self._highs, 1)]
         for s in self.stretches:
-            low = f"l{s.side}.first_tile - 1" if s.low is None else self._tile(f"l{s.side}", s.low)
+            low = f"l{s.side}.first_tile" if s.low is None else self._tile(f"l{s.side}", s.low)
             columns.append(f"{low} AS low_{s.number}")
-        inner = f"SELECT\n{listed(columns)}\nFROM spine AS s\n" + "\n".join(joins)
-        self.steps.add("asked", "the tiles in which the stretches of each spine row end, and those in which they begin", inner)
-        guesses = [f"CAST(ceil(log2(greatest(high_{self._high(s)} - low_{s.number} - 1, 1))) AS INTEGER) AS guess_{s.number}"
-                   for s in self.stretches if s.extremes]  # fmt: skip
-        levels = [f"CASE WHEN power(2, guess_{s.number}) > high_{self._high(s)} - low_{s.number} - 1 "
-                  f"THEN greatest(guess_{s.number} - 1, 0) ELSE guess_{s.number} END AS level_{s.number}"
-                  for s in self.stretches if s.extremes]  # fmt: skip
-        source = "asked"
-        if guesses:
-            self.steps.add("guessed", "and the level of extremes that covers most of the tiles between",
-                           f"SELECT *,\n{listed(guesses)}\nFROM asked")  # fmt: skip
-            source = f"(\n  SELECT *,\n  {listed(levels)}\n  FROM guessed\n)"
-        self.steps.add("leveled", "of two such runs of tiles neither is longer than that", f"SELECT * FROM {source}",
-                       materialized=True)  # fmt: skip
+        columns += [f"CAST(1 AS BIGINT) << l{s.side}.{s.level} AS reach_{s.number}" for s in self._leveled if s.low is not None]
+        self.steps.add(
+            "asked",
+            "the tiles in which the stretches of each spine row end, and those in which they begin",
+            f"SELECT\n{listed(columns)}\nFROM spine AS s\n" + "\n".join(joins),
+            materialized=True,
+        )
 
     def _add_raw(self) -> None:
-        """Marks of the tiles in which stretches end: of the last tile those before the end, of the first those from its
-        beginning on, unless it is the last as well."""
+        """Marks of the tiles in which stretches end and begin."""
         after, before = (">", "<=") if self.exact else (">=", "<")
-        ends = [
-            f"SELECT row_id, asked_at, CAST({i} AS UTINYINT) AS which, high_{i} AS tile, "
-            f"CAST({-(2**62)} AS BIGINT) AS low, {self._instant(high).replace('s.', '')} AS high\nFROM leveled"
-            for i, (_, high) in enumerate(self._highs, 1)
-        ]
-        ends += [
-            f"SELECT row_id, asked_at, {len(self._highs) + s.number}, low_{s.number}, "
-            f"{self._instant(s.low or '').replace('s.', '')}, {2**62}\nFROM leveled WHERE low_{s.number} < high_{self._high(s)}"
-            for s in self._bounded
-        ]
-        self.steps.add("ends", "the ends of all stretches that need marks of their tile", "\nUNION ALL\n".join(ends))
+        ends = []
+        for i, (_, high) in enumerate(self._highs, 1):
+            flags = [self._reaches(s) if self._high(s) == i else "FALSE" for s in self.stretches]
+            ends.append((f"high_{i}", f"CAST({-(2**62)} AS BIGINT)", self._instant(high), flags))
+        for s in self._bounded:
+            flags = ["TRUE" if other is s else "FALSE" for other in self.stretches]
+            upper = f"CASE WHEN {self._reaches(s)} THEN {2**62} ELSE {self._instant(s.high)} END"
+            ends.append((f"low_{s.number}", self._instant(s.low or ""), upper, flags))
+        names = [f"in_{s.number}" for s in self.stretches]
+        selects = [
+            f"SELECT row_id, {tile} AS tile, {low} AS low, {high} AS high, "
+            + ", ".join(f"{flag} AS {name}" for flag, name in zip(flags, names, strict=True)) + "\nFROM asked"
+            for tile, low, high, flags in ends
+        ]  # fmt: skip
+        self.steps.add("ends", "the ends of all stretches: a tile, the bounds of marks in it, and the stretches they are of",
+                       "\nUNION ALL\n".join(selects))  # fmt: skip
         self.steps.add(
             "raw_pairs",
             "those marks",
-            f"SELECT\n{listed(['row_id', 'asked_at', 'which', 'instant', *self._valued()])}\n"
-            f"FROM ends JOIN placed USING (tile)\nWHERE instant {before} high AND instant {after} low",
+            f"SELECT\n{listed(['row_id', *names, *self._valued()])}\nFROM placed JOIN ends USING (tile)\n"
+            f"WHERE instant {before} high AND instant {after} low",
         )
-        columns = [f"{function}({column}) FILTER (WHERE {self._is_inside(s)}) AS {s.total(column)}"
-                   for s in self.stretches for function, column in s.wanted]  # fmt: skip
+        columns = []
+        for s in self.stretches:
+            wanted = [*((self._added(c), c) for c in s.sums), *((f"{e.function}({e.column})", e.column) for e in s.extremes)]
+            columns += [f"{aggregate} FILTER (WHERE in_{s.number}) AS {s.total(column)}" for aggregate, column in wanted]
         self.steps.add("raw", "per spine row what those add up to",
                        f"SELECT\n{listed(['row_id', *columns])}\nFROM raw_pairs\nGROUP BY row_id")  # fmt: skip
 
-    def _is_inside(self, stretch: Stretch) -> str:
-        """Whether a raw pair belongs to a stretch: it lies at its end, and not before its beginning; or at its beginning."""
-        if stretch.low is None:
-            return f"which = {self._high(stretch)}"
-        after = ">" if self.exact else ">="
-        end = f"which = {self._high(stretch)} AND instant {after} asked_at - {stretch.low}"
-        inside = f"{end} OR which = {len(self._highs) + stretch.number}"
-        return inside if stretch.high == "0" else f"({inside}) AND {stretch.low} > {stretch.high}"
+    def _reaches(self, s: Stretch) -> str:
+        """Whether a stretch begins in a tile before that in which it ends."""
+        return "TRUE" if s.low is None else f"low_{s.number} < high_{self._high(s)}"
 
     def _add_stretches(self) -> None:
-        columns, joins = ["a.row_id"], []
+        """Look-ups one after the other, each from the tiles to the rows: rows are fewer, and so are what is kept in memory."""
+        source, done = "asked", list[str]()
         for i in range(1, len(self._highs) + 1):
-            joins.append(f"LEFT JOIN running AS h{i} ON h{i}.tile = a.high_{i} - 1")
+            mine = [s for s in self.stretches if self._high(s) == i]
+            for s in mine:
+                columns, known = self._looked_up(s, first=s is mine[0])
+                tile = f"low_{s.number}" if s.low is None else f"low_{s.number} + 1"
+                high = f"running AS h JOIN {source} AS a ON h.tile = a.high_{i}"
+                if s is mine[0]:
+                    self.steps.add(f"before_high_{i}", "with what the tiles before their ends add up to",
+                                   f"SELECT a.*, {', '.join(known)}\nFROM {high}")  # fmt: skip
+                    source = f"before_high_{i}"
+                low = f"running AS l JOIN {source} AS a ON l.tile = a.{tile}"
+                self.steps.add(f"inside_{s.number}", "and what the tiles inside a stretch do",
+                               f"SELECT a.*,\n{listed(columns)}\nFROM {low}")  # fmt: skip
+                source = f"inside_{s.number}"
         for s in self.stretches:
-            h, n = f"h{self._high(s)}", s.number
-            between = f"a.high_{self._high(s)} - a.low_{n} > 1"
-            if s.sums:
-                joins.append(f"LEFT JOIN running AS l{n} ON l{n}.tile = a.low_{n}")
-            if s.extremes:
-                joins.append(f"LEFT JOIN running AS x{n} ON x{n}.tile = a.low_{n} + (CAST(1 AS BIGINT) << a.level_{n})")
             for c in s.sums:
-                inner = f"CASE WHEN {between} THEN {h}.{c} - coalesce(l{n}.{c}, 0) ELSE 0 END"
-                columns.append(f"{inner} + coalesce(r.{s.total(c)}, 0) AS {s.total(c)}")
+                total, whole = f"a.{s.total(c)} + coalesce(r.{s.total(c)}, 0)", self.values[c].whole
+                done.append(f"{total if whole is None else f'CAST({total} AS {whole})'} AS {s.total(c)}")
             for e in s.extremes:
-                one = " ".join(f"WHEN {i} THEN {h}.{e.level(i)}" for i in range(LEVELS))
-                other = " ".join(f"WHEN {i} THEN x{n}.{e.level(i)}" for i in range(LEVELS))
-                inner = (
-                    f"CASE WHEN {between} THEN {BOTH[e.function]}(CASE a.level_{n} {one} END, CASE a.level_{n} {other} END) END"
-                )
-                columns.append(f"{BOTH[e.function]}({inner}, r.{s.total(e.column)}) AS {s.total(e.column)}")
+                column = s.total(e.column)
+                done.append(f"{BOTH[e.function]}(a.{column}, r.{column}) AS {column}")
+        both = f"{source} AS a LEFT JOIN raw AS r USING (row_id)"
         self.steps.add("stretches", "tiles inside and marks at the ends together",
-                       f"SELECT\n{listed(columns)}\nFROM leveled AS a LEFT JOIN raw AS r USING (row_id)\n"
-                       + "\n".join(joins))  # fmt: skip
+                       f"SELECT\n{listed(['row_id', *done])}\nFROM {both}")  # fmt: skip
+
+    def _looked_up(self, s: Stretch, *, first: bool) -> tuple[list[str], list[str]]:
+        """The totals of the tiles inside a stretch, from the tile before its end (`at_{i}_…` of rows) and that after its
+        beginning (l); and of its end's tile (h) what all stretches that end there need."""
+        i, n = self._high(s), s.number
+        columns, known = [], list[str]()
+        for c in s.sums:
+            inside = f"a.at_{i}_{c} - l.{c}"
+            if s.low is not None:
+                inside = f"CASE WHEN a.high_{i} > a.low_{n} THEN {inside} ELSE 0 END"
+            columns.append(f"{inside} AS {s.total(c)}")
+        columns += [f"{self._inside(s, e)} AS {s.total(e.column)}" for e in s.extremes]
+        if first:
+            mine = [other for other in self.stretches if self._high(other) == i]
+            known += [f"h.{c} AS at_{i}_{c}" for c in dict.fromkeys(c for other in mine for c in other.sums)]
+            known += [f"h.{other.picked(e, 'before')}" for other in mine for e in other.extremes]
+        return columns, known
+
+    def _inside(self, s: Stretch, e: Extreme) -> str:
+        """Where less lies inside than a run of tiles is long, that which the key's first or last tile cuts short is all."""
+        before, ahead = f"a.{s.picked(e, 'before')}", f"l.{s.picked(e, 'ahead')}"
+        if s.low is None:
+            return before
+        both, between = BOTH[e.function], f"a.high_{self._high(s)} - a.low_{s.number} - 1"
+        return (
+            f"CASE WHEN {between} >= a.reach_{s.number} THEN {both}({before}, {ahead})\n    WHEN {between} <= 0 THEN NULL\n"
+            f"    WHEN {self._instant(s.low, 'a.asked_at')} < $first_instant THEN {before} ELSE {ahead} END"
+        )
+
+
+def _level(stretch: Stretch) -> str:
+    """How often runs of tiles double: from the beginning, to cover all; else to the longest that fits between the ends."""
+    if stretch.low is None:
+        return f"CAST(ceil(log2(tiles)) AS TINYINT) AS {stretch.level}"
+    between = f"least(({stretch.low} - {stretch.high}) // length, tiles) - 1"
+    return f"CAST(floor(log2(greatest({between}, 1))) AS TINYINT) AS {stretch.level}"

@@ -17,7 +17,7 @@ from featurestore.compiler.duckdb.facts import (
 )
 from featurestore.compiler.duckdb.scalars import canonical, condition, scalar, widened
 from featurestore.compiler.statement import Steps, listed
-from featurestore.dtypes import DOUBLE, DType
+from featurestore.dtypes import DOUBLE, INT64, DType
 from featurestore.expressions import Column
 from featurestore.plan.nodes import Facts, Measure, Settled, Visible, Window, facts_of
 
@@ -75,40 +75,52 @@ def _add_versioned(steps: Steps, visible: Visible | Settled) -> None:
     )
 
 
-def statistics(plan: Window, used: tuple[Measure, ...]) -> str:
-    """The statement of one row: facts, the first and last instant of any (event or known), and of every measure of doubles
-    the least and greatest magnitude that is neither zero nor infinite (`least_i`, `greatest_i`). Versions count each."""
+def statistics(plan: Window, used: tuple[Measure, ...], every: int) -> str:
+    """The statement of one row, in one pass over the source: facts, the first and last instant of any (event or known), and
+    of every measure of doubles or integers how many are not NULL (`present_i`); of doubles also how many are finite
+    (`finite_i`) and the least and greatest magnitude that is neither zero nor infinite (`least_i`, `greatest_i`), of
+    integers the least and greatest. Versions count each.
+
+    Beside that the facts per key of sampled spine rows (each `every`th), summed over those rows (`met`), and the most facts
+    of any key (`most`).
+    """
     steps = Steps()
     facts, versions, _ = facts_of(plan.facts)
     add_facts(steps, plan.facts)
-    columns = ["count(*) AS facts", "min(least(event_time, known_time)) AS first_instant"]
-    columns.append("max(greatest(event_time, known_time)) AS last_instant")
+    keys, source = key_names(plan.spine.keys), "facts" if versions is None else "versions"
+    found = _counted(used)
+    read = [c for c, m in zip(measure_columns(facts, used), used, strict=True) if m.dtype in (DOUBLE, INT64)]
+    steps.add("per_key", "of the facts of each key, their number and range",
+              f"SELECT\n{listed([*keys, *(f'{sql} AS {name}' for name, (sql, _) in found.items())])}\n"
+              f"FROM (SELECT {', '.join([*keys, 'event_time', 'known_time', *read])} FROM {source})\n"
+              f"GROUP BY {', '.join(keys)}")  # fmt: skip
+    steps.add("asked_for", "the spine's keys, and how many sampled rows ask for each",
+              f"SELECT {', '.join(keys)}, count(*) FILTER (WHERE row_id % {every} = 0) AS asked\nFROM spine\n"
+              f"GROUP BY {', '.join(keys)}")  # fmt: skip
+    columns = [f"{function}({name}) AS {name}" for name, (_, function) in found.items()]
+    columns += ["coalesce(sum(asked * facts), 0) AS met", "coalesce(max(facts), 0) AS most"]
+    return steps.finish("over all keys",
+                        f"SELECT\n{listed(columns)}\nFROM per_key LEFT JOIN asked_for USING ({', '.join(keys)})")  # fmt: skip
+
+
+def _counted(used: tuple[Measure, ...]) -> dict[str, tuple[str, str]]:
+    """name -> an aggregate over facts, and the function that makes one of those of several keys."""
+    found = {
+        "facts": ("count(*)", "sum"),
+        "first_instant": ("min(least(event_time, known_time))", "min"),
+        "last_instant": ("max(greatest(event_time, known_time))", "max"),
+    }
     for i, measure in enumerate(used, 1):
+        m = measure_name(i)
+        if measure.dtype in (DOUBLE, INT64):
+            found[f"present_{i}"] = (f"count({m})", "sum")
+        if measure.dtype == INT64:
+            found |= {f"least_{i}": (f"min({m})", "min"), f"greatest_{i}": (f"max({m})", "max")}
         if measure.dtype == DOUBLE:
-            m = measure_name(i)
-            finite = f"FILTER (WHERE isfinite({m}) AND {m} <> 0)"
-            columns += [f"min(abs({m})) {finite} AS least_{i}", f"max(abs({m})) {finite} AS greatest_{i}"]
-    doubles = [c for c, m in zip(measure_columns(facts, used), used, strict=True) if m.dtype == DOUBLE]
-    source = "facts" if versions is None else "versions"
-    read = f"(SELECT {', '.join(['event_time', 'known_time', *doubles])} FROM {source})"
-    return steps.finish("their number and range", f"SELECT\n{listed(columns)}\nFROM {read}")
-
-
-def densities(plan: Window, every: int) -> str:
-    """The statement of one row: how many of the sampled spine rows (each `every`th) have facts of their key, and the sum
-    of those facts over the sampled rows."""
-    steps = Steps()
-    _, versions, _ = facts_of(plan.facts)
-    add_facts(steps, plan.facts)
-    keys = ", ".join(key_names(plan.spine.keys))
-    steps.add("sampled", "some of the spine's keys, and how many sampled rows ask for each",
-              f"SELECT {keys}, count(*) AS asked\nFROM spine WHERE row_id % {every} = 0\nGROUP BY {keys}")  # fmt: skip
-    source = "facts" if versions is None else "versions"
-    steps.add("per_key", "the facts of each",
-              f"SELECT {keys}, count(*) AS facts\nFROM {source} SEMI JOIN sampled USING ({keys})\nGROUP BY {keys}")  # fmt: skip
-    return steps.finish("over all sampled rows",
-                        f"SELECT coalesce(sum(asked), 0) AS found, coalesce(sum(asked * facts), 0) AS facts\n"
-                        f"FROM sampled JOIN per_key USING ({keys})")  # fmt: skip
+            size = f"CASE WHEN isfinite({m}) AND {m} <> 0 THEN abs({m}) END"
+            found[f"finite_{i}"] = (f"count(CASE WHEN isfinite({m}) THEN 1 END)", "sum")
+            found |= {f"least_{i}": (f"min({size})", "min"), f"greatest_{i}": (f"max({size})", "max")}
+    return found
 
 
 def sample(plan: Window, rows: int) -> str:

@@ -85,11 +85,11 @@ def can_add(measure: Measure, aggregate: str) -> bool:
     return precision <= 28 and (aggregate not in SQUARED or precision + scale < 38)
 
 
-def terms(aggregate: str, dtype: DType) -> tuple[str, ...]:
-    """The terms an aggregate of MOMENTS needs of a measure."""
+def terms(aggregate: str, dtype: DType, *, finite: bool = False) -> tuple[str, ...]:
+    """The terms an aggregate of MOMENTS needs of a measure. finite: it has neither NaN nor infinities."""
     if aggregate == "count":
         return ("n",)
-    special = ("s",) if dtype == DOUBLE else ()
+    special = ("s",) if dtype == DOUBLE and not finite else ()
     if aggregate in SQUARED:
         return ("n", *special, "y" if dtype.is_decimal else "x", "aa", "ab", "bb")
     return ("n", *special, "x")
@@ -107,6 +107,8 @@ def term_sql(term: str, number: int, dtype: DType) -> str:
         )
     if term == "x" and dtype.is_decimal:
         return f"CAST({m} AS DECIMAL(38, {dtype.precision_scale[1]}))"
+    if term == "x" and dtype != DOUBLE:
+        return f"CAST({m} AS BIGINT)"  # the engine adds them up as HUGEINT
     whole = _whole(m, number, dtype)
     products = {"aa": ("upper", "upper"), "ab": ("upper", "lower"), "bb": ("lower", "lower")}
     return " * ".join(f"{part}_part({whole})" for part in products[term]) if term in products else whole
@@ -121,7 +123,7 @@ def _whole(m: str, number: int, dtype: DType) -> str:
     return f"CAST({m} AS HUGEINT)"
 
 
-def finished(output: Output, measure: Measure, number: int, total: Callable[[str], str]) -> list[str]:
+def finished(output: Output, measure: Measure, number: int, total: Callable[[str], str], *, finite: bool = False) -> list[str]:
     """Select items of an output in the final select, from the total of each term over its window (NULL: no facts).
 
     Beside an integer sum stands the flag `<name>__overflow`.
@@ -134,11 +136,11 @@ def finished(output: Output, measure: Measure, number: int, total: Callable[[str
         fits, flag = f"TRY_CAST({total('x')} AS BIGINT)", quoted(f"{output.name}__overflow")
         return [f"CASE WHEN {n} > 0 THEN {fits} END AS {name}", f"{n} > 0 AND {fits} IS NULL AS {flag}"]
     if aggregate == "sum":
-        found = _as_decimal(total("x"), output.dtype) if output.dtype.is_decimal else _sum(measure.dtype, number, total)
+        found = _as_decimal(total("x"), output.dtype) if output.dtype.is_decimal else _sum(measure.dtype, number, total, finite)
     elif aggregate == "mean":
-        found = f"canonical_double({_sum(measure.dtype, number, total)} / {n})"
+        found = f"canonical_double({_sum(measure.dtype, number, total, finite)} / {n})"
     else:
-        found = _deviation(aggregate, measure.dtype, number, total)
+        found = _deviation(aggregate, measure.dtype, number, total, finite)
     return [f"CASE WHEN {n} > {SQUARED.get(aggregate, 0)} THEN {found} END AS {name}"]
 
 
@@ -146,32 +148,33 @@ def _as_decimal(sql: str, dtype: DType) -> str:
     return f"CAST({sql} AS {sql_type(dtype)})"
 
 
-def _sum(dtype: DType, number: int, total: Callable[[str], str]) -> str:
+def _sum(dtype: DType, number: int, total: Callable[[str], str], finite: bool) -> str:
     """The exact sum as a double."""
     if dtype.is_decimal:
         return as_double(total("x"), dtype)
     if dtype != DOUBLE:
         return f"exact_double({total('x')})"
-    finite = f"exact_double(coalesce({total('x')}, 0)) * $unscale_{number}"
-    return f"CASE WHEN {total('s')} > 0 THEN special_sum({total('s')}) ELSE {finite} END"
+    found = f"exact_double(coalesce({total('x')}, 0)) * $unscale_{number}"
+    return found if finite else f"CASE WHEN {total('s')} > 0 THEN special_sum({total('s')}) ELSE {found} END"
 
 
-def add_squares(steps: Steps, cells: Sequence[tuple[int, int, DType]]) -> str:
-    """The steps from `grouped` to squares about the mean, for cells (measure, window, type). Returns: the last step."""
+def add_squares(steps: Steps, cells: Sequence[tuple[int, int, int, DType]]) -> str:
+    """The steps from `grouped` to squares about the mean, for cells (measure, that which counts its facts, window, type).
+    Returns: the last step."""
     source = "grouped"
     for name, note, sql in SQUARES:
         columns = []
-        for number, place, dtype in cells:
-            known = {term: f"{term}_{number}_{place}" for term in ("n", "aa", "ab", "bb", *(s[0] for s in SQUARES))}
+        for number, counter, place, dtype in cells:
+            known = {term: f"{term}_{number}_{place}" for term in ("aa", "ab", "bb", *(s[0] for s in SQUARES))}
             known["x"] = f"{'y' if dtype.is_decimal else 'x'}_{number}_{place}"
-            known["n"] = f"nullif({known['n']}, 0)"
+            known["n"] = f"nullif(n_{counter}_{place}, 0)"
             columns.append(f"{sql.format(**known)} AS {name}_{number}_{place}")
         steps.add(f"squares_{name}", note, f"SELECT *,\n{listed(columns)}\nFROM {source}", materialized=False)
         source = f"squares_{name}"
     return source
 
 
-def _deviation(aggregate: str, dtype: DType, number: int, total: Callable[[str], str]) -> str:
+def _deviation(aggregate: str, dtype: DType, number: int, total: Callable[[str], str], finite: bool) -> str:
     """Variance or standard deviation: the squares about m, less n times the square of m's distance from the mean."""
     less, n = SQUARED[aggregate], total("n")
     squares = f"exact_double({total('q')}) * {2.0**88!r}::DOUBLE + exact_double({total('rest')})"
@@ -179,7 +182,7 @@ def _deviation(aggregate: str, dtype: DType, number: int, total: Callable[[str],
     found = f"{squares} / CAST({n} - {less} AS DOUBLE)"
     if dtype == DOUBLE:
         found = f"{found} * $unscale_{number} * $unscale_{number}"
-        found = f"CASE WHEN {total('s')} > 0 THEN CAST('nan' AS DOUBLE) ELSE {found} END"
+        found = found if finite else f"CASE WHEN {total('s')} > 0 THEN CAST('nan' AS DOUBLE) ELSE {found} END"
     elif dtype.is_decimal:
         found = f"{found} / 1e{2 * dtype.precision_scale[1]}::DOUBLE"
     return f"sqrt({found})" if aggregate.startswith("stddev") else found

@@ -55,7 +55,7 @@ def add_pairs(steps: Steps, asked: Asked, source: str) -> None:
     if reach is not None:
         note += "; a reach ends in the stretch of time it begins in, or in the next"
     steps.add("pairs", note,
-              f"SELECT {', '.join(columns)}\nFROM {spine} AS s JOIN {facts} AS f\nON " + "\nAND ".join(tests))  # fmt: skip
+              f"SELECT {', '.join(columns)}\nFROM {facts} AS f JOIN {spine} AS s\nON " + "\nAND ".join(tests))  # fmt: skip
 
 
 _BY_TIME = {"first", "last", "first_k", "last_k"}

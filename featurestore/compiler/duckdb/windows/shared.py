@@ -11,6 +11,7 @@ from functools import cached_property
 
 from featurestore.compiler.duckdb.scalars import quoted
 from featurestore.compiler.duckdb.windows import aggregations, moments
+from featurestore.compiler.duckdb.windows.grid import LEVELS
 from featurestore.compiler.statement import Steps, listed
 from featurestore.dtypes import DType
 from featurestore.plan.nodes import Measure, Output, Window, measure_of, measures
@@ -32,12 +33,18 @@ def span_of(output: Output) -> Span:
 class Asked:
     """The outputs of one statement. Measures are numbered as in the whole part, so that scales have one name in all plans.
 
-    wide: the measures whose range no whole number of 128 bits holds.
+    wide: the measures whose range no whole number of 128 bits holds. What the data lets a statement leave out: never_null,
+    finite: the measures without NULLs, and without NaN and infinities; small: those of integers of which a double holds any
+    sum. levels: how often runs of tiles must double for extremes.
     """
 
     plan: Window
     outputs: tuple[Output, ...]
     wide: frozenset[int] = frozenset()
+    never_null: frozenset[int] = frozenset()
+    finite: frozenset[int] = frozenset()
+    small: frozenset[int] = frozenset()
+    levels: int = LEVELS
 
     @cached_property
     def measures(self) -> tuple[Measure, ...]:
@@ -56,6 +63,11 @@ class Asked:
 
     def number(self, output: Output) -> int:
         return self.measures.index(measure_of(output)) + 1
+
+    def counter(self, number: int) -> int:
+        """The measure whose count is also that of another: all that are never NULL have one."""
+        full = [n for n in self.used if n in self.never_null or _only_counts(self.measures[n - 1])]
+        return full[0] if number in full else number
 
     def place(self, output: Output) -> int:
         return self.spans.index(span_of(output)) + 1
@@ -81,8 +93,9 @@ class Asked:
         found: dict[tuple[int, int], dict[str, None]] = {}
         for output in filter(self.is_added, self.outputs):
             number = self.number(output)
-            wanted = moments.terms(output.aggregate or "", self.dtype(number))
-            found.setdefault((number, self.place(output)), {}).update(dict.fromkeys(wanted))
+            for term in moments.terms(output.aggregate or "", self.dtype(number), finite=number in self.finite):
+                counted = self.counter(number) if term == "n" else number
+                found.setdefault((counted, self.place(output)), {})[term] = None
         return {key: tuple(wanted) for key, wanted in found.items()}
 
     @cached_property
@@ -104,6 +117,10 @@ class Asked:
         return tuple(o for o in self.outputs if not self.is_added(o))
 
 
+def _only_counts(measure: Measure) -> bool:
+    return measure.expression is None and measure.where is None
+
+
 def add_terms(steps: Steps, asked: Asked) -> str:
     """The step `numbers`: `measured` with the terms of every measure but its count. Returns: the step to read from."""
     columns = [f"{moments.term_sql(term, n, asked.dtype(n))} AS {column}"
@@ -117,7 +134,7 @@ def add_terms(steps: Steps, asked: Asked) -> str:
 
 def finish(steps: Steps, asked: Asked) -> str:
     """The final select: __row and every output, in spine order."""
-    squared = [(n, place, asked.dtype(n)) for (n, place), wanted in asked.terms.items() if "aa" in wanted]
+    squared = [(n, asked.counter(n), place, asked.dtype(n)) for (n, place), wanted in asked.terms.items() if "aa" in wanted]
     source = moments.add_squares(steps, squared) if squared else "grouped"
     columns = ["s.row_id AS __row"]
     for output in asked.outputs:
@@ -128,7 +145,10 @@ def finish(steps: Steps, asked: Asked) -> str:
                 output,
                 measure,
                 number,
-                lambda term, number=number, place=place: f"g.{term}_{number}_{place}",  # type: ignore[misc]
+                lambda term, number=number, place=place: (  # type: ignore[misc]
+                    f"g.{term}_{asked.counter(number) if term == 'n' else number}_{place}"
+                ),
+                finite=number in asked.finite,
             )
         elif asked.is_list(output):
             columns.append(f"g.value_{asked.others.index(output) + 1} AS {quoted(output.name)}")

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from featurestore.compiler.duckdb.facts import key_names
 from featurestore.compiler.duckdb.windows import moments
-from featurestore.compiler.duckdb.windows.grid import Grid, Stretch
+from featurestore.compiler.duckdb.windows.grid import Grid, Stretch, Value
 from featurestore.compiler.duckdb.windows.measured import add_measured, measure_name
 from featurestore.compiler.duckdb.windows.shared import Asked, Span, finish
 from featurestore.compiler.statement import Steps, listed
@@ -59,15 +59,23 @@ class _Sweep:
         """The column of a term among facts that are visible before they leave a window of that length."""
         return f"{term}_in_{self.lengths.index(length) + 1}"
 
-    def _values(self) -> dict[str, str]:
-        values = {}
-        for column, term, number in self.asked.term_columns:
-            sql = moments.term_sql(term, number, self.asked.dtype(number))
-            signed = f"sign * ({sql})" if self.versioned else sql
-            for length in self.lengths:
-                late = f"CASE WHEN lateness < {length} THEN {signed} END"
-                values[self._column(column, length)] = signed if length is None else late
-        return values
+    def _values(self) -> dict[str, Value]:
+        return {self._column(column, length): self._value(term, number, length)
+                for column, term, number in self.asked.term_columns for length in self.lengths}  # fmt: skip
+
+    def _value(self, term: str, number: int, length: int | None) -> Value:
+        counted = term == "n" and not self.versioned
+        sql = measure_name(number) if counted else moments.term_sql(term, number, self.asked.dtype(number))
+        small = term == "n" or (term == "x" and number in self.asked.small)
+        if self.versioned:
+            whole = f"CAST({sql} AS HUGEINT)" if term == "x" and not self.asked.dtype(number).is_decimal else f"({sql})"
+            sql = f"sign * {whole}"
+        if length is not None:
+            sql = f"CASE WHEN lateness < {length} THEN {sql} END"
+        if not small:
+            return Value(sql)
+        whole = "BIGINT" if term == "n" else "HUGEINT"
+        return Value(sql if counted else f"CAST({sql} AS DOUBLE)", counted=counted, whole=whole)
 
     def _add_marks(self, carried: list[str]) -> None:
         measures = [measure_name(n) for n in self.asked.used]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from featurestore.compiler.duckdb.facts import key_names, visible_delay
 from featurestore.compiler.duckdb.windows import aggregations, moments
-from featurestore.compiler.duckdb.windows.grid import Extreme, Grid, Stretch
+from featurestore.compiler.duckdb.windows.grid import Extreme, Grid, Stretch, Value
 from featurestore.compiler.duckdb.windows.measured import add_measured, measure_name
 from featurestore.compiler.duckdb.windows.shared import Asked, Span, finish
 from featurestore.compiler.statement import Steps, listed
@@ -27,9 +27,9 @@ def tiles(asked: Asked) -> str:
               f"SELECT\n{listed([*keys, 'event_time AS instant', *carried])}\nFROM measured", materialized=False)  # fmt: skip
     delay = visible_delay(asked.plan.facts)
     stretches = {span: _stretch(asked, span, number, extremes, delay) for number, span in enumerate(asked.spans, 1)}
-    values = {column: moments.term_sql(term, n, asked.dtype(n)) for column, term, n in asked.term_columns}
-    values |= {e.column: sql for (_, sql), e in extremes.items()}
-    Grid(steps, keys, carried, values, tuple(stretches.values()), asked.plan.facts.exact).add()
+    values = {column: _value(asked, term, n) for column, term, n in asked.term_columns}
+    values |= {e.column: Value(sql) for (_, sql), e in extremes.items()}
+    Grid(steps, keys, carried, values, tuple(stretches.values()), asked.plan.facts.exact, levels=asked.levels).add()
     found = ["row_id"]
     for (number, place), wanted in asked.terms.items():
         stretch = stretches[asked.spans[place - 1]]
@@ -39,6 +39,14 @@ def tiles(asked: Asked) -> str:
         found.append(f"{stretch.total(extremes[_what(asked, output)].column)} AS value_{position}")
     steps.add("grouped", "per spine row what its windows hold", f"SELECT\n{listed(found)}\nFROM stretches")
     return finish(steps, asked)
+
+
+def _value(asked: Asked, term: str, number: int) -> Value:
+    if term == "n":
+        return Value(measure_name(number), counted=True, whole="BIGINT")
+    if term == "x" and number in asked.small:
+        return Value(f"CAST({measure_name(number)} AS DOUBLE)", whole="HUGEINT")
+    return Value(moments.term_sql(term, number, asked.dtype(number)))
 
 
 def extremes_of(asked: Asked) -> dict[tuple[str, str], Extreme]:

@@ -125,17 +125,17 @@ measured AS NOT MATERIALIZED (
 -- the same with their values as whole numbers, which add up without loss
 numbers AS NOT MATERIALIZED (
   SELECT *,
-    CAST(measure_1 AS HUGEINT) AS x_1
+    CAST(measure_1 AS BIGINT) AS x_1
   FROM measured
 ),
 -- spine rows and the visible facts in reach of any window; a reach ends in the stretch of time it begins in, or in the next
 pairs AS (
   SELECT s.row_id, s.asked_at, f.event_time, f.measure_1, f.x_1
-  FROM (
+  FROM (SELECT *, (event_time + 4611686018427387904) // 2592000000000 AS stretch FROM numbers) AS f JOIN (
     SELECT *, (asked_at + 4611686018427387904) // 2592000000000 AS stretch FROM spine
     UNION ALL
     SELECT *, (asked_at + 4611686018427387904) // 2592000000000 - 1 FROM spine
-  ) AS s JOIN (SELECT *, (event_time + 4611686018427387904) // 2592000000000 AS stretch FROM numbers) AS f
+  ) AS s
   ON s."key_customer_id" = f."key_customer_id" AND s.stretch = f.stretch
   AND f.visible_from <= s.asked_at
   AND f.event_time > s.asked_at - 2592000000000
@@ -227,106 +227,126 @@ counted AS (
   FROM marks SEMI JOIN (SELECT DISTINCT "key_customer_id" FROM spine) USING ("key_customer_id")
   GROUP BY "key_customer_id"
 ),
--- the length of their tiles
+-- the length of their tiles, and their number with the empty one behind the last
 sized AS (
-  SELECT "key_customer_id", ($last_instant - $first_instant) // greatest(least(marks // $per_tile, $most_tiles), 1) + 1 AS length
-  FROM counted
+  SELECT *, ($last_instant - $first_instant) // length + 2 AS tiles
+  FROM (
+    SELECT "key_customer_id", ($last_instant - $first_instant) // greatest(least(marks // $per_tile, $most_tiles), 1) + 1 AS length
+    FROM counted
+  )
 ),
 -- and the numbers of the first and last of their tiles, all in one row
 lines AS MATERIALIZED (
-  SELECT "key_customer_id", length, CAST(sum(tiles) OVER in_a_row - tiles AS BIGINT) AS first_tile,
+  SELECT
+    "key_customer_id",
+    length,
+    CAST(sum(tiles) OVER in_a_row - tiles AS BIGINT) AS first_tile,
     CAST(sum(tiles) OVER in_a_row - 1 AS BIGINT) AS last_tile
-  FROM (SELECT *, ($last_instant - $first_instant) // length + 1 AS tiles FROM sized)
+  FROM sized
   WINDOW in_a_row AS (ORDER BY "key_customer_id" ROWS UNBOUNDED PRECEDING)
 ),
 -- marks of those keys, and the tile each falls into
-placed AS (
+placed AS NOT MATERIALIZED (
   SELECT l.first_tile + (m.instant - $first_instant) // l.length AS tile, m.instant, m.measure_1
   FROM marks AS m JOIN lines AS l USING ("key_customer_id")
 ),
--- what the marks of each tile add up to; empty tiles too
-tiles AS (
+-- what the marks of each tile add up to
+filled AS (
   SELECT
     tile,
-    sum(n_1) AS n_1,
+    count(n_1) AS n_1,
     sum(x_1) AS x_1
   FROM (
     SELECT
       tile,
-    CAST(measure_1 IS NOT NULL AS BIGINT) AS n_1,
-    CAST(measure_1 AS HUGEINT) AS x_1
+    measure_1 AS n_1,
+    CAST(measure_1 AS BIGINT) AS x_1
     FROM placed
-    UNION ALL BY NAME
-    SELECT unnest(range(first_tile, last_tile + 1)) AS tile FROM lines
   )
   GROUP BY tile
 ),
--- in order: running totals, and the extremes of each tile
+-- all tiles, empty ones too
+tiles AS (
+  SELECT
+    tile,
+    CAST(coalesce(f.n_1, 0) AS DOUBLE) AS n_1,
+    coalesce(f.x_1, 0) AS x_1
+  FROM (SELECT unnest(range(first_tile, last_tile + 1)) AS tile FROM lines) LEFT JOIN filled AS f USING (tile)
+),
+-- in order: what all tiles before each add up to, and the extremes of each
 level_0 AS (
   SELECT
     tile,
     row_number() OVER () - 1 AS place,
-    sum(coalesce(n_1, 0)) OVER (ROWS UNBOUNDED PRECEDING) AS n_1,
-    sum(coalesce(x_1, 0)) OVER (ROWS UNBOUNDED PRECEDING) AS x_1
+    sum(n_1) OVER (ROWS UNBOUNDED PRECEDING) - n_1 AS n_1,
+    sum(x_1) OVER (ROWS UNBOUNDED PRECEDING) - x_1 AS x_1
   FROM (SELECT * FROM tiles ORDER BY tile)
 ),
--- every tile must have come in its place
+-- what stretches need; every tile must have come in its place
 running AS MATERIALIZED (
-  SELECT * EXCLUDE (place), CASE WHEN place <> tile OR row_number() OVER () - 1 <> tile THEN error('tiles out of order') END AS in_order
+  SELECT
+    tile,
+    n_1,
+    x_1,
+    CASE WHEN place <> tile OR row_number() OVER () - 1 <> tile THEN error('tiles out of order') END AS in_order
   FROM level_0
 ),
 -- the tiles in which the stretches of each spine row end, and those in which they begin
-asked AS (
+asked AS MATERIALIZED (
   SELECT
     s.row_id,
     s.asked_at,
     l0.first_tile + least(greatest(s.asked_at - $first_instant, 0), $last_instant - $first_instant) // l0.length AS high_1,
     l0.first_tile + least(greatest(s.asked_at - 2592000000000 - $first_instant, 0), $last_instant - $first_instant) // l0.length AS low_1
   FROM spine AS s
-  LEFT JOIN lines AS l0 ON s."key_customer_id" = l0."key_customer_id"
+  JOIN lines AS l0 ON s."key_customer_id" = l0."key_customer_id"
 ),
--- of two such runs of tiles neither is longer than that
-leveled AS MATERIALIZED (
-  SELECT * FROM asked
-),
--- the ends of all stretches that need marks of their tile
+-- the ends of all stretches: a tile, the bounds of marks in it, and the stretches they are of
 ends AS (
-  SELECT row_id, asked_at, CAST(1 AS UTINYINT) AS which, high_1 AS tile, CAST(-4611686018427387904 AS BIGINT) AS low, asked_at AS high
-  FROM leveled
+  SELECT row_id, high_1 AS tile, CAST(-4611686018427387904 AS BIGINT) AS low, asked_at AS high, low_1 < high_1 AS in_1
+  FROM asked
   UNION ALL
-  SELECT row_id, asked_at, 2, low_1, asked_at - 2592000000000, 4611686018427387904
-  FROM leveled WHERE low_1 < high_1
+  SELECT row_id, low_1 AS tile, asked_at - 2592000000000 AS low, CASE WHEN low_1 < high_1 THEN 4611686018427387904 ELSE asked_at END AS high, TRUE AS in_1
+  FROM asked
 ),
 -- those marks
 raw_pairs AS (
   SELECT
     row_id,
-    asked_at,
-    which,
-    instant,
-    CAST(measure_1 IS NOT NULL AS BIGINT) AS n_1,
-    CAST(measure_1 AS HUGEINT) AS x_1
-  FROM ends JOIN placed USING (tile)
+    in_1,
+    measure_1 AS n_1,
+    CAST(measure_1 AS BIGINT) AS x_1
+  FROM placed JOIN ends USING (tile)
   WHERE instant <= high AND instant > low
 ),
 -- per spine row what those add up to
 raw AS (
   SELECT
     row_id,
-    sum(n_1) FILTER (WHERE which = 1 AND instant > asked_at - 2592000000000 OR which = 2) AS n_1_of_1,
-    sum(x_1) FILTER (WHERE which = 1 AND instant > asked_at - 2592000000000 OR which = 2) AS x_1_of_1
+    count(n_1) FILTER (WHERE in_1) AS n_1_of_1,
+    sum(x_1) FILTER (WHERE in_1) AS x_1_of_1
   FROM raw_pairs
   GROUP BY row_id
+),
+-- with what the tiles before their ends add up to
+before_high_1 AS (
+  SELECT a.*, h.n_1 AS at_1_n_1, h.x_1 AS at_1_x_1
+  FROM running AS h JOIN asked AS a ON h.tile = a.high_1
+),
+-- and what the tiles inside a stretch do
+inside_1 AS (
+  SELECT a.*,
+    CASE WHEN a.high_1 > a.low_1 THEN a.at_1_n_1 - l.n_1 ELSE 0 END AS n_1_of_1,
+    CASE WHEN a.high_1 > a.low_1 THEN a.at_1_x_1 - l.x_1 ELSE 0 END AS x_1_of_1
+  FROM running AS l JOIN before_high_1 AS a ON l.tile = a.low_1 + 1
 ),
 -- tiles inside and marks at the ends together
 stretches AS (
   SELECT
-    a.row_id,
-    CASE WHEN a.high_1 - a.low_1 > 1 THEN h1.n_1 - coalesce(l1.n_1, 0) ELSE 0 END + coalesce(r.n_1_of_1, 0) AS n_1_of_1,
-    CASE WHEN a.high_1 - a.low_1 > 1 THEN h1.x_1 - coalesce(l1.x_1, 0) ELSE 0 END + coalesce(r.x_1_of_1, 0) AS x_1_of_1
-  FROM leveled AS a LEFT JOIN raw AS r USING (row_id)
-  LEFT JOIN running AS h1 ON h1.tile = a.high_1 - 1
-  LEFT JOIN running AS l1 ON l1.tile = a.low_1
+    row_id,
+    CAST(a.n_1_of_1 + coalesce(r.n_1_of_1, 0) AS BIGINT) AS n_1_of_1,
+    a.x_1_of_1 + coalesce(r.x_1_of_1, 0) AS x_1_of_1
+  FROM inside_1 AS a LEFT JOIN raw AS r USING (row_id)
 ),
 -- per spine row what its windows hold
 grouped AS (
@@ -403,7 +423,7 @@ measured AS NOT MATERIALIZED (
 -- the same with their values as whole numbers, which add up without loss
 numbers AS NOT MATERIALIZED (
   SELECT *,
-    CAST(measure_1 AS HUGEINT) AS x_1
+    CAST(measure_1 AS BIGINT) AS x_1
   FROM measured
 ),
 -- facts at twice their event time, spine rows at twice the instant up to which events are known
@@ -523,115 +543,147 @@ counted AS (
   FROM marks SEMI JOIN (SELECT DISTINCT "key_customer_id" FROM spine) USING ("key_customer_id")
   GROUP BY "key_customer_id", side
 ),
--- the length of their tiles
+-- the length of their tiles, and their number with the empty one behind the last
 sized AS (
-  SELECT "key_customer_id", side, ($last_instant - $first_instant) // greatest(least(marks // $per_tile, $most_tiles), 1) + 1 AS length
-  FROM counted
+  SELECT *, ($last_instant - $first_instant) // length + 2 AS tiles
+  FROM (
+    SELECT "key_customer_id", side, ($last_instant - $first_instant) // greatest(least(marks // $per_tile, $most_tiles), 1) + 1 AS length
+    FROM counted
+  )
 ),
 -- and the numbers of the first and last of their tiles, all in one row
 lines AS MATERIALIZED (
-  SELECT "key_customer_id", side, length, CAST(sum(tiles) OVER in_a_row - tiles AS BIGINT) AS first_tile,
+  SELECT
+    "key_customer_id",
+    side,
+    length,
+    CAST(sum(tiles) OVER in_a_row - tiles AS BIGINT) AS first_tile,
     CAST(sum(tiles) OVER in_a_row - 1 AS BIGINT) AS last_tile
-  FROM (SELECT *, ($last_instant - $first_instant) // length + 1 AS tiles FROM sized)
+  FROM sized
   WINDOW in_a_row AS (ORDER BY "key_customer_id", side ROWS UNBOUNDED PRECEDING)
 ),
 -- marks of those keys, and the tile each falls into
-placed AS (
+placed AS NOT MATERIALIZED (
   SELECT l.first_tile + (m.instant - $first_instant) // l.length AS tile, m.instant, m.lateness, m.measure_1
   FROM marks AS m JOIN lines AS l USING ("key_customer_id", side)
 ),
--- what the marks of each tile add up to; empty tiles too
-tiles AS (
+-- what the marks of each tile add up to
+filled AS (
   SELECT
     tile,
-    sum(n_1_in_1) AS n_1_in_1,
+    count(n_1_in_1) AS n_1_in_1,
     sum(x_1_in_1) AS x_1_in_1
   FROM (
     SELECT
       tile,
-    CASE WHEN lateness < 2592000000000 THEN CAST(measure_1 IS NOT NULL AS BIGINT) END AS n_1_in_1,
-    CASE WHEN lateness < 2592000000000 THEN CAST(measure_1 AS HUGEINT) END AS x_1_in_1
+    CASE WHEN lateness < 2592000000000 THEN measure_1 END AS n_1_in_1,
+    CASE WHEN lateness < 2592000000000 THEN CAST(measure_1 AS BIGINT) END AS x_1_in_1
     FROM placed
-    UNION ALL BY NAME
-    SELECT unnest(range(first_tile, last_tile + 1)) AS tile FROM lines
   )
   GROUP BY tile
 ),
--- in order: running totals, and the extremes of each tile
+-- all tiles, empty ones too
+tiles AS (
+  SELECT
+    tile,
+    CAST(coalesce(f.n_1_in_1, 0) AS DOUBLE) AS n_1_in_1,
+    coalesce(f.x_1_in_1, 0) AS x_1_in_1
+  FROM (SELECT unnest(range(first_tile, last_tile + 1)) AS tile FROM lines) LEFT JOIN filled AS f USING (tile)
+),
+-- in order: what all tiles before each add up to, and the extremes of each
 level_0 AS (
   SELECT
     tile,
     row_number() OVER () - 1 AS place,
-    sum(coalesce(n_1_in_1, 0)) OVER (ROWS UNBOUNDED PRECEDING) AS n_1_in_1,
-    sum(coalesce(x_1_in_1, 0)) OVER (ROWS UNBOUNDED PRECEDING) AS x_1_in_1
+    sum(n_1_in_1) OVER (ROWS UNBOUNDED PRECEDING) - n_1_in_1 AS n_1_in_1,
+    sum(x_1_in_1) OVER (ROWS UNBOUNDED PRECEDING) - x_1_in_1 AS x_1_in_1
   FROM (SELECT * FROM tiles ORDER BY tile)
 ),
--- every tile must have come in its place
+-- what stretches need; every tile must have come in its place
 running AS MATERIALIZED (
-  SELECT * EXCLUDE (place), CASE WHEN place <> tile OR row_number() OVER () - 1 <> tile THEN error('tiles out of order') END AS in_order
+  SELECT
+    tile,
+    n_1_in_1,
+    x_1_in_1,
+    CASE WHEN place <> tile OR row_number() OVER () - 1 <> tile THEN error('tiles out of order') END AS in_order
   FROM level_0
 ),
 -- the tiles in which the stretches of each spine row end, and those in which they begin
-asked AS (
+asked AS MATERIALIZED (
   SELECT
     s.row_id,
     s.asked_at,
     l0.first_tile + least(greatest(s.asked_at - $first_instant, 0), $last_instant - $first_instant) // l0.length AS high_1,
     l1.first_tile + least(greatest(s.asked_at - 2592000000000 - $first_instant, 0), $last_instant - $first_instant) // l1.length AS high_2,
-    l0.first_tile - 1 AS low_1,
-    l1.first_tile - 1 AS low_2
+    l0.first_tile AS low_1,
+    l1.first_tile AS low_2
   FROM spine AS s
-  LEFT JOIN lines AS l0 ON s."key_customer_id" = l0."key_customer_id" AND l0.side = 0
-  LEFT JOIN lines AS l1 ON s."key_customer_id" = l1."key_customer_id" AND l1.side = 1
+  JOIN lines AS l0 ON s."key_customer_id" = l0."key_customer_id" AND l0.side = 0
+  JOIN lines AS l1 ON s."key_customer_id" = l1."key_customer_id" AND l1.side = 1
 ),
--- of two such runs of tiles neither is longer than that
-leveled AS MATERIALIZED (
-  SELECT * FROM asked
-),
--- the ends of all stretches that need marks of their tile
+-- the ends of all stretches: a tile, the bounds of marks in it, and the stretches they are of
 ends AS (
-  SELECT row_id, asked_at, CAST(1 AS UTINYINT) AS which, high_1 AS tile, CAST(-4611686018427387904 AS BIGINT) AS low, asked_at AS high
-  FROM leveled
+  SELECT row_id, high_1 AS tile, CAST(-4611686018427387904 AS BIGINT) AS low, asked_at AS high, TRUE AS in_1, FALSE AS in_2
+  FROM asked
   UNION ALL
-  SELECT row_id, asked_at, CAST(2 AS UTINYINT) AS which, high_2 AS tile, CAST(-4611686018427387904 AS BIGINT) AS low, asked_at - 2592000000000 AS high
-  FROM leveled
+  SELECT row_id, high_2 AS tile, CAST(-4611686018427387904 AS BIGINT) AS low, asked_at - 2592000000000 AS high, FALSE AS in_1, TRUE AS in_2
+  FROM asked
 ),
 -- those marks
 raw_pairs AS (
   SELECT
     row_id,
-    asked_at,
-    which,
-    instant,
-    CASE WHEN lateness < 2592000000000 THEN CAST(measure_1 IS NOT NULL AS BIGINT) END AS n_1_in_1,
-    CASE WHEN lateness < 2592000000000 THEN CAST(measure_1 AS HUGEINT) END AS x_1_in_1
-  FROM ends JOIN placed USING (tile)
+    in_1,
+    in_2,
+    CASE WHEN lateness < 2592000000000 THEN measure_1 END AS n_1_in_1,
+    CASE WHEN lateness < 2592000000000 THEN CAST(measure_1 AS BIGINT) END AS x_1_in_1
+  FROM placed JOIN ends USING (tile)
   WHERE instant <= high AND instant > low
 ),
 -- per spine row what those add up to
 raw AS (
   SELECT
     row_id,
-    sum(n_1_in_1) FILTER (WHERE which = 1) AS n_1_in_1_of_1,
-    sum(x_1_in_1) FILTER (WHERE which = 1) AS x_1_in_1_of_1,
-    sum(n_1_in_1) FILTER (WHERE which = 2) AS n_1_in_1_of_2,
-    sum(x_1_in_1) FILTER (WHERE which = 2) AS x_1_in_1_of_2
+    count(n_1_in_1) FILTER (WHERE in_1) AS n_1_in_1_of_1,
+    sum(x_1_in_1) FILTER (WHERE in_1) AS x_1_in_1_of_1,
+    count(n_1_in_1) FILTER (WHERE in_2) AS n_1_in_1_of_2,
+    sum(x_1_in_1) FILTER (WHERE in_2) AS x_1_in_1_of_2
   FROM raw_pairs
   GROUP BY row_id
+),
+-- with what the tiles before their ends add up to
+before_high_1 AS (
+  SELECT a.*, h.n_1_in_1 AS at_1_n_1_in_1, h.x_1_in_1 AS at_1_x_1_in_1
+  FROM running AS h JOIN asked AS a ON h.tile = a.high_1
+),
+-- and what the tiles inside a stretch do
+inside_1 AS (
+  SELECT a.*,
+    a.at_1_n_1_in_1 - l.n_1_in_1 AS n_1_in_1_of_1,
+    a.at_1_x_1_in_1 - l.x_1_in_1 AS x_1_in_1_of_1
+  FROM running AS l JOIN before_high_1 AS a ON l.tile = a.low_1
+),
+-- with what the tiles before their ends add up to
+before_high_2 AS (
+  SELECT a.*, h.n_1_in_1 AS at_2_n_1_in_1, h.x_1_in_1 AS at_2_x_1_in_1
+  FROM running AS h JOIN inside_1 AS a ON h.tile = a.high_2
+),
+-- and what the tiles inside a stretch do
+inside_2 AS (
+  SELECT a.*,
+    a.at_2_n_1_in_1 - l.n_1_in_1 AS n_1_in_1_of_2,
+    a.at_2_x_1_in_1 - l.x_1_in_1 AS x_1_in_1_of_2
+  FROM running AS l JOIN before_high_2 AS a ON l.tile = a.low_2
 ),
 -- tiles inside and marks at the ends together
 stretches AS (
   SELECT
-    a.row_id,
-    CASE WHEN a.high_1 - a.low_1 > 1 THEN h1.n_1_in_1 - coalesce(l1.n_1_in_1, 0) ELSE 0 END + coalesce(r.n_1_in_1_of_1, 0) AS n_1_in_1_of_1,
-    CASE WHEN a.high_1 - a.low_1 > 1 THEN h1.x_1_in_1 - coalesce(l1.x_1_in_1, 0) ELSE 0 END + coalesce(r.x_1_in_1_of_1, 0) AS x_1_in_1_of_1,
-    CASE WHEN a.high_2 - a.low_2 > 1 THEN h2.n_1_in_1 - coalesce(l2.n_1_in_1, 0) ELSE 0 END + coalesce(r.n_1_in_1_of_2, 0) AS n_1_in_1_of_2,
-    CASE WHEN a.high_2 - a.low_2 > 1 THEN h2.x_1_in_1 - coalesce(l2.x_1_in_1, 0) ELSE 0 END + coalesce(r.x_1_in_1_of_2, 0) AS x_1_in_1_of_2
-  FROM leveled AS a LEFT JOIN raw AS r USING (row_id)
-  LEFT JOIN running AS h1 ON h1.tile = a.high_1 - 1
-  LEFT JOIN running AS h2 ON h2.tile = a.high_2 - 1
-  LEFT JOIN running AS l1 ON l1.tile = a.low_1
-  LEFT JOIN running AS l2 ON l2.tile = a.low_2
+    row_id,
+    CAST(a.n_1_in_1_of_1 + coalesce(r.n_1_in_1_of_1, 0) AS BIGINT) AS n_1_in_1_of_1,
+    a.x_1_in_1_of_1 + coalesce(r.x_1_in_1_of_1, 0) AS x_1_in_1_of_1,
+    CAST(a.n_1_in_1_of_2 + coalesce(r.n_1_in_1_of_2, 0) AS BIGINT) AS n_1_in_1_of_2,
+    a.x_1_in_1_of_2 + coalesce(r.x_1_in_1_of_2, 0) AS x_1_in_1_of_2
+  FROM inside_2 AS a LEFT JOIN raw AS r USING (row_id)
 ),
 -- per spine row what its windows hold: what has begun to count, less what has left
 grouped AS (
