@@ -269,8 +269,7 @@ class Definition:
         source = _arguments({**times, **self.source, "allow_left_out": True})
         view = _arguments(self.view)
         features = "".join(f"    {f},\n" for f in self.features)
-        mapped = {k.name: k.spine_column for k in self.keys if k.spine_column != k.name}
-        labels = f"label.with_join_key_map({mapped!r})" if mapped else "label"
+        labels = _asked_by("label", self.keys)
         asked = "" if self.on_demand is None else self.on_demand.text
         services = (*self.services, *(["asked"] if asked else []))
         return (
@@ -370,9 +369,15 @@ class _Drawing:
         self.ends: list[int] = []  # how long before t the windows begin and end
         self.lag = rng.choice((1, self.short, self.offset))
         self.known_before = base + rng.choice((0, 1, self.short, -self.short))
+        self._begin_label()
+
+    def _begin_label(self) -> None:
+        """Whether there is a label, and its lengths. All about labels is drawn from a source of its own, so that all else
+        is drawn as it would be without."""
+        self.later = rng = Random(repr(self.rng.getstate()))
         self.gap, self.ahead = rng.choice((0, 0, 1, self.offset)), rng.choice((self.short, self.short, self.long))
         self.settle = rng.choice((0, 0, 1, self.short))
-        self.labelled = kind != "static" and rng.random() < 0.8
+        self.labelled = self.kind != "static" and rng.random() < 0.8
 
     def definition(self) -> Definition:
         rng = self.rng
@@ -401,7 +406,7 @@ class _Drawing:
 
     def _label(self, source: Row, view: Row) -> str:
         """The arguments of the world's label view."""
-        rng = self.rng
+        rng = self.later
         options: Row = {"join_key_map": view["join_key_map"]} if "join_key_map" in view else {}
         if rng.random() < 0.6 and "where" in view:
             options["where"] = view["where"]
@@ -419,34 +424,43 @@ class _Drawing:
         return f"{_arguments(options)}{', ' if options else ''}label={label}"
 
     def look_ahead(self, definition: Definition, rows: list[Row], spine: list[Row]) -> None:
-        """Add the beacon, and rows that ask for a label about when it becomes mature, with a fact about its window's end."""
-        rng = self.rng
+        """Add the beacon, rows that ask for a label about when it becomes mature, and facts about its window's ends."""
+        rng = self.later
         known = [t for row in rows for t in (row[CREATED], row[EVENT]) if t is not None and t < FAR]
         # Beyond what any layout makes of the other times (an hour that a clock repeats), on a whole millisecond.
-        whole = (max((*known, self.base)) + self.delay) // 10**6 * 10**6 + 2 * 3_600 * 10**6
-        last = whole if "created_timestamp" in definition.source else whole + self.delay
-        keys = {k.source_column: next(self._held(v, k.source_type) for v in k.values
-                                      if self._held(v, k.source_type) is not None) for k in definition.keys[1:]}  # fmt: skip
-        values = {c: pool[0] for c, (_, pool) in VALUES.items()}
-        beacon = {CASE: BEACON, **keys, **values, "decoy": "x", "rid": self._numbered(definition, 0), "seq": 0, "gone": False}
-        rows.append(beacon | {EVENT: whole, CREATED: whole})
-        horizon = self.gap + self.ahead + self.settle
+        at = (max((*known, self.base)) + self.delay) // 10**6 * 10**6 + 2 * 3_600 * 10**6
+        rows.append(self._beacon(definition) | {EVENT: at, CREATED: at})
+        self.last = at if "created_timestamp" in definition.source else at + self.delay
         for row in [r for r in spine if rng.random() < 0.4]:
-            limit = rng.choice((last, self.known_before))
-            t = limit - horizon + rng.choice((-1, 0, 1, self.ahead // 2))
+            limit = rng.choice((self.last, self.known_before))
+            t = limit - self.gap - self.ahead - self.settle + rng.choice((-1, 0, 1, self.ahead // 2))
             spine.append({**row, "as_of": t})
             mine = [r for r in rows if r[CASE] == row[CASE]]
-            if mine and rng.random() < 0.8:
-                e = min(t + rng.choice((self.gap, self.gap + self.ahead)) + rng.choice((-1, 0, 1, 1)), last - self.delay)
-                k = min(rng.choice((e, e + self.settle, self.known_before - 1)), last)
-                fact = rng.choice(mine) | {k.source_column: self._held(row[k.spine_column], k.source_type)
-                                           for k in definition.keys[1:]}  # fmt: skip
-                fact |= {"rid": self._numbered(definition, len(rows))} if rng.random() < 0.7 else {}
-                rows.append(fact | {EVENT: e, CREATED: k})
-                if "versions" in self.kind and rng.random() < 0.7:  # corrected once the window is over
-                    end = t + self.gap + self.ahead
-                    corrected = {EVENT: min(rng.choice((e, end)), last - self.delay), "gone": rng.choice((True, False))}
-                    rows.append(fact | corrected | {CREATED: min(end + rng.choice((0, 1, self.short)), last)})
+            instants = [t] * (rng.random() < 0.8) + [row["as_of"]] * (rng.random() < 0.2)
+            keys = {k.source_column: self._held(row[k.spine_column], k.source_type) for k in definition.keys[1:]}
+            for instant in instants if mine else ():
+                new = {"rid": self._numbered(definition, len(rows))} if rng.random() < 0.7 else {}
+                rows += self._about_the_ends(instant, rng.choice(mine) | keys | new)
+
+    def _beacon(self, definition: Definition) -> Row:
+        """A row that no view leaves out, but for its times."""
+        held = {k.source_column: [self._held(v, k.source_type) for v in k.values] for k in definition.keys[1:]}
+        keys = {column: next(v for v in values if v is not None) for column, values in held.items()}
+        values = {c: pool[0] for c, (_, pool) in VALUES.items()}
+        rid = self._numbered(definition, 0)
+        return {CASE: BEACON, **keys, **values, "decoy": "x", "rid": rid, "seq": 0, "gone": False}
+
+    def _about_the_ends(self, t: int, fact: Row) -> list[Row]:
+        """The fact, moved to about an end of the label's window at t; of a versioned source perhaps corrected after it."""
+        rng = self.later
+        end = t + self.gap + self.ahead
+        e = min(rng.choice((t + self.gap, end)) + rng.choice((-1, 0, 1, 1)), self.last - self.delay)
+        k = min(rng.choice((e, e + self.settle, self.known_before - 1)), self.last)
+        moved = [fact | {EVENT: e, CREATED: k}]
+        if "versions" in self.kind and rng.random() < 0.7:
+            later = {EVENT: min(rng.choice((e, end)), self.last - self.delay), "gone": rng.choice((True, False))}
+            moved.append(fact | later | {CREATED: min(end + rng.choice((0, 1, self.short)), self.last)})
+        return moved
 
     def _with_on_demand(self, plain: Definition) -> Definition:
         """Half of the definitions get an on-demand view; the service then lists all of its inputs, some, or others.
@@ -515,8 +529,7 @@ class _Drawing:
         return _arguments(options)
 
     def _services(self, keys: tuple[Key, ...]) -> tuple[str, ...]:
-        asked = {k.name: k.spine_column for k in keys if k.spine_column != k.name}
-        first = f"view.with_join_key_map({asked!r})" if asked else "view"
+        first = _asked_by("view", keys)
         if self.rng.random() < 0.2:
             return (first, f'{first}.with_prefix("again_")')
         return (first,)
@@ -650,8 +663,6 @@ class _Drawing:
             return None
         if chance < 0.06:
             return FAR
-        if self.labelled and rng.random() < 0.05:
-            return t + rng.choice((self.gap, self.gap + self.ahead)) + rng.choice((0, 0, -1, 1))
         if self.gathered is not None:
             return t - self.gathered + (self.near if rng.random() < 0.6 else rng.choice((0, -1, 1)))
         if chance < 0.2:
@@ -686,6 +697,12 @@ def _filled(rng: Random, template: str, readable: Mapping[str, DType]) -> str | 
                 return None
             text = text.replace("{" + hole + "}", rng.choice(names), 1)
     return text
+
+
+def _asked_by(view: str, keys: Sequence[Key]) -> str:
+    """The view as the spine's columns ask for it."""
+    asked = {k.name: k.spine_column for k in keys if k.spine_column != k.name}
+    return f"{view}.with_join_key_map({asked!r})" if asked else view
 
 
 def fits(value: int, dtype: pa.DataType) -> bool:
