@@ -223,7 +223,7 @@ def test_build_counts_what_had_no_value_and_records_the_definition(cli: Cli, pro
 def test_check_and_explain_tell_of_them(cli: Cli, project: Path) -> None:
     said = cli("check", "--json").json["result"]
     assert said["on_demand_views"] == 1
-    assert said["services"]["scored_v1"] == {"views": 2, "features": 6, "parts": 2, "on_demand": 1}
+    assert said["services"]["scored_v1"] == {"views": 2, "features": 6, "labels": 0, "parts": 2, "on_demand": 1}
     assert "1 on demand views" in cli("check").out
     plan = cli("explain", "scored_v1").out
     assert 'OnDemand: per_item = divide("amount", "items")' in plan

@@ -95,4 +95,5 @@ def _answered(case: Case, stores: Sequence[FeatureStore], times: Sequence[int]) 
         statuses={name: [row[name][1] for row in rows] for name in types},
         event_timestamps={name: [row[name][2] for row in rows] for name in types},
         left_out=None,  # type: ignore[arg-type]
+        without_value=None,  # type: ignore[arg-type]
     )
