@@ -269,7 +269,7 @@ class Definition:
         source = _arguments({**times, **self.source, "allow_left_out": True})
         view = _arguments(self.view)
         features = "".join(f"    {f},\n" for f in self.features)
-        labels = self.services[0].replace("view", "label", 1)
+        labels = self.services[0].partition("[[")[0].replace("view", "label", 1)  # the same keys, and all of its one feature
         asked = "" if self.on_demand is None else self.on_demand.text
         services = (*self.services, *(["asked"] if asked else []))
         return (
