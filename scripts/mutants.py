@@ -401,7 +401,7 @@ MUTANTS = (
            "online a histogram keeps all it sees", "ranks-a_histogram_counts (store)"),
     Mutant("online_overflow_wraps", _FOLDS, "if not -(2**63) <= total < 2**63:", "if False:",
            "online a sum beyond int64 is answered", "online-a_sum_that_leaves"),
-    Mutant("online_variance_of_all", _EXACT, "/ (len(exact) - less))", "/ len(exact))",
+    Mutant("online_variance_of_all", _EXACT, "n * (n - less) * unit**2", "n * n * unit**2",
            "online a sample's variance is divided by n", "moments-the_mean_variance (store)"),
     Mutant("exact_until_ignored", _VIEW, "if t > exact_until:", "if False:",
            "an old value is served where a newer fact was held back", "online-beyond_a_fact"),
