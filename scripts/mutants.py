@@ -48,6 +48,7 @@ _PAIRS = "featurestore/compiler/duckdb/windows/pairs.py"
 _SHARED = "featurestore/compiler/duckdb/windows/shared.py"
 _AGGREGATIONS = "featurestore/compiler/duckdb/windows/aggregations.py"
 _MOMENTS = "featurestore/compiler/duckdb/windows/moments.py"
+_GRID = "featurestore/compiler/duckdb/windows/grid.py"
 _TILES = "featurestore/compiler/duckdb/windows/tiles.py"
 _FRAMES = "featurestore/compiler/duckdb/windows/frames.py"
 _SWEEP = "featurestore/compiler/duckdb/windows/sweep.py"
@@ -180,19 +181,24 @@ MUTANTS = (
            "a window with an offset ends early and begins late", "aggregates-every_aggregate_over_a_window_that_ends"),
     Mutant("frames_see_t", _FRAMES, '("2 * {at}", "2 * event_time + 1")', '("2 * {at}", "2 * event_time")',
            "in frames a row sees what happens at its own instant", "windows-pitfall_05_the_row_being_scored (frames)"),
-    Mutant("frames_long", _FRAMES, "greatest(2 * ({span.low} - ({delay})), 0)", "greatest(2 * ({span.low} + 1 - ({delay})), 0)",
+    Mutant("frames_long", _FRAMES, "greatest(2 * ({span.low} - ({delay})), 0)",
+           "greatest(2 * ({span.low} + 1 - ({delay})), 0)",
            "in frames a window is 1 µs long", "windows-pitfall_28_an_event_exactly (frames)"),
-    Mutant("tiles_exact_ignored", _TILES, '("<=", ">") if self.exact else ("<", ">=")', '("<", ">=")',
-           "in tiles exact matches are strict", "windows-pitfall_28_with_exact (tiles)"),
-    Mutant("tiles_never_leave", _TILES, "self._running(term, end) for end in _ends_of(span))",
-           "self._running(term, end) for end in _ends_of(span)[:1])",
-           "what has left a window of tiles still counts", "windows-pitfall_28_an_event_exactly (tiles)"),
-    Mutant("sweep_sees_t", _SWEEP, '"<=" if self.asked.plan.facts.exact else "<"', '"<="',
-           "in a sweep a row sees what happens at its own instant", "windows-pitfall_05_the_row_being_scored (sweep)"),
-    Mutant("sweep_keeps_replaced", _SWEEP, 'minus = [f"-{term} AS {term}" for term in self.terms]',
-           'minus = [f"0 * {term} AS {term}" for term in self.terms]',
+    Mutant("grid_exact_ignored", _GRID, 'after, before = (">", "<=") if self.exact else (">=", "<")',
+           'after, before = ">=", "<"',
+           "on the grid exact matches are strict", "windows-pitfall_28_with_exact (tiles)"),
+    Mutant("grid_sees_t", _GRID, 'if self.exact else (">=", "<")', 'if self.exact else (">=", "<=")',
+           "on the grid a row sees what happens at its own instant", "windows-pitfall_05_the_row_being_scored (sweep)"),
+    Mutant("grid_never_leaves", _GRID, "{self._high(stretch)} AND instant {after} asked_at - {stretch.low}",
+           "{self._high(stretch)}",
+           "on the grid what has left a window still counts", "windows-pitfall_28_an_event_exactly (tiles)"),
+    Mutant("tiles_offset_ignored", _TILES, 'high = delay if span.high == 0 else f"greatest({span.high}, {delay})"',
+           "high = delay",
+           "on the grid every window ends at t", "windows-adjacent_windows (tiles)"),
+    Mutant("sweep_keeps_replaced", _SWEEP, ", -1 FROM measured WHERE until", ", 0 FROM measured WHERE until",
            "in a sweep every version of a fact counts", "windows-windows_of_versions (sweep)"),
-    Mutant("sweep_counts_what_came_too_late", _SWEEP, "visible_from - event_time < {length}", "TRUE OR {length} > 0",
+    Mutant("sweep_counts_what_came_too_late", _SWEEP, "CASE WHEN lateness < {length} THEN",
+           "CASE WHEN TRUE OR lateness < {length} THEN",
            "a fact known after it left the window is taken out of it", "windows-a_row_known_only_after (sweep)"),
     # Aggregates
     Mutant("first_is_last", _AGGREGATIONS, '"first": ("min", _timed)', '"first": ("max", _timed)',
@@ -395,7 +401,7 @@ MUTANTS = (
            "online a histogram keeps all it sees", "ranks-a_histogram_counts (store)"),
     Mutant("online_overflow_wraps", _FOLDS, "if not -(2**63) <= total < 2**63:", "if False:",
            "online a sum beyond int64 is answered", "online-a_sum_that_leaves"),
-    Mutant("online_variance_of_all", _EXACT, "/ (len(exact) - less))", "/ len(exact))",
+    Mutant("online_variance_of_all", _EXACT, "n * (n - less) * unit**2", "n * n * unit**2",
            "online a sample's variance is divided by n", "moments-the_mean_variance (store)"),
     Mutant("exact_until_ignored", _VIEW, "if t > exact_until:", "if False:",
            "an old value is served where a newer fact was held back", "online-beyond_a_fact"),

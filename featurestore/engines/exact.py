@@ -66,7 +66,8 @@ def exact_mean(values: Sequence[Number]) -> float | None:
         total = exact_sum(values)  # type: ignore[arg-type]
         assert total is not None
     else:
-        total = rounded(sum((Fraction(v) for v in values), Fraction(0)))
+        whole, unit = _whole(values)
+        total = rounded(Fraction(sum(whole), unit))
     return total / len(values) + 0.0
 
 
@@ -75,9 +76,18 @@ def _variance(values: Sequence[Number], less: int) -> float | None:
         return None
     if not all(math.isfinite(v) for v in values):
         return math.nan
-    exact = [Fraction(v) for v in values]
-    mean = sum(exact, Fraction(0)) / len(exact)
-    return rounded(sum(((v - mean) ** 2 for v in exact), Fraction(0)) / (len(exact) - less))
+    # n·Σv² − (Σv)² loses everything in doubles and nothing in whole numbers; squares about the mean are slow in fractions.
+    whole, unit = _whole(values)
+    n = len(whole)
+    squares = n * sum(v * v for v in whole) - sum(whole) ** 2
+    return rounded(Fraction(squares, n * (n - less) * unit**2))
+
+
+def _whole(values: Sequence[Number]) -> tuple[list[int], int]:
+    """Finite numbers as whole numbers of a common unit: value i is whole[i] / unit."""
+    ratios = [v.as_integer_ratio() for v in values]
+    unit = math.lcm(*{denominator for _, denominator in ratios})
+    return [numerator * (unit // denominator) for numerator, denominator in ratios], unit
 
 
 def _root(variance: float | None) -> float | None:

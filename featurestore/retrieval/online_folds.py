@@ -10,10 +10,9 @@ import math
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from decimal import Context, Decimal
 from typing import Any
 
-from featurestore.dtypes import DType
+from featurestore.dtypes import INT64, DType
 from featurestore.engines.exact import MOMENTS
 
 VALUES, AGES, TIMED = "values", "ages", "timed"
@@ -22,9 +21,6 @@ event time."""
 
 Fold = Callable[[list[Any]], Any]
 Timed = tuple[int, int, Any]
-
-_LARGE = Context(prec=200)
-_MOST_DIGITS = 38
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,23 +55,13 @@ def _unless_empty(fold: Fold) -> Fold:
 
 
 def _sum(of: Aggregated) -> Fold:
-    return _unless_empty({"double": MOMENTS["sum"], "int64": _sum_integers}.get(of.result.name, _sum_decimals))
+    return _unless_empty(_sum_integers if of.result == INT64 else MOMENTS["sum"])
 
 
 def _sum_integers(values: list[int]) -> int:
     """Raises: OverflowError beyond int64."""
     total = sum(values)
     if not -(2**63) <= total < 2**63:
-        raise OverflowError
-    return total
-
-
-def _sum_decimals(values: list[Decimal]) -> Decimal:
-    """Raises: OverflowError beyond 38 digits."""
-    total = values[0]
-    for value in values[1:]:
-        total = _LARGE.add(total, value)
-    if len(total.as_tuple().digits) > _MOST_DIGITS:
         raise OverflowError
     return total
 

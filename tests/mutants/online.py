@@ -52,8 +52,8 @@ def at_each_instant(case: Case, folder: Path) -> Answer:
 
 def can_be_asked_at_each_instant(case: Case) -> bool:
     """Whether F(t, W = t) is F(t): with exact matches what becomes known at t is beyond W. Errors and labels are not
-    the store's."""
-    if case.one("expect error") or case.all("label"):
+    the store's, nor is counting."""
+    if case.one("expect error") or case.all("label") or case.all("without value"):
         return False
     views = [instance.view for instance in case.service().instances]
     windows = [not f.is_latest for view in views for f in view.features]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from decimal import Decimal
 from random import Random
 from typing import Any
 
@@ -62,6 +63,17 @@ def test_an_integer_sum_outside_its_type_is_an_overflow() -> None:
     for beyond in ([2**62, 2**62], [-(2**62), -(2**62), -1]):
         with pytest.raises(OverflowError):
             fold(beyond)
+
+
+@pytest.mark.parametrize("name", ["sum", "mean", "var_samp", "var_pop", "stddev_pop"])
+def test_decimals_and_doubles_far_apart_keep_every_digit(name: str) -> None:
+    wide = [Decimal("9" * 29 + ".12345678"), Decimal("-0.00000001"), Decimal("12.5")]
+    for values in (wide, [1e308, -1e308, 5e-324], [1e16, 1.0, 2.0], [10000000.1, 10000000.2, 10000000.3], [5e-324, 5e-324]):
+        dtype = DType("double" if isinstance(values[0], float) else "decimal128(38, 8)")
+        facts = [Taken(number, number, value) for number, value in enumerate(values)]
+        result = AGGREGATES[name].result(dtype)
+        assert result is not None
+        assert repr(_folded(name, None, dtype, result, facts)) == repr(aggregate(name, None, facts, 9))
 
 
 def test_what_python_orders_rightly_needs_no_stand_in() -> None:
