@@ -170,7 +170,8 @@ def _numbers(plan: Window, known: Statistics, scales: Mapping[int, _Scale]) -> d
     """The parameters $scale_i and $unscale_i of doubles, and those of the grid."""
     reach = reach_of(plan.outputs)
     length = known.last - known.first + 1
-    most = MOST_TILES * length // min(reach or length, length)
+    # Two less: a key has a tile more than its marks ask for, and an empty one behind the last.
+    most = max((MOST_TILES - 2) * length // min(reach or length, length), 1)
     found: dict[str, object] = {
         "first_instant": known.first, "last_instant": known.last, "per_tile": MARKS_PER_TILE, "most_tiles": most
     }  # fmt: skip

@@ -656,14 +656,20 @@ measured AS NOT MATERIALIZED (
     canonical_double("in_amount") AS measure_2
   FROM facts
 ),
--- spine rows and the visible facts in reach of any window; a reach ends in the stretch of time it begins in, or in the next
+-- spine rows, for the stretch of time they ask in and the one before: no reach goes beyond
+asking AS (
+  SELECT *, (asked_at + 4611686018427387904) // 2592000000000 AS stretch FROM spine
+  UNION ALL
+  SELECT *, (asked_at + 4611686018427387904) // 2592000000000 - 1 AS stretch FROM spine
+),
+-- facts, and the stretch of time each falls into
+stretched AS NOT MATERIALIZED (
+  SELECT *, (event_time + 4611686018427387904) // 2592000000000 AS stretch FROM measured
+),
+-- spine rows and the visible facts in reach of any window
 pairs AS (
   SELECT s.row_id, s.asked_at, f.event_time, f.measure_2
-  FROM (SELECT *, (event_time + 4611686018427387904) // 2592000000000 AS stretch FROM measured) AS f JOIN (
-    SELECT *, (asked_at + 4611686018427387904) // 2592000000000 AS stretch FROM spine
-    UNION ALL
-    SELECT *, (asked_at + 4611686018427387904) // 2592000000000 - 1 FROM spine
-  ) AS s
+  FROM stretched AS f JOIN asking AS s
   ON s."key_customer_id" = f."key_customer_id" AND s."key_merchant_id" = f."key_merchant_id" AND s.stretch = f.stretch
   AND f.visible_from < s.asked_at
   AND (f.until IS NULL OR s.asked_at <= f.until)
@@ -798,14 +804,20 @@ numbers AS NOT MATERIALIZED (
     CASE WHEN isfinite(measure_2) THEN CAST(measure_2 * $scale_2 AS HUGEINT) END AS x_2
   FROM measured
 ),
--- spine rows and the visible facts in reach of any window; a reach ends in the stretch of time it begins in, or in the next
+-- spine rows, for the stretch of time they ask in and the one before: no reach goes beyond
+asking AS (
+  SELECT *, (asked_at + 4611686018427387904) // 7776000000000 AS stretch FROM spine
+  UNION ALL
+  SELECT *, (asked_at + 4611686018427387904) // 7776000000000 - 1 AS stretch FROM spine
+),
+-- facts, and the stretch of time each falls into
+stretched AS NOT MATERIALIZED (
+  SELECT *, (event_time + 4611686018427387904) // 7776000000000 AS stretch FROM numbers
+),
+-- spine rows and the visible facts in reach of any window
 pairs AS (
   SELECT s.row_id, s.asked_at, f.event_time, f.measure_1, f.measure_2, f.measure_3, f.s_2, f.x_2
-  FROM (SELECT *, (event_time + 4611686018427387904) // 7776000000000 AS stretch FROM numbers) AS f JOIN (
-    SELECT *, (asked_at + 4611686018427387904) // 7776000000000 AS stretch FROM spine
-    UNION ALL
-    SELECT *, (asked_at + 4611686018427387904) // 7776000000000 - 1 FROM spine
-  ) AS s
+  FROM stretched AS f JOIN asking AS s
   ON s."key_merchant_id" = f."key_merchant_id" AND s.stretch = f.stretch
   AND f.visible_from < s.asked_at
   AND f.event_time >= s.asked_at - 7776000000000
@@ -1201,14 +1213,20 @@ measured AS NOT MATERIALIZED (
     CASE WHEN starts_with("in_reason", 'fraud') THEN TRUE END AS measure_3
   FROM facts
 ),
--- spine rows and the visible facts in reach of any window; a reach ends in the stretch of time it begins in, or in the next
+-- spine rows, for the stretch of time they ask in and the one before: no reach goes beyond
+asking AS (
+  SELECT *, (asked_at + 4611686018427387904) // 7776000000000 AS stretch FROM spine
+  UNION ALL
+  SELECT *, (asked_at + 4611686018427387904) // 7776000000000 - 1 AS stretch FROM spine
+),
+-- facts, and the stretch of time each falls into
+stretched AS NOT MATERIALIZED (
+  SELECT *, (event_time + 4611686018427387904) // 7776000000000 AS stretch FROM measured
+),
+-- spine rows and the visible facts in reach of any window
 pairs AS (
   SELECT s.row_id, s.asked_at, f.event_time, f.measure_2
-  FROM (SELECT *, (event_time + 4611686018427387904) // 7776000000000 AS stretch FROM measured) AS f JOIN (
-    SELECT *, (asked_at + 4611686018427387904) // 7776000000000 AS stretch FROM spine
-    UNION ALL
-    SELECT *, (asked_at + 4611686018427387904) // 7776000000000 - 1 FROM spine
-  ) AS s
+  FROM stretched AS f JOIN asking AS s
   ON s."key_merchant_id" = f."key_merchant_id" AND s.stretch = f.stretch
   AND f.visible_from < s.asked_at
   AND f.event_time >= s.asked_at - 7776000000000

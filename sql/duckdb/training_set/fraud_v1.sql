@@ -1176,14 +1176,20 @@ measured AS NOT MATERIALIZED (
     CASE WHEN CAST(hour(timezone('UTC', "in_paid_at")) AS BIGINT) < CAST(6 AS BIGINT) THEN TRUE END AS measure_5
   FROM facts
 ),
--- spine rows and the visible facts in reach of any window; a reach ends in the stretch of time it begins in, or in the next
+-- spine rows, for the stretch of time they ask in and the one before: no reach goes beyond
+asking AS (
+  SELECT *, (asked_at + 4611686018427387904) // 2592000000000 AS stretch FROM spine
+  UNION ALL
+  SELECT *, (asked_at + 4611686018427387904) // 2592000000000 - 1 AS stretch FROM spine
+),
+-- facts, and the stretch of time each falls into
+stretched AS NOT MATERIALIZED (
+  SELECT *, (event_time + 4611686018427387904) // 2592000000000 AS stretch FROM measured
+),
+-- spine rows and the visible facts in reach of any window
 pairs AS (
   SELECT s.row_id, s.asked_at, f.event_time, f.measure_3
-  FROM (SELECT *, (event_time + 4611686018427387904) // 2592000000000 AS stretch FROM measured) AS f JOIN (
-    SELECT *, (asked_at + 4611686018427387904) // 2592000000000 AS stretch FROM spine
-    UNION ALL
-    SELECT *, (asked_at + 4611686018427387904) // 2592000000000 - 1 FROM spine
-  ) AS s
+  FROM stretched AS f JOIN asking AS s
   ON s."key_customer_id" = f."key_customer_id" AND s.stretch = f.stretch
   AND f.visible_from < s.asked_at
   AND (f.until IS NULL OR s.asked_at <= f.until)
@@ -1620,14 +1626,20 @@ numbers AS NOT MATERIALIZED (
     CASE WHEN isfinite(measure_2) THEN CAST(measure_2 * $scale_2 AS HUGEINT) END AS x_2
   FROM measured
 ),
--- spine rows and the visible facts in reach of any window; a reach ends in the stretch of time it begins in, or in the next
+-- spine rows, for the stretch of time they ask in and the one before: no reach goes beyond
+asking AS (
+  SELECT *, (asked_at + 4611686018427387904) // 1209600000000 AS stretch FROM spine
+  UNION ALL
+  SELECT *, (asked_at + 4611686018427387904) // 1209600000000 - 1 AS stretch FROM spine
+),
+-- facts, and the stretch of time each falls into
+stretched AS NOT MATERIALIZED (
+  SELECT *, (event_time + 4611686018427387904) // 1209600000000 AS stretch FROM numbers
+),
+-- spine rows and the visible facts in reach of any window
 pairs AS (
   SELECT s.row_id, s.asked_at, f.event_time, f.measure_1, f.measure_2, f.measure_3, f.s_2, f.x_2
-  FROM (SELECT *, (event_time + 4611686018427387904) // 1209600000000 AS stretch FROM numbers) AS f JOIN (
-    SELECT *, (asked_at + 4611686018427387904) // 1209600000000 AS stretch FROM spine
-    UNION ALL
-    SELECT *, (asked_at + 4611686018427387904) // 1209600000000 - 1 FROM spine
-  ) AS s
+  FROM stretched AS f JOIN asking AS s
   ON s."key_merchant_id" = f."key_merchant_id" AND s.stretch = f.stretch
   AND f.visible_from < s.asked_at
   AND (f.until IS NULL OR s.asked_at <= f.until)
@@ -1734,14 +1746,20 @@ numbers AS NOT MATERIALIZED (
     CASE WHEN isfinite(measure_2) THEN CAST(measure_2 * $scale_2 AS HUGEINT) END AS x_2
   FROM measured
 ),
--- spine rows and the visible facts in reach of any window; a reach ends in the stretch of time it begins in, or in the next
+-- spine rows, for the stretch of time they ask in and the one before: no reach goes beyond
+asking AS (
+  SELECT *, (asked_at + 4611686018427387904) // 1209600000000 AS stretch FROM spine
+  UNION ALL
+  SELECT *, (asked_at + 4611686018427387904) // 1209600000000 - 1 AS stretch FROM spine
+),
+-- facts, and the stretch of time each falls into
+stretched AS NOT MATERIALIZED (
+  SELECT *, (event_time + 4611686018427387904) // 1209600000000 AS stretch FROM numbers
+),
+-- spine rows and the visible facts in reach of any window
 pairs AS (
   SELECT s.row_id, s.asked_at, f.event_time, f.measure_1, f.measure_2, f.s_2, f.x_2
-  FROM (SELECT *, (event_time + 4611686018427387904) // 1209600000000 AS stretch FROM numbers) AS f JOIN (
-    SELECT *, (asked_at + 4611686018427387904) // 1209600000000 AS stretch FROM spine
-    UNION ALL
-    SELECT *, (asked_at + 4611686018427387904) // 1209600000000 - 1 FROM spine
-  ) AS s
+  FROM stretched AS f JOIN asking AS s
   ON s."key_merchant_id" = f."key_merchant_id" AND s.stretch = f.stretch
   AND f.visible_from < s.asked_at
   AND (f.until IS NULL OR s.asked_at <= f.until)
@@ -2258,14 +2276,20 @@ measured AS NOT MATERIALIZED (
     "in_customer_id" AS measure_3
   FROM facts
 ),
--- spine rows and the visible facts in reach of any window; a reach ends in the stretch of time it begins in, or in the next
+-- spine rows, for the stretch of time they ask in and the one before: no reach goes beyond
+asking AS (
+  SELECT *, (asked_at + 4611686018427387904) // 604800000000 AS stretch FROM spine
+  UNION ALL
+  SELECT *, (asked_at + 4611686018427387904) // 604800000000 - 1 AS stretch FROM spine
+),
+-- facts, and the stretch of time each falls into
+stretched AS NOT MATERIALIZED (
+  SELECT *, (event_time + 4611686018427387904) // 604800000000 AS stretch FROM measured
+),
+-- spine rows and the visible facts in reach of any window
 pairs AS (
   SELECT s.row_id, s.asked_at, f.event_time, f.measure_3
-  FROM (SELECT *, (event_time + 4611686018427387904) // 604800000000 AS stretch FROM measured) AS f JOIN (
-    SELECT *, (asked_at + 4611686018427387904) // 604800000000 AS stretch FROM spine
-    UNION ALL
-    SELECT *, (asked_at + 4611686018427387904) // 604800000000 - 1 FROM spine
-  ) AS s
+  FROM stretched AS f JOIN asking AS s
   ON s."key_merchant_id" = f."key_merchant_id" AND s.stretch = f.stretch
   AND f.visible_from < s.asked_at
   AND (f.until IS NULL OR s.asked_at <= f.until)
@@ -2353,14 +2377,20 @@ measured AS NOT MATERIALIZED (
     "in_customer_id" AS measure_3
   FROM facts
 ),
--- spine rows and the visible facts in reach of any window; a reach ends in the stretch of time it begins in, or in the next
+-- spine rows, for the stretch of time they ask in and the one before: no reach goes beyond
+asking AS (
+  SELECT *, (asked_at + 4611686018427387904) // 1209600000000 AS stretch FROM spine
+  UNION ALL
+  SELECT *, (asked_at + 4611686018427387904) // 1209600000000 - 1 AS stretch FROM spine
+),
+-- facts, and the stretch of time each falls into
+stretched AS NOT MATERIALIZED (
+  SELECT *, (event_time + 4611686018427387904) // 1209600000000 AS stretch FROM measured
+),
+-- spine rows and the visible facts in reach of any window
 pairs AS (
   SELECT s.row_id, s.asked_at, f.event_time, f.measure_2
-  FROM (SELECT *, (event_time + 4611686018427387904) // 1209600000000 AS stretch FROM measured) AS f JOIN (
-    SELECT *, (asked_at + 4611686018427387904) // 1209600000000 AS stretch FROM spine
-    UNION ALL
-    SELECT *, (asked_at + 4611686018427387904) // 1209600000000 - 1 FROM spine
-  ) AS s
+  FROM stretched AS f JOIN asking AS s
   ON s."key_merchant_id" = f."key_merchant_id" AND s.stretch = f.stretch
   AND f.visible_from < s.asked_at
   AND (f.until IS NULL OR s.asked_at <= f.until)
@@ -2442,14 +2472,20 @@ measured AS NOT MATERIALIZED (
     TRUE AS measure_1
   FROM facts
 ),
--- spine rows and the visible facts in reach of any window; a reach ends in the stretch of time it begins in, or in the next
+-- spine rows, for the stretch of time they ask in and the one before: no reach goes beyond
+asking AS (
+  SELECT *, (asked_at + 4611686018427387904) // 2592000000000 AS stretch FROM spine
+  UNION ALL
+  SELECT *, (asked_at + 4611686018427387904) // 2592000000000 - 1 AS stretch FROM spine
+),
+-- facts, and the stretch of time each falls into
+stretched AS NOT MATERIALIZED (
+  SELECT *, (event_time + 4611686018427387904) // 2592000000000 AS stretch FROM measured
+),
+-- spine rows and the visible facts in reach of any window
 pairs AS (
   SELECT s.row_id, s.asked_at, f.event_time, f.measure_1
-  FROM (SELECT *, (event_time + 4611686018427387904) // 2592000000000 AS stretch FROM measured) AS f JOIN (
-    SELECT *, (asked_at + 4611686018427387904) // 2592000000000 AS stretch FROM spine
-    UNION ALL
-    SELECT *, (asked_at + 4611686018427387904) // 2592000000000 - 1 FROM spine
-  ) AS s
+  FROM stretched AS f JOIN asking AS s
   ON s."key_customer_id" = f."key_customer_id" AND s."key_merchant_id" = f."key_merchant_id" AND s.stretch = f.stretch
   AND f.visible_from < s.asked_at
   AND f.event_time >= s.asked_at - 2592000000000

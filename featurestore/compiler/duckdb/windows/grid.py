@@ -161,7 +161,7 @@ class Grid:
         )
         columns = [*self._line, "length", "CAST(sum(tiles) OVER in_a_row - tiles AS BIGINT) AS first_tile",
                    "CAST(sum(tiles) OVER in_a_row - 1 AS BIGINT) AS last_tile"]  # fmt: skip
-        columns += [_level(s) for s in self._leveled]
+        columns += [_level(s, self.levels) for s in self._leveled]
         self.steps.add(
             "lines",
             "and the numbers of the first and last of their tiles, all in one row"
@@ -403,9 +403,10 @@ class Grid:
         )
 
 
-def _level(stretch: Stretch) -> str:
+def _level(stretch: Stretch, levels: int) -> str:
     """How often runs of tiles double: from the beginning, to cover all; else to the longest that fits between the ends."""
-    if stretch.low is None:
-        return f"CAST(ceil(log2(tiles)) AS TINYINT) AS {stretch.level}"
-    between = f"least(({stretch.low} - {stretch.high}) // length, tiles) - 1"
-    return f"CAST(floor(log2(greatest({between}, 1))) AS TINYINT) AS {stretch.level}"
+    level = "ceil(log2(tiles))"
+    if stretch.low is not None:
+        between = f"least(({stretch.low} - {stretch.high}) // length, tiles) - 1"
+        level = f"floor(log2(greatest({between}, 1)))"
+    return f"CASE WHEN {level} > {levels} THEN error('too many tiles') ELSE CAST({level} AS TINYINT) END AS {stretch.level}"

@@ -107,8 +107,8 @@ def term_sql(term: str, number: int, dtype: DType) -> str:
         )
     if term == "x" and dtype.is_decimal:
         return f"CAST({m} AS DECIMAL(38, {dtype.precision_scale[1]}))"
-    if term == "x" and dtype != DOUBLE:
-        return f"CAST({m} AS BIGINT)"  # the engine adds them up as HUGEINT
+    if term == "x" and dtype == INT64:
+        return m  # the engine adds them up as HUGEINT
     whole = _whole(m, number, dtype)
     products = {"aa": ("upper", "upper"), "ab": ("upper", "lower"), "bb": ("lower", "lower")}
     return " * ".join(f"{part}_part({whole})" for part in products[term]) if term in products else whole

@@ -34,14 +34,15 @@ def add_pairs(steps: Steps, asked: Asked, source: str) -> None:
     exact = plan.facts.exact
     _, versions, _ = facts_of(plan.facts)
     keys, reach = key_names(plan.spine.keys), reach_of(asked.outputs)
-    joined, spine, facts = list(keys), "spine", source
+    asking, facts, same = "spine", source, list(keys)
     if reach is not None:
-        joined.append("stretch")
-        spine = f"(\n  SELECT *, {_stretch('asked_at', reach)} AS stretch FROM spine\n  UNION ALL\n" + (
-            f"  SELECT *, {_stretch('asked_at', reach)} - 1 FROM spine\n)"
-        )
-        facts = f"(SELECT *, {_stretch('event_time', reach)} AS stretch FROM {source})"
-    tests = [" AND ".join(f"s.{key} = f.{key}" for key in joined)]
+        asking, facts, same = "asking", "stretched", [*keys, "stretch"]
+        own = f"SELECT *, {_stretch('asked_at', reach)} AS stretch FROM spine"
+        steps.add("asking", "spine rows, for the stretch of time they ask in and the one before: no reach goes beyond",
+                  f"{own}\nUNION ALL\n{own.replace(' AS stretch', ' - 1 AS stretch')}")  # fmt: skip
+        steps.add("stretched", "facts, and the stretch of time each falls into",
+                  f"SELECT *, {_stretch('event_time', reach)} AS stretch FROM {source}", materialized=False)  # fmt: skip
+    tests = [" AND ".join(f"s.{key} = f.{key}" for key in same)]
     tests.append(f"f.visible_from {'<=' if exact else '<'} s.asked_at")
     if versions is not None:
         tests.append(f"(f.until IS NULL OR s.asked_at {'<' if exact else '<='} f.until)")
@@ -51,11 +52,8 @@ def add_pairs(steps: Steps, asked: Asked, source: str) -> None:
     columns += ["f.known_time"] if any(o.aggregate in _BY_TIME for o in asked.outputs) else []
     columns += [f"f.{measure_name(n)}" for n in asked.used]
     columns += [f"f.{term}_{n}" for n, wanted in asked.terms_of.items() for term in wanted if term != "n"]
-    note = "spine rows and the visible facts in reach of any window"
-    if reach is not None:
-        note += "; a reach ends in the stretch of time it begins in, or in the next"
-    steps.add("pairs", note,
-              f"SELECT {', '.join(columns)}\nFROM {facts} AS f JOIN {spine} AS s\nON " + "\nAND ".join(tests))  # fmt: skip
+    steps.add("pairs", "spine rows and the visible facts in reach of any window",
+              f"SELECT {', '.join(columns)}\nFROM {facts} AS f JOIN {asking} AS s\nON " + "\nAND ".join(tests))  # fmt: skip
 
 
 _BY_TIME = {"first", "last", "first_k", "last_k"}

@@ -95,14 +95,20 @@ measured AS NOT MATERIALIZED (
     TRUE AS measure_1
   FROM facts
 ),
--- spine rows and the visible facts in reach of any window; a reach ends in the stretch of time it begins in, or in the next
+-- spine rows, for the stretch of time they ask in and the one before: no reach goes beyond
+asking AS (
+  SELECT *, (asked_at + 4611686018427387904) // 3600000000 AS stretch FROM spine
+  UNION ALL
+  SELECT *, (asked_at + 4611686018427387904) // 3600000000 - 1 AS stretch FROM spine
+),
+-- facts, and the stretch of time each falls into
+stretched AS NOT MATERIALIZED (
+  SELECT *, (event_time + 4611686018427387904) // 3600000000 AS stretch FROM measured
+),
+-- spine rows and the visible facts in reach of any window
 pairs AS (
   SELECT s.row_id, s.asked_at, f.event_time, f.measure_1
-  FROM (SELECT *, (event_time + 4611686018427387904) // 3600000000 AS stretch FROM measured) AS f JOIN (
-    SELECT *, (asked_at + 4611686018427387904) // 3600000000 AS stretch FROM spine
-    UNION ALL
-    SELECT *, (asked_at + 4611686018427387904) // 3600000000 - 1 FROM spine
-  ) AS s
+  FROM stretched AS f JOIN asking AS s
   ON s."key_customer_id" = f."key_customer_id" AND s.stretch = f.stretch
   AND f.visible_from <= s.asked_at
   AND f.event_time > s.asked_at - 3600000000

@@ -125,17 +125,23 @@ measured AS NOT MATERIALIZED (
 -- the same with their values as whole numbers, which add up without loss
 numbers AS NOT MATERIALIZED (
   SELECT *,
-    CAST(measure_1 AS BIGINT) AS x_1
+    measure_1 AS x_1
   FROM measured
 ),
--- spine rows and the visible facts in reach of any window; a reach ends in the stretch of time it begins in, or in the next
+-- spine rows, for the stretch of time they ask in and the one before: no reach goes beyond
+asking AS (
+  SELECT *, (asked_at + 4611686018427387904) // 2592000000000 AS stretch FROM spine
+  UNION ALL
+  SELECT *, (asked_at + 4611686018427387904) // 2592000000000 - 1 AS stretch FROM spine
+),
+-- facts, and the stretch of time each falls into
+stretched AS NOT MATERIALIZED (
+  SELECT *, (event_time + 4611686018427387904) // 2592000000000 AS stretch FROM numbers
+),
+-- spine rows and the visible facts in reach of any window
 pairs AS (
   SELECT s.row_id, s.asked_at, f.event_time, f.measure_1, f.x_1
-  FROM (SELECT *, (event_time + 4611686018427387904) // 2592000000000 AS stretch FROM numbers) AS f JOIN (
-    SELECT *, (asked_at + 4611686018427387904) // 2592000000000 AS stretch FROM spine
-    UNION ALL
-    SELECT *, (asked_at + 4611686018427387904) // 2592000000000 - 1 FROM spine
-  ) AS s
+  FROM stretched AS f JOIN asking AS s
   ON s."key_customer_id" = f."key_customer_id" AND s.stretch = f.stretch
   AND f.visible_from <= s.asked_at
   AND f.event_time > s.asked_at - 2592000000000
@@ -260,7 +266,7 @@ filled AS (
     SELECT
       tile,
     measure_1 AS n_1,
-    CAST(measure_1 AS BIGINT) AS x_1
+    measure_1 AS x_1
     FROM placed
   )
   GROUP BY tile
@@ -315,7 +321,7 @@ raw_pairs AS (
     row_id,
     in_1,
     measure_1 AS n_1,
-    CAST(measure_1 AS BIGINT) AS x_1
+    measure_1 AS x_1
   FROM placed JOIN ends USING (tile)
   WHERE instant <= high AND instant > low
 ),
@@ -423,7 +429,7 @@ measured AS NOT MATERIALIZED (
 -- the same with their values as whole numbers, which add up without loss
 numbers AS NOT MATERIALIZED (
   SELECT *,
-    CAST(measure_1 AS BIGINT) AS x_1
+    measure_1 AS x_1
   FROM measured
 ),
 -- facts at twice their event time, spine rows at twice the instant up to which events are known
@@ -577,7 +583,7 @@ filled AS (
     SELECT
       tile,
     CASE WHEN lateness < 2592000000000 THEN measure_1 END AS n_1_in_1,
-    CASE WHEN lateness < 2592000000000 THEN CAST(measure_1 AS BIGINT) END AS x_1_in_1
+    CASE WHEN lateness < 2592000000000 THEN measure_1 END AS x_1_in_1
     FROM placed
   )
   GROUP BY tile
@@ -636,7 +642,7 @@ raw_pairs AS (
     in_1,
     in_2,
     CASE WHEN lateness < 2592000000000 THEN measure_1 END AS n_1_in_1,
-    CASE WHEN lateness < 2592000000000 THEN CAST(measure_1 AS BIGINT) END AS x_1_in_1
+    CASE WHEN lateness < 2592000000000 THEN measure_1 END AS x_1_in_1
   FROM placed JOIN ends USING (tile)
   WHERE instant <= high AND instant > low
 ),

@@ -247,7 +247,7 @@ numbers AS NOT MATERIALIZED (
   SELECT *,
     CASE WHEN isfinite(measure_2) THEN NULL WHEN isnan(measure_2) THEN CAST(1 AS HUGEINT) WHEN measure_2 > 0 THEN 4294967296 WHEN measure_2 < 0 THEN 18446744073709551616 END AS s_2,
     CASE WHEN isfinite(measure_2) THEN CAST(measure_2 * $scale_2 AS HUGEINT) END AS x_2,
-    CAST(measure_3 AS BIGINT) AS x_3
+    measure_3 AS x_3
   FROM measured
 ),
 -- spine rows and the visible facts in reach of any window
@@ -365,7 +365,7 @@ numbers AS NOT MATERIALIZED (
   SELECT *,
     CASE WHEN isfinite(measure_2) THEN NULL WHEN isnan(measure_2) THEN CAST(1 AS HUGEINT) WHEN measure_2 > 0 THEN 4294967296 WHEN measure_2 < 0 THEN 18446744073709551616 END AS s_2,
     CASE WHEN isfinite(measure_2) THEN CAST(measure_2 * $scale_2 AS HUGEINT) END AS x_2,
-    CAST(measure_3 AS BIGINT) AS x_3
+    measure_3 AS x_3
   FROM measured
 ),
 -- spine rows and the visible facts in reach of any window
@@ -572,25 +572,25 @@ filled AS (
     CASE WHEN lateness < 86400000000 THEN sign * (CASE WHEN isfinite(measure_2) THEN NULL WHEN isnan(measure_2) THEN CAST(1 AS HUGEINT) WHEN measure_2 > 0 THEN 4294967296 WHEN measure_2 < 0 THEN 18446744073709551616 END) END AS s_2_in_1,
     CASE WHEN lateness < 86400000000 THEN sign * CAST(CASE WHEN isfinite(measure_2) THEN CAST(measure_2 * $scale_2 AS HUGEINT) END AS HUGEINT) END AS x_2_in_1,
     CAST(CASE WHEN lateness < 86400000000 THEN sign * (CAST(measure_3 IS NOT NULL AS BIGINT)) END AS DOUBLE) AS n_3_in_1,
-    CASE WHEN lateness < 86400000000 THEN sign * CAST(CAST(measure_3 AS BIGINT) AS HUGEINT) END AS x_3_in_1,
+    CASE WHEN lateness < 86400000000 THEN sign * CAST(measure_3 AS HUGEINT) END AS x_3_in_1,
     CAST(CASE WHEN lateness < 604800000000 THEN sign * (CAST(measure_1 IS NOT NULL AS BIGINT)) END AS DOUBLE) AS n_1_in_2,
     CAST(CASE WHEN lateness < 604800000000 THEN sign * (CAST(measure_2 IS NOT NULL AS BIGINT)) END AS DOUBLE) AS n_2_in_2,
     CASE WHEN lateness < 604800000000 THEN sign * (CASE WHEN isfinite(measure_2) THEN NULL WHEN isnan(measure_2) THEN CAST(1 AS HUGEINT) WHEN measure_2 > 0 THEN 4294967296 WHEN measure_2 < 0 THEN 18446744073709551616 END) END AS s_2_in_2,
     CASE WHEN lateness < 604800000000 THEN sign * CAST(CASE WHEN isfinite(measure_2) THEN CAST(measure_2 * $scale_2 AS HUGEINT) END AS HUGEINT) END AS x_2_in_2,
     CAST(CASE WHEN lateness < 604800000000 THEN sign * (CAST(measure_3 IS NOT NULL AS BIGINT)) END AS DOUBLE) AS n_3_in_2,
-    CASE WHEN lateness < 604800000000 THEN sign * CAST(CAST(measure_3 AS BIGINT) AS HUGEINT) END AS x_3_in_2,
+    CASE WHEN lateness < 604800000000 THEN sign * CAST(measure_3 AS HUGEINT) END AS x_3_in_2,
     CAST(CASE WHEN lateness < 1209600000000 THEN sign * (CAST(measure_1 IS NOT NULL AS BIGINT)) END AS DOUBLE) AS n_1_in_3,
     CAST(CASE WHEN lateness < 1209600000000 THEN sign * (CAST(measure_2 IS NOT NULL AS BIGINT)) END AS DOUBLE) AS n_2_in_3,
     CASE WHEN lateness < 1209600000000 THEN sign * (CASE WHEN isfinite(measure_2) THEN NULL WHEN isnan(measure_2) THEN CAST(1 AS HUGEINT) WHEN measure_2 > 0 THEN 4294967296 WHEN measure_2 < 0 THEN 18446744073709551616 END) END AS s_2_in_3,
     CASE WHEN lateness < 1209600000000 THEN sign * CAST(CASE WHEN isfinite(measure_2) THEN CAST(measure_2 * $scale_2 AS HUGEINT) END AS HUGEINT) END AS x_2_in_3,
     CAST(CASE WHEN lateness < 1209600000000 THEN sign * (CAST(measure_3 IS NOT NULL AS BIGINT)) END AS DOUBLE) AS n_3_in_3,
-    CASE WHEN lateness < 1209600000000 THEN sign * CAST(CAST(measure_3 AS BIGINT) AS HUGEINT) END AS x_3_in_3,
+    CASE WHEN lateness < 1209600000000 THEN sign * CAST(measure_3 AS HUGEINT) END AS x_3_in_3,
     CAST(sign * (CAST(measure_1 IS NOT NULL AS BIGINT)) AS DOUBLE) AS n_1_in_4,
     CAST(sign * (CAST(measure_2 IS NOT NULL AS BIGINT)) AS DOUBLE) AS n_2_in_4,
     sign * (CASE WHEN isfinite(measure_2) THEN NULL WHEN isnan(measure_2) THEN CAST(1 AS HUGEINT) WHEN measure_2 > 0 THEN 4294967296 WHEN measure_2 < 0 THEN 18446744073709551616 END) AS s_2_in_4,
     sign * CAST(CASE WHEN isfinite(measure_2) THEN CAST(measure_2 * $scale_2 AS HUGEINT) END AS HUGEINT) AS x_2_in_4,
     CAST(sign * (CAST(measure_3 IS NOT NULL AS BIGINT)) AS DOUBLE) AS n_3_in_4,
-    sign * CAST(CAST(measure_3 AS BIGINT) AS HUGEINT) AS x_3_in_4
+    sign * CAST(measure_3 AS HUGEINT) AS x_3_in_4
     FROM placed
   )
   GROUP BY tile
@@ -731,25 +731,25 @@ raw_pairs AS (
     CASE WHEN lateness < 86400000000 THEN sign * (CASE WHEN isfinite(measure_2) THEN NULL WHEN isnan(measure_2) THEN CAST(1 AS HUGEINT) WHEN measure_2 > 0 THEN 4294967296 WHEN measure_2 < 0 THEN 18446744073709551616 END) END AS s_2_in_1,
     CASE WHEN lateness < 86400000000 THEN sign * CAST(CASE WHEN isfinite(measure_2) THEN CAST(measure_2 * $scale_2 AS HUGEINT) END AS HUGEINT) END AS x_2_in_1,
     CAST(CASE WHEN lateness < 86400000000 THEN sign * (CAST(measure_3 IS NOT NULL AS BIGINT)) END AS DOUBLE) AS n_3_in_1,
-    CASE WHEN lateness < 86400000000 THEN sign * CAST(CAST(measure_3 AS BIGINT) AS HUGEINT) END AS x_3_in_1,
+    CASE WHEN lateness < 86400000000 THEN sign * CAST(measure_3 AS HUGEINT) END AS x_3_in_1,
     CAST(CASE WHEN lateness < 604800000000 THEN sign * (CAST(measure_1 IS NOT NULL AS BIGINT)) END AS DOUBLE) AS n_1_in_2,
     CAST(CASE WHEN lateness < 604800000000 THEN sign * (CAST(measure_2 IS NOT NULL AS BIGINT)) END AS DOUBLE) AS n_2_in_2,
     CASE WHEN lateness < 604800000000 THEN sign * (CASE WHEN isfinite(measure_2) THEN NULL WHEN isnan(measure_2) THEN CAST(1 AS HUGEINT) WHEN measure_2 > 0 THEN 4294967296 WHEN measure_2 < 0 THEN 18446744073709551616 END) END AS s_2_in_2,
     CASE WHEN lateness < 604800000000 THEN sign * CAST(CASE WHEN isfinite(measure_2) THEN CAST(measure_2 * $scale_2 AS HUGEINT) END AS HUGEINT) END AS x_2_in_2,
     CAST(CASE WHEN lateness < 604800000000 THEN sign * (CAST(measure_3 IS NOT NULL AS BIGINT)) END AS DOUBLE) AS n_3_in_2,
-    CASE WHEN lateness < 604800000000 THEN sign * CAST(CAST(measure_3 AS BIGINT) AS HUGEINT) END AS x_3_in_2,
+    CASE WHEN lateness < 604800000000 THEN sign * CAST(measure_3 AS HUGEINT) END AS x_3_in_2,
     CAST(CASE WHEN lateness < 1209600000000 THEN sign * (CAST(measure_1 IS NOT NULL AS BIGINT)) END AS DOUBLE) AS n_1_in_3,
     CAST(CASE WHEN lateness < 1209600000000 THEN sign * (CAST(measure_2 IS NOT NULL AS BIGINT)) END AS DOUBLE) AS n_2_in_3,
     CASE WHEN lateness < 1209600000000 THEN sign * (CASE WHEN isfinite(measure_2) THEN NULL WHEN isnan(measure_2) THEN CAST(1 AS HUGEINT) WHEN measure_2 > 0 THEN 4294967296 WHEN measure_2 < 0 THEN 18446744073709551616 END) END AS s_2_in_3,
     CASE WHEN lateness < 1209600000000 THEN sign * CAST(CASE WHEN isfinite(measure_2) THEN CAST(measure_2 * $scale_2 AS HUGEINT) END AS HUGEINT) END AS x_2_in_3,
     CAST(CASE WHEN lateness < 1209600000000 THEN sign * (CAST(measure_3 IS NOT NULL AS BIGINT)) END AS DOUBLE) AS n_3_in_3,
-    CASE WHEN lateness < 1209600000000 THEN sign * CAST(CAST(measure_3 AS BIGINT) AS HUGEINT) END AS x_3_in_3,
+    CASE WHEN lateness < 1209600000000 THEN sign * CAST(measure_3 AS HUGEINT) END AS x_3_in_3,
     CAST(sign * (CAST(measure_1 IS NOT NULL AS BIGINT)) AS DOUBLE) AS n_1_in_4,
     CAST(sign * (CAST(measure_2 IS NOT NULL AS BIGINT)) AS DOUBLE) AS n_2_in_4,
     sign * (CASE WHEN isfinite(measure_2) THEN NULL WHEN isnan(measure_2) THEN CAST(1 AS HUGEINT) WHEN measure_2 > 0 THEN 4294967296 WHEN measure_2 < 0 THEN 18446744073709551616 END) AS s_2_in_4,
     sign * CAST(CASE WHEN isfinite(measure_2) THEN CAST(measure_2 * $scale_2 AS HUGEINT) END AS HUGEINT) AS x_2_in_4,
     CAST(sign * (CAST(measure_3 IS NOT NULL AS BIGINT)) AS DOUBLE) AS n_3_in_4,
-    sign * CAST(CAST(measure_3 AS BIGINT) AS HUGEINT) AS x_3_in_4
+    sign * CAST(measure_3 AS HUGEINT) AS x_3_in_4
   FROM placed JOIN ends USING (tile)
   WHERE instant < high AND instant >= low
 ),
@@ -1031,14 +1031,20 @@ measured AS NOT MATERIALIZED (
     CASE WHEN canonical_double("in_amount") > CAST(CAST(10 AS BIGINT) AS DOUBLE) THEN "in_Shop" END AS measure_4
   FROM facts
 ),
--- spine rows and the visible facts in reach of any window; a reach ends in the stretch of time it begins in, or in the next
+-- spine rows, for the stretch of time they ask in and the one before: no reach goes beyond
+asking AS (
+  SELECT *, (asked_at + 4611686018427387904) // 604800000000 AS stretch FROM spine
+  UNION ALL
+  SELECT *, (asked_at + 4611686018427387904) // 604800000000 - 1 AS stretch FROM spine
+),
+-- facts, and the stretch of time each falls into
+stretched AS NOT MATERIALIZED (
+  SELECT *, (event_time + 4611686018427387904) // 604800000000 AS stretch FROM measured
+),
+-- spine rows and the visible facts in reach of any window
 pairs AS (
   SELECT s.row_id, s.asked_at, f.event_time, f.measure_4
-  FROM (SELECT *, (event_time + 4611686018427387904) // 604800000000 AS stretch FROM measured) AS f JOIN (
-    SELECT *, (asked_at + 4611686018427387904) // 604800000000 AS stretch FROM spine
-    UNION ALL
-    SELECT *, (asked_at + 4611686018427387904) // 604800000000 - 1 FROM spine
-  ) AS s
+  FROM stretched AS f JOIN asking AS s
   ON s."key_customer_id" = f."key_customer_id" AND s.stretch = f.stretch
   AND f.visible_from < s.asked_at
   AND (f.until IS NULL OR s.asked_at <= f.until)
@@ -1130,14 +1136,20 @@ measured AS NOT MATERIALIZED (
     CASE WHEN canonical_double("in_amount") > CAST(CAST(10 AS BIGINT) AS DOUBLE) THEN "in_Shop" END AS measure_4
   FROM facts
 ),
--- spine rows and the visible facts in reach of any window; a reach ends in the stretch of time it begins in, or in the next
+-- spine rows, for the stretch of time they ask in and the one before: no reach goes beyond
+asking AS (
+  SELECT *, (asked_at + 4611686018427387904) // 604800000000 AS stretch FROM spine
+  UNION ALL
+  SELECT *, (asked_at + 4611686018427387904) // 604800000000 - 1 AS stretch FROM spine
+),
+-- facts, and the stretch of time each falls into
+stretched AS NOT MATERIALIZED (
+  SELECT *, (event_time + 4611686018427387904) // 604800000000 AS stretch FROM measured
+),
+-- spine rows and the visible facts in reach of any window
 pairs AS (
   SELECT s.row_id, s.asked_at, f.event_time, f.measure_2
-  FROM (SELECT *, (event_time + 4611686018427387904) // 604800000000 AS stretch FROM measured) AS f JOIN (
-    SELECT *, (asked_at + 4611686018427387904) // 604800000000 AS stretch FROM spine
-    UNION ALL
-    SELECT *, (asked_at + 4611686018427387904) // 604800000000 - 1 FROM spine
-  ) AS s
+  FROM stretched AS f JOIN asking AS s
   ON s."key_customer_id" = f."key_customer_id" AND s.stretch = f.stretch
   AND f.visible_from < s.asked_at
   AND (f.until IS NULL OR s.asked_at <= f.until)
