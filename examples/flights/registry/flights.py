@@ -24,8 +24,7 @@ airport_delays = FeatureView(
     source=departures,
     features=[
         latest("dep_delay", name="last_delay"),
-        agg.sum("dep_delay", window="2h"),
-        agg.count("dep_delay", window="2h"),
+        agg.mean("dep_delay", window="2h"),
     ],
     description="How late the airport runs, by the flights that have left: the last one, and those of two hours.",
 )
