@@ -24,9 +24,8 @@ def main(data: Path) -> dict[str, list[float]]:
     """Print, fifth by fifth of the customers, the share that bought again within thirty days; return it by feature."""
     table = training_set(data)
     mature = table.drop_nulls("invoices_next_30d").filter(pl.col("recency_us").is_not_null())
-    print(
-        f"{table.height:,} questions about {table['customer_id'].n_unique():,} customers, {mature.height:,} with a mature label\n"
-    )
+    customers = table["customer_id"].n_unique()
+    print(f"{table.height:,} questions about {customers:,} customers, {mature.height:,} with a mature label\n")
     found = {name: shares(mature, name) for name in ("recency_us", "frequency_90d", "monetary_90d")}
     for name, fifths in found.items():
         print(f"share that bought again, by fifths of {name} from the least to the greatest")
