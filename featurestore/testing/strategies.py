@@ -555,7 +555,9 @@ class _Drawing:
         self.near = rng.choice((0, -1, 1, -1, 1))
         rows: list[Row] = []
         many = (3, 6, 9, 12) if "versions" in self.kind or self.aggregates else (0, 3, 5, 7, 9, 11)
-        for _ in range(rng.choice(many) if self.gathered is None else rng.choice((2, 3, 4))):
+        if self.gathered is not None:  # versions of one fact are few facts
+            many = (4, 5, 6, 7) if "versions" in self.kind else (2, 3, 4)
+        for _ in range(rng.choice(many)):
             rows.append(self._row(definition, live, rng.choice(instants), rows))
         return rows, spine
 
