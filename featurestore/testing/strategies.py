@@ -554,7 +554,7 @@ class _Drawing:
             self.gathered = self.ttl if not self.ends or rng.random() < 0.4 else rng.choice(self.ends)
         self.near = rng.choice((0, -1, 1, -1, 1))
         rows: list[Row] = []
-        many = (3, 6, 9, 12) if "versions" in self.kind or self.aggregates else (0, 3, 5, 7, 9, 11)
+        many: Sequence[int] = (3, 6, 9, 12) if "versions" in self.kind or self.aggregates else (0, 3, 5, 7, 9, 11)
         if self.gathered is not None:  # versions of one fact are few facts
             many = (4, 5, 6, 7) if "versions" in self.kind else (2, 3, 4)
         for _ in range(rng.choice(many)):
