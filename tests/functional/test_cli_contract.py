@@ -157,7 +157,7 @@ def heavy(tmp_path):
     """A project whose build keeps the engine busy for many seconds."""
     folder = tmp_path / "heavy"
     (folder / "registry").mkdir(parents=True)
-    (folder / "featurestore.toml").write_text('[project]\nname = "heavy"\n[offline]\nthreads = 1\n')
+    (folder / "featurestore.toml").write_text('[project]\nname = "heavy"\n[offline]\nthreads = 1\nwindow_plan = "pairs"\n')
     (folder / "registry" / "views.py").write_text(
         "from featurestore import *\n"
         'c = Entity(name="c", join_keys=["c"])\n'
