@@ -7,11 +7,12 @@ question; how it is computed is each engine's.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any, NoReturn
 
 from featurestore import expressions
 from featurestore.definitions.base import Definition, FrozenMap, check_name, located
+from featurestore.definitions.instance import Instance
 from featurestore.definitions.view import FeatureView, ViewInstance
 from featurestore.dtypes import DType, parse_dtype
 from featurestore.errors import DefinitionError, nearest
@@ -76,6 +77,13 @@ class OnDemandFeatureView(Definition):
         """The names an expression may read: the inputs' columns, the request's, and `as_of`."""
         return (*(column for i in self.inputs for column, _ in i.features), *self.request, AS_OF)
 
+    def feature(self, name: str) -> Expr:
+        """The expression of that name. Raises: DefinitionError FS203 naming the nearest."""
+        if name not in self.features:
+            what, hint = f"unknown feature {name!r} of {self.name!r}", nearest(str(name), self.features)
+            raise DefinitionError("FS203", what, known=self.features, hint=hint)
+        return expressions.parse(self.features[name])
+
     def __getitem__(self, names: str | list[str]) -> OnDemandInstance:
         """The view with only some of its features, in the order named."""
         return OnDemandInstance(view=self)[names]
@@ -93,19 +101,11 @@ class OnDemandFeatureView(Definition):
         raise located(_no_keys)
 
 
-@dataclass(frozen=True, kw_only=True)
-class OnDemandInstance:
-    """An on-demand view as one service uses it: which features, under which names."""
+@dataclass(frozen=True, kw_only=True, repr=False)
+class OnDemandInstance(Instance):
+    """An on-demand view as one service uses it."""
 
     view: OnDemandFeatureView
-    chosen: tuple[str, ...] | None = None
-    prefix: str = ""
-    alias_name: str | None = None
-
-    @property
-    def name(self) -> str:
-        """Its name in reports: the alias, or the view's name behind the prefix."""
-        return self.alias_name or f"{self.prefix}{self.view.name}"
 
     @property
     def features(self) -> tuple[tuple[str, str], ...]:
@@ -118,28 +118,8 @@ class OnDemandInstance:
         named = self.view.expressions
         return tuple(dict.fromkeys(c for _, name in self.features for c in expressions.columns(named[name])))
 
-    def __getitem__(self, names: str | list[str]) -> OnDemandInstance:
-        return located(lambda: replace(self, chosen=_chosen(self.view, names)))
-
-    def alias(self, name: str) -> OnDemandInstance:
-        return located(lambda: replace(self, alias_name=check_name(name, "alias")))
-
-    def with_prefix(self, prefix: str) -> OnDemandInstance:
-        return located(lambda: self._prefixed(prefix))
-
     def with_join_key_map(self, mapping: Mapping[str, str]) -> NoReturn:
         raise located(_no_keys)
-
-    def _prefixed(self, prefix: str) -> OnDemandInstance:
-        check_name(f"{prefix}x" if isinstance(prefix, str) and prefix.endswith("_") else prefix, "prefix")
-        instance = replace(self, prefix=prefix)
-        for column, _ in instance.features:
-            check_name(column, "prefixed feature")
-        return instance
-
-    def __repr__(self) -> str:
-        chosen = "" if self.chosen is None else f"[{', '.join(self.chosen)}]"
-        return f"{self.name}{chosen} (of {self.view.name})" if self.name != self.view.name else f"{self.name}{chosen}"
 
 
 def _no_keys() -> DefinitionError:
@@ -190,17 +170,6 @@ def _features(given: Any) -> FrozenMap[str]:
         check_name(name, "feature")
         expressions.parse(text)
     return FrozenMap(given)
-
-
-def _chosen(view: OnDemandFeatureView, names: Any) -> tuple[str, ...]:
-    chosen = (names,) if isinstance(names, str) else tuple(names) if isinstance(names, list | tuple) else ()
-    if not chosen or len(set(chosen)) < len(chosen):
-        raise DefinitionError("FS202", f"{view.name}[{names!r}] must name features once each", hint='view[["a", "b"]]')
-    for name in chosen:
-        if name not in view.features:
-            what = f"unknown feature {name!r} of {view.name!r}"
-            raise DefinitionError("FS203", what, known=view.features, hint=nearest(str(name), view.features))
-    return chosen
 
 
 __all__ = ["AS_OF", "OnDemandFeatureView", "OnDemandInstance"]

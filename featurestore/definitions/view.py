@@ -11,8 +11,9 @@ from typing import Any
 
 from featurestore import expressions
 from featurestore.definitions.aggregation import Feature
-from featurestore.definitions.base import Definition, FrozenMap, check_name, located
+from featurestore.definitions.base import Definition, FrozenMap, located
 from featurestore.definitions.entity import Entity
+from featurestore.definitions.instance import Instance
 from featurestore.definitions.source import Source
 from featurestore.errors import DefinitionError, nearest
 from featurestore.expressions import Expr
@@ -142,24 +143,16 @@ class FeatureView(View):
         return ViewInstance(view=self)[names]
 
 
-@dataclass(frozen=True, kw_only=True)
-class ViewInstance:
-    """A view as one service uses it: which features, by which keys, under which names.
+@dataclass(frozen=True, kw_only=True, repr=False)
+class ViewInstance(Instance):
+    """A feature or label view as one service uses it: besides, by which keys.
 
     hidden: features that are computed besides, for on-demand features alone; only a service sets them.
     """
 
     view: View
-    chosen: tuple[str, ...] | None = None
     key_map: Mapping[str, str] = field(default_factory=FrozenMap)
-    prefix: str = ""
-    alias_name: str | None = None
     hidden: tuple[str, ...] = ()
-
-    @property
-    def name(self) -> str:
-        """Its name in reports and watermarks: the alias, or the view's name behind the prefix."""
-        return self.alias_name or f"{self.prefix}{self.view.name}"
 
     @property
     def features(self) -> tuple[tuple[str, Feature], ...]:
@@ -183,35 +176,8 @@ class ViewInstance:
         """The columns of spine or request that hold its keys, in order of the view's join keys."""
         return tuple(self.key_map.get(key, key) for key in self.view.join_keys)
 
-    def __getitem__(self, names: str | list[str]) -> ViewInstance:
-        return located(lambda: replace(self, chosen=_chosen(self.view, names)))
-
-    def alias(self, name: str) -> ViewInstance:
-        return located(lambda: replace(self, alias_name=check_name(name, "alias")))
-
     def with_join_key_map(self, mapping: Mapping[str, str]) -> ViewInstance:
         return located(lambda: replace(self, key_map=_key_map(mapping, self.view.join_keys)))
-
-    def with_prefix(self, prefix: str) -> ViewInstance:
-        return located(lambda: self._prefixed(prefix))
-
-    def _prefixed(self, prefix: str) -> ViewInstance:
-        check_name(f"{prefix}x" if isinstance(prefix, str) and prefix.endswith("_") else prefix, "prefix")
-        instance = replace(self, prefix=prefix)
-        for column, _ in instance.features:
-            check_name(column, "prefixed feature")
-        return instance
-
-    def __repr__(self) -> str:
-        chosen = "" if self.chosen is None else f"[{', '.join(self.chosen)}]"
-        return f"{self.name}{chosen} (of {self.view.name})" if self.name != self.view.name else f"{self.name}{chosen}"
-
-
-def _chosen(view: View, names: Any) -> tuple[str, ...]:
-    chosen = (names,) if isinstance(names, str) else tuple(names) if isinstance(names, list | tuple) else ()
-    if not chosen or len(set(chosen)) < len(chosen):
-        raise DefinitionError("FS202", f"{view.name}[{names!r}] must name features once each", hint='view[["a", "b"]]')
-    return tuple(view.feature(name).name for name in chosen)
 
 
 def _features(given: Any) -> tuple[Feature, ...]:
