@@ -141,6 +141,7 @@ class Build:
                 self._asked(part.part)
             for name, dtype in self.service.request.items():
                 self._request[name] = request_column(self.spine, name, dtype, timezone=self.request.timezone)
+            self._session = self._stack.enter_context(Session(self._settings))
             self._check_sources()
         except BaseException:
             self._stack.close()
@@ -188,15 +189,17 @@ class Build:
             self._watch(Progress(f"view {part.instance} ({number} of {len(self.plan.answers)})"))
             served = self._served(part)
             for position, one in enumerate(served, 1):
-                session = self._stack.enter_context(Session(self._settings))
-                self._bind(session, part.part)
-                if isinstance(part.part, Window):
-                    session.join_as_written()
-                stream = session.reader(one.sql, {**self._parameters(part.part), **one.parameters}, ROWS_AT_ONCE)
+                stream = self._stream(part.part, one)
                 if number < len(self.plan.answers) or position < len(served):
-                    stream = _spooled(stream, session.folder / "part.arrow", self._stack)
+                    stream = _spooled(stream, self._session.folder / f"part_{number}_{position}.arrow", self._stack)
                 readers.append(self._reader(part, one, stream))
         return readers
+
+    def _stream(self, part: Part, served: _Served) -> pa.RecordBatchReader:
+        """What a statement gives. Until it is read to its end the session can do nothing else."""
+        self._bind(part)
+        self._session.join_as_written(isinstance(part, Window))
+        return self._session.reader(served.sql, {**self._parameters(part), **served.parameters}, ROWS_AT_ONCE)
 
     def _reader(self, part: PartOf | LabelOf, served: _Served, stream: pa.RecordBatchReader) -> _PartReader:
         if isinstance(part, PartOf):
@@ -209,9 +212,8 @@ class Build:
         if not isinstance(part.part, Window):
             (only,) = sql.statements(part.part)
             if isinstance(part.part, StaticLookup):
-                with Session(self._settings) as session:
-                    self._bind(session, part.part)
-                    check_static(session, part.part)
+                self._bind(part.part)
+                check_static(self._session, part.part)
             return [_Served(only.outputs, only.sql)]
         choices = self.choices(part)
         self.report.windows.setdefault(part.instance, []).extend(described(c) for c in choices)
@@ -224,13 +226,13 @@ class Build:
     def choices(self, part: PartOf | LabelOf) -> list[Choice]:
         """The plans that serve a part's windows, chosen from the data."""
         assert isinstance(part.part, Window)
-        with Session(self._settings) as session:
-            self._bind(session, part.part)
-            parameters = self._parameters(part.part)
-            return choose(session, part.part, parameters, self.spine.rows, wanted=self._settings.window_plan)
+        self._bind(part.part)
+        self._session.join_as_written(False)
+        parameters = self._parameters(part.part)
+        return choose(self._session, part.part, parameters, self.spine.rows, wanted=self._settings.window_plan)
 
     def _on_demand(self) -> list[OnDemandColumns]:
-        """What makes the on-demand features; they share a session, for they run one after the other."""
+        """What makes the on-demand features, in a session of their own: the other streams the last part."""
         if not self.plan.on_demand:
             return []
         session = self._stack.enter_context(Session(self._settings))
@@ -239,11 +241,11 @@ class Build:
     def _request_from(self, start: int, rows: int) -> Callable[[str], pa.Array]:
         return lambda name: self._request[name].slice(start, rows)
 
-    def _bind(self, session: Session, part: Part) -> None:
+    def _bind(self, part: Part) -> None:
         for source, columns in sources_of(part).items():
             data = self._sources[source]
-            session.bind_source(data, [c.name for c in columns], {c.name: c.dtype for c in columns})
-        session.bind("spine", self._asked(part))
+            self._session.bind_source(data, [c.name for c in columns], {c.name: c.dtype for c in columns})
+        self._session.bind("spine", self._asked(part))
 
     def _asked(self, part: Part) -> pa.Table:
         """The relation `spine` of a part: row_id, keys of the part's types, asked_at."""
@@ -271,10 +273,9 @@ class Build:
             if bound.name in self.report.left_out:
                 continue
             data = self._sources[bound.view.source.name]
-            with Session(self._settings) as session:
-                counts = check_left_out(session, bound, data)
-                if isinstance(bound, BoundLabel):
-                    self._known[bound.name] = greatest_known(session, bound)
+            counts = check_left_out(self._session, bound, data)
+            if isinstance(bound, BoundLabel):
+                self._known[bound.name] = greatest_known(self._session, bound)
             self.report.left_out[bound.name] = counts.left_out
             self.report.source_rows[data.source.name] = counts.rows
             self.report.warnings += [w for w in counts.warnings if w not in self.report.warnings]

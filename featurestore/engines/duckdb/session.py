@@ -15,6 +15,7 @@ import weakref
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -74,7 +75,9 @@ class Session:
             _sweep(settings.temp_directory)
         self.folder = Path(tempfile.mkdtemp(prefix=f"{_FOLDER}{os.getpid()}-", dir=settings.temp_directory))
         self._con = duckdb.connect(config={"python_enable_replacements": "false", "autoload_known_extensions": "false"})
-        self._bound: list[tuple[Part, tuple[str, ...]]] = []
+        self._bound: dict[str, tuple[SourceData, tuple[str, ...]]] = {}
+        self._copies: dict[str, list[Path]] = {}
+        self._numbers = count()
         self._configure(settings)
 
     def _configure(self, settings: Settings) -> None:
@@ -111,28 +114,36 @@ class Session:
     ) -> None:
         """Make the rows of a source known as `source__<name>`: one SELECT per physical schema, times with a zone.
 
+        Data that is bound with these columns already stays as it is.
         Raises: SourceError FS322 to FS325.
         """
+        name = f"{prefix}{data.source.name}"
+        bound, held = self._bound.get(name, (None, ()))
+        if bound is data and set(columns) <= set(held):
+            return
         data.check(columns)
-        self._bound += [(part, tuple(columns)) for part in data.parts]
+        before = self._copies.pop(name, [])
+        self._bound[name] = (data, tuple(columns))
         selects, groups = [], dict[tuple[object, ...], list[Part]]()
-        for number, part in enumerate(data.parts):
+        for part in data.parts:
             if reading.is_direct(part, data.source, columns, types):
                 groups.setdefault(tuple(part.schema.field(c).type for c in columns), []).append(part)
             else:
-                selects.append(self._copied(part, data, columns, types, f"{prefix}{data.source.name}_{number}.parquet"))
+                selects.append(self._copied(name, part, data, columns, types))
         for parts in groups.values():
             paths = [str(p.stamp.path) for p in parts if p.stamp is not None]
             selects.append(reading.direct_select(paths, parts[0], columns))
-        view = quoted(f"{prefix}{data.source.name}")
         with errors(data.source.place):
             self._con.execute(
-                f"CREATE OR REPLACE TEMP VIEW {view} AS\n"
+                f"CREATE OR REPLACE TEMP VIEW {quoted(name)} AS\n"
                 + "\nUNION ALL BY NAME\n".join(selects or [self._empty(data, columns, types)])
             )
+        for path in before:
+            path.unlink()
 
-    def _copied(self, part: Part, data: SourceData, columns: Sequence[str], types: Mapping[str, DType], name: str) -> str:
-        path = self.folder / name
+    def _copied(self, name: str, part: Part, data: SourceData, columns: Sequence[str], types: Mapping[str, DType]) -> str:
+        path = self.folder / f"copy_{next(self._numbers)}.parquet"  # never one name twice: the engine remembers footers
+        self._copies.setdefault(name, []).append(path)
         try:
             reading.copy(part, data, columns, types, path)
         except (pa.ArrowException, OSError) as error:
@@ -182,20 +193,21 @@ class Session:
 
     def _unreadable(self) -> str:
         """The first bound file that cannot be read to its end, or ""."""
-        for part, columns in self._bound:
-            try:
-                for _ in part.read(columns):
-                    pass
-            except (pa.ArrowException, OSError):
-                return part.name
+        for data, columns in self._bound.values():
+            for part in data.parts:
+                try:
+                    for _ in part.read(columns):
+                        pass
+                except (pa.ArrowException, OSError):
+                    return part.name
         return ""
 
-    def join_as_written(self) -> None:
-        """Joins from here on keep the right side in memory and pass the left one by, in the order in which they are written.
+    def join_as_written(self, wanted: bool) -> None:
+        """Whether joins from here on keep the right side in memory and pass the left one by, in the order written.
 
         The engine takes few rows for granted where it filters or groups, and would keep the source of facts in memory.
         """
-        self._con.execute("SET disabled_optimizers = 'join_order,build_side_probe_side'")
+        self._con.execute(f"SET disabled_optimizers = '{'join_order,build_side_probe_side' if wanted else ''}'")
 
     def interrupt(self) -> None:
         self._con.interrupt()
