@@ -84,7 +84,7 @@ def _write_tables(path: Path, suffix: str, schema: pa.Schema, tables: Iterable[p
                 reach(f"build.batch{number}")
         return
     repeating = [f.name for f in schema if _repeats(f.type)]  # dictionaries of numbers cost time and save nothing
-    with pq.ParquetWriter(path, schema, compression="zstd", compression_level=1, use_dictionary=repeating) as writer:
+    with pq.ParquetWriter(path, schema, compression="snappy", use_dictionary=repeating) as writer:
         for number, table in enumerate(_ahead(tables)):
             writer.write_table(table, row_group_size=max(table.num_rows, 1))
             reach(f"build.batch{number}")

@@ -402,8 +402,7 @@ class _PartReader:
     def _value(self, table: pa.Table, output: Output) -> pa.ChunkedArray:
         column = table[output.name]
         if isinstance(self.part.part, Window):
-            if sql.needs_overflow_check(output):
-                self._check_overflow(table, output)
+            self._check_overflow(table, output)
             if output.name in self._served.listed:
                 return self._moment(column, output)
         return column.cast(output.dtype.arrow)
@@ -424,7 +423,8 @@ class _PartReader:
         return DataError("FS307", what, hint="a CAST to double in the definition")
 
     def _check_overflow(self, table: pa.Table, output: Output) -> None:
-        row = pc.index(table[f"{output.name}__overflow"], True).as_py()
+        flag = f"{output.name}__overflow"
+        row = pc.index(table[flag], True).as_py() if flag in table.column_names else -1
         if row >= 0:
             raise self._overflow(output, table["__row"][row].as_py())
 

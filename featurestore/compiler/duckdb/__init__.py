@@ -16,7 +16,7 @@ from featurestore.compiler.duckdb.static import duplicates, static
 from featurestore.compiler.duckdb.types import key_type, sql_type
 from featurestore.compiler.duckdb.windows import PLANS as WINDOW_PLANS
 from featurestore.compiler.duckdb.windows import Asked, plans_for, strands, window_sql
-from featurestore.dtypes import DOUBLE, INT64
+from featurestore.dtypes import DOUBLE
 from featurestore.plan.nodes import Latest, Output, Part, StaticLookup
 
 MACROS = (*scalars.MACROS, *window_plans.MACROS)
@@ -54,15 +54,9 @@ def statements(plan: Part) -> list[PartStatement]:
     return found
 
 
-def needs_overflow_check(output: Output) -> bool:
-    """Its statement yields a flag `<name>__overflow` beside it."""
-    return output.aggregate == "sum" and output.dtype == INT64
-
-
 __all__ = [
     "ASKED", "EXPIRED", "FOUND", "HELD", "IN_WINDOW", "LATEST", "MACROS", "MISSED", "NEW_PREFIX", "NOT_FOUND", "REASONS",
     "SOURCE_PREFIX", "WINDOW_PLANS", "Asked", "PartStatement", "ambiguous", "duplicates", "greatest_known", "key_type",
-    "latest", "left_out",
-    "needs_overflow_check", "on_demand", "online_state", "operand_column", "plans_for", "quoted", "relation", "sql_type",
+    "latest", "left_out", "on_demand", "online_state", "operand_column", "plans_for", "quoted", "relation", "sql_type",
     "statements", "static", "strands", "touched", "window_sql",
 ]  # fmt: skip

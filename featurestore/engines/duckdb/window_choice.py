@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from featurestore.compiler.duckdb import windows as sql
@@ -90,9 +90,8 @@ def _choice(
 ) -> Choice:  # fmt: skip
     in_order = tuple(sorted(outputs, key=plan.outputs.index))
     wide = frozenset(sql.Asked(plan, (o,)).number(o) for o in in_order if _is_wide(plan, o, scales, known))
-    asked = sql.Asked(plan, in_order, wide)
-    if name in ON_GRID:
-        asked = sql.Asked(plan, in_order, wide, known.never_null, known.finite, known.small, _levels(known))
+    asked = sql.Asked(plan, in_order, wide, known.never_null, known.finite, known.small)
+    asked = replace(asked, levels={span: _levels(span, known) for span in asked.spans})
     listed = frozenset(o.name for o in in_order if asked.is_list(o))
     return Choice(name, in_order, sql.window_sql(asked, name), listed, numbers, estimates)
 
@@ -135,10 +134,13 @@ def _is_small(found: Mapping[str, Any], facts: int, number: int) -> bool:
     return bool(2 * facts * max(ends) < 2**53)
 
 
-def _levels(known: Statistics) -> int:
-    """How often runs of tiles must double to be as long as all tiles of any key."""
-    marks = 2 * known.most  # a replaced version counts once more
-    return int(min(max(marks // MARKS_PER_TILE, 1).bit_length(), LEVELS))
+def _levels(span: sql.Span, known: Statistics) -> int:
+    """How often runs of tiles must double to be as long as all tiles of any key that lie in the window."""
+    tiles = max(2 * known.most // MARKS_PER_TILE, 1)  # a replaced version counts once more
+    if span.low is None:
+        return min(tiles.bit_length(), LEVELS)
+    inside = max(tiles * span.low // max(known.last - known.first, 1) - 1, 1)
+    return min(min(inside, tiles).bit_length() - 1, LEVELS)
 
 
 @dataclass(frozen=True)
@@ -209,8 +211,6 @@ def _sweep_cost(outputs: tuple[Output, ...], known: Statistics) -> float:
     return 2 * _tiles_cost(outputs, known)
 
 
-ON_GRID = ("tiles", "sweep")
-"""The plans whose statements leave out what the data does not hold; those of the others are the committed ones."""
 COSTS = {"pairs": _pairs_cost, "tiles": _tiles_cost, "frames": _frames_cost, "sweep": _sweep_cost}
 """Rows handled by a plan, by and large, from measurements (docs/benchmarks.md)."""
 

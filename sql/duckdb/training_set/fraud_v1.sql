@@ -1176,15 +1176,17 @@ measured AS NOT MATERIALIZED (
     CASE WHEN CAST(hour(timezone('UTC', "in_paid_at")) AS BIGINT) < CAST(6 AS BIGINT) THEN TRUE END AS measure_5
   FROM facts
 ),
--- spine rows, for the stretch of time they ask in and the one before: no reach goes beyond
+-- spine rows, for the stretch of time they ask in and the two before: no reach goes beyond
 asking AS (
-  SELECT *, (asked_at + 4611686018427387904) // 2592000000000 AS stretch FROM spine
+  SELECT *, (asked_at + 4611686018427387904) // 1296000000000 - 0 AS stretch FROM spine
   UNION ALL
-  SELECT *, (asked_at + 4611686018427387904) // 2592000000000 - 1 AS stretch FROM spine
+  SELECT *, (asked_at + 4611686018427387904) // 1296000000000 - 1 AS stretch FROM spine
+  UNION ALL
+  SELECT *, (asked_at + 4611686018427387904) // 1296000000000 - 2 AS stretch FROM spine
 ),
--- facts, and the stretch of time each falls into
+-- facts, and the stretch of time each falls into, half as long as the reach
 stretched AS NOT MATERIALIZED (
-  SELECT *, (event_time + 4611686018427387904) // 2592000000000 AS stretch FROM measured
+  SELECT *, (event_time + 4611686018427387904) // 1296000000000 AS stretch FROM measured
 ),
 -- spine rows and the visible facts in reach of any window
 pairs AS (
@@ -1626,15 +1628,17 @@ numbers AS NOT MATERIALIZED (
     CASE WHEN isfinite(measure_2) THEN CAST(measure_2 * $scale_2 AS HUGEINT) END AS x_2
   FROM measured
 ),
--- spine rows, for the stretch of time they ask in and the one before: no reach goes beyond
+-- spine rows, for the stretch of time they ask in and the two before: no reach goes beyond
 asking AS (
-  SELECT *, (asked_at + 4611686018427387904) // 1209600000000 AS stretch FROM spine
+  SELECT *, (asked_at + 4611686018427387904) // 604800000000 - 0 AS stretch FROM spine
   UNION ALL
-  SELECT *, (asked_at + 4611686018427387904) // 1209600000000 - 1 AS stretch FROM spine
+  SELECT *, (asked_at + 4611686018427387904) // 604800000000 - 1 AS stretch FROM spine
+  UNION ALL
+  SELECT *, (asked_at + 4611686018427387904) // 604800000000 - 2 AS stretch FROM spine
 ),
--- facts, and the stretch of time each falls into
+-- facts, and the stretch of time each falls into, half as long as the reach
 stretched AS NOT MATERIALIZED (
-  SELECT *, (event_time + 4611686018427387904) // 1209600000000 AS stretch FROM numbers
+  SELECT *, (event_time + 4611686018427387904) // 604800000000 AS stretch FROM numbers
 ),
 -- spine rows and the visible facts in reach of any window
 pairs AS (
@@ -1746,15 +1750,17 @@ numbers AS NOT MATERIALIZED (
     CASE WHEN isfinite(measure_2) THEN CAST(measure_2 * $scale_2 AS HUGEINT) END AS x_2
   FROM measured
 ),
--- spine rows, for the stretch of time they ask in and the one before: no reach goes beyond
+-- spine rows, for the stretch of time they ask in and the two before: no reach goes beyond
 asking AS (
-  SELECT *, (asked_at + 4611686018427387904) // 1209600000000 AS stretch FROM spine
+  SELECT *, (asked_at + 4611686018427387904) // 604800000000 - 0 AS stretch FROM spine
   UNION ALL
-  SELECT *, (asked_at + 4611686018427387904) // 1209600000000 - 1 AS stretch FROM spine
+  SELECT *, (asked_at + 4611686018427387904) // 604800000000 - 1 AS stretch FROM spine
+  UNION ALL
+  SELECT *, (asked_at + 4611686018427387904) // 604800000000 - 2 AS stretch FROM spine
 ),
--- facts, and the stretch of time each falls into
+-- facts, and the stretch of time each falls into, half as long as the reach
 stretched AS NOT MATERIALIZED (
-  SELECT *, (event_time + 4611686018427387904) // 1209600000000 AS stretch FROM numbers
+  SELECT *, (event_time + 4611686018427387904) // 604800000000 AS stretch FROM numbers
 ),
 -- spine rows and the visible facts in reach of any window
 pairs AS (
@@ -2276,15 +2282,17 @@ measured AS NOT MATERIALIZED (
     "in_customer_id" AS measure_3
   FROM facts
 ),
--- spine rows, for the stretch of time they ask in and the one before: no reach goes beyond
+-- spine rows, for the stretch of time they ask in and the two before: no reach goes beyond
 asking AS (
-  SELECT *, (asked_at + 4611686018427387904) // 604800000000 AS stretch FROM spine
+  SELECT *, (asked_at + 4611686018427387904) // 302400000000 - 0 AS stretch FROM spine
   UNION ALL
-  SELECT *, (asked_at + 4611686018427387904) // 604800000000 - 1 AS stretch FROM spine
+  SELECT *, (asked_at + 4611686018427387904) // 302400000000 - 1 AS stretch FROM spine
+  UNION ALL
+  SELECT *, (asked_at + 4611686018427387904) // 302400000000 - 2 AS stretch FROM spine
 ),
--- facts, and the stretch of time each falls into
+-- facts, and the stretch of time each falls into, half as long as the reach
 stretched AS NOT MATERIALIZED (
-  SELECT *, (event_time + 4611686018427387904) // 604800000000 AS stretch FROM measured
+  SELECT *, (event_time + 4611686018427387904) // 302400000000 AS stretch FROM measured
 ),
 -- spine rows and the visible facts in reach of any window
 pairs AS (
@@ -2377,15 +2385,17 @@ measured AS NOT MATERIALIZED (
     "in_customer_id" AS measure_3
   FROM facts
 ),
--- spine rows, for the stretch of time they ask in and the one before: no reach goes beyond
+-- spine rows, for the stretch of time they ask in and the two before: no reach goes beyond
 asking AS (
-  SELECT *, (asked_at + 4611686018427387904) // 1209600000000 AS stretch FROM spine
+  SELECT *, (asked_at + 4611686018427387904) // 604800000000 - 0 AS stretch FROM spine
   UNION ALL
-  SELECT *, (asked_at + 4611686018427387904) // 1209600000000 - 1 AS stretch FROM spine
+  SELECT *, (asked_at + 4611686018427387904) // 604800000000 - 1 AS stretch FROM spine
+  UNION ALL
+  SELECT *, (asked_at + 4611686018427387904) // 604800000000 - 2 AS stretch FROM spine
 ),
--- facts, and the stretch of time each falls into
+-- facts, and the stretch of time each falls into, half as long as the reach
 stretched AS NOT MATERIALIZED (
-  SELECT *, (event_time + 4611686018427387904) // 1209600000000 AS stretch FROM measured
+  SELECT *, (event_time + 4611686018427387904) // 604800000000 AS stretch FROM measured
 ),
 -- spine rows and the visible facts in reach of any window
 pairs AS (
@@ -2472,15 +2482,17 @@ measured AS NOT MATERIALIZED (
     TRUE AS measure_1
   FROM facts
 ),
--- spine rows, for the stretch of time they ask in and the one before: no reach goes beyond
+-- spine rows, for the stretch of time they ask in and the two before: no reach goes beyond
 asking AS (
-  SELECT *, (asked_at + 4611686018427387904) // 2592000000000 AS stretch FROM spine
+  SELECT *, (asked_at + 4611686018427387904) // 1296000000000 - 0 AS stretch FROM spine
   UNION ALL
-  SELECT *, (asked_at + 4611686018427387904) // 2592000000000 - 1 AS stretch FROM spine
+  SELECT *, (asked_at + 4611686018427387904) // 1296000000000 - 1 AS stretch FROM spine
+  UNION ALL
+  SELECT *, (asked_at + 4611686018427387904) // 1296000000000 - 2 AS stretch FROM spine
 ),
--- facts, and the stretch of time each falls into
+-- facts, and the stretch of time each falls into, half as long as the reach
 stretched AS NOT MATERIALIZED (
-  SELECT *, (event_time + 4611686018427387904) // 2592000000000 AS stretch FROM measured
+  SELECT *, (event_time + 4611686018427387904) // 1296000000000 AS stretch FROM measured
 ),
 -- spine rows and the visible facts in reach of any window
 pairs AS (

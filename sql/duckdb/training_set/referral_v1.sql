@@ -84,15 +84,17 @@ numbers AS NOT MATERIALIZED (
     CASE WHEN isfinite(measure_2) THEN CAST(measure_2 * $scale_2 AS HUGEINT) END AS x_2
   FROM measured
 ),
--- spine rows, for the stretch of time they ask in and the one before: no reach goes beyond
+-- spine rows, for the stretch of time they ask in and the two before: no reach goes beyond
 asking AS (
-  SELECT *, (asked_at + 4611686018427387904) // 2592000000000 AS stretch FROM spine
+  SELECT *, (asked_at + 4611686018427387904) // 1296000000000 - 0 AS stretch FROM spine
   UNION ALL
-  SELECT *, (asked_at + 4611686018427387904) // 2592000000000 - 1 AS stretch FROM spine
+  SELECT *, (asked_at + 4611686018427387904) // 1296000000000 - 1 AS stretch FROM spine
+  UNION ALL
+  SELECT *, (asked_at + 4611686018427387904) // 1296000000000 - 2 AS stretch FROM spine
 ),
--- facts, and the stretch of time each falls into
+-- facts, and the stretch of time each falls into, half as long as the reach
 stretched AS NOT MATERIALIZED (
-  SELECT *, (event_time + 4611686018427387904) // 2592000000000 AS stretch FROM numbers
+  SELECT *, (event_time + 4611686018427387904) // 1296000000000 AS stretch FROM numbers
 ),
 -- spine rows and the visible facts in reach of any window
 pairs AS (
@@ -204,15 +206,17 @@ numbers AS NOT MATERIALIZED (
     CASE WHEN isfinite(measure_2) THEN CAST(measure_2 * $scale_2 AS HUGEINT) END AS x_2
   FROM measured
 ),
--- spine rows, for the stretch of time they ask in and the one before: no reach goes beyond
+-- spine rows, for the stretch of time they ask in and the two before: no reach goes beyond
 asking AS (
-  SELECT *, (asked_at + 4611686018427387904) // 2592000000000 AS stretch FROM spine
+  SELECT *, (asked_at + 4611686018427387904) // 1296000000000 - 0 AS stretch FROM spine
   UNION ALL
-  SELECT *, (asked_at + 4611686018427387904) // 2592000000000 - 1 AS stretch FROM spine
+  SELECT *, (asked_at + 4611686018427387904) // 1296000000000 - 1 AS stretch FROM spine
+  UNION ALL
+  SELECT *, (asked_at + 4611686018427387904) // 1296000000000 - 2 AS stretch FROM spine
 ),
--- facts, and the stretch of time each falls into
+-- facts, and the stretch of time each falls into, half as long as the reach
 stretched AS NOT MATERIALIZED (
-  SELECT *, (event_time + 4611686018427387904) // 2592000000000 AS stretch FROM numbers
+  SELECT *, (event_time + 4611686018427387904) // 1296000000000 AS stretch FROM numbers
 ),
 -- spine rows and the visible facts in reach of any window
 pairs AS (
@@ -606,15 +610,17 @@ measured AS NOT MATERIALIZED (
     "in_merchant_id" AS measure_3
   FROM facts
 ),
--- spine rows, for the stretch of time they ask in and the one before: no reach goes beyond
+-- spine rows, for the stretch of time they ask in and the two before: no reach goes beyond
 asking AS (
-  SELECT *, (asked_at + 4611686018427387904) // 2592000000000 AS stretch FROM spine
+  SELECT *, (asked_at + 4611686018427387904) // 1296000000000 - 0 AS stretch FROM spine
   UNION ALL
-  SELECT *, (asked_at + 4611686018427387904) // 2592000000000 - 1 AS stretch FROM spine
+  SELECT *, (asked_at + 4611686018427387904) // 1296000000000 - 1 AS stretch FROM spine
+  UNION ALL
+  SELECT *, (asked_at + 4611686018427387904) // 1296000000000 - 2 AS stretch FROM spine
 ),
--- facts, and the stretch of time each falls into
+-- facts, and the stretch of time each falls into, half as long as the reach
 stretched AS NOT MATERIALIZED (
-  SELECT *, (event_time + 4611686018427387904) // 2592000000000 AS stretch FROM measured
+  SELECT *, (event_time + 4611686018427387904) // 1296000000000 AS stretch FROM measured
 ),
 -- spine rows and the visible facts in reach of any window
 pairs AS (
@@ -713,15 +719,17 @@ measured AS NOT MATERIALIZED (
     "in_merchant_id" AS measure_3
   FROM facts
 ),
--- spine rows, for the stretch of time they ask in and the one before: no reach goes beyond
+-- spine rows, for the stretch of time they ask in and the two before: no reach goes beyond
 asking AS (
-  SELECT *, (asked_at + 4611686018427387904) // 2592000000000 AS stretch FROM spine
+  SELECT *, (asked_at + 4611686018427387904) // 1296000000000 - 0 AS stretch FROM spine
   UNION ALL
-  SELECT *, (asked_at + 4611686018427387904) // 2592000000000 - 1 AS stretch FROM spine
+  SELECT *, (asked_at + 4611686018427387904) // 1296000000000 - 1 AS stretch FROM spine
+  UNION ALL
+  SELECT *, (asked_at + 4611686018427387904) // 1296000000000 - 2 AS stretch FROM spine
 ),
--- facts, and the stretch of time each falls into
+-- facts, and the stretch of time each falls into, half as long as the reach
 stretched AS NOT MATERIALIZED (
-  SELECT *, (event_time + 4611686018427387904) // 2592000000000 AS stretch FROM measured
+  SELECT *, (event_time + 4611686018427387904) // 1296000000000 AS stretch FROM measured
 ),
 -- spine rows and the visible facts in reach of any window
 pairs AS (
@@ -1002,15 +1010,17 @@ numbers AS NOT MATERIALIZED (
     CASE WHEN isfinite(measure_2) THEN CAST(measure_2 * $scale_2 AS HUGEINT) END AS x_2
   FROM measured
 ),
--- spine rows, for the stretch of time they ask in and the one before: no reach goes beyond
+-- spine rows, for the stretch of time they ask in and the two before: no reach goes beyond
 asking AS (
-  SELECT *, (asked_at + 4611686018427387904) // 2592000000000 AS stretch FROM spine
+  SELECT *, (asked_at + 4611686018427387904) // 1296000000000 - 0 AS stretch FROM spine
   UNION ALL
-  SELECT *, (asked_at + 4611686018427387904) // 2592000000000 - 1 AS stretch FROM spine
+  SELECT *, (asked_at + 4611686018427387904) // 1296000000000 - 1 AS stretch FROM spine
+  UNION ALL
+  SELECT *, (asked_at + 4611686018427387904) // 1296000000000 - 2 AS stretch FROM spine
 ),
--- facts, and the stretch of time each falls into
+-- facts, and the stretch of time each falls into, half as long as the reach
 stretched AS NOT MATERIALIZED (
-  SELECT *, (event_time + 4611686018427387904) // 2592000000000 AS stretch FROM numbers
+  SELECT *, (event_time + 4611686018427387904) // 1296000000000 AS stretch FROM numbers
 ),
 -- spine rows and the visible facts in reach of any window
 pairs AS (
@@ -1402,15 +1412,17 @@ measured AS NOT MATERIALIZED (
     canonical_double("in_amount") AS measure_2
   FROM facts
 ),
--- spine rows, for the stretch of time they ask in and the one before: no reach goes beyond
+-- spine rows, for the stretch of time they ask in and the two before: no reach goes beyond
 asking AS (
-  SELECT *, (asked_at + 4611686018427387904) // 2592000000000 AS stretch FROM spine
+  SELECT *, (asked_at + 4611686018427387904) // 1296000000000 - 0 AS stretch FROM spine
   UNION ALL
-  SELECT *, (asked_at + 4611686018427387904) // 2592000000000 - 1 AS stretch FROM spine
+  SELECT *, (asked_at + 4611686018427387904) // 1296000000000 - 1 AS stretch FROM spine
+  UNION ALL
+  SELECT *, (asked_at + 4611686018427387904) // 1296000000000 - 2 AS stretch FROM spine
 ),
--- facts, and the stretch of time each falls into
+-- facts, and the stretch of time each falls into, half as long as the reach
 stretched AS NOT MATERIALIZED (
-  SELECT *, (event_time + 4611686018427387904) // 2592000000000 AS stretch FROM measured
+  SELECT *, (event_time + 4611686018427387904) // 1296000000000 AS stretch FROM measured
 ),
 -- spine rows and the visible facts in reach of any window
 pairs AS (

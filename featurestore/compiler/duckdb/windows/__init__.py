@@ -14,10 +14,10 @@ from featurestore.compiler.duckdb.windows import aggregations, moments
 from featurestore.compiler.duckdb.windows.frames import frames
 from featurestore.compiler.duckdb.windows.measured import measure_sql, sample, statistics
 from featurestore.compiler.duckdb.windows.pairs import pairs
-from featurestore.compiler.duckdb.windows.shared import Asked
+from featurestore.compiler.duckdb.windows.shared import Asked, Span
 from featurestore.compiler.duckdb.windows.sweep import sweep
 from featurestore.compiler.duckdb.windows.tiles import tiles
-from featurestore.plan.nodes import Output, Window, measure_of
+from featurestore.plan.nodes import Output, Window
 
 MACROS = (*aggregations.MACROS, *moments.MACROS)
 
@@ -28,28 +28,22 @@ class WindowPlan:
     time plus a constant."""
 
     name: str
-    meaning: str
     sql: Callable[[Asked], str]
     serves: Callable[[Output], bool]
     simple: bool = False
 
 
-def _is_added(output: Output) -> bool:
-    aggregate = output.aggregate or ""
-    return aggregate in moments.MOMENTS and moments.can_add(measure_of(output), aggregate)
-
-
 def _in_parts(output: Output) -> bool:
-    return _is_added(output) or output.aggregate in aggregations.EXTREMES
+    return moments.adds(output) or output.aggregate in aggregations.EXTREMES
 
 
 PLANS: Mapping[str, WindowPlan] = {
     p.name: p
     for p in (
-        WindowPlan("pairs", "join rows with the facts in reach", pairs, lambda output: True),
-        WindowPlan("tiles", "totals of tiles of time, and the facts at the ends of windows", tiles, _in_parts, simple=True),
-        WindowPlan("frames", "one timeline of rows and facts, a frame per window", frames, lambda output: True, simple=True),
-        WindowPlan("sweep", "what has become visible, less what has left the window", sweep, _is_added),
+        WindowPlan("pairs", pairs, lambda output: True),
+        WindowPlan("tiles", tiles, _in_parts, simple=True),
+        WindowPlan("frames", frames, lambda output: True, simple=True),
+        WindowPlan("sweep", sweep, moments.adds),
     )
 }
 
@@ -73,5 +67,5 @@ def window_sql(asked: Asked, name: str) -> str:
 
 
 __all__ = [
-    "MACROS", "PLANS", "Asked", "measure_sql", "plans_for", "sample", "statistics", "strands", "window_sql",
+    "MACROS", "PLANS", "Asked", "Span", "measure_sql", "plans_for", "sample", "statistics", "strands", "window_sql",
 ]  # fmt: skip

@@ -55,7 +55,8 @@ class Extreme:
 class Stretch:
     """Instants in [t - low, t - high), or (…, …] with exact matches, among marks of a side; low None: from the beginning.
 
-    low and high are SQL. sums and extremes: what is wanted over it, which comes out as `{column}_of_{number}`.
+    low and high are SQL. sums and extremes: what is wanted over it, which comes out as `{column}_of_{number}`. levels: how
+    often runs of tiles double for it at most.
     """
 
     number: int
@@ -64,6 +65,7 @@ class Stretch:
     sums: tuple[str, ...]
     extremes: tuple[Extreme, ...] = ()
     side: int = 0
+    levels: int = LEVELS
 
     def total(self, column: str) -> str:
         return f"{column}_of_{self.number}"
@@ -97,8 +99,7 @@ class Value:
 class Grid:
     """The steps from `marks` (keys, side if there are sides, instant, and `carried`) to `stretches` (row_id, totals).
 
-    values: what marks bring to every column that a stretch wants. levels: how often runs of tiles double, enough for
-    $most_tiles.
+    values: what marks bring to every column that a stretch wants.
     """
 
     steps: Steps
@@ -108,7 +109,6 @@ class Grid:
     stretches: Sequence[Stretch]
     exact: bool
     sides: bool = False
-    levels: int = LEVELS
 
     def add(self) -> None:
         self._add_lines()
@@ -161,7 +161,7 @@ class Grid:
         )
         columns = [*self._line, "length", "CAST(sum(tiles) OVER in_a_row - tiles AS BIGINT) AS first_tile",
                    "CAST(sum(tiles) OVER in_a_row - 1 AS BIGINT) AS last_tile"]  # fmt: skip
-        columns += [_level(s, self.levels) for s in self._leveled]
+        columns += [_level(s) for s in self._leveled]
         self.steps.add(
             "lines",
             "and the numbers of the first and last of their tiles, all in one row"
@@ -216,7 +216,7 @@ class Grid:
         self.steps.add("level_0", "in order: what all tiles before each add up to, and the extremes of each",
                        f"SELECT\n{listed(columns)}\nFROM (SELECT * FROM tiles ORDER BY tile)")  # fmt: skip
         source = "level_0"
-        for level in range(1, self.levels + 1 if self._extremes else 1):
+        for level in range(1, max((s.levels for s in self._leveled), default=0) + 1):
             source = self._add_level(level, source)
         columns = ["tile", *self._sums]
         for s in self._leveled:
@@ -248,7 +248,7 @@ class Grid:
         self.steps.add(name, f"the extremes of {2**level} tiles of its key that end in each, or begin in it",
                        f"SELECT * EXCLUDE ({', '.join(old)}),\n{listed(columns)}\nFROM {source}")  # fmt: skip
         picks = []
-        for s in self._leveled:
+        for s in (s for s in self._leveled if s.levels >= level):
             for e in s.extremes:
                 runs = {"before": e.before(level), "ahead": e.ahead(level)}
                 for side in s.runs(e):
@@ -403,10 +403,11 @@ class Grid:
         )
 
 
-def _level(stretch: Stretch, levels: int) -> str:
+def _level(stretch: Stretch) -> str:
     """How often runs of tiles double: from the beginning, to cover all; else to the longest that fits between the ends."""
     level = "ceil(log2(tiles))"
     if stretch.low is not None:
         between = f"least(({stretch.low} - {stretch.high}) // length, tiles) - 1"
         level = f"floor(log2(greatest({between}, 1)))"
-    return f"CASE WHEN {level} > {levels} THEN error('too many tiles') ELSE CAST({level} AS TINYINT) END AS {stretch.level}"
+    guarded = f"CASE WHEN {level} > {stretch.levels} THEN error('too many tiles') ELSE CAST({level} AS TINYINT) END"
+    return f"{guarded} AS {stretch.level}"

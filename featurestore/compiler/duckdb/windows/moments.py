@@ -22,7 +22,7 @@ from featurestore.compiler.duckdb.types import sql_type
 from featurestore.compiler.duckdb.windows.measured import measure_name
 from featurestore.compiler.statement import Steps, listed
 from featurestore.dtypes import DOUBLE, INT64, DType
-from featurestore.plan.nodes import Measure, Output
+from featurestore.plan.nodes import Measure, Output, measure_of
 
 SQUARED = {"var_samp": 1, "var_pop": 0, "stddev_samp": 1, "stddev_pop": 0}
 """Aggregate -> by how much its divisor is less than the count."""
@@ -76,12 +76,13 @@ One step of a statement each: written as one expression, every name would stand 
 """
 
 
-def can_add(measure: Measure, aggregate: str) -> bool:
-    """Whether its terms fit 128 bits whatever the data: all but wide decimals. (Doubles of too wide a range are found by
-    the engine, from the data.)"""
-    if not measure.dtype.is_decimal or aggregate == "count":
-        return True
-    precision, scale = measure.dtype.precision_scale
+def adds(output: Output) -> bool:
+    """Whether an output is made of terms that fit 128 bits whatever the data: all of MOMENTS but those of wide decimals.
+    (Doubles of too wide a range are found by the engine, from the data.)"""
+    aggregate, dtype = output.aggregate or "", measure_of(output).dtype
+    if aggregate not in MOMENTS or not dtype.is_decimal or aggregate == "count":
+        return aggregate in MOMENTS
+    precision, scale = dtype.precision_scale
     return precision <= 28 and (aggregate not in SQUARED or precision + scale < 38)
 
 
@@ -95,8 +96,9 @@ def terms(aggregate: str, dtype: DType, *, finite: bool = False) -> tuple[str, .
     return ("n", *special, "x")
 
 
-def term_sql(term: str, number: int, dtype: DType) -> str:
-    """A term of one fact, from its measure; NULL where that is, but n is 0 there."""
+def term_sql(term: str, number: int, dtype: DType, *, small: bool = False) -> str:
+    """A term of one fact, from its measure; NULL where that is, but n is 0 there. small: of integers of which a double
+    holds any sum, which costs less than one of 128 bits."""
     m = measure_name(number)
     if term == "n":
         return f"CAST({m} IS NOT NULL AS BIGINT)"
@@ -108,7 +110,7 @@ def term_sql(term: str, number: int, dtype: DType) -> str:
     if term == "x" and dtype.is_decimal:
         return f"CAST({m} AS DECIMAL(38, {dtype.precision_scale[1]}))"
     if term == "x" and dtype == INT64:
-        return m  # the engine adds them up as HUGEINT
+        return f"CAST({m} AS DOUBLE)" if small else m  # which the engine adds up as HUGEINT
     whole = _whole(m, number, dtype)
     products = {"aa": ("upper", "upper"), "ab": ("upper", "lower"), "bb": ("lower", "lower")}
     return " * ".join(f"{part}_part({whole})" for part in products[term]) if term in products else whole
@@ -123,15 +125,20 @@ def _whole(m: str, number: int, dtype: DType) -> str:
     return f"CAST({m} AS HUGEINT)"
 
 
-def finished(output: Output, measure: Measure, number: int, total: Callable[[str], str], *, finite: bool = False) -> list[str]:
+def finished(
+    output: Output, measure: Measure, number: int, total: Callable[[str], str], *, finite: bool = False, small: bool = False
+) -> list[str]:
     """Select items of an output in the final select, from the total of each term over its window (NULL: no facts).
 
-    Beside an integer sum stands the flag `<name>__overflow`.
+    Beside an integer sum that may overflow stands the flag `<name>__overflow`.
     """
     aggregate, name = output.aggregate or "", quoted(output.name)
     n = f"coalesce({total('n')}, 0)"
     if aggregate == "count":
         return [f"CAST({n} AS BIGINT) AS {name}"]
+    if small and aggregate in ("sum", "mean"):
+        found = f"CAST({total('x')} AS BIGINT)" if aggregate == "sum" else f"canonical_double({total('x')} / {n})"
+        return [f"CASE WHEN {n} > 0 THEN {found} END AS {name}"]
     if aggregate == "sum" and output.dtype == INT64:
         fits, flag = f"TRY_CAST({total('x')} AS BIGINT)", quoted(f"{output.name}__overflow")
         return [f"CASE WHEN {n} > 0 THEN {fits} END AS {name}", f"{n} > 0 AND {fits} IS NULL AS {flag}"]
@@ -158,15 +165,17 @@ def _sum(dtype: DType, number: int, total: Callable[[str], str], finite: bool) -
     return found if finite else f"CASE WHEN {total('s')} > 0 THEN special_sum({total('s')}) ELSE {found} END"
 
 
-def add_squares(steps: Steps, cells: Sequence[tuple[int, int, int, DType]]) -> str:
+def add_squares(steps: Steps, cells: Sequence[tuple[int, int, int, DType]], small: frozenset[int]) -> str:
     """The steps from `grouped` to squares about the mean, for cells (measure, that which counts its facts, window, type).
-    Returns: the last step."""
+    small: measures whose x is a double. Returns: the last step."""
     source = "grouped"
     for name, note, sql in SQUARES:
         columns = []
         for number, counter, place, dtype in cells:
             known = {term: f"{term}_{number}_{place}" for term in ("aa", "ab", "bb", *(s[0] for s in SQUARES))}
             known["x"] = f"{'y' if dtype.is_decimal else 'x'}_{number}_{place}"
+            if number in small:
+                known["x"] = f"CAST({known['x']} AS HUGEINT)"
             known["n"] = f"nullif(n_{counter}_{place}, 0)"
             columns.append(f"{sql.format(**known)} AS {name}_{number}_{place}")
         steps.add(f"squares_{name}", note, f"SELECT *,\n{listed(columns)}\nFROM {source}", materialized=False)

@@ -37,11 +37,11 @@ def add_pairs(steps: Steps, asked: Asked, source: str) -> None:
     asking, facts, same = "spine", source, list(keys)
     if reach is not None:
         asking, facts, same = "asking", "stretched", [*keys, "stretch"]
-        own = f"SELECT *, {_stretch('asked_at', reach)} AS stretch FROM spine"
-        steps.add("asking", "spine rows, for the stretch of time they ask in and the one before: no reach goes beyond",
-                  f"{own}\nUNION ALL\n{own.replace(' AS stretch', ' - 1 AS stretch')}")  # fmt: skip
-        steps.add("stretched", "facts, and the stretch of time each falls into",
-                  f"SELECT *, {_stretch('event_time', reach)} AS stretch FROM {source}", materialized=False)  # fmt: skip
+        half = -(-reach // 2)
+        own = "\nUNION ALL\n".join(f"SELECT *, {_stretch('asked_at', half)} - {n} AS stretch FROM spine" for n in range(3))
+        steps.add("asking", "spine rows, for the stretch of time they ask in and the two before: no reach goes beyond", own)
+        steps.add("stretched", "facts, and the stretch of time each falls into, half as long as the reach",
+                  f"SELECT *, {_stretch('event_time', half)} AS stretch FROM {source}", materialized=False)  # fmt: skip
     tests = [" AND ".join(f"s.{key} = f.{key}" for key in same)]
     tests.append(f"f.visible_from {'<=' if exact else '<'} s.asked_at")
     if versions is not None:

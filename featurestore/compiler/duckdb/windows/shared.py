@@ -6,12 +6,12 @@ Every plan ends in a step `grouped` with one row per spine row that has facts: f
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from functools import cached_property
 
 from featurestore.compiler.duckdb.scalars import quoted
 from featurestore.compiler.duckdb.windows import aggregations, moments
-from featurestore.compiler.duckdb.windows.grid import LEVELS
 from featurestore.compiler.statement import Steps, listed
 from featurestore.dtypes import DType
 from featurestore.plan.nodes import Measure, Output, Window, measure_of, measures
@@ -35,7 +35,7 @@ class Asked:
 
     wide: the measures whose range no whole number of 128 bits holds. What the data lets a statement leave out: never_null,
     finite: the measures without NULLs, and without NaN and infinities; small: those of integers of which a double holds any
-    sum. levels: how often runs of tiles must double for extremes.
+    sum. levels: per window how often runs of tiles must double for its extremes.
     """
 
     plan: Window
@@ -44,7 +44,7 @@ class Asked:
     never_null: frozenset[int] = frozenset()
     finite: frozenset[int] = frozenset()
     small: frozenset[int] = frozenset()
-    levels: int = LEVELS
+    levels: Mapping[Span, int] = field(default_factory=dict)
 
     @cached_property
     def measures(self) -> tuple[Measure, ...]:
@@ -77,11 +77,7 @@ class Asked:
 
     def is_added(self, output: Output) -> bool:
         """It is made of terms."""
-        aggregate = output.aggregate or ""
-        if aggregate == "count":
-            return True
-        can = aggregate in moments.MOMENTS and moments.can_add(measure_of(output), aggregate)
-        return can and self.number(output) not in self.wide
+        return moments.adds(output) and (output.aggregate == "count" or self.number(output) not in self.wide)
 
     def is_list(self, output: Output) -> bool:
         """It comes out as a list of numbers, still to be made a sum, mean or variance of by `engines.exact`."""
@@ -111,6 +107,9 @@ class Asked:
         """(column, term, measure) of every term needed in any window."""
         return [(f"{term}_{n}", term, n) for n, wanted in self.terms_of.items() for term in wanted]
 
+    def term_sql(self, term: str, number: int) -> str:
+        return moments.term_sql(term, number, self.dtype(number), small=number in self.small)
+
     @cached_property
     def others(self) -> tuple[Output, ...]:
         """The outputs not made of terms, numbered from 1 as `value_{n}`."""
@@ -123,7 +122,7 @@ def _only_counts(measure: Measure) -> bool:
 
 def add_terms(steps: Steps, asked: Asked) -> str:
     """The step `numbers`: `measured` with the terms of every measure but its count. Returns: the step to read from."""
-    columns = [f"{moments.term_sql(term, n, asked.dtype(n))} AS {column}"
+    columns = [f"{asked.term_sql(term, n)} AS {column}"
                for column, term, n in asked.term_columns if term != "n"]  # fmt: skip
     if not columns:
         return "measured"
@@ -135,7 +134,7 @@ def add_terms(steps: Steps, asked: Asked) -> str:
 def finish(steps: Steps, asked: Asked) -> str:
     """The final select: __row and every output, in spine order."""
     squared = [(n, asked.counter(n), place, asked.dtype(n)) for (n, place), wanted in asked.terms.items() if "aa" in wanted]
-    source = moments.add_squares(steps, squared) if squared else "grouped"
+    source = moments.add_squares(steps, squared, asked.small) if squared else "grouped"
     columns = ["s.row_id AS __row"]
     for output in asked.outputs:
         number, place = asked.number(output), asked.place(output)
@@ -149,6 +148,7 @@ def finish(steps: Steps, asked: Asked) -> str:
                     f"g.{term}_{asked.counter(number) if term == 'n' else number}_{place}"
                 ),
                 finite=number in asked.finite,
+                small=number in asked.small,
             )
         elif asked.is_list(output):
             columns.append(f"g.value_{asked.others.index(output) + 1} AS {quoted(output.name)}")

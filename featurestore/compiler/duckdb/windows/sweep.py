@@ -9,7 +9,6 @@ longer window up to t less the shorter. Both sides are stretches of time from th
 from __future__ import annotations
 
 from featurestore.compiler.duckdb.facts import key_names
-from featurestore.compiler.duckdb.windows import moments
 from featurestore.compiler.duckdb.windows.grid import Grid, Stretch, Value
 from featurestore.compiler.duckdb.windows.measured import add_measured, measure_name
 from featurestore.compiler.duckdb.windows.shared import Asked, Span, finish
@@ -65,16 +64,16 @@ class _Sweep:
 
     def _value(self, term: str, number: int, length: int | None) -> Value:
         counted = term == "n" and not self.versioned
-        sql = measure_name(number) if counted else moments.term_sql(term, number, self.asked.dtype(number))
+        sql = measure_name(number) if counted else self.asked.term_sql(term, number)
         small = term == "n" or (term == "x" and number in self.asked.small)
         if self.versioned:
-            whole = f"CAST({sql} AS HUGEINT)" if term == "x" and not self.asked.dtype(number).is_decimal else f"({sql})"
-            sql = f"sign * {whole}"
+            as_it_is = small or self.asked.dtype(number).is_decimal or term != "x"
+            sql = f"sign * ({sql})" if as_it_is else f"sign * CAST({sql} AS HUGEINT)"
         if length is not None:
             sql = f"CASE WHEN lateness < {length} THEN {sql} END"
         if not small:
             return Value(sql)
-        whole = "BIGINT" if term == "n" else "HUGEINT"
+        whole = "BIGINT" if term == "n" else "DOUBLE"
         return Value(sql if counted else f"CAST({sql} AS DOUBLE)", counted=counted, whole=whole)
 
     def _add_marks(self, carried: list[str]) -> None:

@@ -7,8 +7,8 @@ and the least or greatest of something. Its cost hardly depends on how many fact
 from __future__ import annotations
 
 from featurestore.compiler.duckdb.facts import key_names, visible_delay
-from featurestore.compiler.duckdb.windows import aggregations, moments
-from featurestore.compiler.duckdb.windows.grid import Extreme, Grid, Stretch, Value
+from featurestore.compiler.duckdb.windows import aggregations
+from featurestore.compiler.duckdb.windows.grid import LEVELS, Extreme, Grid, Stretch, Value
 from featurestore.compiler.duckdb.windows.measured import add_measured, measure_name
 from featurestore.compiler.duckdb.windows.shared import Asked, Span, finish
 from featurestore.compiler.statement import Steps, listed
@@ -29,7 +29,7 @@ def tiles(asked: Asked) -> str:
     stretches = {span: _stretch(asked, span, number, extremes, delay) for number, span in enumerate(asked.spans, 1)}
     values = {column: _value(asked, term, n) for column, term, n in asked.term_columns}
     values |= {e.column: Value(sql) for (_, sql), e in extremes.items()}
-    Grid(steps, keys, carried, values, tuple(stretches.values()), asked.plan.facts.exact, levels=asked.levels).add()
+    Grid(steps, keys, carried, values, tuple(stretches.values()), asked.plan.facts.exact).add()
     found = ["row_id"]
     for (number, place), wanted in asked.terms.items():
         stretch = stretches[asked.spans[place - 1]]
@@ -44,9 +44,7 @@ def tiles(asked: Asked) -> str:
 def _value(asked: Asked, term: str, number: int) -> Value:
     if term == "n":
         return Value(measure_name(number), counted=True, whole="BIGINT")
-    if term == "x" and number in asked.small:
-        return Value(f"CAST({measure_name(number)} AS DOUBLE)", whole="HUGEINT")
-    return Value(moments.term_sql(term, number, asked.dtype(number)))
+    return Value(asked.term_sql(term, number), whole="DOUBLE" if term == "x" and number in asked.small else None)
 
 
 def extremes_of(asked: Asked) -> dict[tuple[str, str], Extreme]:
@@ -73,4 +71,5 @@ def _stretch(asked: Asked, span: Span, number: int, extremes: dict[tuple[str, st
     sums = tuple(f"{term}_{n}" for (n, at), terms in asked.terms.items() if at == place for term in terms)
     used = dict.fromkeys(extremes[_what(asked, o)] for o in asked.others if asked.place(o) == place)
     high = delay if span.high == 0 else f"greatest({span.high}, {delay})"
-    return Stretch(number, None if span.low is None else str(span.low), high, sums, tuple(used))
+    levels = asked.levels.get(span, LEVELS)
+    return Stretch(number, None if span.low is None else str(span.low), high, sums, tuple(used), levels=levels)

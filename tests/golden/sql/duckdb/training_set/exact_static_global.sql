@@ -95,15 +95,17 @@ measured AS NOT MATERIALIZED (
     TRUE AS measure_1
   FROM facts
 ),
--- spine rows, for the stretch of time they ask in and the one before: no reach goes beyond
+-- spine rows, for the stretch of time they ask in and the two before: no reach goes beyond
 asking AS (
-  SELECT *, (asked_at + 4611686018427387904) // 3600000000 AS stretch FROM spine
+  SELECT *, (asked_at + 4611686018427387904) // 1800000000 - 0 AS stretch FROM spine
   UNION ALL
-  SELECT *, (asked_at + 4611686018427387904) // 3600000000 - 1 AS stretch FROM spine
+  SELECT *, (asked_at + 4611686018427387904) // 1800000000 - 1 AS stretch FROM spine
+  UNION ALL
+  SELECT *, (asked_at + 4611686018427387904) // 1800000000 - 2 AS stretch FROM spine
 ),
--- facts, and the stretch of time each falls into
+-- facts, and the stretch of time each falls into, half as long as the reach
 stretched AS NOT MATERIALIZED (
-  SELECT *, (event_time + 4611686018427387904) // 3600000000 AS stretch FROM measured
+  SELECT *, (event_time + 4611686018427387904) // 1800000000 AS stretch FROM measured
 ),
 -- spine rows and the visible facts in reach of any window
 pairs AS (
