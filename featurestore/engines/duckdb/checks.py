@@ -8,11 +8,14 @@ from typing import Any
 
 from featurestore import plan as planning
 from featurestore.compiler import duckdb as sql
+from featurestore.engines.duckdb.reading import is_direct
 from featurestore.engines.duckdb.session import Session
 from featurestore.errors import SourceError
-from featurestore.plan.nodes import StaticLookup
+from featurestore.intervals import MICROS_PER_DAY
+from featurestore.plan.nodes import StaticLookup, facts_of
 from featurestore.registry import BoundFacts, BoundLabel
 from featurestore.sources import SourceData
+from featurestore.sources.footers import extents
 
 
 @dataclass
@@ -29,8 +32,8 @@ def check_left_out(session: Session, bound: BoundFacts, data: SourceData) -> Sou
     read = planning.facts_read(bound)
     columns = bound.view.columns
     session.bind_source(data, columns, {c: bound.types[c] for c in columns})
-    counts = session.table(sql.left_out(read)).to_pylist()[0]
-    rows, with_time = counts.pop("rows"), counts.pop("has_time_of_day")
+    counts = {} if nothing_left_out(bound, data) else session.table(sql.left_out(read)).to_pylist()[0]
+    rows, with_time = counts.pop("rows", data.rows), counts.pop("has_time_of_day", True)
     left_out = {reason: n for reason, n in counts.items() if n}
     for reason, n in left_out.items():
         if 2 * n > rows and not bound.view.source.allow_left_out:
@@ -42,6 +45,26 @@ def check_left_out(session: Session, bound: BoundFacts, data: SourceData) -> Sou
     if (ambiguous := sql.ambiguous(read)) and (n := session.table(ambiguous).to_pylist()[0]["ambiguous_versions"]):
         left_out["ambiguous_versions"] = n
     return SourceCounts(rows, left_out, warnings)
+
+
+def nothing_left_out(bound: BoundFacts, data: SourceData) -> bool:
+    """Whether the files' footers prove that every row is a fact (or version) of a view, and that events have a time of day.
+
+    They do if times are read as they lie and in range, and no column that decides has a NULL.
+    """
+    source, read = bound.view.source, planning.facts_read(bound)
+    times = [c for c in (source.event_timestamp, source.created_timestamp) if c is not None]
+    if isinstance(read, StaticLookup) or not all(is_direct(part, source, times, bound.types) for part in data.parts):
+        return False
+    facts, versions, _ = facts_of(read)
+    keys = [k.source_column for k in facts.keys] if versions is None else versions.row_key
+    found = extents(data, [*times, *keys])
+    if not found or any(extent.nulls != 0 for extent in found.values()):
+        return False
+    first, end = source.time_range
+    instants = [found[c].times for c in times]
+    in_range = all(at is not None and all(first <= instant < end for instant in at) for at in instants)
+    return in_range and any(instant % MICROS_PER_DAY for instant in instants[0] or ())
 
 
 def _warnings(data: SourceData, rows: int, with_time: bool, types: Mapping[str, Any]) -> list[str]:

@@ -1,0 +1,64 @@
+"""What the footers of Parquet files prove of a source's columns, so that nothing need be read to know it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from functools import reduce
+from typing import Any
+
+import pyarrow.parquet as pq
+
+from featurestore.sources.data import SourceData
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
+
+
+@dataclass(frozen=True)
+class Extent:
+    """A column's values over all rows. nulls: how many are NULL. times: instants in microseconds that occur, naive ones read
+    as UTC, the least and the greatest among them. None: a footer does not say."""
+
+    nulls: int | None
+    times: tuple[int, ...] | None
+
+    def __add__(self, other: Extent) -> Extent:
+        nulls = None if self.nulls is None or other.nulls is None else self.nulls + other.nulls
+        times = None if self.times is None or other.times is None else (*self.times, *other.times)
+        return Extent(nulls, times)
+
+
+def extents(data: SourceData, columns: Sequence[str]) -> dict[str, Extent]:
+    """Column -> its extent. Columns of a table from memory are absent, and those nested in others."""
+    found: dict[str, list[Extent]] = {column: [] for column in columns}
+    for part in data.parts:
+        if part.stamp is None:
+            return {}
+        metadata = pq.read_metadata(part.stamp.path)
+        for group in map(metadata.row_group, range(metadata.num_row_groups)):
+            if group.num_rows == 0:
+                continue
+            chunks = {chunk.path_in_schema: chunk for chunk in map(group.column, range(group.num_columns))}
+            for column, known in found.items():
+                known.append(_extent(chunks[column].statistics if column in chunks else None))
+    return {column: reduce(Extent.__add__, known, Extent(0, ())) for column, known in found.items()}
+
+
+def _extent(statistics: Any) -> Extent:
+    if statistics is None:
+        return Extent(None, None)
+    nulls = statistics.null_count if statistics.has_null_count else None
+    if statistics.num_values == 0:
+        return Extent(nulls, ())
+    try:
+        ends = [statistics.min, statistics.max] if statistics.has_min_max else []
+    except (ValueError, OverflowError):  # beyond what a datetime holds
+        ends = []
+    times = tuple(_micros(end) for end in ends if isinstance(end, datetime))
+    return Extent(nulls, times or None)
+
+
+def _micros(time: datetime) -> int:
+    return (time.replace(tzinfo=time.tzinfo or UTC) - _EPOCH) // _MICROSECOND
