@@ -13,7 +13,7 @@ from typing import Any
 
 from featurestore.compiler.duckdb import windows as sql
 from featurestore.compiler.duckdb.windows import moments
-from featurestore.compiler.duckdb.windows.grid import LEVELS, MOST_TILES
+from featurestore.compiler.duckdb.windows.stretches import LEVELS, MOST_TILES
 from featurestore.dtypes import DOUBLE, INT64
 from featurestore.engines.duckdb.session import Session
 from featurestore.plan.nodes import Output, Window, measure_of, measures, reach_of
@@ -41,14 +41,15 @@ class Choice:
 
 @dataclass(frozen=True)
 class Statistics:
-    """What is known of the data: facts, the first and last instant of any, spine rows, the facts per key a row meets, and
-    the most of any key; of measures their magnitudes, and which are never NULL, always finite, or integers so small that a
-    double holds any sum."""
+    """What is known of the data: facts, the first and last instant of any, spine rows, keys that have facts, the facts per
+    key a row meets, and the most of any key; of measures their magnitudes, and which are never NULL, always finite, or
+    integers so small that a double holds any sum."""
 
     facts: int
     first: int
     last: int
     rows: int
+    keys: int
     per_key: float
     most: int
     magnitudes: Mapping[int, tuple[float, float]]
@@ -102,15 +103,16 @@ def choose_without_spine(
     """(rows assumed, choices) for a spine nobody has given: one row for ten facts, whose keys are asked for as they occur."""
     session.execute(f"CREATE OR REPLACE TEMP TABLE spine AS\n{sql.sample(plan, SAMPLED_ROWS)}", parameters)
     (held,) = session.table("SELECT count(*) AS held FROM spine")["held"].to_pylist()
-    (found,) = session.table(sql.statistics(plan, measures(plan.outputs), 1), parameters).to_pylist()
+    (found,) = session.table(sql.statistics(plan, measures(plan.outputs)), parameters).to_pylist()
     rows = max(int(found["facts"] or 0) // 10, 1)
     return rows, choose(session, plan, parameters, rows, wanted=wanted, held=held)
 
 
 def statistics(session: Session, plan: Window, parameters: Mapping[str, object], rows: int, held: int) -> Statistics:
-    """One narrow pass over the source."""
+    """Two narrow passes over the source."""
     used, every = measures(plan.outputs), max(held // SAMPLED_ROWS, 1)
-    (found,) = session.table(sql.statistics(plan, used, every), parameters).to_pylist()
+    (found,) = session.table(sql.statistics(plan, used), parameters).to_pylist()
+    (density,) = session.table(sql.densities(plan, every), parameters).to_pylist()
     numbers, facts = dict(enumerate(used, 1)), int(found["facts"] or 0)
     doubles = [n for n, measure in numbers.items() if measure.dtype == DOUBLE]
     full = frozenset(n for n in numbers if f"present_{n}" in found and int(found[f"present_{n}"] or 0) == facts)
@@ -119,8 +121,9 @@ def statistics(session: Session, plan: Window, parameters: Mapping[str, object],
         found["first_instant"] or 0,
         found["last_instant"] or 0,
         rows,
-        float(found["met"]) / max(-(-held // every), 1),
-        int(found["most"]),
+        int(density["keys"]),
+        float(density["met"]) / max(-(-held // every), 1),
+        int(density["most"]),
         {n: (found[f"least_{n}"], found[f"greatest_{n}"]) for n in doubles if found[f"least_{n}"] is not None},
         never_null=full,
         finite=frozenset(n for n in doubles if found[f"finite_{n}"] == found[f"present_{n}"]),

@@ -681,7 +681,7 @@ pairs AS (
 grouped AS (
   SELECT
     row_id,
-    list(measure_2) FILTER (WHERE measure_2 IS NOT NULL AND event_time >= asked_at - 2592000000000) AS value_1
+    list(measure_2) FILTER (WHERE measure_2 IS NOT NULL) AS value_1
   FROM pairs
   GROUP BY row_id
 )
@@ -831,11 +831,11 @@ grouped AS (
   SELECT
     row_id,
     count(measure_1) FILTER (WHERE event_time >= asked_at - 2592000000000) AS n_1_1,
-    count(measure_1) FILTER (WHERE event_time >= asked_at - 7776000000000) AS n_1_2,
-    count(measure_2) FILTER (WHERE event_time >= asked_at - 7776000000000) AS n_2_2,
-    sum(s_2) FILTER (WHERE event_time >= asked_at - 7776000000000) AS s_2_2,
-    sum(x_2) FILTER (WHERE event_time >= asked_at - 7776000000000) AS x_2_2,
-    count(measure_3) FILTER (WHERE event_time >= asked_at - 7776000000000) AS n_3_2
+    count(measure_1) AS n_1_2,
+    count(measure_2) AS n_2_2,
+    sum(s_2) AS s_2_2,
+    sum(x_2) AS x_2_2,
+    count(measure_3) AS n_3_2
   FROM pairs
   GROUP BY row_id
 )
@@ -1241,7 +1241,7 @@ pairs AS (
 grouped AS (
   SELECT
     row_id,
-    list(measure_2) FILTER (WHERE measure_2 IS NOT NULL AND event_time >= asked_at - 7776000000000) AS value_1
+    list(measure_2) FILTER (WHERE measure_2 IS NOT NULL) AS value_1
   FROM pairs
   GROUP BY row_id
 )

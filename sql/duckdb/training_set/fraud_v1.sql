@@ -1201,7 +1201,7 @@ pairs AS (
 grouped AS (
   SELECT
     row_id,
-    count(DISTINCT measure_3) FILTER (WHERE event_time >= asked_at - 2592000000000) AS value_1
+    count(DISTINCT measure_3) AS value_1
   FROM pairs
   GROUP BY row_id
 )
@@ -1658,9 +1658,9 @@ grouped AS (
     count(measure_2) FILTER (WHERE event_time >= asked_at - 604800000000) AS n_2_2,
     sum(s_2) FILTER (WHERE event_time >= asked_at - 604800000000) AS s_2_2,
     sum(x_2) FILTER (WHERE event_time >= asked_at - 604800000000) AS x_2_2,
-    count(measure_2) FILTER (WHERE event_time >= asked_at - 1209600000000 AND event_time < asked_at - 604800000000) AS n_2_3,
-    sum(s_2) FILTER (WHERE event_time >= asked_at - 1209600000000 AND event_time < asked_at - 604800000000) AS s_2_3,
-    sum(x_2) FILTER (WHERE event_time >= asked_at - 1209600000000 AND event_time < asked_at - 604800000000) AS x_2_3,
+    count(measure_2) FILTER (WHERE event_time < asked_at - 604800000000) AS n_2_3,
+    sum(s_2) FILTER (WHERE event_time < asked_at - 604800000000) AS s_2_3,
+    sum(x_2) FILTER (WHERE event_time < asked_at - 604800000000) AS x_2_3,
     count(DISTINCT measure_3) FILTER (WHERE event_time >= asked_at - 604800000000) AS value_1
   FROM pairs
   GROUP BY row_id
@@ -1780,9 +1780,9 @@ grouped AS (
     count(measure_2) FILTER (WHERE event_time >= asked_at - 604800000000) AS n_2_2,
     sum(s_2) FILTER (WHERE event_time >= asked_at - 604800000000) AS s_2_2,
     sum(x_2) FILTER (WHERE event_time >= asked_at - 604800000000) AS x_2_2,
-    count(measure_2) FILTER (WHERE event_time >= asked_at - 1209600000000 AND event_time < asked_at - 604800000000) AS n_2_3,
-    sum(s_2) FILTER (WHERE event_time >= asked_at - 1209600000000 AND event_time < asked_at - 604800000000) AS s_2_3,
-    sum(x_2) FILTER (WHERE event_time >= asked_at - 1209600000000 AND event_time < asked_at - 604800000000) AS x_2_3
+    count(measure_2) FILTER (WHERE event_time < asked_at - 604800000000) AS n_2_3,
+    sum(s_2) FILTER (WHERE event_time < asked_at - 604800000000) AS s_2_3,
+    sum(x_2) FILTER (WHERE event_time < asked_at - 604800000000) AS x_2_3
   FROM pairs
   GROUP BY row_id
 )
@@ -2307,7 +2307,7 @@ pairs AS (
 grouped AS (
   SELECT
     row_id,
-    count(DISTINCT measure_3) FILTER (WHERE event_time >= asked_at - 604800000000) AS value_1
+    count(DISTINCT measure_3) AS value_1
   FROM pairs
   GROUP BY row_id
 )
@@ -2411,7 +2411,7 @@ grouped AS (
   SELECT
     row_id,
     list(measure_2) FILTER (WHERE measure_2 IS NOT NULL AND event_time >= asked_at - 604800000000) AS value_1,
-    list(measure_2) FILTER (WHERE measure_2 IS NOT NULL AND event_time >= asked_at - 1209600000000 AND event_time < asked_at - 604800000000) AS value_2
+    list(measure_2) FILTER (WHERE measure_2 IS NOT NULL AND event_time < asked_at - 604800000000) AS value_2
   FROM pairs
   GROUP BY row_id
 )
@@ -2506,7 +2506,7 @@ pairs AS (
 grouped AS (
   SELECT
     row_id,
-    count(measure_1) FILTER (WHERE event_time >= asked_at - 2592000000000) AS n_1_1
+    count(measure_1) AS n_1_1
   FROM pairs
   GROUP BY row_id
 )

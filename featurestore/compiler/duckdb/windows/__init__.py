@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from featurestore.compiler.duckdb.facts import is_simple
 from featurestore.compiler.duckdb.windows import aggregations, moments
 from featurestore.compiler.duckdb.windows.frames import frames
-from featurestore.compiler.duckdb.windows.measured import measure_sql, sample, statistics
+from featurestore.compiler.duckdb.windows.measured import densities, measure_sql, sample, statistics
 from featurestore.compiler.duckdb.windows.pairs import pairs
 from featurestore.compiler.duckdb.windows.shared import Asked, Span
 from featurestore.compiler.duckdb.windows.sweep import sweep
@@ -67,5 +67,6 @@ def window_sql(asked: Asked, name: str) -> str:
 
 
 __all__ = [
-    "MACROS", "PLANS", "Asked", "Span", "measure_sql", "plans_for", "sample", "statistics", "strands", "window_sql",
+    "MACROS", "PLANS", "Asked", "Span", "densities", "measure_sql", "plans_for", "sample", "statistics", "strands",
+    "window_sql",
 ]  # fmt: skip

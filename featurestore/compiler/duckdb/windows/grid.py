@@ -17,97 +17,21 @@ how many tiles a key may have, so that none of its stretches of bounded length h
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
 from featurestore.compiler.duckdb.windows.aggregations import BOTH
-from featurestore.compiler.statement import Steps, listed
-
-LEVELS = 14
-MOST_TILES = 2**LEVELS
-"""Extremes of up to 2^14 tiles are kept: from the beginning one is enough, elsewhere two of half of that."""
-_FARTHEST = 1024
-"""How many rows back or ahead one look goes; what is farther takes several. (Beyond 2,047 the engine sorts everything.)"""
-
-
-@dataclass(frozen=True)
-class Extreme:
-    """The least or greatest of something: a column `e_{number}` of marks, and "min" or "max"."""
-
-    number: int
-    function: str
-
-    @property
-    def column(self) -> str:
-        return f"e_{self.number}"
-
-    def before(self, level: int) -> str:
-        """Over the 2^level tiles that end in one."""
-        return f"before_{self.number}_{level}"
-
-    def ahead(self, level: int) -> str:
-        """Over the 2^level tiles that begin in one."""
-        return f"ahead_{self.number}_{level}"
-
-
-@dataclass(frozen=True)
-class Stretch:
-    """Instants in [t - low, t - high), or (…, …] with exact matches, among marks of a side; low None: from the beginning.
-
-    low and high are SQL. sums and extremes: what is wanted over it, which comes out as `{column}_of_{number}`. levels: how
-    often runs of tiles double for it at most.
-    """
-
-    number: int
-    low: str | None
-    high: str
-    sums: tuple[str, ...]
-    extremes: tuple[Extreme, ...] = ()
-    side: int = 0
-    levels: int = LEVELS
-
-    def total(self, column: str) -> str:
-        return f"{column}_of_{self.number}"
-
-    @property
-    def level(self) -> str:
-        return f"level_{self.number}"
-
-    def runs(self, extreme: Extreme) -> tuple[str, ...]:
-        """Which runs of tiles it takes of an extreme."""
-        return () if extreme not in self.extremes else ("before",) if self.low is None else ("before", "ahead")
-
-    def picked(self, extreme: Extreme, side: str) -> str:
-        return f"{self.total(extreme.column)}_{side}"
-
-
-@dataclass(frozen=True)
-class Value:
-    """What a mark brings to a column: SQL from what marks carry.
-
-    counted: the marks where it is not NULL are counted, else it is added up. whole: the type of its totals, where they are
-    whole numbers below 2^53, which doubles add up as exactly and at less cost.
-    """
-
-    sql: str
-    counted: bool = False
-    whole: str | None = None
+from featurestore.compiler.duckdb.windows.stretches import FARTHEST, Extreme, Stretch, Tiled
+from featurestore.compiler.statement import listed
 
 
 @dataclass
-class Grid:
+class Grid(Tiled):
     """The steps from `marks` (keys, side if there are sides, instant, and `carried`) to `stretches` (row_id, totals).
 
     values: what marks bring to every column that a stretch wants.
     """
 
-    steps: Steps
-    keys: Sequence[str]
-    carried: Sequence[str]
-    values: Mapping[str, Value]
-    stretches: Sequence[Stretch]
-    exact: bool
     sides: bool = False
 
     def add(self) -> None:
@@ -120,14 +44,6 @@ class Grid:
         self._add_stretches()
 
     @cached_property
-    def _sums(self) -> list[str]:
-        return list(dict.fromkeys(c for s in self.stretches for c in s.sums))
-
-    @cached_property
-    def _extremes(self) -> list[Extreme]:
-        return list(dict.fromkeys(e for s in self.stretches for e in s.extremes))
-
-    @cached_property
     def _leveled(self) -> list[Stretch]:
         return [s for s in self.stretches if s.extremes]
 
@@ -135,14 +51,6 @@ class Grid:
     def _line(self) -> list[str]:
         """What has tiles of its own: a key, on one side."""
         return [*self.keys, "side"] if self.sides else list(self.keys)
-
-    def _valued(self) -> list[str]:
-        wanted = [*self._sums, *(e.column for e in self._extremes)]
-        return [f"{self.values[column].sql} AS {column}" for column in wanted]
-
-    def _added(self, column: str) -> str:
-        """The aggregate that a column of totals is, over marks."""
-        return f"{'count' if self.values[column].counted else 'sum'}({column})"
 
     def _add_lines(self) -> None:
         line, keys = ", ".join(self._line), ", ".join(self.keys)
@@ -181,16 +89,9 @@ class Grid:
         )
 
     def _add_tiles(self) -> None:
-        sums = [f"{self._added(c)} AS {c}" for c in self._sums]
-        extremes = [f"{e.function}({e.column}) AS {e.column}" for e in self._extremes]
-        self.steps.add(
-            "filled",
-            "what the marks of each tile add up to",
-            f"SELECT\n{listed(['tile', *sums, *extremes])}\nFROM (\n"
-            f"  SELECT\n  {listed(['tile', *self._valued()])}\n  FROM placed\n)\nGROUP BY tile",
-        )
-        columns = ["tile", *(f"{self._tile_total(c)} AS {c}" for c in self._sums)]
-        columns += [f"f.{e.column}" for e in self._extremes]
+        self.add_filled()
+        columns = ["tile", *(f"{self.tile_total(c)} AS {c}" for c in self.sums)]
+        columns += [f"f.{e.column}" for e in self.extremes]
         own = ["unnest(range(first_tile, last_tile + 1)) AS tile"]
         if self._leveled:
             levels = [s.level for s in self._leveled]
@@ -202,15 +103,11 @@ class Grid:
             f"SELECT\n{listed(columns)}\nFROM (SELECT {', '.join(own)} FROM lines) LEFT JOIN filled AS f USING (tile)",
         )
 
-    def _tile_total(self, column: str) -> str:
-        total = f"coalesce(f.{column}, 0)"
-        return total if self.values[column].whole is None else f"CAST({total} AS DOUBLE)"
-
     def _add_running(self) -> None:
         kept = ["behind", "left_over", *(s.level for s in self._leveled)] if self._leveled else []
         columns = ["tile", "row_number() OVER () - 1 AS place", *kept]
-        columns += [f"sum({c}) OVER (ROWS UNBOUNDED PRECEDING) - {c} AS {c}" for c in self._sums]
-        for e in self._extremes:
+        columns += [f"sum({c}) OVER (ROWS UNBOUNDED PRECEDING) - {c} AS {c}" for c in self.sums]
+        for e in self.extremes:
             columns += [f"{e.column} AS {e.before(0)}", f"{e.column} AS {e.ahead(0)}"]
             columns += [f"{e.column} AS {s.picked(e, side)}" for s in self._leveled for side in s.runs(e)]
         self.steps.add("level_0", "in order: what all tiles before each add up to, and the extremes of each",
@@ -218,7 +115,7 @@ class Grid:
         source = "level_0"
         for level in range(1, max((s.levels for s in self._leveled), default=0) + 1):
             source = self._add_level(level, source)
-        columns = ["tile", *self._sums]
+        columns = ["tile", *self.sums]
         for s in self._leveled:
             for e in s.extremes:
                 before = f"lag({s.picked(e, 'before')}) OVER ()"
@@ -232,13 +129,13 @@ class Grid:
     def _add_level(self, level: int, source: str) -> str:
         """The step in which runs of tiles double, and what stretches take of them. Returns: its name."""
         half = 2 ** (level - 1)
-        step = min(half, _FARTHEST)
-        for number in range(half // _FARTHEST - 1):
+        step = min(half, FARTHEST)
+        for number in range(half // FARTHEST - 1):
             source = self._add_far(level, number, source)
         columns, old = [], []
-        for e in self._extremes:
+        for e in self.extremes:
             before, ahead, both = e.before(level - 1), e.ahead(level - 1), BOTH[e.function]
-            back, on = (f"{c}_far" if half > _FARTHEST else c for c in (before, ahead))
+            back, on = (f"{c}_far" if half > FARTHEST else c for c in (before, ahead))
             earlier = f"CASE WHEN behind >= {half} THEN lag({back}, {step}) OVER () END"
             later = f"CASE WHEN left_over >= {half} THEN lead({on}, {step}) OVER () END"
             columns.append(f"{both}({before}, {earlier}) AS {e.before(level)}")
@@ -261,35 +158,24 @@ class Grid:
     def _add_far(self, level: int, number: int, source: str) -> str:
         """A step that brings what is farther off than one look nearer. Returns: its name."""
         columns, old = [], []
-        for e in self._extremes:
+        for e in self.extremes:
             before, ahead = e.before(level - 1), e.ahead(level - 1)
             back, on = (f"{c}_far" if number else c for c in (before, ahead))
             old += [back, on] if number else []
-            columns += [f"lag({back}, {_FARTHEST}) OVER () AS {before}_far", f"lead({on}, {_FARTHEST}) OVER () AS {ahead}_far"]
+            columns += [f"lag({back}, {FARTHEST}) OVER () AS {before}_far", f"lead({on}, {FARTHEST}) OVER () AS {ahead}_far"]
         others = f"* EXCLUDE ({', '.join(old)})" if old else "*"
         name = f"far_{level}_{number + 1}"
-        self.steps.add(name, f"those {(number + 1) * _FARTHEST} tiles off",
+        self.steps.add(name, f"those {(number + 1) * FARTHEST} tiles off",
                        f"SELECT {others},\n{listed(columns)}\nFROM {source}")  # fmt: skip
         return name
-
-    @cached_property
-    def _highs(self) -> list[tuple[int, str]]:
-        """(side, high) of all stretches: the instants at which they end, each once."""
-        return list(dict.fromkeys((s.side, s.high) for s in self.stretches))
-
-    def _high(self, stretch: Stretch) -> int:
-        return self._highs.index((stretch.side, stretch.high)) + 1
 
     @cached_property
     def _bounded(self) -> list[Stretch]:
         return [s for s in self.stretches if s.low is not None]
 
-    def _instant(self, distance: str, asked_at: str = "asked_at") -> str:
-        return asked_at if distance == "0" else f"{asked_at} - {distance}"
-
     def _tile(self, line: str, distance: str) -> str:
         """The tile of an instant; before all marks the first, after them the last that may hold any."""
-        inside = f"least(greatest({self._instant(distance, 's.asked_at')} - $first_instant, 0), $last_instant - $first_instant)"
+        inside = f"least(greatest({self.instant(distance, 's.asked_at')} - $first_instant, 0), $last_instant - $first_instant)"
         return f"{line}.first_tile + {inside} // {line}.length"
 
     def _add_asked(self) -> None:
@@ -298,7 +184,7 @@ class Grid:
         for side in dict.fromkeys(s.side for s in self.stretches):
             same = [f"s.{k} = l{side}.{k}" for k in self.keys] + ([f"l{side}.side = {side}"] if self.sides else [])
             joins.append(f"JOIN lines AS l{side} ON {' AND '.join(same)}")
-        columns += [f"{self._tile(f'l{side}', high)} AS high_{i}" for i, (side, high) in enumerate(self._highs, 1)]
+        columns += [f"{self._tile(f'l{side}', high)} AS high_{i}" for i, (side, high) in enumerate(self.highs, 1)]
         for s in self.stretches:
             low = f"l{s.side}.first_tile" if s.low is None else self._tile(f"l{s.side}", s.low)
             columns.append(f"{low} AS low_{s.number}")
@@ -312,45 +198,24 @@ class Grid:
 
     def _add_raw(self) -> None:
         """Marks of the tiles in which stretches end and begin."""
-        after, before = (">", "<=") if self.exact else (">=", "<")
-        ends = []
-        for i, (_, high) in enumerate(self._highs, 1):
-            flags = [self._reaches(s) if self._high(s) == i else "FALSE" for s in self.stretches]
-            ends.append((f"high_{i}", f"CAST({-(2**62)} AS BIGINT)", self._instant(high), flags))
+        ends: list[tuple[str, str, str, dict[int, str]]] = []
+        for i, (_, high) in enumerate(self.highs, 1):
+            flags = {s.number: self._reaches(s) for s in self.stretches if self.high(s) == i}
+            ends.append((f"high_{i}", f"CAST({-(2**62)} AS BIGINT)", self.instant(high), flags))
         for s in self._bounded:
-            flags = ["TRUE" if other is s else "FALSE" for other in self.stretches]
-            upper = f"CASE WHEN {self._reaches(s)} THEN {2**62} ELSE {self._instant(s.high)} END"
-            ends.append((f"low_{s.number}", self._instant(s.low or ""), upper, flags))
-        names = [f"in_{s.number}" for s in self.stretches]
-        selects = [
-            f"SELECT row_id, {tile} AS tile, {low} AS low, {high} AS high, "
-            + ", ".join(f"{flag} AS {name}" for flag, name in zip(flags, names, strict=True)) + "\nFROM asked"
-            for tile, low, high, flags in ends
-        ]  # fmt: skip
-        self.steps.add("ends", "the ends of all stretches: a tile, the bounds of marks in it, and the stretches they are of",
-                       "\nUNION ALL\n".join(selects))  # fmt: skip
-        self.steps.add(
-            "raw_pairs",
-            "those marks",
-            f"SELECT\n{listed(['row_id', *names, *self._valued()])}\nFROM placed JOIN ends USING (tile)\n"
-            f"WHERE instant {before} high AND instant {after} low",
-        )
-        columns = []
-        for s in self.stretches:
-            wanted = [*((self._added(c), c) for c in s.sums), *((f"{e.function}({e.column})", e.column) for e in s.extremes)]
-            columns += [f"{aggregate} FILTER (WHERE in_{s.number}) AS {s.total(column)}" for aggregate, column in wanted]
-        self.steps.add("raw", "per spine row what those add up to",
-                       f"SELECT\n{listed(['row_id', *columns])}\nFROM raw_pairs\nGROUP BY row_id")  # fmt: skip
+            upper = f"CASE WHEN {self._reaches(s)} THEN {2**62} ELSE {self.instant(s.high)} END"
+            ends.append((f"low_{s.number}", self.instant(s.low or ""), upper, {s.number: "TRUE"}))
+        self.add_raw(ends)
 
     def _reaches(self, s: Stretch) -> str:
         """Whether a stretch begins in a tile before that in which it ends."""
-        return "TRUE" if s.low is None else f"low_{s.number} < high_{self._high(s)}"
+        return "TRUE" if s.low is None else f"low_{s.number} < high_{self.high(s)}"
 
     def _add_stretches(self) -> None:
         """Look-ups one after the other, each from the tiles to the rows: rows are fewer, and so are what is kept in memory."""
-        source, done = "asked", list[str]()
-        for i in range(1, len(self._highs) + 1):
-            mine = [s for s in self.stretches if self._high(s) == i]
+        source = "asked"
+        for i in range(1, len(self.highs) + 1):
+            mine = [s for s in self.stretches if self.high(s) == i]
             for s in mine:
                 columns, known = self._looked_up(s, first=s is mine[0])
                 tile = f"low_{s.number}" if s.low is None else f"low_{s.number} + 1"
@@ -363,21 +228,12 @@ class Grid:
                 self.steps.add(f"inside_{s.number}", "and what the tiles inside a stretch do",
                                f"SELECT a.*,\n{listed(columns)}\nFROM {low}")  # fmt: skip
                 source = f"inside_{s.number}"
-        for s in self.stretches:
-            for c in s.sums:
-                total, whole = f"a.{s.total(c)} + coalesce(r.{s.total(c)}, 0)", self.values[c].whole
-                done.append(f"{total if whole is None else f'CAST({total} AS {whole})'} AS {s.total(c)}")
-            for e in s.extremes:
-                column = s.total(e.column)
-                done.append(f"{BOTH[e.function]}(a.{column}, r.{column}) AS {column}")
-        both = f"{source} AS a LEFT JOIN raw AS r USING (row_id)"
-        self.steps.add("stretches", "tiles inside and marks at the ends together",
-                       f"SELECT\n{listed(['row_id', *done])}\nFROM {both}")  # fmt: skip
+        self.add_stretches(source)
 
     def _looked_up(self, s: Stretch, *, first: bool) -> tuple[list[str], list[str]]:
         """The totals of the tiles inside a stretch, from the tile before its end (`at_{i}_…` of rows) and that after its
         beginning (l); and of its end's tile (h) what all stretches that end there need."""
-        i, n = self._high(s), s.number
+        i, n = self.high(s), s.number
         columns, known = [], list[str]()
         for c in s.sums:
             inside = f"a.at_{i}_{c} - l.{c}"
@@ -386,7 +242,7 @@ class Grid:
             columns.append(f"{inside} AS {s.total(c)}")
         columns += [f"{self._inside(s, e)} AS {s.total(e.column)}" for e in s.extremes]
         if first:
-            mine = [other for other in self.stretches if self._high(other) == i]
+            mine = [other for other in self.stretches if self.high(other) == i]
             known += [f"h.{c} AS at_{i}_{c}" for c in dict.fromkeys(c for other in mine for c in other.sums)]
             known += [f"h.{other.picked(e, 'before')}" for other in mine for e in other.extremes]
         return columns, known
@@ -396,10 +252,10 @@ class Grid:
         before, ahead = f"a.{s.picked(e, 'before')}", f"l.{s.picked(e, 'ahead')}"
         if s.low is None:
             return before
-        both, between = BOTH[e.function], f"a.high_{self._high(s)} - a.low_{s.number} - 1"
+        both, between = BOTH[e.function], f"a.high_{self.high(s)} - a.low_{s.number} - 1"
         return (
             f"CASE WHEN {between} >= a.reach_{s.number} THEN {both}({before}, {ahead})\n    WHEN {between} <= 0 THEN NULL\n"
-            f"    WHEN {self._instant(s.low, 'a.asked_at')} < $first_instant THEN {before} ELSE {ahead} END"
+            f"    WHEN {self.instant(s.low, 'a.asked_at')} < $first_instant THEN {before} ELSE {ahead} END"
         )
 
 

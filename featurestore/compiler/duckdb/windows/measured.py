@@ -75,61 +75,66 @@ def _add_versioned(steps: Steps, visible: Visible | Settled) -> None:
     )
 
 
-def statistics(plan: Window, used: tuple[Measure, ...], every: int) -> str:
+def statistics(plan: Window, used: tuple[Measure, ...]) -> str:
     """The statement of one row, in one pass over the source: facts, the first and last instant of any (event or known), and
     of every measure of doubles or integers how many are not NULL (`present_i`); of doubles also how many are finite
     (`finite_i`) and the least and greatest magnitude that is neither zero nor infinite (`least_i`, `greatest_i`), of
     integers the least and greatest. Versions count each.
-
-    Beside that the facts per key of sampled spine rows (each `every`th), summed over those rows (`met`), and the most facts
-    of any key (`most`).
     """
     steps = Steps()
-    facts, versions, _ = facts_of(plan.facts)
-    add_facts(steps, plan.facts)
-    keys, source = key_names(plan.spine.keys), "facts" if versions is None else "versions"
-    found = _counted(used)
+    source = _add_source(steps, plan)
+    facts, _, _ = facts_of(plan.facts)
     read = [c for c, m in zip(measure_columns(facts, used), used, strict=True) if m.dtype in (DOUBLE, INT64)]
-    steps.add("per_key", "of the facts of each key, their number and range",
-              f"SELECT\n{listed([*keys, *(f'{sql} AS {name}' for name, (sql, _) in found.items())])}\n"
-              f"FROM (SELECT {', '.join([*keys, 'event_time', 'known_time', *read])} FROM {source})\n"
-              f"GROUP BY {', '.join(keys)}")  # fmt: skip
-    steps.add("asked_for", "the spine's keys, and how many sampled rows ask for each",
-              f"SELECT {', '.join(keys)}, count(*) FILTER (WHERE row_id % {every} = 0) AS asked\nFROM spine\n"
-              f"GROUP BY {', '.join(keys)}")  # fmt: skip
-    columns = [f"{function}({name}) AS {name}" for name, (_, function) in found.items()]
-    columns += ["coalesce(sum(asked * facts), 0) AS met", "coalesce(max(facts), 0) AS most"]
+    return steps.finish("over all facts",
+                        f"SELECT\n{listed([f'{sql} AS {name}' for name, sql in _counted(used).items()])}\n"
+                        f"FROM (SELECT {', '.join(['event_time', 'known_time', *read])} FROM {source})")  # fmt: skip
+
+
+def densities(plan: Window, every: int) -> str:
+    """The statement of one row: the facts per key of sampled spine rows (each `every`th), summed over those rows (`met`), the
+    most facts of any key (`most`), and how many `keys` have any."""
+    steps = Steps()
+    source = _add_source(steps, plan)
+    keys = ", ".join(key_names(plan.spine.keys))
+    steps.add("per_key", "how many facts each key has", f"SELECT {keys}, count(*) AS facts\nFROM {source}\nGROUP BY {keys}")
+    steps.add("asked_for", "how many sampled rows ask for each",
+              f"SELECT {keys}, count(*) AS asked\nFROM spine\nWHERE row_id % {every} = 0\nGROUP BY {keys}")  # fmt: skip
     return steps.finish("over all keys",
-                        f"SELECT\n{listed(columns)}\nFROM per_key LEFT JOIN asked_for USING ({', '.join(keys)})")  # fmt: skip
+                        "SELECT coalesce(sum(asked * facts), 0) AS met, coalesce(max(facts), 0) AS most, count(*) AS keys\n"
+                        f"FROM per_key LEFT JOIN asked_for USING ({keys})")  # fmt: skip
 
 
-def _counted(used: tuple[Measure, ...]) -> dict[str, tuple[str, str]]:
-    """name -> an aggregate over facts, and the function that makes one of those of several keys."""
+def _add_source(steps: Steps, plan: Window) -> str:
+    """The steps up to facts, or versions. Returns: the last."""
+    add_facts(steps, plan.facts)
+    return "facts" if facts_of(plan.facts)[1] is None else "versions"
+
+
+def _counted(used: tuple[Measure, ...]) -> dict[str, str]:
+    """name -> an aggregate over facts."""
     found = {
-        "facts": ("count(*)", "sum"),
-        "first_instant": ("min(least(event_time, known_time))", "min"),
-        "last_instant": ("max(greatest(event_time, known_time))", "max"),
+        "facts": "count(*)",
+        "first_instant": "min(least(event_time, known_time))",
+        "last_instant": "max(greatest(event_time, known_time))",
     }
     for i, measure in enumerate(used, 1):
         m = measure_name(i)
         if measure.dtype in (DOUBLE, INT64):
-            found[f"present_{i}"] = (f"count({m})", "sum")
+            found[f"present_{i}"] = f"count({m})"
         if measure.dtype == INT64:
-            found |= {f"least_{i}": (f"min({m})", "min"), f"greatest_{i}": (f"max({m})", "max")}
+            found |= {f"least_{i}": f"min({m})", f"greatest_{i}": f"max({m})"}
         if measure.dtype == DOUBLE:
             size = f"CASE WHEN isfinite({m}) AND {m} <> 0 THEN abs({m}) END"
-            found[f"finite_{i}"] = (f"count(CASE WHEN isfinite({m}) THEN 1 END)", "sum")
-            found |= {f"least_{i}": (f"min({size})", "min"), f"greatest_{i}": (f"max({size})", "max")}
+            found[f"finite_{i}"] = f"count(CASE WHEN isfinite({m}) THEN 1 END)"
+            found |= {f"least_{i}": f"min({size})", f"greatest_{i}": f"max({size})"}
     return found
 
 
 def sample(plan: Window, rows: int) -> str:
     """The statement of at most `rows` rows that could ask: row_id, asked_at and the keys of some facts, always the same."""
     steps = Steps()
-    _, versions, _ = facts_of(plan.facts)
-    add_facts(steps, plan.facts)
+    source = _add_source(steps, plan)
     keys = key_names(plan.spine.keys)
-    source = "facts" if versions is None else "versions"
     known = " AND ".join(f"{c} IS NOT NULL" for c in [*keys, "event_time"])
     columns = ["row_number() OVER () - 1 AS row_id", "event_time AS asked_at", *keys]
     return steps.finish("some facts, by chance that is the same every time",

@@ -65,16 +65,16 @@ def _stretch(time: str, length: int) -> str:
 
 def add_grouped(steps: Steps, asked: Asked) -> None:
     """The step `grouped`, from pairs."""
-    exact = asked.plan.facts.exact
+    exact, reach = asked.plan.facts.exact, reach_of(asked.outputs)
     columns = []
     for (number, place), wanted in asked.terms.items():
-        over = _filtered(window_test(asked.spans[place - 1], exact))
+        over = _filtered(window_test(asked.spans[place - 1], reach, exact))
         for term in wanted:
             sql = f"count({measure_name(number)})" if term == "n" else f"sum({term}_{number})"
             columns.append(f"{sql} {over('')}".rstrip() + f" AS {term}_{number}_{place}")
     for position, output in enumerate(asked.others, 1):
         number = asked.number(output)
-        over = _filtered(window_test(asked.spans[asked.place(output) - 1], exact))
+        over = _filtered(window_test(asked.spans[asked.place(output) - 1], reach, exact))
         if asked.is_list(output):
             sql = aggregations.listed_values(number, over)
         else:
@@ -94,10 +94,10 @@ def _filtered(inside: str) -> Callable[[str], str]:
     return over
 
 
-def window_test(span: Span, exact: bool) -> str:
-    """Whether a pair's event time lies in the window; "" where every pair does."""
+def window_test(span: Span, reach: int | None, exact: bool) -> str:
+    """Whether a pair's event time lies in the window; "" where every pair does. reach: how far before the row pairs lie."""
     low, high = (">", "<=") if exact else (">=", "<")
-    tests = [] if span.low is None else [f"event_time {low} asked_at - {span.low}"]
+    tests = [] if span.low == reach else [f"event_time {low} asked_at - {span.low}"]
     if span.high:
         tests.append(f"event_time {high} asked_at - {span.high}")
     return " AND ".join(tests)

@@ -9,9 +9,10 @@ longer window up to t less the shorter. Both sides are stretches of time from th
 from __future__ import annotations
 
 from featurestore.compiler.duckdb.facts import key_names
-from featurestore.compiler.duckdb.windows.grid import Grid, Stretch, Value
+from featurestore.compiler.duckdb.windows.grid import Grid
 from featurestore.compiler.duckdb.windows.measured import add_measured, measure_name
 from featurestore.compiler.duckdb.windows.shared import Asked, Span, finish
+from featurestore.compiler.duckdb.windows.stretches import Stretch, Value
 from featurestore.compiler.statement import Steps, listed
 from featurestore.plan.nodes import facts_of
 

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from featurestore.compiler.duckdb.facts import key_names, visible_delay
 from featurestore.compiler.duckdb.windows import aggregations
-from featurestore.compiler.duckdb.windows.grid import LEVELS, Extreme, Grid, Stretch, Value
+from featurestore.compiler.duckdb.windows.grid import Grid
 from featurestore.compiler.duckdb.windows.measured import add_measured, measure_name
 from featurestore.compiler.duckdb.windows.shared import Asked, Span, finish
+from featurestore.compiler.duckdb.windows.stretches import LEVELS, Extreme, Stretch, Value
 from featurestore.compiler.statement import Steps, listed
 from featurestore.plan.nodes import Output
 

@@ -119,7 +119,7 @@ pairs AS (
 grouped AS (
   SELECT
     row_id,
-    count(measure_1) FILTER (WHERE event_time > asked_at - 3600000000) AS n_1_1
+    count(measure_1) AS n_1_1
   FROM pairs
   GROUP BY row_id
 )

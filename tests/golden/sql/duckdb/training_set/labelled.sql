@@ -152,8 +152,8 @@ pairs AS (
 grouped AS (
   SELECT
     row_id,
-    count(measure_1) FILTER (WHERE event_time > asked_at - 2592000000000) AS n_1_1,
-    sum(x_1) FILTER (WHERE event_time > asked_at - 2592000000000) AS x_1_1
+    count(measure_1) AS n_1_1,
+    sum(x_1) AS x_1_1
   FROM pairs
   GROUP BY row_id
 )

@@ -105,10 +105,10 @@ pairs AS (
 grouped AS (
   SELECT
     row_id,
-    count(measure_1) FILTER (WHERE event_time >= asked_at - 604800000000) AS n_1_1,
-    count(measure_2) FILTER (WHERE event_time >= asked_at - 604800000000) AS n_2_1,
-    sum(s_2) FILTER (WHERE event_time >= asked_at - 604800000000) AS s_2_1,
-    sum(x_2) FILTER (WHERE event_time >= asked_at - 604800000000) AS x_2_1
+    count(measure_1) AS n_1_1,
+    count(measure_2) AS n_2_1,
+    sum(s_2) AS s_2_1,
+    sum(x_2) AS x_2_1
   FROM pairs
   GROUP BY row_id
 )
@@ -501,7 +501,7 @@ pairs AS (
 grouped AS (
   SELECT
     row_id,
-    list(measure_2) FILTER (WHERE measure_2 IS NOT NULL AND event_time >= asked_at - 604800000000) AS value_1
+    list(measure_2) FILTER (WHERE measure_2 IS NOT NULL) AS value_1
   FROM pairs
   GROUP BY row_id
 )

@@ -264,7 +264,7 @@ pairs AS (
 grouped AS (
   SELECT
     row_id,
-    count(measure_1) FILTER (WHERE event_time >= asked_at - 604800000000) AS n_1_1
+    count(measure_1) AS n_1_1
   FROM pairs
   GROUP BY row_id
 )
@@ -612,7 +612,7 @@ pairs AS (
 grouped AS (
   SELECT
     row_id,
-    count(measure_1) FILTER (WHERE event_time >= asked_at - 604800000000) AS n_1_1
+    count(measure_1) AS n_1_1
   FROM pairs
   GROUP BY row_id
 )

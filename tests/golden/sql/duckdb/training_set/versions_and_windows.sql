@@ -1056,7 +1056,7 @@ pairs AS (
 grouped AS (
   SELECT
     row_id,
-    count(DISTINCT measure_4) FILTER (WHERE event_time >= asked_at - 604800000000) AS value_1
+    count(DISTINCT measure_4) AS value_1
   FROM pairs
   GROUP BY row_id
 )
@@ -1163,7 +1163,7 @@ pairs AS (
 grouped AS (
   SELECT
     row_id,
-    list(measure_2) FILTER (WHERE measure_2 IS NOT NULL AND event_time >= asked_at - 604800000000) AS value_1
+    list(measure_2) FILTER (WHERE measure_2 IS NOT NULL) AS value_1
   FROM pairs
   GROUP BY row_id
 )
