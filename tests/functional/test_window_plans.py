@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from featurestore import Entity, FeatureService, FeatureStore, FeatureView, ParquetSource, agg
-from featurestore.compiler.duckdb.windows.grid import LEVELS
+from featurestore.compiler.duckdb.windows.stretches import LEVELS
 
 YEAR = 365 * 86_400 * 10**6
 START = 1_700_000_000_000_000
@@ -73,13 +73,31 @@ def test_tiles_and_frames_give_the_bits_of_the_pair_join(
     assert build(asked, spine, "frames").equals(expected)
 
 
+@pytest.mark.parametrize("per_key", [(BUSY, BUSY // 2), (3_000, 2_500, 0, 2_000, 1)], ids=["far hops", "alike"])
+@pytest.mark.parametrize("known", [{}, {"delay": "6h"}], ids=["at once", "delayed"])
+def test_aligned_tiles_give_the_bits_of_the_pair_join(
+    per_key: tuple[int, ...], known: dict[str, Any], build: Callable[..., pa.Table], tmp_path: Path
+) -> None:
+    windows = ["1d", "30d", "360d"]
+    features = [
+        agg.count(window=windows),
+        agg.sum("v", window=windows),
+        agg.var_pop("v", window="30d"),
+        agg.min("v", window="6h"),
+    ]
+    features += [agg.max("v", window=windows), agg.min("v", window="30d", offset="1d"), agg.last("v", window="360d")]
+    spine = write(tmp_path / "data", per_key, 200)
+    asked = service(tmp_path / "data", features, **known)
+    assert build(asked, spine, "aligned").equals(build(asked, spine, "pairs"))
+
+
 def test_the_sweep_gives_the_bits_of_the_pair_join(build: Callable[..., pa.Table], tmp_path: Path) -> None:
     spine = write(tmp_path / "data", (BUSY // 4, 400, 7, 1), 200)
     asked = service(tmp_path / "data", SUMS, **LATE)
     assert build(asked, spine, "sweep").equals(build(asked, spine, "pairs"))
 
 
-def test_three_densities_choose_three_plans(tmp_path: Path) -> None:
+def test_every_density_chooses_its_plan(tmp_path: Path) -> None:
     def chosen(name: str, per_key: Sequence[int], features: Sequence[Any], **known: Any) -> dict[str, set[str]]:
         spine = write(tmp_path / name, per_key, 4_000)
         asked = service(tmp_path / name, features, **known)
@@ -89,7 +107,8 @@ def test_three_densities_choose_three_plans(tmp_path: Path) -> None:
 
     windows = [agg.sum("v", window="30d"), agg.max("v", window="30d")]
     assert set(chosen("sparse", [20] * 2_000, windows)) == {"pairs"}
-    assert set(chosen("dense", [20_000] * 2, windows)) == {"tiles"}
+    assert set(chosen("dense", [20_000] * 2, windows)) == {"aligned"}
+    assert set(chosen("Zipf", [20_000, 2_000, *[10] * 2_000], windows)) == {"tiles"}
     late = chosen("late", [20_000] * 2, windows, **LATE)
     assert late == {"sweep": {"v_sum_30d"}, "pairs": {"v_max_30d"}}
     distinct = chosen("distinct", [20_000] * 2, [agg.count_distinct("v", window="30d")])

@@ -44,7 +44,7 @@ def statements(plan: Part) -> list[PartStatement]:
     everything = Asked(plan, plan.outputs)
     found = [PartStatement(plan.outputs, window_sql(everything, "pairs"), "pairs")]
     for outputs in strands(plan):
-        for name in plans_for(plan, outputs[0]):
+        for name in plans_for(plan, outputs):
             if name != "pairs" or outputs != plan.outputs:
                 found.append(PartStatement(outputs, window_sql(Asked(plan, outputs), name), name))
     doubles = frozenset(n for n in everything.used if everything.dtype(n) == DOUBLE)

@@ -93,8 +93,13 @@ def visible_delay(visible: Visible | Settled) -> str:
     """How long after its event a fact of a simple source becomes visible, in microseconds, as SQL."""
     if isinstance(visible, Settled):
         return "0"
-    delay = chain_of(visible)[0].rows.source.known_delay.micros
+    delay = known_delay(visible)
     return f"({delay} + $known_shift)" if delay else "$known_shift"
+
+
+def known_delay(visible: Visible | Settled) -> int:
+    """The same without a serving lag, in microseconds."""
+    return 0 if isinstance(visible, Settled) else chain_of(visible)[0].rows.source.known_delay.micros
 
 
 def add_rows_read(steps: Steps, visible: Visible | Settled, name: str, source_relation: str) -> None:

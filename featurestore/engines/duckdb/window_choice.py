@@ -41,15 +41,15 @@ class Choice:
 
 @dataclass(frozen=True)
 class Statistics:
-    """What is known of the data: facts, the first and last instant of any, spine rows, keys that have facts, the facts per
-    key a row meets, and the most of any key; of measures their magnitudes, and which are never NULL, always finite, or
+    """What is known of the data: facts, the first and last instant of any, spine rows, keys asked for, the facts per key
+    a row meets, and the most of any key; of measures their magnitudes, and which are never NULL, always finite, or
     integers so small that a double holds any sum."""
 
     facts: int
     first: int
     last: int
     rows: int
-    keys: int
+    lines: int
     per_key: float
     most: int
     magnitudes: Mapping[int, tuple[float, float]]
@@ -72,16 +72,17 @@ def choose(
     """
     known = statistics(session, plan, parameters, rows, rows if held is None else held)
     scales = {number: _scale(*sizes) for number, sizes in known.magnitudes.items()}
+    tile = 0 if parameters["known_shift"] else _tile(plan, known)
     chosen: dict[str, list[Output]] = {}
     estimates: dict[str, float] = {}
     for outputs in sql.strands(plan):
         narrow = tuple(o for o in outputs if not _is_wide(plan, o, scales, known))
         chosen.setdefault("pairs", []).extend(o for o in outputs if o not in narrow)
         if narrow:
-            name, costs = _plan_for(plan, narrow, known, wanted)
+            name, costs = _plan_for(plan, narrow, known, tile, wanted)
             chosen.setdefault(name, []).extend(narrow)
             estimates |= {other: estimates.get(other, 0.0) + cost for other, cost in costs.items()}
-    numbers = _numbers(plan, known, scales)
+    numbers = {**_numbers(plan, known, scales), "tile": tile}
     return [_choice(plan, name, outputs, scales, known, numbers, estimates) for name, outputs in chosen.items() if outputs]
 
 
@@ -92,7 +93,7 @@ def _choice(
     in_order = tuple(sorted(outputs, key=plan.outputs.index))
     wide = frozenset(sql.Asked(plan, (o,)).number(o) for o in in_order if _is_wide(plan, o, scales, known))
     asked = sql.Asked(plan, in_order, wide, known.never_null, known.finite, known.small)
-    asked = replace(asked, levels={span: _levels(span, known) for span in asked.spans})
+    asked = replace(asked, levels={span: _levels(span, known) for span in asked.spans}, tile=int(str(numbers["tile"])))
     listed = frozenset(o.name for o in in_order if asked.is_list(o))
     return Choice(name, in_order, sql.window_sql(asked, name), listed, numbers, estimates)
 
@@ -121,7 +122,7 @@ def statistics(session: Session, plan: Window, parameters: Mapping[str, object],
         found["first_instant"] or 0,
         found["last_instant"] or 0,
         rows,
-        int(density["keys"]),
+        int(density["lines"]),
         float(density["met"]) / max(-(-held // every), 1),
         int(density["most"]),
         {n: (found[f"least_{n}"], found[f"greatest_{n}"]) for n in doubles if found[f"least_{n}"] is not None},
@@ -188,9 +189,13 @@ def _numbers(plan: Window, known: Statistics, scales: Mapping[int, _Scale]) -> d
     return found
 
 
-def _plan_for(plan: Window, outputs: tuple[Output, ...], known: Statistics, wanted: str) -> tuple[str, dict[str, float]]:
-    possible = sql.plans_for(plan, outputs[0])
-    costs = {name: COSTS[name](outputs, known) / 1e6 for name in possible}
+def _plan_for(
+    plan: Window, outputs: tuple[Output, ...], known: Statistics, tile: int, wanted: str
+) -> tuple[str, dict[str, float]]:
+    possible = [name for name in sql.plans_for(plan, outputs) if name != "aligned" or tile]
+    costs = {name: COSTS[name](outputs, known) / 1e6 for name in possible if name != "aligned"}
+    if "aligned" in possible:
+        costs["aligned"] = _aligned_cost(outputs, known, tile) / 1e6
     if wanted == AUTO:
         return min(costs, key=lambda name: costs[name]), costs
     return (wanted if wanted in possible else "pairs"), costs
@@ -212,6 +217,33 @@ def _frames_cost(outputs: tuple[Output, ...], known: Statistics) -> float:
 
 def _sweep_cost(outputs: tuple[Output, ...], known: Statistics) -> float:
     return 2 * _tiles_cost(outputs, known)
+
+
+def _tile(plan: Window, known: Statistics) -> int:
+    """The length of aligned tiles that costs least, for all windows that can have some; 0 if none is of use."""
+    outputs = tuple(o for strand in sql.strands(plan) if "aligned" in sql.plans_for(plan, strand) for o in strand)
+    common = sql.common_length(plan, outputs) if outputs else 0
+    most = max(4 * known.facts, ALWAYS_TILES)
+    possible = [t for t in (common // parts for parts in PARTS if common % parts == 0) if 0 < _tiles(outputs, known, t) <= most]
+    return min(possible, key=lambda tile: _aligned_cost(outputs, known, tile), default=0)
+
+
+def _tiles(outputs: tuple[Output, ...], known: Statistics, tile: int) -> int:
+    """How many aligned tiles of a length there would be; 0 if a window would have too many."""
+    hops = (reach_of(outputs) or 0) // tile if tile else LONGEST
+    return known.lines * ((known.last - known.first) // tile + 2 * hops + 3) if hops < LONGEST else 0
+
+
+PARTS = sorted(2**a * 3**b * 5**c for a in range(21) for b in range(4) for c in range(4))
+"""Into how many tiles the common length of all windows may be cut."""
+LONGEST = 2**15
+"""Hops of a window that are too many."""
+ALWAYS_TILES = 100_000
+
+
+def _aligned_cost(outputs: tuple[Output, ...], known: Statistics, tile: int) -> float:
+    ends = len({end for o in outputs for end in (o.offset, o.offset + (o.window or 0))})
+    return 4 * known.facts + 4 * _tiles(outputs, known, tile) + known.rows * ends * (1 + 0.6 * known.in_reach(tile))
 
 
 COSTS = {"pairs": _pairs_cost, "tiles": _tiles_cost, "frames": _frames_cost, "sweep": _sweep_cost}

@@ -2690,6 +2690,150 @@ FROM spine AS s LEFT JOIN grouped AS g USING (row_id)
 ORDER BY __row
 ;
 
+-- chargeback_30d: asked 30d after as_of, at the end of the window of label view chargeback_30d, plan aligned: chargebacks_30d
+-- reads spine (row_id, asked_at, customer_id, merchant_id), source__disputes
+WITH
+-- rows of source disputes: keys, times in microseconds UTC, inputs
+rows_read AS NOT MATERIALIZED (
+  SELECT
+    CAST("customer_id" AS BIGINT) AS "key_customer_id",
+    CAST("merchant_id" AS VARCHAR) AS "key_merchant_id",
+    CASE WHEN "disputed_at" >= TIMESTAMPTZ '1677-01-01T00:00:00.000000Z' AND "disputed_at" < TIMESTAMPTZ '2262-01-01T00:00:00.000000Z' THEN epoch_us("disputed_at") END AS event_time,
+    CASE WHEN "reported_at" >= TIMESTAMPTZ '1677-01-01T00:00:00.000000Z' AND "reported_at" < TIMESTAMPTZ '2262-01-01T00:00:00.000000Z' THEN epoch_us("reported_at") END AS known_time
+  FROM source__disputes
+),
+-- facts known before the cut-off
+facts AS NOT MATERIALIZED (
+  SELECT *
+  FROM rows_read
+  WHERE "key_customer_id" IS NOT NULL AND "key_merchant_id" IS NOT NULL AND event_time IS NOT NULL AND known_time IS NOT NULL AND known_time < $known_before
+),
+-- facts, the instant they become visible, and what the aggregates take of them
+measured AS NOT MATERIALIZED (
+  SELECT
+    "key_customer_id",
+    "key_merchant_id",
+    event_time,
+    known_time,
+    event_time AS visible_from,
+    TRUE AS measure_1
+  FROM facts
+),
+-- facts, each at the instant at which it happened
+marks AS NOT MATERIALIZED (
+  SELECT
+    "key_customer_id",
+    "key_merchant_id",
+    event_time AS instant,
+    measure_1
+  FROM measured
+),
+-- the keys that are asked for, and the first of each one's tiles: they are numbered in one row
+lines AS MATERIALIZED (
+  SELECT *, (row_number() OVER () - 1) * (($last_instant - $first_instant) // 2592000000000 + 5) AS first_tile, (($last_instant - $first_instant) // 2592000000000 + 5) AS tiles
+  FROM (SELECT DISTINCT "key_customer_id", "key_merchant_id" FROM spine)
+),
+-- marks of those keys, and the tile each falls into
+placed AS NOT MATERIALIZED (
+  SELECT l.first_tile + (m.instant - $first_instant + 5184000000000) // 2592000000000 AS tile, m.instant, m.measure_1
+  FROM marks AS m JOIN lines AS l USING ("key_customer_id", "key_merchant_id")
+),
+-- what the marks of each tile add up to
+filled AS (
+  SELECT
+    tile,
+    count(n_1) AS n_1
+  FROM (
+    SELECT
+      tile,
+    measure_1 AS n_1
+    FROM placed
+  )
+  GROUP BY tile
+),
+-- all tiles, empty ones too
+tiles AS (
+  SELECT
+    tile,
+    CAST(coalesce(f.n_1, 0) AS DOUBLE) AS n_1
+  FROM (SELECT unnest(range(first_tile, first_tile + tiles)) AS tile FROM lines) LEFT JOIN filled AS f USING (tile)
+),
+-- in order: what all tiles before each add up to, and the extremes of each
+running_0 AS (
+  SELECT
+    tile,
+    row_number() OVER () - 1 AS place,
+    sum(n_1) OVER (ROWS UNBOUNDED PRECEDING) - n_1 AS n_1
+  FROM (SELECT * FROM tiles ORDER BY tile)
+),
+-- what stretches that end in a tile hold of those before it, from their second on
+inside AS MATERIALIZED (
+  SELECT
+    CASE WHEN place <> tile OR row_number() OVER () - 1 <> tile THEN error('tiles out of order') ELSE tile END AS tile,
+    n_1 - n_1 AS n_1_of_1
+  FROM running_0
+),
+-- the tiles in which the stretches of each spine row end
+asked AS MATERIALIZED (
+  SELECT
+    s.row_id,
+    s.asked_at,
+    l.first_tile + least(greatest(s.asked_at - $first_instant + 5184000000000, 2592000000000), $last_instant - $first_instant + 10368000000000) // 2592000000000 AS high_1
+  FROM spine AS s JOIN lines AS l ON s."key_customer_id" = l."key_customer_id" AND s."key_merchant_id" = l."key_merchant_id"
+),
+-- the ends of all stretches: a tile, the bounds of marks in it, and the stretches they are of
+ends AS (
+  SELECT row_id, high_1 AS tile, CAST(-4611686018427387904 AS BIGINT) AS low, asked_at AS high, TRUE AS in_1
+  FROM asked
+  UNION ALL
+  SELECT row_id, high_1 - 1 AS tile, asked_at - 2592000000000 AS low, 4611686018427387904 AS high, TRUE AS in_1
+  FROM asked
+),
+-- those marks
+raw_pairs AS (
+  SELECT
+    row_id,
+    in_1,
+    measure_1 AS n_1
+  FROM placed JOIN ends USING (tile)
+  WHERE instant < high AND instant >= low
+),
+-- per spine row what those add up to
+raw AS (
+  SELECT
+    row_id,
+    count(n_1) FILTER (WHERE in_1) AS n_1_of_1
+  FROM raw_pairs
+  GROUP BY row_id
+),
+-- with what their stretches hold whole
+looked_up_1 AS (
+  SELECT a.*,
+    t.n_1_of_1
+  FROM inside AS t JOIN asked AS a ON t.tile = a.high_1
+),
+-- tiles inside and marks at the ends together
+stretches AS (
+  SELECT
+    row_id,
+    CAST(a.n_1_of_1 + coalesce(r.n_1_of_1, 0) AS BIGINT) AS n_1_of_1
+  FROM looked_up_1 AS a LEFT JOIN raw AS r USING (row_id)
+),
+-- per spine row what its windows hold
+grouped AS (
+  SELECT
+    row_id,
+    n_1_of_1 AS n_1_1
+  FROM stretches
+)
+-- the answer, in spine order; rows without facts get the value of the empty window
+SELECT
+  s.row_id AS __row,
+  CAST(coalesce(g.n_1_1, 0) AS BIGINT) AS "chargebacks_30d"
+FROM spine AS s LEFT JOIN grouped AS g USING (row_id)
+ORDER BY __row
+;
+
 -- chargeback_30d: asked 30d after as_of, at the end of the window of label view chargeback_30d, plan frames: chargebacks_30d
 -- reads spine (row_id, asked_at, customer_id, merchant_id), source__disputes
 WITH

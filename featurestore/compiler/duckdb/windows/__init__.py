@@ -6,17 +6,19 @@ one does is chosen by the engine from the data. Every plan gives the same values
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from math import gcd
 
 from featurestore.compiler.duckdb.facts import is_simple
 from featurestore.compiler.duckdb.windows import aggregations, moments
 from featurestore.compiler.duckdb.windows.frames import frames
 from featurestore.compiler.duckdb.windows.measured import densities, measure_sql, sample, statistics
 from featurestore.compiler.duckdb.windows.pairs import pairs
-from featurestore.compiler.duckdb.windows.shared import Asked, Span
+from featurestore.compiler.duckdb.windows.shared import Asked, Span, span_of
+from featurestore.compiler.duckdb.windows.stretches import MOST_TILES
 from featurestore.compiler.duckdb.windows.sweep import sweep
-from featurestore.compiler.duckdb.windows.tiles import tiles
+from featurestore.compiler.duckdb.windows.tiles import aligned, tiles, widths
 from featurestore.plan.nodes import Output, Window
 
 MACROS = (*aggregations.MACROS, *moments.MACROS)
@@ -42,23 +44,36 @@ PLANS: Mapping[str, WindowPlan] = {
     for p in (
         WindowPlan("pairs", pairs, lambda output: True),
         WindowPlan("tiles", tiles, _in_parts, simple=True),
+        WindowPlan("aligned", aligned, lambda output: output.window is not None and _in_parts(output), simple=True),
         WindowPlan("frames", frames, lambda output: True, simple=True),
         WindowPlan("sweep", sweep, moments.adds),
     )
 }
 
 
-def plans_for(plan: Window, output: Output) -> tuple[str, ...]:
-    """The plans that can serve an output of a part, `pairs` first."""
-    return tuple(p.name for p in PLANS.values() if p.serves(output) and (is_simple(plan.facts) or not p.simple))
-
-
 def strands(plan: Window) -> tuple[tuple[Output, ...], ...]:
     """The outputs of a part, those that the same plans can serve together: each strand gets one plan."""
     found: dict[tuple[str, ...], list[Output]] = {}
     for output in plan.outputs:
-        found.setdefault(plans_for(plan, output), []).append(output)
+        found.setdefault(_able(plan, output), []).append(output)
     return tuple(tuple(outputs) for outputs in found.values())
+
+
+def plans_for(plan: Window, strand: Sequence[Output]) -> tuple[str, ...]:
+    """The plans that can serve a strand, `pairs` first."""
+    return tuple(name for name in _able(plan, strand[0]) if name != "aligned" or common_length(plan, strand))
+
+
+def _able(plan: Window, output: Output) -> tuple[str, ...]:
+    """Of `aligned` only whether there may be tiles that fit its window."""
+    return tuple(p.name for p in PLANS.values() if p.serves(output) and (is_simple(plan.facts) or not p.simple))
+
+
+def common_length(plan: Window, outputs: Sequence[Output]) -> int:
+    """The greatest length, in microseconds, that goes into all windows of these outputs; 0 if there is none, or the longest
+    window has too many of it."""
+    found = widths(plan, [span_of(o) for o in outputs])
+    return gcd(*found) if all(found) and max(found) // gcd(*found) <= MOST_TILES else 0
 
 
 def window_sql(asked: Asked, name: str) -> str:
@@ -67,6 +82,6 @@ def window_sql(asked: Asked, name: str) -> str:
 
 
 __all__ = [
-    "MACROS", "PLANS", "Asked", "Span", "densities", "measure_sql", "plans_for", "sample", "statistics", "strands",
-    "window_sql",
+    "MACROS", "PLANS", "Asked", "Span", "common_length", "densities", "measure_sql", "plans_for", "sample",
+    "statistics", "strands", "window_sql",
 ]  # fmt: skip

@@ -92,7 +92,7 @@ def statistics(plan: Window, used: tuple[Measure, ...]) -> str:
 
 def densities(plan: Window, every: int) -> str:
     """The statement of one row: the facts per key of sampled spine rows (each `every`th), summed over those rows (`met`), the
-    most facts of any key (`most`), and how many `keys` have any."""
+    most facts of any key (`most`), and how many keys the spine asks for (`lines`)."""
     steps = Steps()
     source = _add_source(steps, plan)
     keys = ", ".join(key_names(plan.spine.keys))
@@ -100,7 +100,8 @@ def densities(plan: Window, every: int) -> str:
     steps.add("asked_for", "how many sampled rows ask for each",
               f"SELECT {keys}, count(*) AS asked\nFROM spine\nWHERE row_id % {every} = 0\nGROUP BY {keys}")  # fmt: skip
     return steps.finish("over all keys",
-                        "SELECT coalesce(sum(asked * facts), 0) AS met, coalesce(max(facts), 0) AS most, count(*) AS keys\n"
+                        "SELECT coalesce(sum(asked * facts), 0) AS met, coalesce(max(facts), 0) AS most,\n"
+                        f"  (SELECT count(*) FROM (SELECT DISTINCT {keys} FROM spine)) AS lines\n"
                         f"FROM per_key LEFT JOIN asked_for USING ({keys})")  # fmt: skip
 
 

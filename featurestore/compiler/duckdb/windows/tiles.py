@@ -6,18 +6,43 @@ and the least or greatest of something. Its cost hardly depends on how many fact
 
 from __future__ import annotations
 
-from featurestore.compiler.duckdb.facts import key_names, visible_delay
+from collections.abc import Callable, Sequence
+from functools import partial
+from math import gcd
+
+from featurestore.compiler.duckdb.facts import key_names, known_delay, visible_delay
 from featurestore.compiler.duckdb.windows import aggregations
+from featurestore.compiler.duckdb.windows.aligned import Aligned
 from featurestore.compiler.duckdb.windows.grid import Grid
 from featurestore.compiler.duckdb.windows.measured import add_measured, measure_name
 from featurestore.compiler.duckdb.windows.shared import Asked, Span, finish
 from featurestore.compiler.duckdb.windows.stretches import LEVELS, Extreme, Stretch, Value
 from featurestore.compiler.statement import Steps, listed
-from featurestore.plan.nodes import Output
+from featurestore.plan.nodes import Output, Window
 
 
 def tiles(asked: Asked) -> str:
-    """The statement: __row, then the outputs; ordered by __row."""
+    """The statement: __row, then the outputs; ordered by __row. Every key has tiles of a length of its own."""
+    return _statement(asked, Grid)
+
+
+def aligned(asked: Asked) -> str:
+    """The same where all tiles are `asked.tile` long, which goes into every window without a rest; only without a serving
+    lag, which would shorten the windows."""
+    found = widths(asked.plan, asked.spans)
+    tile = asked.tile or gcd(*found)
+    hops = {number: width // tile for number, width in enumerate(found, 1)}
+    return _statement(asked, partial(Aligned, length=tile, hops=hops), lag=False)
+
+
+def widths(plan: Window, spans: Sequence[Span]) -> list[int]:
+    """Microseconds from the beginning of each window to its end, or to what is known by then if that is less; 0 if nothing
+    is, or the window has no beginning."""
+    delay = known_delay(plan.facts)
+    return [0 if span.low is None else max(span.low - max(span.high, delay), 0) for span in spans]
+
+
+def _statement(asked: Asked, tiling: Callable[..., Grid | Aligned], *, lag: bool = True) -> str:
     steps = Steps()
     add_measured(steps, asked.plan.facts, asked.measures)
     extremes = extremes_of(asked)
@@ -26,11 +51,11 @@ def tiles(asked: Asked) -> str:
     carried += ["event_time", "known_time"] if any("event_time" in sql for _, sql in extremes) else []
     steps.add("marks", "facts, each at the instant at which it happened",
               f"SELECT\n{listed([*keys, 'event_time AS instant', *carried])}\nFROM measured", materialized=False)  # fmt: skip
-    delay = visible_delay(asked.plan.facts)
+    delay = visible_delay(asked.plan.facts) if lag else str(known_delay(asked.plan.facts))
     stretches = {span: _stretch(asked, span, number, extremes, delay) for number, span in enumerate(asked.spans, 1)}
     values = {column: _value(asked, term, n) for column, term, n in asked.term_columns}
     values |= {e.column: Value(sql) for (_, sql), e in extremes.items()}
-    Grid(steps, keys, carried, values, tuple(stretches.values()), asked.plan.facts.exact).add()
+    tiling(steps, keys, carried, values, tuple(stretches.values()), asked.plan.facts.exact).add()
     found = ["row_id"]
     for (number, place), wanted in asked.terms.items():
         stretch = stretches[asked.spans[place - 1]]
