@@ -13,7 +13,7 @@ from typing import Any
 
 from featurestore.compiler.duckdb import windows as sql
 from featurestore.compiler.duckdb.windows import moments
-from featurestore.compiler.duckdb.windows.stretches import LEVELS, MOST_TILES
+from featurestore.compiler.duckdb.windows.stretches import LEVELS, NEAR_LEVELS
 from featurestore.dtypes import DOUBLE, INT64
 from featurestore.engines.duckdb.session import Session
 from featurestore.plan.nodes import Output, Window, measure_of, measures, reach_of
@@ -93,7 +93,8 @@ def _choice(
     in_order = tuple(sorted(outputs, key=plan.outputs.index))
     wide = frozenset(sql.Asked(plan, (o,)).number(o) for o in in_order if _is_wide(plan, o, scales, known))
     asked = sql.Asked(plan, in_order, wide, known.never_null, known.finite, known.small)
-    asked = replace(asked, levels={span: _levels(span, known) for span in asked.spans}, tile=int(str(numbers["tile"])))
+    most = _most_tiles(plan, known)
+    asked = replace(asked, levels={span: _levels(span, known, most) for span in asked.spans}, tile=int(str(numbers["tile"])))
     listed = frozenset(o.name for o in in_order if asked.is_list(o))
     return Choice(name, in_order, sql.window_sql(asked, name), listed, numbers, estimates)
 
@@ -138,13 +139,23 @@ def _is_small(found: Mapping[str, Any], facts: int, number: int) -> bool:
     return bool(2 * facts * max(ends) < 2**53)
 
 
-def _levels(span: sql.Span, known: Statistics) -> int:
+def _most_tiles(plan: Window, known: Statistics) -> int:
+    """How many tiles a key may have: as many as the busiest of the sampled ones could fill, and twice that, but no more than
+    runs of them may double; far ones only if the tiles that most rows meet would else hold too much."""
+    reach, period = reach_of(plan.outputs), known.last - known.first + 1
+    in_reach = known.in_reach(reach)
+    doublings = next((n for n in range(NEAR_LEVELS, LEVELS) if in_reach <= 2 * MARKS_PER_TILE * 2**n), LEVELS)
+    # Two less: a key has a tile more than its marks ask for, and an empty one behind the last.
+    cap = (2**doublings - 2) * period // min(reach or period, period)
+    return int(max(min(cap, 4 * known.most // MARKS_PER_TILE), 16))  # a replaced version counts once more
+
+
+def _levels(span: sql.Span, known: Statistics, tiles: int) -> int:
     """How often runs of tiles must double to be as long as all tiles of any key that lie in the window."""
-    tiles = max(2 * known.most // MARKS_PER_TILE, 1)  # a replaced version counts once more
     if span.low is None:
-        return min(tiles.bit_length(), LEVELS)
+        return tiles.bit_length()
     inside = max(tiles * span.low // max(known.last - known.first, 1) - 1, 1)
-    return min(min(inside, tiles).bit_length() - 1, LEVELS)
+    return min(inside, tiles).bit_length() - 1
 
 
 @dataclass(frozen=True)
@@ -174,13 +185,12 @@ def _is_wide(plan: Window, output: Output, scales: Mapping[int, _Scale], known: 
 
 def _numbers(plan: Window, known: Statistics, scales: Mapping[int, _Scale]) -> dict[str, object]:
     """The parameters $scale_i and $unscale_i of doubles, and those of the grid."""
-    reach = reach_of(plan.outputs)
-    length = known.last - known.first + 1
-    # Two less: a key has a tile more than its marks ask for, and an empty one behind the last.
-    most = max((MOST_TILES - 2) * length // min(reach or length, length), 1)
     found: dict[str, object] = {
-        "first_instant": known.first, "last_instant": known.last, "per_tile": MARKS_PER_TILE, "most_tiles": most
-    }  # fmt: skip
+        "first_instant": known.first,
+        "last_instant": known.last,
+        "per_tile": MARKS_PER_TILE,
+        "most_tiles": _most_tiles(plan, known),
+    }
     for number, measure in enumerate(measures(plan.outputs), 1):
         if measure.dtype == DOUBLE:
             scale = scales.get(number)

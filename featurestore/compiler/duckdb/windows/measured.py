@@ -91,18 +91,20 @@ def statistics(plan: Window, used: tuple[Measure, ...]) -> str:
 
 
 def densities(plan: Window, every: int) -> str:
-    """The statement of one row: the facts per key of sampled spine rows (each `every`th), summed over those rows (`met`), the
-    most facts of any key (`most`), and how many keys the spine asks for (`lines`)."""
+    """The statement of one row, from a sample of spine rows (each `every`th): the facts of their keys, summed over the rows
+    (`met`), and the most facts of any of these keys (`most`). Beside that how many keys the whole spine asks for (`lines`)."""
     steps = Steps()
     source = _add_source(steps, plan)
     keys = ", ".join(key_names(plan.spine.keys))
-    steps.add("per_key", "how many facts each key has", f"SELECT {keys}, count(*) AS facts\nFROM {source}\nGROUP BY {keys}")
-    steps.add("asked_for", "how many sampled rows ask for each",
-              f"SELECT {keys}, count(*) AS asked\nFROM spine\nWHERE row_id % {every} = 0\nGROUP BY {keys}")  # fmt: skip
-    return steps.finish("over all keys",
+    steps.add("asked_for", "how many sampled rows ask for each key",
+              f"SELECT {keys}, count(*) AS asked\nFROM spine\nWHERE row_id % {every} = 0\nGROUP BY {keys}",
+              materialized=True)  # fmt: skip
+    asked = f"{source} SEMI JOIN asked_for USING ({keys})"
+    steps.add("per_key", "how many facts each of those has", f"SELECT {keys}, count(*) AS facts\nFROM {asked}\nGROUP BY {keys}")
+    return steps.finish("over all of them",
                         "SELECT coalesce(sum(asked * facts), 0) AS met, coalesce(max(facts), 0) AS most,\n"
                         f"  (SELECT count(*) FROM (SELECT DISTINCT {keys} FROM spine)) AS lines\n"
-                        f"FROM per_key LEFT JOIN asked_for USING ({keys})")  # fmt: skip
+                        f"FROM per_key JOIN asked_for USING ({keys})")  # fmt: skip
 
 
 def _add_source(steps: Steps, plan: Window) -> str:

@@ -15,7 +15,8 @@ from featurestore.compiler.statement import Steps, listed
 LEVELS = 14
 MOST_TILES = 2**LEVELS
 """Extremes of up to 2^14 tiles are kept: from the beginning one is enough, elsewhere two of half of that."""
-FARTHEST = 1024
+NEAR_LEVELS = 11
+FARTHEST = 2 ** (NEAR_LEVELS - 1)
 """How many rows back or ahead one look goes; what is farther takes several. (Beyond 2,047 the engine sorts everything.)"""
 
 
