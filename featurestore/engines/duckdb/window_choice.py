@@ -57,6 +57,11 @@ class Statistics:
     finite: frozenset[int] = frozenset()
     small: frozenset[int] = frozenset()
 
+    @property
+    def several(self) -> int:
+        """How many bits more a sum may have than its terms: over all facts, twice (a replaced version counts once more)."""
+        return (2 * self.facts).bit_length()
+
     def in_reach(self, reach: int | None) -> float:
         """The facts of its key that a row meets in a reach before it."""
         return self.per_key if reach is None else self.per_key * min(1.0, reach / max(self.last - self.first, 1))
@@ -92,7 +97,8 @@ def _choice(
 ) -> Choice:  # fmt: skip
     in_order = tuple(sorted(outputs, key=plan.outputs.index))
     wide = frozenset(sql.Asked(plan, (o,)).number(o) for o in in_order if _is_wide(plan, o, scales, known))
-    asked = sql.Asked(plan, in_order, wide, known.never_null, known.finite, known.small)
+    narrow = frozenset(n for n, s in scales.items() if s.bits + known.several <= moments.NARROW_BITS)
+    asked = sql.Asked(plan, in_order, wide, known.never_null, known.finite, known.small, narrow)
     most = _most_tiles(plan, known)
     asked = replace(asked, levels={span: _levels(span, known, most) for span in asked.spans}, tile=int(str(numbers["tile"])))
     listed = frozenset(o.name for o in in_order if asked.is_list(o))
@@ -172,15 +178,14 @@ def _scale(least: float, greatest: float) -> _Scale:
 
 
 def _is_wide(plan: Window, output: Output, scales: Mapping[int, _Scale], known: Statistics) -> bool:
-    """128 bits do not hold the terms of an output over all facts, twice (a replaced version counts once more)."""
+    """128 bits do not hold the terms of an output over all facts."""
     if output.aggregate not in moments.MOMENTS or output.aggregate == "count":
         return False
     scale = scales.get(measures(plan.outputs).index(measure_of(output)) + 1)
     if scale is None:
         return False
     most = moments.SQUARE_BITS if output.aggregate in moments.SQUARED else moments.VALUE_BITS
-    several = (2 * known.facts).bit_length()
-    return scale.bits > most or scale.bits + several > moments.ALL_BITS or not -960 <= scale.power <= 970
+    return scale.bits > most or scale.bits + known.several > moments.ALL_BITS or not -960 <= scale.power <= 970
 
 
 def _numbers(plan: Window, known: Statistics, scales: Mapping[int, _Scale]) -> dict[str, object]:

@@ -256,13 +256,19 @@ grouped AS (
     sum(x_2) FILTER (WHERE event_time >= asked_at - 2592000000000) AS x_2_2
   FROM pairs
   GROUP BY row_id
+),
+-- sums as the nearest doubles
+rounded AS NOT MATERIALIZED (
+  SELECT *,
+    CASE WHEN s_2_2 > 0 THEN special_sum(s_2_2) ELSE exact_double(coalesce(x_2_2, 0)) * $unscale_2 END AS sum_2_2
+  FROM grouped
 )
 -- the answer, in spine order; rows without facts get the value of the empty window
 SELECT
   s.row_id AS __row,
   CAST(coalesce(g.n_1_1, 0) AS BIGINT) AS "visits",
-  CASE WHEN coalesce(g.n_2_2, 0) > 0 THEN CASE WHEN g.s_2_2 > 0 THEN special_sum(g.s_2_2) ELSE exact_double(coalesce(g.x_2_2, 0)) * $unscale_2 END END AS "spent_here_30d"
-FROM spine AS s LEFT JOIN grouped AS g USING (row_id)
+  CASE WHEN coalesce(g.n_2_2, 0) > 0 THEN g.sum_2_2 END AS "spent_here_30d"
+FROM spine AS s LEFT JOIN rounded AS g USING (row_id)
 ORDER BY __row
 ;
 
@@ -580,13 +586,19 @@ grouped AS (
     (coalesce(s_2_in_2_of_1, 0) - coalesce(s_2_in_2_of_2, 0)) AS s_2_2,
     (coalesce(x_2_in_2_of_1, 0) - coalesce(x_2_in_2_of_2, 0)) AS x_2_2
   FROM stretches
+),
+-- sums as the nearest doubles
+rounded AS NOT MATERIALIZED (
+  SELECT *,
+    CASE WHEN s_2_2 > 0 THEN special_sum(s_2_2) ELSE exact_double(coalesce(x_2_2, 0)) * $unscale_2 END AS sum_2_2
+  FROM grouped
 )
 -- the answer, in spine order; rows without facts get the value of the empty window
 SELECT
   s.row_id AS __row,
   CAST(coalesce(g.n_1_1, 0) AS BIGINT) AS "visits",
-  CASE WHEN coalesce(g.n_2_2, 0) > 0 THEN CASE WHEN g.s_2_2 > 0 THEN special_sum(g.s_2_2) ELSE exact_double(coalesce(g.x_2_2, 0)) * $unscale_2 END END AS "spent_here_30d"
-FROM spine AS s LEFT JOIN grouped AS g USING (row_id)
+  CASE WHEN coalesce(g.n_2_2, 0) > 0 THEN g.sum_2_2 END AS "spent_here_30d"
+FROM spine AS s LEFT JOIN rounded AS g USING (row_id)
 ORDER BY __row
 ;
 
@@ -838,15 +850,21 @@ grouped AS (
     count(measure_3) AS n_3_2
   FROM pairs
   GROUP BY row_id
+),
+-- sums as the nearest doubles
+rounded AS NOT MATERIALIZED (
+  SELECT *,
+    CASE WHEN s_2_2 > 0 THEN special_sum(s_2_2) ELSE exact_double(coalesce(x_2_2, 0)) * $unscale_2 END AS sum_2_2
+  FROM grouped
 )
 -- the answer, in spine order; rows without facts get the value of the empty window
 SELECT
   s.row_id AS __row,
   CAST(coalesce(g.n_1_1, 0) AS BIGINT) AS "disputes_count_30d",
   CAST(coalesce(g.n_1_2, 0) AS BIGINT) AS "disputes_count_90d",
-  CASE WHEN coalesce(g.n_2_2, 0) > 0 THEN CASE WHEN g.s_2_2 > 0 THEN special_sum(g.s_2_2) ELSE exact_double(coalesce(g.x_2_2, 0)) * $unscale_2 END END AS "disputes_amount_sum_90d",
+  CASE WHEN coalesce(g.n_2_2, 0) > 0 THEN g.sum_2_2 END AS "disputes_amount_sum_90d",
   CAST(coalesce(g.n_3_2, 0) AS BIGINT) AS "disputes_fraud_count_90d"
-FROM spine AS s LEFT JOIN grouped AS g USING (row_id)
+FROM spine AS s LEFT JOIN rounded AS g USING (row_id)
 ORDER BY __row
 ;
 
@@ -1174,15 +1192,21 @@ grouped AS (
     (coalesce(x_2_in_2_of_1, 0) - coalesce(x_2_in_2_of_3, 0)) AS x_2_2,
     (coalesce(n_3_in_2_of_1, 0) - coalesce(n_3_in_2_of_3, 0)) AS n_3_2
   FROM stretches
+),
+-- sums as the nearest doubles
+rounded AS NOT MATERIALIZED (
+  SELECT *,
+    CASE WHEN s_2_2 > 0 THEN special_sum(s_2_2) ELSE exact_double(coalesce(x_2_2, 0)) * $unscale_2 END AS sum_2_2
+  FROM grouped
 )
 -- the answer, in spine order; rows without facts get the value of the empty window
 SELECT
   s.row_id AS __row,
   CAST(coalesce(g.n_1_1, 0) AS BIGINT) AS "disputes_count_30d",
   CAST(coalesce(g.n_1_2, 0) AS BIGINT) AS "disputes_count_90d",
-  CASE WHEN coalesce(g.n_2_2, 0) > 0 THEN CASE WHEN g.s_2_2 > 0 THEN special_sum(g.s_2_2) ELSE exact_double(coalesce(g.x_2_2, 0)) * $unscale_2 END END AS "disputes_amount_sum_90d",
+  CASE WHEN coalesce(g.n_2_2, 0) > 0 THEN g.sum_2_2 END AS "disputes_amount_sum_90d",
   CAST(coalesce(g.n_3_2, 0) AS BIGINT) AS "disputes_fraud_count_90d"
-FROM spine AS s LEFT JOIN grouped AS g USING (row_id)
+FROM spine AS s LEFT JOIN rounded AS g USING (row_id)
 ORDER BY __row
 ;
 

@@ -296,6 +296,15 @@ grouped AS (
     count(DISTINCT measure_3) FILTER (WHERE event_time >= asked_at - 2592000000000) AS value_1
   FROM pairs
   GROUP BY row_id
+),
+-- sums as the nearest doubles
+rounded AS NOT MATERIALIZED (
+  SELECT *,
+    CASE WHEN s_2_2 > 0 THEN special_sum(s_2_2) ELSE exact_double(coalesce(x_2_2, 0)) * $unscale_2 END AS sum_2_2,
+    CASE WHEN s_2_4 > 0 THEN special_sum(s_2_4) ELSE exact_double(coalesce(x_2_4, 0)) * $unscale_2 END AS sum_2_4,
+    CASE WHEN s_2_3 > 0 THEN special_sum(s_2_3) ELSE exact_double(coalesce(x_2_3, 0)) * $unscale_2 END AS sum_2_3,
+    CASE WHEN s_2_5 > 0 THEN special_sum(s_2_5) ELSE exact_double(coalesce(x_2_5, 0)) * $unscale_2 END AS sum_2_5
+  FROM grouped
 )
 -- the answer, in spine order; rows without facts get the value of the empty window
 SELECT
@@ -303,14 +312,14 @@ SELECT
   CAST(coalesce(g.n_1_1, 0) AS BIGINT) AS "count_1h",
   CAST(coalesce(g.n_1_2, 0) AS BIGINT) AS "count_1d",
   CAST(coalesce(g.n_1_3, 0) AS BIGINT) AS "count_30d",
-  CASE WHEN coalesce(g.n_2_2, 0) > 0 THEN CASE WHEN g.s_2_2 > 0 THEN special_sum(g.s_2_2) ELSE exact_double(coalesce(g.x_2_2, 0)) * $unscale_2 END END AS "amount_sum_1d",
-  CASE WHEN coalesce(g.n_2_4, 0) > 0 THEN CASE WHEN g.s_2_4 > 0 THEN special_sum(g.s_2_4) ELSE exact_double(coalesce(g.x_2_4, 0)) * $unscale_2 END END AS "amount_sum_7d",
-  CASE WHEN coalesce(g.n_2_3, 0) > 0 THEN CASE WHEN g.s_2_3 > 0 THEN special_sum(g.s_2_3) ELSE exact_double(coalesce(g.x_2_3, 0)) * $unscale_2 END END AS "amount_sum_30d",
+  CASE WHEN coalesce(g.n_2_2, 0) > 0 THEN g.sum_2_2 END AS "amount_sum_1d",
+  CASE WHEN coalesce(g.n_2_4, 0) > 0 THEN g.sum_2_4 END AS "amount_sum_7d",
+  CASE WHEN coalesce(g.n_2_3, 0) > 0 THEN g.sum_2_3 END AS "amount_sum_30d",
   CAST(coalesce(g.value_1, 0) AS BIGINT) AS "merchant_id_count_distinct_30d",
   CAST(coalesce(g.n_4_3, 0) AS BIGINT) AS "large_count_30d",
   CAST(coalesce(g.n_5_3, 0) AS BIGINT) AS "night_count_30d",
-  CASE WHEN coalesce(g.n_2_5, 0) > 0 THEN CASE WHEN g.s_2_5 > 0 THEN special_sum(g.s_2_5) ELSE exact_double(coalesce(g.x_2_5, 0)) * $unscale_2 END END AS "amount_sum_lifetime"
-FROM spine AS s LEFT JOIN grouped AS g USING (row_id)
+  CASE WHEN coalesce(g.n_2_5, 0) > 0 THEN g.sum_2_5 END AS "amount_sum_lifetime"
+FROM spine AS s LEFT JOIN rounded AS g USING (row_id)
 ORDER BY __row
 ;
 
@@ -426,6 +435,15 @@ grouped AS (
     sum(x_2) AS x_2_5
   FROM pairs
   GROUP BY row_id
+),
+-- sums as the nearest doubles
+rounded AS NOT MATERIALIZED (
+  SELECT *,
+    CASE WHEN s_2_2 > 0 THEN special_sum(s_2_2) ELSE exact_double(coalesce(x_2_2, 0)) * $unscale_2 END AS sum_2_2,
+    CASE WHEN s_2_4 > 0 THEN special_sum(s_2_4) ELSE exact_double(coalesce(x_2_4, 0)) * $unscale_2 END AS sum_2_4,
+    CASE WHEN s_2_3 > 0 THEN special_sum(s_2_3) ELSE exact_double(coalesce(x_2_3, 0)) * $unscale_2 END AS sum_2_3,
+    CASE WHEN s_2_5 > 0 THEN special_sum(s_2_5) ELSE exact_double(coalesce(x_2_5, 0)) * $unscale_2 END AS sum_2_5
+  FROM grouped
 )
 -- the answer, in spine order; rows without facts get the value of the empty window
 SELECT
@@ -433,13 +451,13 @@ SELECT
   CAST(coalesce(g.n_1_1, 0) AS BIGINT) AS "count_1h",
   CAST(coalesce(g.n_1_2, 0) AS BIGINT) AS "count_1d",
   CAST(coalesce(g.n_1_3, 0) AS BIGINT) AS "count_30d",
-  CASE WHEN coalesce(g.n_2_2, 0) > 0 THEN CASE WHEN g.s_2_2 > 0 THEN special_sum(g.s_2_2) ELSE exact_double(coalesce(g.x_2_2, 0)) * $unscale_2 END END AS "amount_sum_1d",
-  CASE WHEN coalesce(g.n_2_4, 0) > 0 THEN CASE WHEN g.s_2_4 > 0 THEN special_sum(g.s_2_4) ELSE exact_double(coalesce(g.x_2_4, 0)) * $unscale_2 END END AS "amount_sum_7d",
-  CASE WHEN coalesce(g.n_2_3, 0) > 0 THEN CASE WHEN g.s_2_3 > 0 THEN special_sum(g.s_2_3) ELSE exact_double(coalesce(g.x_2_3, 0)) * $unscale_2 END END AS "amount_sum_30d",
+  CASE WHEN coalesce(g.n_2_2, 0) > 0 THEN g.sum_2_2 END AS "amount_sum_1d",
+  CASE WHEN coalesce(g.n_2_4, 0) > 0 THEN g.sum_2_4 END AS "amount_sum_7d",
+  CASE WHEN coalesce(g.n_2_3, 0) > 0 THEN g.sum_2_3 END AS "amount_sum_30d",
   CAST(coalesce(g.n_4_3, 0) AS BIGINT) AS "large_count_30d",
   CAST(coalesce(g.n_5_3, 0) AS BIGINT) AS "night_count_30d",
-  CASE WHEN coalesce(g.n_2_5, 0) > 0 THEN CASE WHEN g.s_2_5 > 0 THEN special_sum(g.s_2_5) ELSE exact_double(coalesce(g.x_2_5, 0)) * $unscale_2 END END AS "amount_sum_lifetime"
-FROM spine AS s LEFT JOIN grouped AS g USING (row_id)
+  CASE WHEN coalesce(g.n_2_5, 0) > 0 THEN g.sum_2_5 END AS "amount_sum_lifetime"
+FROM spine AS s LEFT JOIN rounded AS g USING (row_id)
 ORDER BY __row
 ;
 
@@ -1085,6 +1103,15 @@ grouped AS (
     coalesce(s_2_in_5_of_1, 0) AS s_2_5,
     coalesce(x_2_in_5_of_1, 0) AS x_2_5
   FROM stretches
+),
+-- sums as the nearest doubles
+rounded AS NOT MATERIALIZED (
+  SELECT *,
+    CASE WHEN s_2_2 > 0 THEN special_sum(s_2_2) ELSE exact_double(coalesce(x_2_2, 0)) * $unscale_2 END AS sum_2_2,
+    CASE WHEN s_2_4 > 0 THEN special_sum(s_2_4) ELSE exact_double(coalesce(x_2_4, 0)) * $unscale_2 END AS sum_2_4,
+    CASE WHEN s_2_3 > 0 THEN special_sum(s_2_3) ELSE exact_double(coalesce(x_2_3, 0)) * $unscale_2 END AS sum_2_3,
+    CASE WHEN s_2_5 > 0 THEN special_sum(s_2_5) ELSE exact_double(coalesce(x_2_5, 0)) * $unscale_2 END AS sum_2_5
+  FROM grouped
 )
 -- the answer, in spine order; rows without facts get the value of the empty window
 SELECT
@@ -1092,13 +1119,13 @@ SELECT
   CAST(coalesce(g.n_1_1, 0) AS BIGINT) AS "count_1h",
   CAST(coalesce(g.n_1_2, 0) AS BIGINT) AS "count_1d",
   CAST(coalesce(g.n_1_3, 0) AS BIGINT) AS "count_30d",
-  CASE WHEN coalesce(g.n_2_2, 0) > 0 THEN CASE WHEN g.s_2_2 > 0 THEN special_sum(g.s_2_2) ELSE exact_double(coalesce(g.x_2_2, 0)) * $unscale_2 END END AS "amount_sum_1d",
-  CASE WHEN coalesce(g.n_2_4, 0) > 0 THEN CASE WHEN g.s_2_4 > 0 THEN special_sum(g.s_2_4) ELSE exact_double(coalesce(g.x_2_4, 0)) * $unscale_2 END END AS "amount_sum_7d",
-  CASE WHEN coalesce(g.n_2_3, 0) > 0 THEN CASE WHEN g.s_2_3 > 0 THEN special_sum(g.s_2_3) ELSE exact_double(coalesce(g.x_2_3, 0)) * $unscale_2 END END AS "amount_sum_30d",
+  CASE WHEN coalesce(g.n_2_2, 0) > 0 THEN g.sum_2_2 END AS "amount_sum_1d",
+  CASE WHEN coalesce(g.n_2_4, 0) > 0 THEN g.sum_2_4 END AS "amount_sum_7d",
+  CASE WHEN coalesce(g.n_2_3, 0) > 0 THEN g.sum_2_3 END AS "amount_sum_30d",
   CAST(coalesce(g.n_4_3, 0) AS BIGINT) AS "large_count_30d",
   CAST(coalesce(g.n_5_3, 0) AS BIGINT) AS "night_count_30d",
-  CASE WHEN coalesce(g.n_2_5, 0) > 0 THEN CASE WHEN g.s_2_5 > 0 THEN special_sum(g.s_2_5) ELSE exact_double(coalesce(g.x_2_5, 0)) * $unscale_2 END END AS "amount_sum_lifetime"
-FROM spine AS s LEFT JOIN grouped AS g USING (row_id)
+  CASE WHEN coalesce(g.n_2_5, 0) > 0 THEN g.sum_2_5 END AS "amount_sum_lifetime"
+FROM spine AS s LEFT JOIN rounded AS g USING (row_id)
 ORDER BY __row
 ;
 
@@ -1664,16 +1691,23 @@ grouped AS (
     count(DISTINCT measure_3) FILTER (WHERE event_time >= asked_at - 604800000000) AS value_1
   FROM pairs
   GROUP BY row_id
+),
+-- sums as the nearest doubles
+rounded AS NOT MATERIALIZED (
+  SELECT *,
+    CASE WHEN s_2_2 > 0 THEN special_sum(s_2_2) ELSE exact_double(coalesce(x_2_2, 0)) * $unscale_2 END AS sum_2_2,
+    CASE WHEN s_2_3 > 0 THEN special_sum(s_2_3) ELSE exact_double(coalesce(x_2_3, 0)) * $unscale_2 END AS sum_2_3
+  FROM grouped
 )
 -- the answer, in spine order; rows without facts get the value of the empty window
 SELECT
   s.row_id AS __row,
   CAST(coalesce(g.n_1_1, 0) AS BIGINT) AS "merchant_count_1d",
   CAST(coalesce(g.n_1_2, 0) AS BIGINT) AS "merchant_count_7d",
-  CASE WHEN coalesce(g.n_2_2, 0) > 0 THEN CASE WHEN g.s_2_2 > 0 THEN special_sum(g.s_2_2) ELSE exact_double(coalesce(g.x_2_2, 0)) * $unscale_2 END END AS "merchant_amount_sum_7d",
-  CASE WHEN coalesce(g.n_2_3, 0) > 0 THEN CASE WHEN g.s_2_3 > 0 THEN special_sum(g.s_2_3) ELSE exact_double(coalesce(g.x_2_3, 0)) * $unscale_2 END END AS "merchant_amount_sum_7d_offset_7d",
+  CASE WHEN coalesce(g.n_2_2, 0) > 0 THEN g.sum_2_2 END AS "merchant_amount_sum_7d",
+  CASE WHEN coalesce(g.n_2_3, 0) > 0 THEN g.sum_2_3 END AS "merchant_amount_sum_7d_offset_7d",
   CAST(coalesce(g.value_1, 0) AS BIGINT) AS "merchant_customer_id_count_distinct_7d"
-FROM spine AS s LEFT JOIN grouped AS g USING (row_id)
+FROM spine AS s LEFT JOIN rounded AS g USING (row_id)
 ORDER BY __row
 ;
 
@@ -1785,15 +1819,22 @@ grouped AS (
     sum(x_2) FILTER (WHERE event_time < asked_at - 604800000000) AS x_2_3
   FROM pairs
   GROUP BY row_id
+),
+-- sums as the nearest doubles
+rounded AS NOT MATERIALIZED (
+  SELECT *,
+    CASE WHEN s_2_2 > 0 THEN special_sum(s_2_2) ELSE exact_double(coalesce(x_2_2, 0)) * $unscale_2 END AS sum_2_2,
+    CASE WHEN s_2_3 > 0 THEN special_sum(s_2_3) ELSE exact_double(coalesce(x_2_3, 0)) * $unscale_2 END AS sum_2_3
+  FROM grouped
 )
 -- the answer, in spine order; rows without facts get the value of the empty window
 SELECT
   s.row_id AS __row,
   CAST(coalesce(g.n_1_1, 0) AS BIGINT) AS "merchant_count_1d",
   CAST(coalesce(g.n_1_2, 0) AS BIGINT) AS "merchant_count_7d",
-  CASE WHEN coalesce(g.n_2_2, 0) > 0 THEN CASE WHEN g.s_2_2 > 0 THEN special_sum(g.s_2_2) ELSE exact_double(coalesce(g.x_2_2, 0)) * $unscale_2 END END AS "merchant_amount_sum_7d",
-  CASE WHEN coalesce(g.n_2_3, 0) > 0 THEN CASE WHEN g.s_2_3 > 0 THEN special_sum(g.s_2_3) ELSE exact_double(coalesce(g.x_2_3, 0)) * $unscale_2 END END AS "merchant_amount_sum_7d_offset_7d"
-FROM spine AS s LEFT JOIN grouped AS g USING (row_id)
+  CASE WHEN coalesce(g.n_2_2, 0) > 0 THEN g.sum_2_2 END AS "merchant_amount_sum_7d",
+  CASE WHEN coalesce(g.n_2_3, 0) > 0 THEN g.sum_2_3 END AS "merchant_amount_sum_7d_offset_7d"
+FROM spine AS s LEFT JOIN rounded AS g USING (row_id)
 ORDER BY __row
 ;
 
@@ -2204,15 +2245,22 @@ grouped AS (
     (coalesce(s_2_in_3_of_1, 0) - coalesce(s_2_in_3_of_4, 0)) - (coalesce(s_2_in_2_of_1, 0) - coalesce(s_2_in_2_of_3, 0)) AS s_2_3,
     (coalesce(x_2_in_3_of_1, 0) - coalesce(x_2_in_3_of_4, 0)) - (coalesce(x_2_in_2_of_1, 0) - coalesce(x_2_in_2_of_3, 0)) AS x_2_3
   FROM stretches
+),
+-- sums as the nearest doubles
+rounded AS NOT MATERIALIZED (
+  SELECT *,
+    CASE WHEN s_2_2 > 0 THEN special_sum(s_2_2) ELSE exact_double(coalesce(x_2_2, 0)) * $unscale_2 END AS sum_2_2,
+    CASE WHEN s_2_3 > 0 THEN special_sum(s_2_3) ELSE exact_double(coalesce(x_2_3, 0)) * $unscale_2 END AS sum_2_3
+  FROM grouped
 )
 -- the answer, in spine order; rows without facts get the value of the empty window
 SELECT
   s.row_id AS __row,
   CAST(coalesce(g.n_1_1, 0) AS BIGINT) AS "merchant_count_1d",
   CAST(coalesce(g.n_1_2, 0) AS BIGINT) AS "merchant_count_7d",
-  CASE WHEN coalesce(g.n_2_2, 0) > 0 THEN CASE WHEN g.s_2_2 > 0 THEN special_sum(g.s_2_2) ELSE exact_double(coalesce(g.x_2_2, 0)) * $unscale_2 END END AS "merchant_amount_sum_7d",
-  CASE WHEN coalesce(g.n_2_3, 0) > 0 THEN CASE WHEN g.s_2_3 > 0 THEN special_sum(g.s_2_3) ELSE exact_double(coalesce(g.x_2_3, 0)) * $unscale_2 END END AS "merchant_amount_sum_7d_offset_7d"
-FROM spine AS s LEFT JOIN grouped AS g USING (row_id)
+  CASE WHEN coalesce(g.n_2_2, 0) > 0 THEN g.sum_2_2 END AS "merchant_amount_sum_7d",
+  CASE WHEN coalesce(g.n_2_3, 0) > 0 THEN g.sum_2_3 END AS "merchant_amount_sum_7d_offset_7d"
+FROM spine AS s LEFT JOIN rounded AS g USING (row_id)
 ORDER BY __row
 ;
 

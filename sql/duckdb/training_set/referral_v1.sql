@@ -116,14 +116,20 @@ grouped AS (
     count(DISTINCT measure_3) AS value_1
   FROM pairs
   GROUP BY row_id
+),
+-- sums as the nearest doubles
+rounded AS NOT MATERIALIZED (
+  SELECT *,
+    CASE WHEN s_2_1 > 0 THEN special_sum(s_2_1) ELSE exact_double(coalesce(x_2_1, 0)) * $unscale_2 END AS sum_2_1
+  FROM grouped
 )
 -- the answer, in spine order; rows without facts get the value of the empty window
 SELECT
   s.row_id AS __row,
   CAST(coalesce(g.n_1_1, 0) AS BIGINT) AS "count_30d",
-  CASE WHEN coalesce(g.n_2_1, 0) > 0 THEN CASE WHEN g.s_2_1 > 0 THEN special_sum(g.s_2_1) ELSE exact_double(coalesce(g.x_2_1, 0)) * $unscale_2 END END AS "amount_sum_30d",
+  CASE WHEN coalesce(g.n_2_1, 0) > 0 THEN g.sum_2_1 END AS "amount_sum_30d",
   CAST(coalesce(g.value_1, 0) AS BIGINT) AS "merchant_id_count_distinct_30d"
-FROM spine AS s LEFT JOIN grouped AS g USING (row_id)
+FROM spine AS s LEFT JOIN rounded AS g USING (row_id)
 ORDER BY __row
 ;
 
@@ -237,13 +243,19 @@ grouped AS (
     sum(x_2) AS x_2_1
   FROM pairs
   GROUP BY row_id
+),
+-- sums as the nearest doubles
+rounded AS NOT MATERIALIZED (
+  SELECT *,
+    CASE WHEN s_2_1 > 0 THEN special_sum(s_2_1) ELSE exact_double(coalesce(x_2_1, 0)) * $unscale_2 END AS sum_2_1
+  FROM grouped
 )
 -- the answer, in spine order; rows without facts get the value of the empty window
 SELECT
   s.row_id AS __row,
   CAST(coalesce(g.n_1_1, 0) AS BIGINT) AS "count_30d",
-  CASE WHEN coalesce(g.n_2_1, 0) > 0 THEN CASE WHEN g.s_2_1 > 0 THEN special_sum(g.s_2_1) ELSE exact_double(coalesce(g.x_2_1, 0)) * $unscale_2 END END AS "amount_sum_30d"
-FROM spine AS s LEFT JOIN grouped AS g USING (row_id)
+  CASE WHEN coalesce(g.n_2_1, 0) > 0 THEN g.sum_2_1 END AS "amount_sum_30d"
+FROM spine AS s LEFT JOIN rounded AS g USING (row_id)
 ORDER BY __row
 ;
 
@@ -528,13 +540,19 @@ grouped AS (
     (coalesce(s_2_in_1_of_1, 0) - coalesce(s_2_in_1_of_2, 0)) AS s_2_1,
     (coalesce(x_2_in_1_of_1, 0) - coalesce(x_2_in_1_of_2, 0)) AS x_2_1
   FROM stretches
+),
+-- sums as the nearest doubles
+rounded AS NOT MATERIALIZED (
+  SELECT *,
+    CASE WHEN s_2_1 > 0 THEN special_sum(s_2_1) ELSE exact_double(coalesce(x_2_1, 0)) * $unscale_2 END AS sum_2_1
+  FROM grouped
 )
 -- the answer, in spine order; rows without facts get the value of the empty window
 SELECT
   s.row_id AS __row,
   CAST(coalesce(g.n_1_1, 0) AS BIGINT) AS "count_30d",
-  CASE WHEN coalesce(g.n_2_1, 0) > 0 THEN CASE WHEN g.s_2_1 > 0 THEN special_sum(g.s_2_1) ELSE exact_double(coalesce(g.x_2_1, 0)) * $unscale_2 END END AS "amount_sum_30d"
-FROM spine AS s LEFT JOIN grouped AS g USING (row_id)
+  CASE WHEN coalesce(g.n_2_1, 0) > 0 THEN g.sum_2_1 END AS "amount_sum_30d"
+FROM spine AS s LEFT JOIN rounded AS g USING (row_id)
 ORDER BY __row
 ;
 
@@ -1041,13 +1059,19 @@ grouped AS (
     sum(x_2) AS x_2_1
   FROM pairs
   GROUP BY row_id
+),
+-- sums as the nearest doubles
+rounded AS NOT MATERIALIZED (
+  SELECT *,
+    CASE WHEN s_2_1 > 0 THEN special_sum(s_2_1) ELSE exact_double(coalesce(x_2_1, 0)) * $unscale_2 END AS sum_2_1
+  FROM grouped
 )
 -- the answer, in spine order; rows without facts get the value of the empty window
 SELECT
   s.row_id AS __row,
   CAST(coalesce(g.n_1_1, 0) AS BIGINT) AS "referrer_count_30d",
-  CASE WHEN coalesce(g.n_2_1, 0) > 0 THEN CASE WHEN g.s_2_1 > 0 THEN special_sum(g.s_2_1) ELSE exact_double(coalesce(g.x_2_1, 0)) * $unscale_2 END END AS "referrer_amount_sum_30d"
-FROM spine AS s LEFT JOIN grouped AS g USING (row_id)
+  CASE WHEN coalesce(g.n_2_1, 0) > 0 THEN g.sum_2_1 END AS "referrer_amount_sum_30d"
+FROM spine AS s LEFT JOIN rounded AS g USING (row_id)
 ORDER BY __row
 ;
 
@@ -1331,13 +1355,19 @@ grouped AS (
     (coalesce(s_2_in_1_of_1, 0) - coalesce(s_2_in_1_of_2, 0)) AS s_2_1,
     (coalesce(x_2_in_1_of_1, 0) - coalesce(x_2_in_1_of_2, 0)) AS x_2_1
   FROM stretches
+),
+-- sums as the nearest doubles
+rounded AS NOT MATERIALIZED (
+  SELECT *,
+    CASE WHEN s_2_1 > 0 THEN special_sum(s_2_1) ELSE exact_double(coalesce(x_2_1, 0)) * $unscale_2 END AS sum_2_1
+  FROM grouped
 )
 -- the answer, in spine order; rows without facts get the value of the empty window
 SELECT
   s.row_id AS __row,
   CAST(coalesce(g.n_1_1, 0) AS BIGINT) AS "referrer_count_30d",
-  CASE WHEN coalesce(g.n_2_1, 0) > 0 THEN CASE WHEN g.s_2_1 > 0 THEN special_sum(g.s_2_1) ELSE exact_double(coalesce(g.x_2_1, 0)) * $unscale_2 END END AS "referrer_amount_sum_30d"
-FROM spine AS s LEFT JOIN grouped AS g USING (row_id)
+  CASE WHEN coalesce(g.n_2_1, 0) > 0 THEN g.sum_2_1 END AS "referrer_amount_sum_30d"
+FROM spine AS s LEFT JOIN rounded AS g USING (row_id)
 ORDER BY __row
 ;
 

@@ -29,6 +29,8 @@ SQUARED = {"var_samp": 1, "var_pop": 0, "stddev_samp": 1, "stddev_pop": 0}
 MOMENTS = {"count", "sum", "mean", *SQUARED}
 VALUE_BITS, SQUARE_BITS, ALL_BITS = 101, 95, 125
 """How many bits a scaled value may have, one that is to be squared, and a sum of all of them."""
+NARROW_BITS = 104
+"""A sum of so many bits rounds to a double at less cost."""
 _SPECIAL = 2**32
 """s counts NaN in units of 1, +inf in units of 2^32, -inf in units of 2^64."""
 
@@ -42,9 +44,8 @@ MACROS = (
     " * CAST(CAST(1 AS HUGEINT) << s AS DOUBLE)",
     "CREATE TEMP MACRO nearest_double(p) AS without_bits(p, bits_beyond_63(p))",
     # Of up to 104 bits the cast, wrong in its last place at most, and what it is off by are two doubles; their sum rounds once.
-    "CREATE TEMP MACRO exact_double(x) AS CASE "
-    f"WHEN x BETWEEN {-(2**104)} AND {2**104} "
-    "THEN CAST(x AS DOUBLE) + CAST(x - CAST(CAST(x AS DOUBLE) AS HUGEINT) AS DOUBLE) "
+    "CREATE TEMP MACRO narrow_double(x) AS CAST(x AS DOUBLE) + CAST(x - CAST(CAST(x AS DOUBLE) AS HUGEINT) AS DOUBLE)",
+    f"CREATE TEMP MACRO exact_double(x) AS CASE WHEN x BETWEEN {-(2**NARROW_BITS)} AND {2**NARROW_BITS} THEN narrow_double(x) "
     "WHEN x < 0 THEN -nearest_double(-x) ELSE nearest_double(x) END",
     f"CREATE TEMP MACRO special_sum(s) AS CASE WHEN s % {_SPECIAL} > 0 OR (s // {_SPECIAL**2} > 0 AND (s // {_SPECIAL}) % "
     f"{_SPECIAL} > 0) THEN CAST('nan' AS DOUBLE) WHEN s >= {_SPECIAL**2} THEN CAST('-inf' AS DOUBLE) "
@@ -143,9 +144,9 @@ def finished(
         fits, flag = f"TRY_CAST({total('x')} AS BIGINT)", quoted(f"{output.name}__overflow")
         return [f"CASE WHEN {n} > 0 THEN {fits} END AS {name}", f"{n} > 0 AND {fits} IS NULL AS {flag}"]
     if aggregate == "sum":
-        found = _as_decimal(total("x"), output.dtype) if output.dtype.is_decimal else _sum(measure.dtype, number, total, finite)
+        found = _as_decimal(total("x"), output.dtype) if output.dtype.is_decimal else _sum(measure.dtype, total)
     elif aggregate == "mean":
-        found = f"canonical_double({_sum(measure.dtype, number, total, finite)} / {n})"
+        found = f"canonical_double({_sum(measure.dtype, total)} / {n})"
     else:
         found = _deviation(aggregate, measure.dtype, number, total, finite)
     return [f"CASE WHEN {n} > {SQUARED.get(aggregate, 0)} THEN {found} END AS {name}"]
@@ -155,14 +156,28 @@ def _as_decimal(sql: str, dtype: DType) -> str:
     return f"CAST({sql} AS {sql_type(dtype)})"
 
 
-def _sum(dtype: DType, number: int, total: Callable[[str], str], finite: bool) -> str:
+def _sum(dtype: DType, total: Callable[[str], str]) -> str:
     """The exact sum as a double."""
     if dtype.is_decimal:
         return as_double(total("x"), dtype)
-    if dtype != DOUBLE:
-        return f"exact_double({total('x')})"
-    found = f"exact_double(coalesce({total('x')}, 0)) * $unscale_{number}"
-    return found if finite else f"CASE WHEN {total('s')} > 0 THEN special_sum({total('s')}) ELSE {found} END"
+    return total("sum") if dtype == DOUBLE else f"exact_double({total('x')})"
+
+
+def add_sums(
+    steps: Steps, source: str, cells: Sequence[tuple[int, int]], finite: frozenset[int], narrow: frozenset[int]
+) -> str:
+    """The step in which sums of doubles (measure, window) are rounded, once for all that is made of each: `sum_…`.
+
+    finite, narrow: measures without NaN and infinities, and those of which no sum has more than NARROW_BITS.
+    """
+    columns = []
+    for number, place in cells:
+        rounded, x, s = "narrow_double" if number in narrow else "exact_double", f"x_{number}_{place}", f"s_{number}_{place}"
+        found = f"{rounded}({x if number in finite else f'coalesce({x}, 0)'}) * $unscale_{number}"
+        found = found if number in finite else f"CASE WHEN {s} > 0 THEN special_sum({s}) ELSE {found} END"
+        columns.append(f"{found} AS sum_{number}_{place}")
+    steps.add("rounded", "sums as the nearest doubles", f"SELECT *,\n{listed(columns)}\nFROM {source}", materialized=False)
+    return "rounded"
 
 
 def add_squares(steps: Steps, cells: Sequence[tuple[int, int, int, DType]], small: frozenset[int]) -> str:

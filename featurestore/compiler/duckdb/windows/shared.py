@@ -13,7 +13,7 @@ from functools import cached_property
 from featurestore.compiler.duckdb.scalars import quoted
 from featurestore.compiler.duckdb.windows import aggregations, moments
 from featurestore.compiler.statement import Steps, listed
-from featurestore.dtypes import DType
+from featurestore.dtypes import DOUBLE, DType
 from featurestore.plan.nodes import Measure, Output, Window, measure_of, measures
 
 
@@ -35,8 +35,8 @@ class Asked:
 
     wide: the measures whose range no whole number of 128 bits holds. What the data lets a statement leave out: never_null,
     finite: the measures without NULLs, and without NaN and infinities; small: those of integers of which a double holds any
-    sum. levels: per window how often runs of tiles must double for its extremes. tile: the length of aligned tiles in
-    microseconds; 0 is the greatest possible.
+    sum; narrow: those of doubles whose sums have few bits. levels: per window how often runs of tiles must double for its
+    extremes. tile: the length of aligned tiles in microseconds; 0 is the greatest possible.
     """
 
     plan: Window
@@ -45,6 +45,7 @@ class Asked:
     never_null: frozenset[int] = frozenset()
     finite: frozenset[int] = frozenset()
     small: frozenset[int] = frozenset()
+    narrow: frozenset[int] = frozenset()
     levels: Mapping[Span, int] = field(default_factory=dict)
     tile: int = 0
 
@@ -137,6 +138,9 @@ def finish(steps: Steps, asked: Asked) -> str:
     """The final select: __row and every output, in spine order."""
     squared = [(n, asked.counter(n), place, asked.dtype(n)) for (n, place), wanted in asked.terms.items() if "aa" in wanted]
     source = moments.add_squares(steps, squared, asked.small) if squared else "grouped"
+    summed = [o for o in asked.outputs if o.aggregate in ("sum", "mean") and asked.is_added(o)]
+    cells = dict.fromkeys((asked.number(o), asked.place(o)) for o in summed if asked.dtype(asked.number(o)) == DOUBLE)
+    source = moments.add_sums(steps, source, tuple(cells), asked.finite, asked.narrow) if cells else source
     columns = ["s.row_id AS __row"]
     for output in asked.outputs:
         number, place = asked.number(output), asked.place(output)

@@ -274,19 +274,25 @@ grouped AS (
     count(DISTINCT measure_4) FILTER (WHERE event_time >= asked_at - 604800000000) AS value_1
   FROM pairs
   GROUP BY row_id
+),
+-- sums as the nearest doubles
+rounded AS NOT MATERIALIZED (
+  SELECT *,
+    CASE WHEN s_2_2 > 0 THEN special_sum(s_2_2) ELSE exact_double(coalesce(x_2_2, 0)) * $unscale_2 END AS sum_2_2
+  FROM grouped
 )
 -- the answer, in spine order; rows without facts get the value of the empty window
 SELECT
   s.row_id AS __row,
   CAST(coalesce(g.n_1_1, 0) AS BIGINT) AS "count_1d",
   CAST(coalesce(g.n_1_2, 0) AS BIGINT) AS "count_7d",
-  CASE WHEN coalesce(g.n_2_2, 0) > 0 THEN CASE WHEN g.s_2_2 > 0 THEN special_sum(g.s_2_2) ELSE exact_double(coalesce(g.x_2_2, 0)) * $unscale_2 END END AS "amount_sum_7d",
+  CASE WHEN coalesce(g.n_2_2, 0) > 0 THEN g.sum_2_2 END AS "amount_sum_7d",
   CASE WHEN coalesce(g.n_3_3, 0) > 0 THEN TRY_CAST(g.x_3_3 AS BIGINT) END AS "cents_sum_7d_offset_7d",
   coalesce(g.n_3_3, 0) > 0 AND TRY_CAST(g.x_3_3 AS BIGINT) IS NULL AS "cents_sum_7d_offset_7d__overflow",
   CASE WHEN coalesce(g.n_3_4, 0) > 0 THEN TRY_CAST(g.x_3_4 AS BIGINT) END AS "cents_sum_lifetime",
   coalesce(g.n_3_4, 0) > 0 AND TRY_CAST(g.x_3_4 AS BIGINT) IS NULL AS "cents_sum_lifetime__overflow",
   CAST(coalesce(g.value_1, 0) AS BIGINT) AS "shops_7d"
-FROM spine AS s LEFT JOIN grouped AS g USING (row_id)
+FROM spine AS s LEFT JOIN rounded AS g USING (row_id)
 ORDER BY __row
 ;
 
@@ -391,18 +397,24 @@ grouped AS (
     sum(x_3) AS x_3_4
   FROM pairs
   GROUP BY row_id
+),
+-- sums as the nearest doubles
+rounded AS NOT MATERIALIZED (
+  SELECT *,
+    CASE WHEN s_2_2 > 0 THEN special_sum(s_2_2) ELSE exact_double(coalesce(x_2_2, 0)) * $unscale_2 END AS sum_2_2
+  FROM grouped
 )
 -- the answer, in spine order; rows without facts get the value of the empty window
 SELECT
   s.row_id AS __row,
   CAST(coalesce(g.n_1_1, 0) AS BIGINT) AS "count_1d",
   CAST(coalesce(g.n_1_2, 0) AS BIGINT) AS "count_7d",
-  CASE WHEN coalesce(g.n_2_2, 0) > 0 THEN CASE WHEN g.s_2_2 > 0 THEN special_sum(g.s_2_2) ELSE exact_double(coalesce(g.x_2_2, 0)) * $unscale_2 END END AS "amount_sum_7d",
+  CASE WHEN coalesce(g.n_2_2, 0) > 0 THEN g.sum_2_2 END AS "amount_sum_7d",
   CASE WHEN coalesce(g.n_3_3, 0) > 0 THEN TRY_CAST(g.x_3_3 AS BIGINT) END AS "cents_sum_7d_offset_7d",
   coalesce(g.n_3_3, 0) > 0 AND TRY_CAST(g.x_3_3 AS BIGINT) IS NULL AS "cents_sum_7d_offset_7d__overflow",
   CASE WHEN coalesce(g.n_3_4, 0) > 0 THEN TRY_CAST(g.x_3_4 AS BIGINT) END AS "cents_sum_lifetime",
   coalesce(g.n_3_4, 0) > 0 AND TRY_CAST(g.x_3_4 AS BIGINT) IS NULL AS "cents_sum_lifetime__overflow"
-FROM spine AS s LEFT JOIN grouped AS g USING (row_id)
+FROM spine AS s LEFT JOIN rounded AS g USING (row_id)
 ORDER BY __row
 ;
 
@@ -946,18 +958,24 @@ grouped AS (
     coalesce(n_3_in_4_of_1, 0) AS n_3_4,
     coalesce(x_3_in_4_of_1, 0) AS x_3_4
   FROM stretches
+),
+-- sums as the nearest doubles
+rounded AS NOT MATERIALIZED (
+  SELECT *,
+    CASE WHEN s_2_2 > 0 THEN special_sum(s_2_2) ELSE exact_double(coalesce(x_2_2, 0)) * $unscale_2 END AS sum_2_2
+  FROM grouped
 )
 -- the answer, in spine order; rows without facts get the value of the empty window
 SELECT
   s.row_id AS __row,
   CAST(coalesce(g.n_1_1, 0) AS BIGINT) AS "count_1d",
   CAST(coalesce(g.n_1_2, 0) AS BIGINT) AS "count_7d",
-  CASE WHEN coalesce(g.n_2_2, 0) > 0 THEN CASE WHEN g.s_2_2 > 0 THEN special_sum(g.s_2_2) ELSE exact_double(coalesce(g.x_2_2, 0)) * $unscale_2 END END AS "amount_sum_7d",
+  CASE WHEN coalesce(g.n_2_2, 0) > 0 THEN g.sum_2_2 END AS "amount_sum_7d",
   CASE WHEN coalesce(g.n_3_3, 0) > 0 THEN TRY_CAST(g.x_3_3 AS BIGINT) END AS "cents_sum_7d_offset_7d",
   coalesce(g.n_3_3, 0) > 0 AND TRY_CAST(g.x_3_3 AS BIGINT) IS NULL AS "cents_sum_7d_offset_7d__overflow",
   CASE WHEN coalesce(g.n_3_4, 0) > 0 THEN TRY_CAST(g.x_3_4 AS BIGINT) END AS "cents_sum_lifetime",
   coalesce(g.n_3_4, 0) > 0 AND TRY_CAST(g.x_3_4 AS BIGINT) IS NULL AS "cents_sum_lifetime__overflow"
-FROM spine AS s LEFT JOIN grouped AS g USING (row_id)
+FROM spine AS s LEFT JOIN rounded AS g USING (row_id)
 ORDER BY __row
 ;
 
