@@ -183,7 +183,9 @@ def add_newest_versions(steps: Steps, boundary: Visible | Settled) -> None:
 
 def visible_from(boundary: Visible | Settled) -> str:
     """The instant from which a fact counts: when it has happened and is known; what is settled counts as it happens."""
-    return "event_time" if isinstance(boundary, Settled) else "greatest(event_time, known_time)"
+    if isinstance(boundary, Settled):
+        return "event_time"
+    return "known_time" if is_simple(boundary) else "greatest(event_time, known_time)"
 
 
 def version_order(visible: Visible | Settled, *, descending: bool) -> str:

@@ -9,9 +9,11 @@ from __future__ import annotations
 from featurestore.compiler.duckdb.facts import (
     add_facts,
     add_intervals,
+    add_rows_read,
     input_name,
     key_names,
     live,
+    relation,
     row_key_names,
     visible_from,
 )
@@ -91,16 +93,18 @@ def statistics(plan: Window, used: tuple[Measure, ...]) -> str:
 
 
 def densities(plan: Window, every: int) -> str:
-    """The statement of one row, from a sample of spine rows (each `every`th): the facts of their keys, summed over the rows
-    (`met`), and the most facts of any of these keys (`most`). Beside that how many keys the whole spine asks for (`lines`)."""
+    """The statement of one row, from a sample of spine rows (each `every`th): the source's rows of their keys, summed over the
+    spine rows (`met`), and the most of any of these keys (`most`). Beside that how many keys the whole spine asks for
+    (`lines`)."""
     steps = Steps()
-    source = _add_source(steps, plan)
+    facts, _, _ = facts_of(plan.facts)
+    add_rows_read(steps, plan.facts, "rows_read", relation(facts.rows.source))
     keys = ", ".join(key_names(plan.spine.keys))
     steps.add("asked_for", "how many sampled rows ask for each key",
               f"SELECT {keys}, count(*) AS asked\nFROM spine\nWHERE row_id % {every} = 0\nGROUP BY {keys}",
               materialized=True)  # fmt: skip
-    asked = f"{source} SEMI JOIN asked_for USING ({keys})"
-    steps.add("per_key", "how many facts each of those has", f"SELECT {keys}, count(*) AS facts\nFROM {asked}\nGROUP BY {keys}")
+    asked = f"rows_read SEMI JOIN asked_for USING ({keys})"
+    steps.add("per_key", "how many rows each of those has", f"SELECT {keys}, count(*) AS facts\nFROM {asked}\nGROUP BY {keys}")
     return steps.finish("over all of them",
                         "SELECT coalesce(sum(asked * facts), 0) AS met, coalesce(max(facts), 0) AS most,\n"
                         f"  (SELECT count(*) FROM (SELECT DISTINCT {keys} FROM spine)) AS lines\n"

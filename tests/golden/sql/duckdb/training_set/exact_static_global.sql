@@ -91,7 +91,7 @@ measured AS NOT MATERIALIZED (
     "key_customer_id",
     event_time,
     known_time,
-    greatest(event_time, known_time) AS visible_from,
+    known_time AS visible_from,
     TRUE AS measure_1
   FROM facts
 ),
@@ -155,7 +155,7 @@ measured AS NOT MATERIALIZED (
     "key_customer_id",
     event_time,
     known_time,
-    greatest(event_time, known_time) AS visible_from,
+    known_time AS visible_from,
     TRUE AS measure_1
   FROM facts
 ),
@@ -324,7 +324,7 @@ measured AS NOT MATERIALIZED (
     "key_customer_id",
     event_time,
     known_time,
-    greatest(event_time, known_time) AS visible_from,
+    known_time AS visible_from,
     TRUE AS measure_1
   FROM facts
 ),
@@ -466,7 +466,7 @@ measured AS NOT MATERIALIZED (
     "key_customer_id",
     event_time,
     known_time,
-    greatest(event_time, known_time) AS visible_from,
+    known_time AS visible_from,
     TRUE AS measure_1
   FROM facts
 ),
@@ -529,7 +529,7 @@ measured AS NOT MATERIALIZED (
     "key_customer_id",
     event_time,
     known_time,
-    greatest(event_time, known_time) AS visible_from,
+    known_time AS visible_from,
     TRUE AS measure_1
   FROM facts
 ),
