@@ -125,7 +125,7 @@ _SIZES = """\
   text, a boolean), 1,000,000 spine rows, Parquet to Parquet. One fact in a hundred has a twin at the same instant; a tenth
   of the rows is up to three days late; with versions, 5% of the facts are corrected, moved to another key or time, or
   deleted. Ours is the first `build_training_set` of a process, imports done (a second where pandas is installed, which Arrow
-  then imports), files in the page cache, no ttl: footers, counts of rows left out, the join, content hash,
+  then imports), files in the page cache, no ttl: footers, which here prove that no row is left out, the join, content hash,
   manifest with the sha256 of every source file. The peer is `benchmarks/sql/asof_baseline.sql`: one as-of join, `ORDER BY`
   and `COPY`, right only where nothing ties, is late, or was corrected.
 - Windows: 10,000,000 events in 4 Parquet files, spread evenly over one year, 1,000,000 spine rows, their keys drawn like those

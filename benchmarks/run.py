@@ -2,7 +2,7 @@
 
     python benchmarks/run.py                       print a table
     python benchmarks/run.py --check               and exit with 1 when a figure breaks its bound (ratios.toml)
-    python benchmarks/run.py --write               and write docs/benchmarks.md
+    python benchmarks/run.py --write               and write docs/benchmarks.md, but for what it says by hand
     python benchmarks/run.py event_time help       only these cases
     python benchmarks/run.py --scale 0.01          a rehearsal on a hundredth of the data, once
 
@@ -25,6 +25,7 @@ from figures import CHART, Bound, Figure, bounds, page, points_of, table
 
 ROOT = Path(__file__).resolve().parent.parent
 TRIES = 3
+BY_HAND = "<!-- what follows is written by hand -->"
 
 
 def main() -> int:
@@ -38,13 +39,20 @@ def main() -> int:
     print("\n" + table(figures, limits))
     if asked.write:
         docs = ROOT / "docs"
-        (docs / "benchmarks.md").write_text(page(figures, limits), encoding="utf-8")
+        path = docs / "benchmarks.md"
+        path.write_text(page(figures, limits) + by_hand(path), encoding="utf-8")
         if points := points_of(figures):
             (docs / CHART).write_text(chart(points), encoding="utf-8")
     broken = [figure.name for figure in figures if not limits[figure.name].holds(figure.value)]
     if broken:
         print(f"\noutside the bound: {', '.join(broken)}", file=sys.stderr)
     return 1 if broken and asked.check else 0
+
+
+def by_hand(path: Path) -> str:
+    """What a page says below its mark, with the mark: remarks on the figures, which no run can write."""
+    _, _, remarks = path.read_text(encoding="utf-8").partition(BY_HAND)
+    return f"\n{BY_HAND}{remarks}"
 
 
 def measured(name: str, place: Place, limits: dict[str, Bound]) -> list[Figure]:

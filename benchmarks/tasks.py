@@ -34,27 +34,21 @@ class Stopwatch:
 
 
 def baseline(folder: str, output: str) -> dict[str, Any]:
-    """The hand-written statement, on a connection with DuckDB's own settings."""
-    import duckdb
-
-    sql = (HERE / "sql" / "asof_baseline.sql").read_text(encoding="utf-8")
-    sql = sql.format(facts=f"{folder}/facts_*.parquet", spine=f"{folder}/spine.parquet", output=output)
-    with Stopwatch() as watch, duckdb.connect() as con:
-        con.execute(f"SET threads = {THREADS}")
-        con.execute("SET TimeZone = 'UTC'")
-        con.execute("SET enable_progress_bar = false")
-        con.execute(sql)
-    return watch.read()
+    """The hand-written join."""
+    return _by_hand(folder, output, "asof_baseline.sql")
 
 
 def plain_windows(folder: str, output: str, sql: str, value: str) -> dict[str, Any]:
-    """A hand-written statement for windows, with DuckDB's own settings. value: "v", doubles, or "n", integers."""
+    """A hand-written statement for windows. value: "v", doubles, or "n", integers."""
+    return _by_hand(folder, output, sql, value=value, type={"v": "DOUBLE", "n": "BIGINT"}[value])
+
+
+def _by_hand(folder: str, output: str, sql: str, **names: str) -> dict[str, Any]:
+    """A statement of `sql/`, on a connection with DuckDB's own settings."""
     import duckdb
 
-    text = (HERE / "sql" / sql).read_text(encoding="utf-8").format(
-        facts=f"{folder}/facts_*.parquet", spine=f"{folder}/spine.parquet", output=output,
-        value=value, type={"v": "DOUBLE", "n": "BIGINT"}[value],
-    )  # fmt: skip
+    text = (HERE / "sql" / sql).read_text(encoding="utf-8")
+    text = text.format(facts=f"{folder}/facts_*.parquet", spine=f"{folder}/spine.parquet", output=output, **names)
     with Stopwatch() as watch, duckdb.connect() as con:
         con.execute(f"SET threads = {THREADS}")
         con.execute("SET TimeZone = 'UTC'")

@@ -50,6 +50,8 @@ _AGGREGATIONS = "featurestore/compiler/duckdb/windows/aggregations.py"
 _MOMENTS = "featurestore/compiler/duckdb/windows/moments.py"
 _GRID = "featurestore/compiler/duckdb/windows/grid.py"
 _TILES = "featurestore/compiler/duckdb/windows/tiles.py"
+_STRETCHES = "featurestore/compiler/duckdb/windows/stretches.py"
+_ALIGNED = "featurestore/compiler/duckdb/windows/aligned.py"
 _FRAMES = "featurestore/compiler/duckdb/windows/frames.py"
 _SWEEP = "featurestore/compiler/duckdb/windows/sweep.py"
 _CATALOGUE = "featurestore/definitions/aggregation.py"
@@ -131,6 +133,8 @@ MUTANTS = (
            "windows forget known time", "windows-a_row_loaded_late"),
     Mutant("windows_by_known", _FACTS, 'else "greatest(event_time, known_time)"', 'else "known_time"',
            "windows count a row loaded ahead before it happens", "windows-a_row_loaded_ahead"),
+    Mutant("simple_windows_by_event", _FACTS, 'return "known_time" if is_simple', 'return "event_time" if is_simple',
+           "windows forget the delay of a source", "known_time-a_serving_lag_gives"),
     Mutant("known_judged_at_the_windows_end", _PAIRS, "{'<=' if exact else '<'} s.asked_at\"",
            "{'<=' if exact else '<'} s.asked_at - {max(o.offset for o in asked.outputs)}\"",
            "known time is judged at t - offset", "windows-known_time_is_judged"),
@@ -184,17 +188,32 @@ MUTANTS = (
     Mutant("frames_long", _FRAMES, "greatest(2 * ({span.low} - ({delay})), 0)",
            "greatest(2 * ({span.low} + 1 - ({delay})), 0)",
            "in frames a window is 1 µs long", "windows-pitfall_28_an_event_exactly (frames)"),
-    Mutant("grid_exact_ignored", _GRID, 'after, before = (">", "<=") if self.exact else (">=", "<")',
+    Mutant("grid_exact_ignored", _STRETCHES, 'after, before = (">", "<=") if self.exact else (">=", "<")',
            'after, before = ">=", "<"',
            "on the grid exact matches are strict", "windows-pitfall_28_with_exact (tiles)"),
-    Mutant("grid_sees_t", _GRID, 'if self.exact else (">=", "<")', 'if self.exact else (">=", "<=")',
+    Mutant("grid_sees_t", _STRETCHES, 'if self.exact else (">=", "<")', 'if self.exact else (">=", "<=")',
            "on the grid a row sees what happens at its own instant", "windows-pitfall_05_the_row_being_scored (sweep)"),
-    Mutant("grid_never_leaves", _GRID, 'self._instant(s.low or ""), upper, flags',
-           'f"CAST({-(2**62)} AS BIGINT)", upper, flags',
+    Mutant("grid_never_leaves", _GRID, 'self.instant(s.low or ""), upper, {',
+           'f"CAST({-(2**62)} AS BIGINT)", upper, {',
            "on the grid what has left a window still counts", "windows-pitfall_28_an_event_exactly (tiles)"),
     Mutant("tiles_offset_ignored", _TILES, 'high = delay if span.high == 0 else f"greatest({span.high}, {delay})"',
            "high = delay",
            "on the grid every window ends at t", "windows-adjacent_windows (tiles)"),
+    Mutant("aligned_never_leaves", _ALIGNED, 'ends.append((tile, self.instant(s.low or ""),',
+           'ends.append((tile, f"CAST({-(2**62)} AS BIGINT)",',
+           "with aligned tiles what has left a window still counts", "windows-pitfall_28_an_event_exactly (aligned)"),
+    Mutant("aligned_begins_late", _ALIGNED, '{self.high(s)} - {self.hops[s.number]}"',
+           '{self.high(s)} - {self.hops[s.number] - 1}"',
+           "with aligned tiles a window lacks its oldest tile", "windows-pitfall_28_an_event_exactly (aligned)"),
+    Mutant("aligned_holds_its_oldest_tile_whole", _ALIGNED, "self._back(c, hops - 1, backs)", "self._back(c, hops, backs)",
+           "with aligned tiles sums take in what is older than the window", "windows-several_windows (aligned)"),
+    Mutant("aligned_runs_too_far_back", _ALIGNED, "self._back(run, hops - 2**level, backs)",
+           "self._back(run, hops - 2**level + 1, backs)",
+           "with aligned tiles extremes take in what is older than the window", "aggregates-every_aggregate (aligned)"),
+    Mutant("aligned_run_too_short", _ALIGNED, "self._back(run, 1, backs)", "self._back(run, 2, backs)",
+           "with aligned tiles extremes lack the newest whole tile", "windows-wherever_the_greatest (aligned)"),
+    Mutant("aligned_keys_touch", _ALIGNED, "(self._most + 1) * self.length", "self.length",
+           "with aligned tiles a window reaches into another key", "windows-adjacent_windows (aligned)"),
     Mutant("sweep_keeps_replaced", _SWEEP, ", -1 FROM measured WHERE until", ", 0 FROM measured WHERE until",
            "in a sweep every version of a fact counts", "windows-windows_of_versions (sweep)"),
     Mutant("sweep_counts_what_came_too_late", _SWEEP, "CASE WHEN lateness < {length} THEN",
@@ -333,8 +352,8 @@ MUTANTS = (
     # Labels
     Mutant("label_without_gap", _PLAN, "ahead=view.reach", "ahead=view.window.micros",
            "a label begins at t, gap or not", "labels-a_gap_moves"),
-    Mutant("label_of_what_was_known_in_time", _FACTS, 'return "event_time" if isinstance(boundary, Settled) else',
-           'return "greatest(event_time, known_time)" if isinstance(boundary, Settled) else',
+    Mutant("label_of_what_was_known_in_time", _FACTS, '    if isinstance(boundary, Settled):\n        return "event_time"',
+           '    if isinstance(boundary, Settled):\n        return "greatest(event_time, known_time)"',
            "a dispute reported after the window's end is no dispute", "labels-a_label_counts_what"),
     Mutant("label_exact_ignored", _PLAN, "Settled(_chain(bound, keys), exact)", "Settled(_chain(bound, keys), False)",
            "what happens at t is a feature and a label", "labels-with_exact_matches"),

@@ -2,25 +2,20 @@
 
 from __future__ import annotations
 
-import importlib.util
 from pathlib import Path
 from types import ModuleType
 
 import polars as pl
 import pytest
 
-RUN = Path(__file__).resolve().parents[2] / "examples" / "flights" / "run.py"
+from tests.functional.examples import load
+
 LAST, MEAN, LEAK = range(3)
 
 
 @pytest.fixture(scope="module")
 def example() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("flights_example", RUN)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return load("flights")
 
 
 @pytest.fixture(autouse=True)

@@ -65,14 +65,6 @@ def served(shop: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ser
         yield found
 
 
-@pytest.fixture
-def project(shop: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    folder = tmp_path / "shop"
-    shutil.copytree(shop, folder)
-    monkeypatch.chdir(folder)
-    return folder
-
-
 def asked(**fields: Any) -> dict[str, Any]:
     return {**GOOD, **fields}
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import math
 from datetime import timedelta
 from pathlib import Path
@@ -11,17 +10,12 @@ from types import ModuleType
 import polars as pl
 import pytest
 
-RUN = Path(__file__).resolve().parents[2] / "examples" / "online_retail" / "run.py"
+from tests.functional.examples import load
 
 
 @pytest.fixture(scope="module")
 def example() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("retail_example", RUN)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return load("online_retail")
 
 
 @pytest.fixture(autouse=True)

@@ -6,16 +6,19 @@ there as Parquet, and `case.service(folder)` is the definition that reads them.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import pyarrow as pa
 
-from featurestore.engines.duckdb import Settings
+from featurestore.engines.duckdb import Settings, window_choice
 from featurestore.engines.duckdb.window_choice import AUTO
 from featurestore.engines.reference import Answer as FullAnswer
 from featurestore.engines.reference import ReferenceEngine
+from featurestore.plan.nodes import Window
 from featurestore.registry import Registry
 from featurestore.retrieval.spine import open_spine
 from featurestore.retrieval.training_set import Build, Report, Request
@@ -37,9 +40,25 @@ def by_duckdb(case: Case, folder: Path, window_plan: str = AUTO) -> Answer:
     keys = {column: key.dtype for column, key in bound.spine_keys.items()}
     request = Request(include=("status", "event_timestamp"), **options)
     spine = open_spine(case.spine, keys=keys, as_of=request.as_of)
-    with Build(bound, spine, sources, Settings(threads=2, window_plan=window_plan), request) as build:
+    settings = Settings(threads=2, window_plan=window_plan)
+    with finest_tiles(settings), Build(bound, spine, sources, settings, request) as build:
         table = pa.concat_tables(list(build.batches()))
     return _answer(table, {**bound.feature_types, **bound.label_types}, build.report)
+
+
+@contextmanager
+def finest_tiles(settings: Settings) -> Iterator[None]:
+    """Aligned tiles as short as may be, if that plan is set: over so few facts the longest would be taken, and no window
+    would hold a whole one."""
+    if settings.window_plan != "aligned":
+        yield
+        return
+
+    def finest(plan: Window, known: window_choice.Statistics) -> int:
+        return min(window_choice.possible_tiles(plan, known), default=0)
+
+    with mock.patch.multiple(window_choice, _tile=finest, ALWAYS_TILES=20_000):
+        yield
 
 
 COUNTED = ("mature", "immature", "positive")

@@ -236,11 +236,21 @@ def _sweep_cost(outputs: tuple[Output, ...], known: Statistics) -> float:
 
 def _tile(plan: Window, known: Statistics) -> int:
     """The length of aligned tiles that costs least, for all windows that can have some; 0 if none is of use."""
-    outputs = tuple(o for strand in sql.strands(plan) if "aligned" in sql.plans_for(plan, strand) for o in strand)
+    outputs = _alignable(plan)
+    return min(possible_tiles(plan, known), key=lambda tile: _aligned_cost(outputs, known, tile), default=0)
+
+
+def possible_tiles(plan: Window, known: Statistics) -> list[int]:
+    """The lengths that go into all those windows, and do not make far more tiles than there are facts."""
+    outputs = _alignable(plan)
     common = sql.common_length(plan, outputs) if outputs else 0
     most = max(4 * known.facts, ALWAYS_TILES)
-    possible = [t for t in (common // parts for parts in PARTS if common % parts == 0) if 0 < _tiles(outputs, known, t) <= most]
-    return min(possible, key=lambda tile: _aligned_cost(outputs, known, tile), default=0)
+    lengths = (common // parts for parts in PARTS if common % parts == 0)
+    return [tile for tile in lengths if 0 < _tiles(outputs, known, tile) <= most]
+
+
+def _alignable(plan: Window) -> tuple[Output, ...]:
+    return tuple(o for strand in sql.strands(plan) if "aligned" in sql.plans_for(plan, strand) for o in strand)
 
 
 def _tiles(outputs: tuple[Output, ...], known: Statistics, tile: int) -> int:

@@ -1,0 +1,18 @@
+"""The examples, loaded as modules: each is a script that runs by itself."""
+
+from __future__ import annotations
+
+import importlib.util
+from types import ModuleType
+
+from tests.needs import ROOT
+
+
+def load(name: str) -> ModuleType:
+    """`examples/{name}/run.py`."""
+    spec = importlib.util.spec_from_file_location(f"{name}_example", ROOT / "examples" / name / "run.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
