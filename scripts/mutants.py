@@ -51,6 +51,7 @@ _MOMENTS = "featurestore/compiler/duckdb/windows/moments.py"
 _GRID = "featurestore/compiler/duckdb/windows/grid.py"
 _TILES = "featurestore/compiler/duckdb/windows/tiles.py"
 _STRETCHES = "featurestore/compiler/duckdb/windows/stretches.py"
+_SPLIT = "featurestore/compiler/duckdb/windows/split.py"
 _ALIGNED = "featurestore/compiler/duckdb/windows/aligned.py"
 _FRAMES = "featurestore/compiler/duckdb/windows/frames.py"
 _SWEEP = "featurestore/compiler/duckdb/windows/sweep.py"
@@ -214,6 +215,12 @@ MUTANTS = (
            "with aligned tiles extremes lack the newest whole tile", "windows-wherever_the_greatest (aligned)"),
     Mutant("aligned_keys_touch", _ALIGNED, "(self._most + 1) * self.length", "self.length",
            "with aligned tiles a window reaches into another key", "windows-adjacent_windows (aligned)"),
+    Mutant("split_forgets_the_late", _SPLIT, 'UNION ALL\\nSELECT * FROM late_pairs"', '"',
+           "on the grid and beside it: what is known late is never counted", "aggregates-every_aggregate_waits (split)"),
+    Mutant("split_knows_all_at_once", _SPLIT, 'delay="$soon"', 'delay="0"',
+           "on the grid facts count before they are known", "windows-a_row_loaded_a_little_late (split)"),
+    Mutant("split_counts_only_the_grid", _SPLIT, "FULL JOIN apart", "LEFT JOIN apart",
+           "rows whose key has only late facts have no window", "aggregates-every_aggregate_waits (split)"),
     Mutant("sweep_keeps_replaced", _SWEEP, ", -1 FROM measured WHERE until", ", 0 FROM measured WHERE until",
            "in a sweep every version of a fact counts", "windows-windows_of_versions (sweep)"),
     Mutant("sweep_counts_what_came_too_late", _SWEEP, "CASE WHEN lateness < {length} THEN",

@@ -97,6 +97,17 @@ def test_the_sweep_gives_the_bits_of_the_pair_join(build: Callable[..., pa.Table
     assert build(asked, spine, "sweep").equals(build(asked, spine, "pairs"))
 
 
+@pytest.mark.parametrize("per_key", [(BUSY // 2, 400, 7, 1), (3_000, 2_500, 0, 2_000, 1)], ids=["one busy key", "alike"])
+def test_the_split_gives_the_bits_of_the_pair_join(
+    per_key: tuple[int, ...], build: Callable[..., pa.Table], tmp_path: Path
+) -> None:
+    spine = write(tmp_path / "data", per_key, 200)
+    asked = service(
+        tmp_path / "data", [*EXTREMES, agg.first("v", window="6h"), agg.any("v > 9000", name="dear", window="7d")], **LATE
+    )
+    assert build(asked, spine, "split").equals(build(asked, spine, "pairs"))
+
+
 def test_every_density_chooses_its_plan(tmp_path: Path) -> None:
     def chosen(name: str, per_key: Sequence[int], features: Sequence[Any], **known: Any) -> dict[str, set[str]]:
         spine = write(tmp_path / name, per_key, 4_000)
@@ -110,6 +121,6 @@ def test_every_density_chooses_its_plan(tmp_path: Path) -> None:
     assert set(chosen("dense", [20_000] * 2, windows)) == {"aligned"}
     assert set(chosen("Zipf", [20_000, 2_000, *[10] * 2_000], windows)) == {"tiles"}
     late = chosen("late", [20_000] * 2, windows, **LATE)
-    assert late == {"sweep": {"v_sum_30d"}, "pairs": {"v_max_30d"}}
+    assert late == {"sweep": {"v_sum_30d"}, "split": {"v_max_30d"}}
     distinct = chosen("distinct", [20_000] * 2, [agg.count_distinct("v", window="30d")])
     assert set(distinct) == {"frames"}

@@ -20,7 +20,7 @@ from featurestore.registry import Registry
 from featurestore.retrieval.spine import open_spine
 from featurestore.retrieval.training_set import Build, Request
 from featurestore.sources import open_source
-from tests.spec.engines import finest_tiles, plain_values
+from tests.spec.engines import at_the_limits, plain_values
 from tests.spec.spread import Spreads, comparable
 
 Cells = Mapping[str, list[tuple[Any, str, int | None]]]
@@ -77,7 +77,7 @@ def by_duckdb(service: FeatureService, spine: pa.Table, question: Question, sett
     )  # fmt: skip
     opened = open_spine(spine, keys={}, as_of="as_of")
     settings = settings or Settings(threads=1)
-    with finest_tiles(settings), Build(bound, opened, {"facts": data}, settings, request) as build:
+    with at_the_limits(settings), Build(bound, opened, {"facts": data}, settings, request) as build:
         found = pa.concat_tables(list(build.batches()))
     assert bits(found.select(spine.column_names)).equals(bits(spine))
     types = {**bound.feature_types, **bound.label_types}

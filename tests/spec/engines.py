@@ -7,7 +7,7 @@ there as Parquet, and `case.service(folder)` is the definition that reads them.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -41,23 +41,28 @@ def by_duckdb(case: Case, folder: Path, window_plan: str = AUTO) -> Answer:
     request = Request(include=("status", "event_timestamp"), **options)
     spine = open_spine(case.spine, keys=keys, as_of=request.as_of)
     settings = Settings(threads=2, window_plan=window_plan)
-    with finest_tiles(settings), Build(bound, spine, sources, settings, request) as build:
+    with at_the_limits(settings), Build(bound, spine, sources, settings, request) as build:
         table = pa.concat_tables(list(build.batches()))
     return _answer(table, {**bound.feature_types, **bound.label_types}, build.report)
 
 
+SOON = (0, 1, 10, 1_000_000, 3_600_000_000, 86_400_000_000)
+
+
 @contextmanager
-def finest_tiles(settings: Settings) -> Iterator[None]:
-    """Aligned tiles as short as may be, if that plan is set: over so few facts the longest would be taken, and no window
-    would hold a whole one."""
-    if settings.window_plan != "aligned":
-        yield
-        return
+def at_the_limits(settings: Settings) -> Iterator[None]:
+    """Let a plan that is set meet what over so few facts it would not choose: aligned tiles as short as may be, so that
+    windows hold whole ones, and any length of time in which facts count as known soon."""
 
     def finest(plan: Window, known: window_choice.Statistics) -> int:
         return min(window_choice.possible_tiles(plan, known), default=0)
 
-    with mock.patch.multiple(window_choice, _tile=finest, ALWAYS_TILES=20_000):
+    def soon(outputs: object, known: window_choice.Statistics) -> int:
+        return SOON[(known.facts + known.rows) % len(SOON)]
+
+    limits: dict[str, Any] = {"aligned": {"_tile": finest, "ALWAYS_TILES": 20_000}, "split": {"_soon": soon}}
+    changed = limits.get(settings.window_plan)
+    with mock.patch.multiple(window_choice, **changed) if changed else nullcontext():
         yield
 
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from featurestore.compiler.duckdb import windows as sql
+from featurestore.compiler.duckdb.facts import is_simple
 from featurestore.compiler.duckdb.windows import moments
 from featurestore.compiler.duckdb.windows.stretches import LEVELS, NEAR_LEVELS
 from featurestore.dtypes import DOUBLE, INT64
@@ -19,7 +20,7 @@ from featurestore.engines.duckdb.session import Session
 from featurestore.plan.nodes import Output, Window, measure_of, measures, reach_of
 
 AUTO = "auto"
-SAMPLED_ROWS = 1_000
+SAMPLED_ROWS, SAMPLED_FACTS = 1_000, 100_000
 MARKS_PER_TILE = 3
 
 
@@ -43,7 +44,8 @@ class Choice:
 class Statistics:
     """What is known of the data: facts, the first and last instant of any, spine rows, keys asked for, the facts per key
     a row meets, and the most of any key; of measures their magnitudes, and which are never NULL, always finite, or
-    integers so small that a double holds any sum."""
+    integers so small that a double holds any sum; soon: for some lengths of time the share of facts known so long after
+    they happened."""
 
     facts: int
     first: int
@@ -56,6 +58,7 @@ class Statistics:
     never_null: frozenset[int] = frozenset()
     finite: frozenset[int] = frozenset()
     small: frozenset[int] = frozenset()
+    soon: Mapping[int, float] = field(default_factory=dict)
 
     @property
     def several(self) -> int:
@@ -87,7 +90,7 @@ def choose(
             name, costs = _plan_for(plan, narrow, known, tile, wanted)
             chosen.setdefault(name, []).extend(narrow)
             estimates |= {other: estimates.get(other, 0.0) + cost for other, cost in costs.items()}
-    numbers = {**_numbers(plan, known, scales), "tile": tile}
+    numbers = {**_numbers(plan, known, scales), "tile": tile, "soon": _soon(plan.outputs, known)}
     return [_choice(plan, name, outputs, scales, known, numbers, estimates) for name, outputs in chosen.items() if outputs]
 
 
@@ -136,7 +139,19 @@ def statistics(session: Session, plan: Window, parameters: Mapping[str, object],
         never_null=full,
         finite=frozenset(n for n in doubles if found[f"finite_{n}"] == found[f"present_{n}"]),
         small=frozenset(n for n, m in numbers.items() if m.dtype == INT64 and _is_small(found, facts, n)),
+        soon=_known_soon(session, plan, parameters, facts),
     )
+
+
+SHARES = (0.5, 0.8, 0.9, 0.95, 0.99, 0.999)
+
+
+def _known_soon(session: Session, plan: Window, parameters: Mapping[str, object], facts: int) -> dict[int, float]:
+    """Microseconds -> the share of facts known so long after they happened, for plans that split the facts there."""
+    if is_simple(plan.facts) or not any("split" in sql.plans_for(plan, strand) for strand in sql.strands(plan)):
+        return {}
+    (found,) = session.table(sql.lateness(plan, SHARES, max(facts // SAMPLED_FACTS, 1)), parameters).to_pylist()
+    return {0: found["at_once"], **{found[f"soon_{i}"] or 0: share for i, share in enumerate(SHARES, 1)}}
 
 
 def _is_small(found: Mapping[str, Any], facts: int, number: int) -> bool:
@@ -266,12 +281,29 @@ LONGEST = 2**15
 ALWAYS_TILES = 100_000
 
 
+def _soon(outputs: tuple[Output, ...], known: Statistics) -> int:
+    """How soon facts must be known to go on the grid, at the least cost."""
+    return min(known.soon, key=lambda soon: _apart(outputs, known, soon), default=0)
+
+
+def _apart(outputs: tuple[Output, ...], known: Statistics, soon: int) -> float:
+    """The facts that rows meet one by one if those known so soon are on the grid."""
+    return known.rows * (known.in_reach(soon) + (1 - known.soon.get(soon, 1)) * known.in_reach(reach_of(outputs)))
+
+
+def _split_cost(outputs: tuple[Output, ...], known: Statistics) -> float:
+    met = _apart(outputs, known, _soon(outputs, known))
+    return 2 * known.facts + _tiles_cost(outputs, known) + met * (1 + 0.2 * len(outputs))
+
+
 def _aligned_cost(outputs: tuple[Output, ...], known: Statistics, tile: int) -> float:
     ends = len({end for o in outputs for end in (o.offset, o.offset + (o.window or 0))})
     return 4 * known.facts + 4 * _tiles(outputs, known, tile) + known.rows * ends * (1 + 0.6 * known.in_reach(tile))
 
 
-COSTS = {"pairs": _pairs_cost, "tiles": _tiles_cost, "frames": _frames_cost, "sweep": _sweep_cost}
+COSTS = {
+    "pairs": _pairs_cost, "tiles": _tiles_cost, "frames": _frames_cost, "sweep": _sweep_cost, "split": _split_cost,
+}  # fmt: skip
 """Rows handled by a plan, by and large, from measurements (docs/benchmarks.md)."""
 
 

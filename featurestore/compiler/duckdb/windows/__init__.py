@@ -13,13 +13,14 @@ from math import gcd
 from featurestore.compiler.duckdb.facts import is_simple
 from featurestore.compiler.duckdb.windows import aggregations, moments
 from featurestore.compiler.duckdb.windows.frames import frames
-from featurestore.compiler.duckdb.windows.measured import densities, measure_sql, sample, statistics
+from featurestore.compiler.duckdb.windows.measured import densities, lateness, measure_sql, sample, statistics
 from featurestore.compiler.duckdb.windows.pairs import pairs
 from featurestore.compiler.duckdb.windows.shared import Asked, Span, span_of
+from featurestore.compiler.duckdb.windows.split import split
 from featurestore.compiler.duckdb.windows.stretches import MOST_TILES
 from featurestore.compiler.duckdb.windows.sweep import sweep
 from featurestore.compiler.duckdb.windows.tiles import aligned, tiles, widths
-from featurestore.plan.nodes import Output, Window
+from featurestore.plan.nodes import Output, Window, facts_of
 
 MACROS = (*aggregations.MACROS, *moments.MACROS)
 
@@ -27,12 +28,13 @@ MACROS = (*aggregations.MACROS, *moments.MACROS)
 @dataclass(frozen=True)
 class WindowPlan:
     """One way to compute windows. serves: which outputs of a part it can; simple: only sources whose known time is event
-    time plus a constant."""
+    time plus a constant; versions: also of versioned sources."""
 
     name: str
     sql: Callable[[Asked], str]
     serves: Callable[[Output], bool]
     simple: bool = False
+    versions: bool = True
 
 
 def _in_parts(output: Output) -> bool:
@@ -47,6 +49,7 @@ PLANS: Mapping[str, WindowPlan] = {
         WindowPlan("aligned", aligned, lambda output: output.window is not None and _in_parts(output), simple=True),
         WindowPlan("frames", frames, lambda output: True, simple=True),
         WindowPlan("sweep", sweep, moments.adds),
+        WindowPlan("split", split, lambda output: output.aggregate in aggregations.EXTREMES, versions=False),
     )
 }
 
@@ -66,7 +69,9 @@ def plans_for(plan: Window, strand: Sequence[Output]) -> tuple[str, ...]:
 
 def _able(plan: Window, output: Output) -> tuple[str, ...]:
     """Of `aligned` only whether there may be tiles that fit its window."""
-    return tuple(p.name for p in PLANS.values() if p.serves(output) and (is_simple(plan.facts) or not p.simple))
+    simple, versioned = is_simple(plan.facts), facts_of(plan.facts)[1] is not None
+    able = (p for p in PLANS.values() if p.serves(output) and (simple or not p.simple))
+    return tuple(p.name for p in able if p.versions or not versioned)
 
 
 def common_length(plan: Window, outputs: Sequence[Output]) -> int:
@@ -82,6 +87,6 @@ def window_sql(asked: Asked, name: str) -> str:
 
 
 __all__ = [
-    "MACROS", "PLANS", "Asked", "Span", "common_length", "densities", "measure_sql", "plans_for", "sample",
+    "MACROS", "PLANS", "Asked", "Span", "common_length", "densities", "lateness", "measure_sql", "plans_for", "sample",
     "statistics", "strands", "window_sql",
 ]  # fmt: skip

@@ -6,6 +6,8 @@ measure's own condition does not hold), and until for versioned sources (the ver
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from featurestore.compiler.duckdb.facts import (
     add_facts,
     add_intervals,
@@ -109,6 +111,19 @@ def densities(plan: Window, every: int) -> str:
                         "SELECT coalesce(sum(asked * facts), 0) AS met, coalesce(max(facts), 0) AS most,\n"
                         f"  (SELECT count(*) FROM (SELECT DISTINCT {keys} FROM spine)) AS lines\n"
                         f"FROM per_key JOIN asked_for USING ({keys})")  # fmt: skip
+
+
+def lateness(plan: Window, shares: Sequence[float], every: int) -> str:
+    """The statement of one row, from about each `every`th fact: how long after it happened that share of them was known
+    (`soon_1`, …), and the share that was known at once (`at_once`)."""
+    steps = Steps()
+    source = _add_source(steps, plan)
+    steps.add("sample", "by chance that is the same every time",
+              f"SELECT greatest(known_time - event_time, 0) AS late FROM {source}\n"
+              f"WHERE hash(event_time, known_time) % {every} = 0")  # fmt: skip
+    columns = [f"quantile_disc(late, {share}) AS soon_{i}" for i, share in enumerate(shares, 1)]
+    columns.append("count(*) FILTER (WHERE late = 0) / greatest(count(*), 1) AS at_once")
+    return steps.finish("over the sample", f"SELECT\n{listed(columns)}\nFROM sample")
 
 
 def _add_source(steps: Steps, plan: Window) -> str:

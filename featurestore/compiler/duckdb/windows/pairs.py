@@ -23,24 +23,25 @@ def pairs(asked: Asked) -> str:
     steps = Steps()
     add_measured(steps, asked.plan.facts, asked.measures)
     source = add_terms(steps, asked)
-    add_pairs(steps, asked, source)
+    add_pairs(steps, asked, source, reach_of(asked.outputs))
     add_grouped(steps, asked)
     return finish(steps, asked)
 
 
-def add_pairs(steps: Steps, asked: Asked, source: str) -> None:
-    """The step `pairs`: spine rows and the visible facts in reach of any window."""
+def add_pairs(steps: Steps, asked: Asked, source: str, reach: int | str | None, prefix: str = "") -> None:
+    """The step `{prefix}pairs`: spine rows and the visible facts of a source that happened at most so long before; reach may
+    be SQL, and None is any time."""
     plan = asked.plan
     exact = plan.facts.exact
     _, versions, _ = facts_of(plan.facts)
-    keys, reach = key_names(plan.spine.keys), reach_of(asked.outputs)
+    keys = key_names(plan.spine.keys)
     asking, facts, same = "spine", source, list(keys)
     if reach is not None:
-        asking, facts, same = "asking", "stretched", [*keys, "stretch"]
-        half = -(-reach // 2)
+        asking, facts, same = f"{prefix}asking", f"{prefix}stretched", [*keys, "stretch"]
+        half = str(-(-reach // 2)) if isinstance(reach, int) else f"greatest(({reach} + 1) // 2, 1)"
         own = "\nUNION ALL\n".join(f"SELECT *, {_stretch('asked_at', half)} - {n} AS stretch FROM spine" for n in range(3))
-        steps.add("asking", "spine rows, for the stretch of time they ask in and the two before: no reach goes beyond", own)
-        steps.add("stretched", "facts, and the stretch of time each falls into, half as long as the reach",
+        steps.add(asking, "spine rows, for the stretch of time they ask in and the two before: no reach goes beyond", own)
+        steps.add(facts, "facts, and the stretch of time each falls into, half as long as the reach",
                   f"SELECT *, {_stretch('event_time', half)} AS stretch FROM {source}", materialized=False)  # fmt: skip
     tests = [" AND ".join(f"s.{key} = f.{key}" for key in same)]
     tests.append(f"f.visible_from {'<=' if exact else '<'} s.asked_at")
@@ -52,19 +53,19 @@ def add_pairs(steps: Steps, asked: Asked, source: str) -> None:
     columns += ["f.known_time"] if any(o.aggregate in _BY_TIME for o in asked.outputs) else []
     columns += [f"f.{measure_name(n)}" for n in asked.used]
     columns += [f"f.{term}_{n}" for n, wanted in asked.terms_of.items() for term in wanted if term != "n"]
-    steps.add("pairs", "spine rows and the visible facts in reach of any window",
+    steps.add(f"{prefix}pairs", "spine rows and the visible facts in reach of any window",
               f"SELECT {', '.join(columns)}\nFROM {facts} AS f JOIN {asking} AS s\nON " + "\nAND ".join(tests))  # fmt: skip
 
 
 _BY_TIME = {"first", "last", "first_k", "last_k"}
 
 
-def _stretch(time: str, length: int) -> str:
+def _stretch(time: str, length: str) -> str:
     return f"({time} + {_EARLIEST}) // {length}"
 
 
-def add_grouped(steps: Steps, asked: Asked) -> None:
-    """The step `grouped`, from pairs."""
+def add_grouped(steps: Steps, asked: Asked, name: str = "grouped") -> None:
+    """The step of that name: per spine row what `pairs` make of every window."""
     exact, reach = asked.plan.facts.exact, reach_of(asked.outputs)
     columns = []
     for (number, place), wanted in asked.terms.items():
@@ -80,7 +81,7 @@ def add_grouped(steps: Steps, asked: Asked) -> None:
         else:
             sql = aggregations.call(output, asked.measures[number - 1], number, over)
         columns.append(f"{sql} AS value_{position}")
-    steps.add("grouped", "per spine row what its windows hold",
+    steps.add(name, "per spine row what its windows hold",
               f"SELECT\n{listed(['row_id', *columns])}\nFROM pairs\nGROUP BY row_id")  # fmt: skip
 
 

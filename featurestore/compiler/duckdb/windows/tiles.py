@@ -23,7 +23,7 @@ from featurestore.plan.nodes import Output, Window
 
 def tiles(asked: Asked) -> str:
     """The statement: __row, then the outputs; ordered by __row. Every key has tiles of a length of its own."""
-    return _statement(asked, Grid)
+    return _statement(asked, Grid, visible_delay(asked.plan.facts))
 
 
 def aligned(asked: Asked) -> str:
@@ -32,7 +32,7 @@ def aligned(asked: Asked) -> str:
     found = widths(asked.plan, asked.spans)
     tile = asked.tile or gcd(*found)
     hops = {number: width // tile for number, width in enumerate(found, 1)}
-    return _statement(asked, partial(Aligned, length=tile, hops=hops), lag=False)
+    return _statement(asked, partial(Aligned, length=tile, hops=hops), str(known_delay(asked.plan.facts)))
 
 
 def widths(plan: Window, spans: Sequence[Span]) -> list[int]:
@@ -42,16 +42,28 @@ def widths(plan: Window, spans: Sequence[Span]) -> list[int]:
     return [0 if span.low is None else max(span.low - max(span.high, delay), 0) for span in spans]
 
 
-def _statement(asked: Asked, tiling: Callable[..., Grid | Aligned], *, lag: bool = True) -> str:
+Tiling = Callable[..., Grid | Aligned]
+
+
+def _statement(asked: Asked, tiling: Tiling, delay: str) -> str:
     steps = Steps()
     add_measured(steps, asked.plan.facts, asked.measures)
+    found = add_tiled(steps, asked, tiling, source="measured", delay=delay)
+    steps.add("grouped", "per spine row what its windows hold", f"SELECT\n{listed(found)}\nFROM stretches")
+    return finish(steps, asked)
+
+
+def add_tiled(steps: Steps, asked: Asked, tiling: Tiling, *, source: str, delay: str) -> list[str]:
+    """The steps from a source of facts to `stretches`. delay: how long after its event each is known at the latest, as SQL.
+
+    Returns: of `stretches` row_id, and the columns that `grouped` must have.
+    """
     extremes = extremes_of(asked)
     keys = key_names(asked.plan.spine.keys)
     carried = [measure_name(n) for n in asked.used]
     carried += ["event_time", "known_time"] if any("event_time" in sql for _, sql in extremes) else []
     steps.add("marks", "facts, each at the instant at which it happened",
-              f"SELECT\n{listed([*keys, 'event_time AS instant', *carried])}\nFROM measured", materialized=False)  # fmt: skip
-    delay = visible_delay(asked.plan.facts) if lag else str(known_delay(asked.plan.facts))
+              f"SELECT\n{listed([*keys, 'event_time AS instant', *carried])}\nFROM {source}", materialized=False)  # fmt: skip
     stretches = {span: _stretch(asked, span, number, extremes, delay) for number, span in enumerate(asked.spans, 1)}
     values = {column: _value(asked, term, n) for column, term, n in asked.term_columns}
     values |= {e.column: Value(sql) for (_, sql), e in extremes.items()}
@@ -63,8 +75,7 @@ def _statement(asked: Asked, tiling: Callable[..., Grid | Aligned], *, lag: bool
     for position, output in enumerate(asked.others, 1):
         stretch = stretches[asked.spans[asked.place(output) - 1]]
         found.append(f"{stretch.total(extremes[_what(asked, output)].column)} AS value_{position}")
-    steps.add("grouped", "per spine row what its windows hold", f"SELECT\n{listed(found)}\nFROM stretches")
-    return finish(steps, asked)
+    return found
 
 
 def _value(asked: Asked, term: str, number: int) -> Value:
