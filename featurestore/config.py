@@ -39,7 +39,7 @@ class Offline(_Section):
     temp_directory: str = Field(".featurestore/tmp", description="folder for spilled data, relative to the project")
     window_plan: str = Field(
         "auto",
-        pattern="^(auto|pairs|tiles|aligned|frames|sweep|split)$",
+        pattern="^(auto|pairs|tiles|aligned|frames|sweep|aligned_sweep|split)$",
         description="the plan to compute windows by wherever it can serve; auto: chosen from the data",
     )
     temp_limit: str = Field("100GB", pattern=f"^{SIZE}$", description="the most that may be spilled there")

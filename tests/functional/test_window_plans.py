@@ -91,10 +91,15 @@ def test_aligned_tiles_give_the_bits_of_the_pair_join(
     assert build(asked, spine, "aligned").equals(build(asked, spine, "pairs"))
 
 
-def test_the_sweep_gives_the_bits_of_the_pair_join(build: Callable[..., pa.Table], tmp_path: Path) -> None:
-    spine = write(tmp_path / "data", (BUSY // 4, 400, 7, 1), 200)
-    asked = service(tmp_path / "data", SUMS, **LATE)
-    assert build(asked, spine, "sweep").equals(build(asked, spine, "pairs"))
+@pytest.mark.parametrize("plan", ["sweep", "aligned_sweep"])
+@pytest.mark.parametrize("per_key", [(BUSY // 4, 400, 7, 1), (3_000, 2_500, 0, 2_000, 1)], ids=["one busy key", "alike"])
+def test_sweeps_give_the_bits_of_the_pair_join(
+    plan: str, per_key: tuple[int, ...], build: Callable[..., pa.Table], tmp_path: Path
+) -> None:
+    spine = write(tmp_path / "data", per_key, 200)
+    more = [agg.mean("v", window="2d", offset="1d"), agg.sum("v", window="180d")]
+    asked = service(tmp_path / "data", [*SUMS, *more], **LATE)
+    assert build(asked, spine, plan).equals(build(asked, spine, "pairs"))
 
 
 @pytest.mark.parametrize("per_key", [(BUSY // 2, 400, 7, 1), (3_000, 2_500, 0, 2_000, 1)], ids=["one busy key", "alike"])
@@ -121,6 +126,7 @@ def test_every_density_chooses_its_plan(tmp_path: Path) -> None:
     assert set(chosen("dense", [20_000] * 2, windows)) == {"aligned"}
     assert set(chosen("Zipf", [20_000, 2_000, *[10] * 2_000], windows)) == {"tiles"}
     late = chosen("late", [20_000] * 2, windows, **LATE)
-    assert late == {"sweep": {"v_sum_30d"}, "split": {"v_max_30d"}}
+    assert late == {"aligned_sweep": {"v_sum_30d"}, "split": {"v_max_30d"}}
+    assert set(chosen("late, Zipf", [20_000, 2_000, *[10] * 2_000], windows[:1], **LATE)) == {"sweep"}
     distinct = chosen("distinct", [20_000] * 2, [agg.count_distinct("v", window="30d")])
     assert set(distinct) == {"frames"}

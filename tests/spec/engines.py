@@ -54,13 +54,14 @@ def at_the_limits(settings: Settings) -> Iterator[None]:
     """Let a plan that is set meet what over so few facts it would not choose: aligned tiles as short as may be, so that
     windows hold whole ones, and any length of time in which facts count as known soon."""
 
-    def finest(plan: Window, known: window_choice.Statistics) -> int:
-        return min(window_choice.possible_tiles(plan, known), default=0)
+    def finest(plan: Window, name: str, known: window_choice.Statistics) -> int:
+        return min(window_choice.possible_tiles(plan, name, known), default=0)
 
     def soon(outputs: object, known: window_choice.Statistics) -> int:
         return SOON[(known.facts + known.rows) % len(SOON)]
 
-    limits: dict[str, Any] = {"aligned": {"_tile": finest, "ALWAYS_TILES": 20_000}, "split": {"_soon": soon}}
+    tiles = {"_tile": finest, "ALWAYS_TILES": 20_000}
+    limits: dict[str, Any] = {"aligned": tiles, "aligned_sweep": tiles, "split": {"_soon": soon}}
     changed = limits.get(settings.window_plan)
     with mock.patch.multiple(window_choice, **changed) if changed else nullcontext():
         yield

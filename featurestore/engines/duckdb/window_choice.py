@@ -17,7 +17,7 @@ from featurestore.compiler.duckdb.windows import moments
 from featurestore.compiler.duckdb.windows.stretches import LEVELS, NEAR_LEVELS
 from featurestore.dtypes import DOUBLE, INT64
 from featurestore.engines.duckdb.session import Session
-from featurestore.plan.nodes import Output, Window, measure_of, measures, reach_of
+from featurestore.plan.nodes import Output, Window, facts_of, measure_of, measures, reach_of
 
 AUTO = "auto"
 SAMPLED_ROWS, SAMPLED_FACTS = 1_000, 100_000
@@ -43,9 +43,9 @@ class Choice:
 @dataclass(frozen=True)
 class Statistics:
     """What is known of the data: facts, the first and last instant of any, spine rows, keys asked for, the facts per key
-    a row meets, and the most of any key; of measures their magnitudes, and which are never NULL, always finite, or
-    integers so small that a double holds any sum; soon: for some lengths of time the share of facts known so long after
-    they happened."""
+    a row meets, and the most of any of the sampled rows' keys; of measures their magnitudes, and which are never NULL,
+    always finite, or integers so small that a double holds any sum; latest: how late any fact is known, where there are no
+    versions; soon: for some lengths of time the share of facts known so long after they happened."""
 
     facts: int
     first: int
@@ -58,6 +58,7 @@ class Statistics:
     never_null: frozenset[int] = frozenset()
     finite: frozenset[int] = frozenset()
     small: frozenset[int] = frozenset()
+    latest: int | None = None
     soon: Mapping[int, float] = field(default_factory=dict)
 
     @property
@@ -80,18 +81,24 @@ def choose(
     """
     known = statistics(session, plan, parameters, rows, rows if held is None else held)
     scales = {number: _scale(*sizes) for number, sizes in known.magnitudes.items()}
-    tile = 0 if parameters["known_shift"] else _tile(plan, known)
+    tiles = {name: _tile(plan, name, known) for name in sql.ALIGNED}
+    if parameters["known_shift"]:
+        tiles["aligned"] = 0
     chosen: dict[str, list[Output]] = {}
     estimates: dict[str, float] = {}
     for outputs in sql.strands(plan):
         narrow = tuple(o for o in outputs if not _is_wide(plan, o, scales, known))
         chosen.setdefault("pairs", []).extend(o for o in outputs if o not in narrow)
         if narrow:
-            name, costs = _plan_for(plan, narrow, known, tile, wanted)
+            name, costs = _plan_for(plan, narrow, known, tiles, wanted)
             chosen.setdefault(name, []).extend(narrow)
             estimates |= {other: estimates.get(other, 0.0) + cost for other, cost in costs.items()}
-    numbers = {**_numbers(plan, known, scales), "tile": tile, "soon": _soon(plan.outputs, known)}
-    return [_choice(plan, name, outputs, scales, known, numbers, estimates) for name, outputs in chosen.items() if outputs]
+    numbers = {**_numbers(plan, known, scales), "soon": _soon(plan.outputs, known)}
+    return [
+        _choice(plan, name, outputs, scales, known, {**numbers, "tile": tiles.get(name, 0)}, estimates)
+        for name, outputs in chosen.items()
+        if outputs
+    ]
 
 
 def _choice(
@@ -101,7 +108,7 @@ def _choice(
     in_order = tuple(sorted(outputs, key=plan.outputs.index))
     wide = frozenset(sql.Asked(plan, (o,)).number(o) for o in in_order if _is_wide(plan, o, scales, known))
     narrow = frozenset(n for n, s in scales.items() if s.bits + known.several <= moments.NARROW_BITS)
-    asked = sql.Asked(plan, in_order, wide, known.never_null, known.finite, known.small, narrow)
+    asked = sql.Asked(plan, in_order, wide, known.never_null, known.finite, known.small, narrow, latest=known.latest)
     most = _most_tiles(plan, known)
     asked = replace(asked, levels={span: _levels(span, known, most) for span in asked.spans}, tile=int(str(numbers["tile"])))
     listed = frozenset(o.name for o in in_order if asked.is_list(o))
@@ -139,6 +146,7 @@ def statistics(session: Session, plan: Window, parameters: Mapping[str, object],
         never_null=full,
         finite=frozenset(n for n in doubles if found[f"finite_{n}"] == found[f"present_{n}"]),
         small=frozenset(n for n, m in numbers.items() if m.dtype == INT64 and _is_small(found, facts, n)),
+        latest=found["latest"] if facts_of(plan.facts)[1] is None else None,
         soon=_known_soon(session, plan, parameters, facts),
     )
 
@@ -220,12 +228,11 @@ def _numbers(plan: Window, known: Statistics, scales: Mapping[int, _Scale]) -> d
 
 
 def _plan_for(
-    plan: Window, outputs: tuple[Output, ...], known: Statistics, tile: int, wanted: str
+    plan: Window, outputs: tuple[Output, ...], known: Statistics, tiles: Mapping[str, int], wanted: str
 ) -> tuple[str, dict[str, float]]:
-    possible = [name for name in sql.plans_for(plan, outputs) if name != "aligned" or tile]
-    costs = {name: COSTS[name](outputs, known) / 1e6 for name in possible if name != "aligned"}
-    if "aligned" in possible:
-        costs["aligned"] = _aligned_cost(outputs, known, tile) / 1e6
+    possible = [name for name in sql.plans_for(plan, outputs) if tiles.get(name, 1)]
+    costs = {name: COSTS[name](outputs, known) / 1e6 for name in possible if name not in tiles}
+    costs |= {name: _aligned_cost(name, outputs, known, tiles[name]) / 1e6 for name in possible if name in tiles}
     if wanted == AUTO:
         return min(costs, key=lambda name: costs[name]), costs
     return (wanted if wanted in possible else "pairs"), costs
@@ -249,23 +256,23 @@ def _sweep_cost(outputs: tuple[Output, ...], known: Statistics) -> float:
     return 2 * _tiles_cost(outputs, known)
 
 
-def _tile(plan: Window, known: Statistics) -> int:
+def _tile(plan: Window, name: str, known: Statistics) -> int:
     """The length of aligned tiles that costs least, for all windows that can have some; 0 if none is of use."""
-    outputs = _alignable(plan)
-    return min(possible_tiles(plan, known), key=lambda tile: _aligned_cost(outputs, known, tile), default=0)
+    outputs = _alignable(plan, name)
+    return min(possible_tiles(plan, name, known), key=lambda tile: _aligned_cost(name, outputs, known, tile), default=0)
 
 
-def possible_tiles(plan: Window, known: Statistics) -> list[int]:
+def possible_tiles(plan: Window, name: str, known: Statistics) -> list[int]:
     """The lengths that go into all those windows, and do not make far more tiles than there are facts."""
-    outputs = _alignable(plan)
-    common = sql.common_length(plan, outputs) if outputs else 0
+    outputs = _alignable(plan, name)
+    common = sql.common_length(plan, name, outputs) if outputs else 0
     most = max(4 * known.facts, ALWAYS_TILES)
     lengths = (common // parts for parts in PARTS if common % parts == 0)
     return [tile for tile in lengths if 0 < _tiles(outputs, known, tile) <= most]
 
 
-def _alignable(plan: Window) -> tuple[Output, ...]:
-    return tuple(o for strand in sql.strands(plan) if "aligned" in sql.plans_for(plan, strand) for o in strand)
+def _alignable(plan: Window, name: str) -> tuple[Output, ...]:
+    return tuple(o for strand in sql.strands(plan) if name in sql.plans_for(plan, strand) for o in strand)
 
 
 def _tiles(outputs: tuple[Output, ...], known: Statistics, tile: int) -> int:
@@ -296,9 +303,10 @@ def _split_cost(outputs: tuple[Output, ...], known: Statistics) -> float:
     return 2 * known.facts + _tiles_cost(outputs, known) + met * (1 + 0.2 * len(outputs))
 
 
-def _aligned_cost(outputs: tuple[Output, ...], known: Statistics, tile: int) -> float:
+def _aligned_cost(name: str, outputs: tuple[Output, ...], known: Statistics, tile: int) -> float:
     ends = len({end for o in outputs for end in (o.offset, o.offset + (o.window or 0))})
-    return 4 * known.facts + 4 * _tiles(outputs, known, tile) + known.rows * ends * (1 + 0.6 * known.in_reach(tile))
+    cost = 4 * known.facts + 4 * _tiles(outputs, known, tile) + known.rows * ends * (1 + 0.6 * known.in_reach(tile))
+    return cost if name == "aligned" else cost + 5 * known.facts
 
 
 COSTS = {

@@ -323,7 +323,7 @@ FROM spine AS s LEFT JOIN rounded AS g USING (row_id)
 ORDER BY __row
 ;
 
--- card_payments: Window of view card_payments, plan pairs: count_1h, count_1d, count_30d, amount_sum_1d, amount_sum_7d, amount_sum_30d, large_count_30d, night_count_30d, amount_sum_lifetime
+-- card_payments: Window of view card_payments, plan pairs: count_1h, count_1d, count_30d, amount_sum_1d, amount_sum_7d, amount_sum_30d, large_count_30d, night_count_30d
 -- reads spine (row_id, asked_at, customer_id), source__payments
 WITH
 -- rows of source payments: versions of facts, whether each holds, what orders them
@@ -404,13 +404,26 @@ numbers AS NOT MATERIALIZED (
     CASE WHEN isfinite(measure_2) THEN CAST(measure_2 * $scale_2 AS HUGEINT) END AS x_2
   FROM measured
 ),
+-- spine rows, for the stretch of time they ask in and the two before: no reach goes beyond
+asking AS (
+  SELECT *, (asked_at + 4611686018427387904) // 1296000000000 - 0 AS stretch FROM spine
+  UNION ALL
+  SELECT *, (asked_at + 4611686018427387904) // 1296000000000 - 1 AS stretch FROM spine
+  UNION ALL
+  SELECT *, (asked_at + 4611686018427387904) // 1296000000000 - 2 AS stretch FROM spine
+),
+-- facts, and the stretch of time each falls into, half as long as the reach
+stretched AS NOT MATERIALIZED (
+  SELECT *, (event_time + 4611686018427387904) // 1296000000000 AS stretch FROM numbers
+),
 -- spine rows and the visible facts in reach of any window
 pairs AS (
   SELECT s.row_id, s.asked_at, f.event_time, f.measure_1, f.measure_2, f.measure_4, f.measure_5, f.s_2, f.x_2
-  FROM numbers AS f JOIN spine AS s
-  ON s."key_customer_id" = f."key_customer_id"
+  FROM stretched AS f JOIN asking AS s
+  ON s."key_customer_id" = f."key_customer_id" AND s.stretch = f.stretch
   AND f.visible_from < s.asked_at
   AND (f.until IS NULL OR s.asked_at <= f.until)
+  AND f.event_time >= s.asked_at - 2592000000000
 ),
 -- per spine row what its windows hold
 grouped AS (
@@ -418,21 +431,18 @@ grouped AS (
     row_id,
     count(measure_1) FILTER (WHERE event_time >= asked_at - 3600000000) AS n_1_1,
     count(measure_1) FILTER (WHERE event_time >= asked_at - 86400000000) AS n_1_2,
-    count(measure_1) FILTER (WHERE event_time >= asked_at - 2592000000000) AS n_1_3,
+    count(measure_1) AS n_1_3,
     count(measure_2) FILTER (WHERE event_time >= asked_at - 86400000000) AS n_2_2,
     sum(s_2) FILTER (WHERE event_time >= asked_at - 86400000000) AS s_2_2,
     sum(x_2) FILTER (WHERE event_time >= asked_at - 86400000000) AS x_2_2,
     count(measure_2) FILTER (WHERE event_time >= asked_at - 604800000000) AS n_2_4,
     sum(s_2) FILTER (WHERE event_time >= asked_at - 604800000000) AS s_2_4,
     sum(x_2) FILTER (WHERE event_time >= asked_at - 604800000000) AS x_2_4,
-    count(measure_2) FILTER (WHERE event_time >= asked_at - 2592000000000) AS n_2_3,
-    sum(s_2) FILTER (WHERE event_time >= asked_at - 2592000000000) AS s_2_3,
-    sum(x_2) FILTER (WHERE event_time >= asked_at - 2592000000000) AS x_2_3,
-    count(measure_4) FILTER (WHERE event_time >= asked_at - 2592000000000) AS n_4_3,
-    count(measure_5) FILTER (WHERE event_time >= asked_at - 2592000000000) AS n_5_3,
-    count(measure_2) AS n_2_5,
-    sum(s_2) AS s_2_5,
-    sum(x_2) AS x_2_5
+    count(measure_2) AS n_2_3,
+    sum(s_2) AS s_2_3,
+    sum(x_2) AS x_2_3,
+    count(measure_4) AS n_4_3,
+    count(measure_5) AS n_5_3
   FROM pairs
   GROUP BY row_id
 ),
@@ -441,8 +451,7 @@ rounded AS NOT MATERIALIZED (
   SELECT *,
     CASE WHEN s_2_2 > 0 THEN special_sum(s_2_2) ELSE exact_double(coalesce(x_2_2, 0)) * $unscale_2 END AS sum_2_2,
     CASE WHEN s_2_4 > 0 THEN special_sum(s_2_4) ELSE exact_double(coalesce(x_2_4, 0)) * $unscale_2 END AS sum_2_4,
-    CASE WHEN s_2_3 > 0 THEN special_sum(s_2_3) ELSE exact_double(coalesce(x_2_3, 0)) * $unscale_2 END AS sum_2_3,
-    CASE WHEN s_2_5 > 0 THEN special_sum(s_2_5) ELSE exact_double(coalesce(x_2_5, 0)) * $unscale_2 END AS sum_2_5
+    CASE WHEN s_2_3 > 0 THEN special_sum(s_2_3) ELSE exact_double(coalesce(x_2_3, 0)) * $unscale_2 END AS sum_2_3
   FROM grouped
 )
 -- the answer, in spine order; rows without facts get the value of the empty window
@@ -455,13 +464,12 @@ SELECT
   CASE WHEN coalesce(g.n_2_4, 0) > 0 THEN g.sum_2_4 END AS "amount_sum_7d",
   CASE WHEN coalesce(g.n_2_3, 0) > 0 THEN g.sum_2_3 END AS "amount_sum_30d",
   CAST(coalesce(g.n_4_3, 0) AS BIGINT) AS "large_count_30d",
-  CAST(coalesce(g.n_5_3, 0) AS BIGINT) AS "night_count_30d",
-  CASE WHEN coalesce(g.n_2_5, 0) > 0 THEN g.sum_2_5 END AS "amount_sum_lifetime"
+  CAST(coalesce(g.n_5_3, 0) AS BIGINT) AS "night_count_30d"
 FROM spine AS s LEFT JOIN rounded AS g USING (row_id)
 ORDER BY __row
 ;
 
--- card_payments: Window of view card_payments, plan sweep: count_1h, count_1d, count_30d, amount_sum_1d, amount_sum_7d, amount_sum_30d, large_count_30d, night_count_30d, amount_sum_lifetime
+-- card_payments: Window of view card_payments, plan sweep: count_1h, count_1d, count_30d, amount_sum_1d, amount_sum_7d, amount_sum_30d, large_count_30d, night_count_30d
 -- reads spine (row_id, asked_at, customer_id), source__payments
 WITH
 -- rows of source payments: versions of facts, whether each holds, what orders them
@@ -624,13 +632,7 @@ filled AS (
     sum(s_2_in_4) AS s_2_in_4,
     sum(x_2_in_4) AS x_2_in_4,
     sum(n_4_in_4) AS n_4_in_4,
-    sum(n_5_in_4) AS n_5_in_4,
-    sum(n_1_in_5) AS n_1_in_5,
-    sum(n_2_in_5) AS n_2_in_5,
-    sum(s_2_in_5) AS s_2_in_5,
-    sum(x_2_in_5) AS x_2_in_5,
-    sum(n_4_in_5) AS n_4_in_5,
-    sum(n_5_in_5) AS n_5_in_5
+    sum(n_5_in_4) AS n_5_in_4
   FROM (
     SELECT
       tile,
@@ -657,13 +659,7 @@ filled AS (
     CASE WHEN lateness < 604800000000 THEN sign * (CASE WHEN isfinite(measure_2) THEN NULL WHEN isnan(measure_2) THEN CAST(1 AS HUGEINT) WHEN measure_2 > 0 THEN 4294967296 WHEN measure_2 < 0 THEN 18446744073709551616 END) END AS s_2_in_4,
     CASE WHEN lateness < 604800000000 THEN sign * CAST(CASE WHEN isfinite(measure_2) THEN CAST(measure_2 * $scale_2 AS HUGEINT) END AS HUGEINT) END AS x_2_in_4,
     CAST(CASE WHEN lateness < 604800000000 THEN sign * (CAST(measure_4 IS NOT NULL AS BIGINT)) END AS DOUBLE) AS n_4_in_4,
-    CAST(CASE WHEN lateness < 604800000000 THEN sign * (CAST(measure_5 IS NOT NULL AS BIGINT)) END AS DOUBLE) AS n_5_in_4,
-    CAST(sign * (CAST(measure_1 IS NOT NULL AS BIGINT)) AS DOUBLE) AS n_1_in_5,
-    CAST(sign * (CAST(measure_2 IS NOT NULL AS BIGINT)) AS DOUBLE) AS n_2_in_5,
-    sign * (CASE WHEN isfinite(measure_2) THEN NULL WHEN isnan(measure_2) THEN CAST(1 AS HUGEINT) WHEN measure_2 > 0 THEN 4294967296 WHEN measure_2 < 0 THEN 18446744073709551616 END) AS s_2_in_5,
-    sign * CAST(CASE WHEN isfinite(measure_2) THEN CAST(measure_2 * $scale_2 AS HUGEINT) END AS HUGEINT) AS x_2_in_5,
-    CAST(sign * (CAST(measure_4 IS NOT NULL AS BIGINT)) AS DOUBLE) AS n_4_in_5,
-    CAST(sign * (CAST(measure_5 IS NOT NULL AS BIGINT)) AS DOUBLE) AS n_5_in_5
+    CAST(CASE WHEN lateness < 604800000000 THEN sign * (CAST(measure_5 IS NOT NULL AS BIGINT)) END AS DOUBLE) AS n_5_in_4
     FROM placed
   )
   GROUP BY tile
@@ -695,13 +691,7 @@ tiles AS (
     coalesce(f.s_2_in_4, 0) AS s_2_in_4,
     coalesce(f.x_2_in_4, 0) AS x_2_in_4,
     CAST(coalesce(f.n_4_in_4, 0) AS DOUBLE) AS n_4_in_4,
-    CAST(coalesce(f.n_5_in_4, 0) AS DOUBLE) AS n_5_in_4,
-    CAST(coalesce(f.n_1_in_5, 0) AS DOUBLE) AS n_1_in_5,
-    CAST(coalesce(f.n_2_in_5, 0) AS DOUBLE) AS n_2_in_5,
-    coalesce(f.s_2_in_5, 0) AS s_2_in_5,
-    coalesce(f.x_2_in_5, 0) AS x_2_in_5,
-    CAST(coalesce(f.n_4_in_5, 0) AS DOUBLE) AS n_4_in_5,
-    CAST(coalesce(f.n_5_in_5, 0) AS DOUBLE) AS n_5_in_5
+    CAST(coalesce(f.n_5_in_4, 0) AS DOUBLE) AS n_5_in_4
   FROM (SELECT unnest(range(first_tile, last_tile + 1)) AS tile FROM lines) LEFT JOIN filled AS f USING (tile)
 ),
 -- in order: what all tiles before each add up to, and the extremes of each
@@ -732,13 +722,7 @@ level_0 AS (
     sum(s_2_in_4) OVER (ROWS UNBOUNDED PRECEDING) - s_2_in_4 AS s_2_in_4,
     sum(x_2_in_4) OVER (ROWS UNBOUNDED PRECEDING) - x_2_in_4 AS x_2_in_4,
     sum(n_4_in_4) OVER (ROWS UNBOUNDED PRECEDING) - n_4_in_4 AS n_4_in_4,
-    sum(n_5_in_4) OVER (ROWS UNBOUNDED PRECEDING) - n_5_in_4 AS n_5_in_4,
-    sum(n_1_in_5) OVER (ROWS UNBOUNDED PRECEDING) - n_1_in_5 AS n_1_in_5,
-    sum(n_2_in_5) OVER (ROWS UNBOUNDED PRECEDING) - n_2_in_5 AS n_2_in_5,
-    sum(s_2_in_5) OVER (ROWS UNBOUNDED PRECEDING) - s_2_in_5 AS s_2_in_5,
-    sum(x_2_in_5) OVER (ROWS UNBOUNDED PRECEDING) - x_2_in_5 AS x_2_in_5,
-    sum(n_4_in_5) OVER (ROWS UNBOUNDED PRECEDING) - n_4_in_5 AS n_4_in_5,
-    sum(n_5_in_5) OVER (ROWS UNBOUNDED PRECEDING) - n_5_in_5 AS n_5_in_5
+    sum(n_5_in_4) OVER (ROWS UNBOUNDED PRECEDING) - n_5_in_4 AS n_5_in_4
   FROM (SELECT * FROM tiles ORDER BY tile)
 ),
 -- what stretches need; every tile must have come in its place
@@ -769,12 +753,6 @@ running AS MATERIALIZED (
     x_2_in_4,
     n_4_in_4,
     n_5_in_4,
-    n_1_in_5,
-    n_2_in_5,
-    s_2_in_5,
-    x_2_in_5,
-    n_4_in_5,
-    n_5_in_5,
     CASE WHEN place <> tile OR row_number() OVER () - 1 <> tile THEN error('tiles out of order') END AS in_order
   FROM level_0
 ),
@@ -846,13 +824,7 @@ raw_pairs AS (
     CASE WHEN lateness < 604800000000 THEN sign * (CASE WHEN isfinite(measure_2) THEN NULL WHEN isnan(measure_2) THEN CAST(1 AS HUGEINT) WHEN measure_2 > 0 THEN 4294967296 WHEN measure_2 < 0 THEN 18446744073709551616 END) END AS s_2_in_4,
     CASE WHEN lateness < 604800000000 THEN sign * CAST(CASE WHEN isfinite(measure_2) THEN CAST(measure_2 * $scale_2 AS HUGEINT) END AS HUGEINT) END AS x_2_in_4,
     CAST(CASE WHEN lateness < 604800000000 THEN sign * (CAST(measure_4 IS NOT NULL AS BIGINT)) END AS DOUBLE) AS n_4_in_4,
-    CAST(CASE WHEN lateness < 604800000000 THEN sign * (CAST(measure_5 IS NOT NULL AS BIGINT)) END AS DOUBLE) AS n_5_in_4,
-    CAST(sign * (CAST(measure_1 IS NOT NULL AS BIGINT)) AS DOUBLE) AS n_1_in_5,
-    CAST(sign * (CAST(measure_2 IS NOT NULL AS BIGINT)) AS DOUBLE) AS n_2_in_5,
-    sign * (CASE WHEN isfinite(measure_2) THEN NULL WHEN isnan(measure_2) THEN CAST(1 AS HUGEINT) WHEN measure_2 > 0 THEN 4294967296 WHEN measure_2 < 0 THEN 18446744073709551616 END) AS s_2_in_5,
-    sign * CAST(CASE WHEN isfinite(measure_2) THEN CAST(measure_2 * $scale_2 AS HUGEINT) END AS HUGEINT) AS x_2_in_5,
-    CAST(sign * (CAST(measure_4 IS NOT NULL AS BIGINT)) AS DOUBLE) AS n_4_in_5,
-    CAST(sign * (CAST(measure_5 IS NOT NULL AS BIGINT)) AS DOUBLE) AS n_5_in_5
+    CAST(CASE WHEN lateness < 604800000000 THEN sign * (CAST(measure_5 IS NOT NULL AS BIGINT)) END AS DOUBLE) AS n_5_in_4
   FROM placed JOIN ends USING (tile)
   WHERE instant < high AND instant >= low
 ),
@@ -884,12 +856,6 @@ raw AS (
     sum(x_2_in_4) FILTER (WHERE in_1) AS x_2_in_4_of_1,
     sum(n_4_in_4) FILTER (WHERE in_1) AS n_4_in_4_of_1,
     sum(n_5_in_4) FILTER (WHERE in_1) AS n_5_in_4_of_1,
-    sum(n_1_in_5) FILTER (WHERE in_1) AS n_1_in_5_of_1,
-    sum(n_2_in_5) FILTER (WHERE in_1) AS n_2_in_5_of_1,
-    sum(s_2_in_5) FILTER (WHERE in_1) AS s_2_in_5_of_1,
-    sum(x_2_in_5) FILTER (WHERE in_1) AS x_2_in_5_of_1,
-    sum(n_4_in_5) FILTER (WHERE in_1) AS n_4_in_5_of_1,
-    sum(n_5_in_5) FILTER (WHERE in_1) AS n_5_in_5_of_1,
     sum(n_1_in_1) FILTER (WHERE in_2) AS n_1_in_1_of_2,
     sum(n_2_in_1) FILTER (WHERE in_2) AS n_2_in_1_of_2,
     sum(s_2_in_1) FILTER (WHERE in_2) AS s_2_in_1_of_2,
@@ -919,7 +885,7 @@ raw AS (
 ),
 -- with what the tiles before their ends add up to
 before_high_1 AS (
-  SELECT a.*, h.n_1_in_1 AS at_1_n_1_in_1, h.n_2_in_1 AS at_1_n_2_in_1, h.s_2_in_1 AS at_1_s_2_in_1, h.x_2_in_1 AS at_1_x_2_in_1, h.n_4_in_1 AS at_1_n_4_in_1, h.n_5_in_1 AS at_1_n_5_in_1, h.n_1_in_2 AS at_1_n_1_in_2, h.n_2_in_2 AS at_1_n_2_in_2, h.s_2_in_2 AS at_1_s_2_in_2, h.x_2_in_2 AS at_1_x_2_in_2, h.n_4_in_2 AS at_1_n_4_in_2, h.n_5_in_2 AS at_1_n_5_in_2, h.n_1_in_3 AS at_1_n_1_in_3, h.n_2_in_3 AS at_1_n_2_in_3, h.s_2_in_3 AS at_1_s_2_in_3, h.x_2_in_3 AS at_1_x_2_in_3, h.n_4_in_3 AS at_1_n_4_in_3, h.n_5_in_3 AS at_1_n_5_in_3, h.n_1_in_4 AS at_1_n_1_in_4, h.n_2_in_4 AS at_1_n_2_in_4, h.s_2_in_4 AS at_1_s_2_in_4, h.x_2_in_4 AS at_1_x_2_in_4, h.n_4_in_4 AS at_1_n_4_in_4, h.n_5_in_4 AS at_1_n_5_in_4, h.n_1_in_5 AS at_1_n_1_in_5, h.n_2_in_5 AS at_1_n_2_in_5, h.s_2_in_5 AS at_1_s_2_in_5, h.x_2_in_5 AS at_1_x_2_in_5, h.n_4_in_5 AS at_1_n_4_in_5, h.n_5_in_5 AS at_1_n_5_in_5
+  SELECT a.*, h.n_1_in_1 AS at_1_n_1_in_1, h.n_2_in_1 AS at_1_n_2_in_1, h.s_2_in_1 AS at_1_s_2_in_1, h.x_2_in_1 AS at_1_x_2_in_1, h.n_4_in_1 AS at_1_n_4_in_1, h.n_5_in_1 AS at_1_n_5_in_1, h.n_1_in_2 AS at_1_n_1_in_2, h.n_2_in_2 AS at_1_n_2_in_2, h.s_2_in_2 AS at_1_s_2_in_2, h.x_2_in_2 AS at_1_x_2_in_2, h.n_4_in_2 AS at_1_n_4_in_2, h.n_5_in_2 AS at_1_n_5_in_2, h.n_1_in_3 AS at_1_n_1_in_3, h.n_2_in_3 AS at_1_n_2_in_3, h.s_2_in_3 AS at_1_s_2_in_3, h.x_2_in_3 AS at_1_x_2_in_3, h.n_4_in_3 AS at_1_n_4_in_3, h.n_5_in_3 AS at_1_n_5_in_3, h.n_1_in_4 AS at_1_n_1_in_4, h.n_2_in_4 AS at_1_n_2_in_4, h.s_2_in_4 AS at_1_s_2_in_4, h.x_2_in_4 AS at_1_x_2_in_4, h.n_4_in_4 AS at_1_n_4_in_4, h.n_5_in_4 AS at_1_n_5_in_4
   FROM running AS h JOIN asked AS a ON h.tile = a.high_1
 ),
 -- and what the tiles inside a stretch do
@@ -948,13 +914,7 @@ inside_1 AS (
     a.at_1_s_2_in_4 - l.s_2_in_4 AS s_2_in_4_of_1,
     a.at_1_x_2_in_4 - l.x_2_in_4 AS x_2_in_4_of_1,
     a.at_1_n_4_in_4 - l.n_4_in_4 AS n_4_in_4_of_1,
-    a.at_1_n_5_in_4 - l.n_5_in_4 AS n_5_in_4_of_1,
-    a.at_1_n_1_in_5 - l.n_1_in_5 AS n_1_in_5_of_1,
-    a.at_1_n_2_in_5 - l.n_2_in_5 AS n_2_in_5_of_1,
-    a.at_1_s_2_in_5 - l.s_2_in_5 AS s_2_in_5_of_1,
-    a.at_1_x_2_in_5 - l.x_2_in_5 AS x_2_in_5_of_1,
-    a.at_1_n_4_in_5 - l.n_4_in_5 AS n_4_in_5_of_1,
-    a.at_1_n_5_in_5 - l.n_5_in_5 AS n_5_in_5_of_1
+    a.at_1_n_5_in_4 - l.n_5_in_4 AS n_5_in_4_of_1
   FROM running AS l JOIN before_high_1 AS a ON l.tile = a.low_1
 ),
 -- with what the tiles before their ends add up to
@@ -1049,12 +1009,6 @@ stretches AS (
     a.x_2_in_4_of_1 + coalesce(r.x_2_in_4_of_1, 0) AS x_2_in_4_of_1,
     CAST(a.n_4_in_4_of_1 + coalesce(r.n_4_in_4_of_1, 0) AS BIGINT) AS n_4_in_4_of_1,
     CAST(a.n_5_in_4_of_1 + coalesce(r.n_5_in_4_of_1, 0) AS BIGINT) AS n_5_in_4_of_1,
-    CAST(a.n_1_in_5_of_1 + coalesce(r.n_1_in_5_of_1, 0) AS BIGINT) AS n_1_in_5_of_1,
-    CAST(a.n_2_in_5_of_1 + coalesce(r.n_2_in_5_of_1, 0) AS BIGINT) AS n_2_in_5_of_1,
-    a.s_2_in_5_of_1 + coalesce(r.s_2_in_5_of_1, 0) AS s_2_in_5_of_1,
-    a.x_2_in_5_of_1 + coalesce(r.x_2_in_5_of_1, 0) AS x_2_in_5_of_1,
-    CAST(a.n_4_in_5_of_1 + coalesce(r.n_4_in_5_of_1, 0) AS BIGINT) AS n_4_in_5_of_1,
-    CAST(a.n_5_in_5_of_1 + coalesce(r.n_5_in_5_of_1, 0) AS BIGINT) AS n_5_in_5_of_1,
     CAST(a.n_1_in_1_of_2 + coalesce(r.n_1_in_1_of_2, 0) AS BIGINT) AS n_1_in_1_of_2,
     CAST(a.n_2_in_1_of_2 + coalesce(r.n_2_in_1_of_2, 0) AS BIGINT) AS n_2_in_1_of_2,
     a.s_2_in_1_of_2 + coalesce(r.s_2_in_1_of_2, 0) AS s_2_in_1_of_2,
@@ -1098,10 +1052,7 @@ grouped AS (
     (coalesce(s_2_in_3_of_1, 0) - coalesce(s_2_in_3_of_4, 0)) AS s_2_3,
     (coalesce(x_2_in_3_of_1, 0) - coalesce(x_2_in_3_of_4, 0)) AS x_2_3,
     (coalesce(n_4_in_3_of_1, 0) - coalesce(n_4_in_3_of_4, 0)) AS n_4_3,
-    (coalesce(n_5_in_3_of_1, 0) - coalesce(n_5_in_3_of_4, 0)) AS n_5_3,
-    coalesce(n_2_in_5_of_1, 0) AS n_2_5,
-    coalesce(s_2_in_5_of_1, 0) AS s_2_5,
-    coalesce(x_2_in_5_of_1, 0) AS x_2_5
+    (coalesce(n_5_in_3_of_1, 0) - coalesce(n_5_in_3_of_4, 0)) AS n_5_3
   FROM stretches
 ),
 -- sums as the nearest doubles
@@ -1109,8 +1060,7 @@ rounded AS NOT MATERIALIZED (
   SELECT *,
     CASE WHEN s_2_2 > 0 THEN special_sum(s_2_2) ELSE exact_double(coalesce(x_2_2, 0)) * $unscale_2 END AS sum_2_2,
     CASE WHEN s_2_4 > 0 THEN special_sum(s_2_4) ELSE exact_double(coalesce(x_2_4, 0)) * $unscale_2 END AS sum_2_4,
-    CASE WHEN s_2_3 > 0 THEN special_sum(s_2_3) ELSE exact_double(coalesce(x_2_3, 0)) * $unscale_2 END AS sum_2_3,
-    CASE WHEN s_2_5 > 0 THEN special_sum(s_2_5) ELSE exact_double(coalesce(x_2_5, 0)) * $unscale_2 END AS sum_2_5
+    CASE WHEN s_2_3 > 0 THEN special_sum(s_2_3) ELSE exact_double(coalesce(x_2_3, 0)) * $unscale_2 END AS sum_2_3
   FROM grouped
 )
 -- the answer, in spine order; rows without facts get the value of the empty window
@@ -1123,8 +1073,613 @@ SELECT
   CASE WHEN coalesce(g.n_2_4, 0) > 0 THEN g.sum_2_4 END AS "amount_sum_7d",
   CASE WHEN coalesce(g.n_2_3, 0) > 0 THEN g.sum_2_3 END AS "amount_sum_30d",
   CAST(coalesce(g.n_4_3, 0) AS BIGINT) AS "large_count_30d",
-  CAST(coalesce(g.n_5_3, 0) AS BIGINT) AS "night_count_30d",
-  CASE WHEN coalesce(g.n_2_5, 0) > 0 THEN g.sum_2_5 END AS "amount_sum_lifetime"
+  CAST(coalesce(g.n_5_3, 0) AS BIGINT) AS "night_count_30d"
+FROM spine AS s LEFT JOIN rounded AS g USING (row_id)
+ORDER BY __row
+;
+
+-- card_payments: Window of view card_payments, plan aligned_sweep: count_1h, count_1d, count_30d, amount_sum_1d, amount_sum_7d, amount_sum_30d, large_count_30d, night_count_30d
+-- reads spine (row_id, asked_at, customer_id), source__payments
+WITH
+-- rows of source payments: versions of facts, whether each holds, what orders them
+rows_read AS NOT MATERIALIZED (
+  SELECT
+    "payment_id" AS "row_payment_id",
+    ("status" = 'settled') IS TRUE AND "is_deleted" IS NOT TRUE AS holds,
+    coalesce("is_deleted", FALSE) AS deleted,
+    canonical_double("amount") AS "by_amount",
+    "card_country" AS "by_card_country",
+    "city" AS "by_city",
+    "customer_id" AS "by_customer_id",
+    "merchant_id" AS "by_merchant_id",
+    "paid_at" AS "by_paid_at",
+    "status" AS "by_status",
+    CAST("customer_id" AS BIGINT) AS "key_customer_id",
+    CASE WHEN "paid_at" >= TIMESTAMPTZ '1677-01-01T00:00:00.000000Z' AND "paid_at" < TIMESTAMPTZ '2262-01-01T00:00:00.000000Z' THEN epoch_us("paid_at") END AS event_time,
+    CASE WHEN "loaded_at" >= TIMESTAMPTZ '1677-01-01T00:00:00.000000Z' AND "loaded_at" < TIMESTAMPTZ '2262-01-01T00:00:00.000000Z' THEN epoch_us("loaded_at") END AS known_time,
+    "card_country" AS "in_card_country",
+    "city" AS "in_city",
+    "amount" AS "in_amount",
+    "merchant_id" AS "in_merchant_id",
+    "paid_at" AS "in_paid_at"
+  FROM source__payments
+),
+-- versions known before the cut-off, their known time shifted by the serving lag
+versions AS NOT MATERIALIZED (
+  SELECT * REPLACE (known_time + $known_shift AS known_time)
+  FROM rows_read
+  WHERE "row_payment_id" IS NOT NULL AND known_time IS NOT NULL AND known_time < $known_before
+),
+-- row keys with more than one version
+repeated AS MATERIALIZED (
+  SELECT "row_payment_id"
+  FROM versions
+  GROUP BY ALL
+  HAVING count(*) > 1
+),
+-- versions of repeated row keys that are ever facts, and when the next in order becomes known
+intervals AS MATERIALIZED (
+  SELECT "key_customer_id", event_time, known_time, "in_card_country", "in_city", "in_amount", "in_merchant_id", "in_paid_at", until
+  FROM (
+    SELECT *, min(known_time) OVER (
+      PARTITION BY "row_payment_id"
+      ORDER BY known_time ASC NULLS FIRST, event_time ASC NULLS FIRST, deleted ASC NULLS FIRST, "by_amount" ASC NULLS FIRST, "by_card_country" ASC NULLS FIRST, "by_city" ASC NULLS FIRST, "by_customer_id" ASC NULLS FIRST, "by_merchant_id" ASC NULLS FIRST, "by_paid_at" ASC NULLS FIRST, "by_status" ASC NULLS FIRST
+      ROWS BETWEEN 1 FOLLOWING AND UNBOUNDED FOLLOWING
+    ) AS until
+    FROM versions SEMI JOIN repeated USING ("row_payment_id")
+  )
+  WHERE holds AND "key_customer_id" IS NOT NULL AND event_time IS NOT NULL AND (until IS NULL OR until > greatest(event_time, known_time))
+),
+-- facts, and until when each is in force (NULL: for ever)
+facts AS NOT MATERIALIZED (
+  SELECT "key_customer_id", event_time, known_time, "in_card_country", "in_city", "in_amount", "in_merchant_id", "in_paid_at", CAST(NULL AS BIGINT) AS until
+  FROM versions ANTI JOIN repeated USING ("row_payment_id") WHERE holds AND "key_customer_id" IS NOT NULL AND event_time IS NOT NULL
+  UNION ALL
+  SELECT "key_customer_id", event_time, known_time, "in_card_country", "in_city", "in_amount", "in_merchant_id", "in_paid_at", until FROM intervals
+),
+-- facts, the instant they become visible, and what the aggregates take of them
+measured AS NOT MATERIALIZED (
+  SELECT
+    "key_customer_id",
+    event_time,
+    known_time,
+    greatest(event_time, known_time) AS visible_from,
+    until,
+    TRUE AS measure_1,
+    canonical_double("in_amount") AS measure_2,
+    "in_merchant_id" AS measure_3,
+    CASE WHEN canonical_double("in_amount") > CAST(CAST(500 AS BIGINT) AS DOUBLE) THEN TRUE END AS measure_4,
+    CASE WHEN CAST(hour(timezone('UTC', "in_paid_at")) AS BIGINT) < CAST(6 AS BIGINT) THEN TRUE END AS measure_5
+  FROM facts
+),
+-- facts, and each that is replaced once more, with the opposite sign, from then on
+signed AS NOT MATERIALIZED (
+  SELECT "key_customer_id", event_time, visible_from, measure_1, measure_2, measure_4, measure_5, 1 AS sign FROM measured
+  UNION ALL
+  SELECT "key_customer_id", event_time, until, measure_1, measure_2, measure_4, measure_5, -1 FROM measured WHERE until IS NOT NULL
+),
+-- when facts begin to count, and when they happened; how late they were known
+marks AS NOT MATERIALIZED (
+  SELECT
+    "key_customer_id",
+    CAST(0 AS UTINYINT) AS side,
+    visible_from AS instant,
+    visible_from - event_time AS lateness,
+    sign,
+    measure_1,
+    measure_2,
+    measure_4,
+    measure_5
+  FROM signed
+  UNION ALL
+  SELECT
+    "key_customer_id",
+    CAST(1 AS UTINYINT) AS side,
+    event_time AS instant,
+    visible_from - event_time AS lateness,
+    sign,
+    measure_1,
+    measure_2,
+    measure_4,
+    measure_5
+  FROM signed
+),
+-- the keys that are asked for, and the first of each one's tiles: they are numbered in one row
+lines AS MATERIALIZED (
+  SELECT *, (row_number() OVER () - 1) * (($last_instant - $first_instant) // 3600000000 + 1443) AS first_tile, (($last_instant - $first_instant) // 3600000000 + 1443) AS tiles
+  FROM (SELECT DISTINCT "key_customer_id" FROM spine)
+),
+-- marks of those keys, and the tile each falls into
+placed AS NOT MATERIALIZED (
+  SELECT 2 * (l.first_tile + (m.instant - $first_instant + 2595600000000) // 3600000000) + m.side AS tile, m.instant, m.lateness, m.sign, m.measure_1, m.measure_2, m.measure_4, m.measure_5
+  FROM marks AS m JOIN lines AS l USING ("key_customer_id")
+),
+-- what the marks of each tile add up to
+filled AS (
+  SELECT
+    tile,
+    sum(n_1_in_1) AS n_1_in_1,
+    sum(n_2_in_1) AS n_2_in_1,
+    sum(s_2_in_1) AS s_2_in_1,
+    sum(x_2_in_1) AS x_2_in_1,
+    sum(n_4_in_1) AS n_4_in_1,
+    sum(n_5_in_1) AS n_5_in_1,
+    sum(n_1_in_2) AS n_1_in_2,
+    sum(n_2_in_2) AS n_2_in_2,
+    sum(s_2_in_2) AS s_2_in_2,
+    sum(x_2_in_2) AS x_2_in_2,
+    sum(n_4_in_2) AS n_4_in_2,
+    sum(n_5_in_2) AS n_5_in_2,
+    sum(n_1_in_3) AS n_1_in_3,
+    sum(n_2_in_3) AS n_2_in_3,
+    sum(s_2_in_3) AS s_2_in_3,
+    sum(x_2_in_3) AS x_2_in_3,
+    sum(n_4_in_3) AS n_4_in_3,
+    sum(n_5_in_3) AS n_5_in_3,
+    sum(n_1_in_4) AS n_1_in_4,
+    sum(n_2_in_4) AS n_2_in_4,
+    sum(s_2_in_4) AS s_2_in_4,
+    sum(x_2_in_4) AS x_2_in_4,
+    sum(n_4_in_4) AS n_4_in_4,
+    sum(n_5_in_4) AS n_5_in_4
+  FROM (
+    SELECT
+      tile,
+    CAST(CASE WHEN lateness < 3600000000 THEN sign * (CAST(measure_1 IS NOT NULL AS BIGINT)) END AS DOUBLE) AS n_1_in_1,
+    CAST(CASE WHEN lateness < 3600000000 THEN sign * (CAST(measure_2 IS NOT NULL AS BIGINT)) END AS DOUBLE) AS n_2_in_1,
+    CASE WHEN lateness < 3600000000 THEN sign * (CASE WHEN isfinite(measure_2) THEN NULL WHEN isnan(measure_2) THEN CAST(1 AS HUGEINT) WHEN measure_2 > 0 THEN 4294967296 WHEN measure_2 < 0 THEN 18446744073709551616 END) END AS s_2_in_1,
+    CASE WHEN lateness < 3600000000 THEN sign * CAST(CASE WHEN isfinite(measure_2) THEN CAST(measure_2 * $scale_2 AS HUGEINT) END AS HUGEINT) END AS x_2_in_1,
+    CAST(CASE WHEN lateness < 3600000000 THEN sign * (CAST(measure_4 IS NOT NULL AS BIGINT)) END AS DOUBLE) AS n_4_in_1,
+    CAST(CASE WHEN lateness < 3600000000 THEN sign * (CAST(measure_5 IS NOT NULL AS BIGINT)) END AS DOUBLE) AS n_5_in_1,
+    CAST(CASE WHEN lateness < 86400000000 THEN sign * (CAST(measure_1 IS NOT NULL AS BIGINT)) END AS DOUBLE) AS n_1_in_2,
+    CAST(CASE WHEN lateness < 86400000000 THEN sign * (CAST(measure_2 IS NOT NULL AS BIGINT)) END AS DOUBLE) AS n_2_in_2,
+    CASE WHEN lateness < 86400000000 THEN sign * (CASE WHEN isfinite(measure_2) THEN NULL WHEN isnan(measure_2) THEN CAST(1 AS HUGEINT) WHEN measure_2 > 0 THEN 4294967296 WHEN measure_2 < 0 THEN 18446744073709551616 END) END AS s_2_in_2,
+    CASE WHEN lateness < 86400000000 THEN sign * CAST(CASE WHEN isfinite(measure_2) THEN CAST(measure_2 * $scale_2 AS HUGEINT) END AS HUGEINT) END AS x_2_in_2,
+    CAST(CASE WHEN lateness < 86400000000 THEN sign * (CAST(measure_4 IS NOT NULL AS BIGINT)) END AS DOUBLE) AS n_4_in_2,
+    CAST(CASE WHEN lateness < 86400000000 THEN sign * (CAST(measure_5 IS NOT NULL AS BIGINT)) END AS DOUBLE) AS n_5_in_2,
+    CAST(CASE WHEN lateness < 2592000000000 THEN sign * (CAST(measure_1 IS NOT NULL AS BIGINT)) END AS DOUBLE) AS n_1_in_3,
+    CAST(CASE WHEN lateness < 2592000000000 THEN sign * (CAST(measure_2 IS NOT NULL AS BIGINT)) END AS DOUBLE) AS n_2_in_3,
+    CASE WHEN lateness < 2592000000000 THEN sign * (CASE WHEN isfinite(measure_2) THEN NULL WHEN isnan(measure_2) THEN CAST(1 AS HUGEINT) WHEN measure_2 > 0 THEN 4294967296 WHEN measure_2 < 0 THEN 18446744073709551616 END) END AS s_2_in_3,
+    CASE WHEN lateness < 2592000000000 THEN sign * CAST(CASE WHEN isfinite(measure_2) THEN CAST(measure_2 * $scale_2 AS HUGEINT) END AS HUGEINT) END AS x_2_in_3,
+    CAST(CASE WHEN lateness < 2592000000000 THEN sign * (CAST(measure_4 IS NOT NULL AS BIGINT)) END AS DOUBLE) AS n_4_in_3,
+    CAST(CASE WHEN lateness < 2592000000000 THEN sign * (CAST(measure_5 IS NOT NULL AS BIGINT)) END AS DOUBLE) AS n_5_in_3,
+    CAST(CASE WHEN lateness < 604800000000 THEN sign * (CAST(measure_1 IS NOT NULL AS BIGINT)) END AS DOUBLE) AS n_1_in_4,
+    CAST(CASE WHEN lateness < 604800000000 THEN sign * (CAST(measure_2 IS NOT NULL AS BIGINT)) END AS DOUBLE) AS n_2_in_4,
+    CASE WHEN lateness < 604800000000 THEN sign * (CASE WHEN isfinite(measure_2) THEN NULL WHEN isnan(measure_2) THEN CAST(1 AS HUGEINT) WHEN measure_2 > 0 THEN 4294967296 WHEN measure_2 < 0 THEN 18446744073709551616 END) END AS s_2_in_4,
+    CASE WHEN lateness < 604800000000 THEN sign * CAST(CASE WHEN isfinite(measure_2) THEN CAST(measure_2 * $scale_2 AS HUGEINT) END AS HUGEINT) END AS x_2_in_4,
+    CAST(CASE WHEN lateness < 604800000000 THEN sign * (CAST(measure_4 IS NOT NULL AS BIGINT)) END AS DOUBLE) AS n_4_in_4,
+    CAST(CASE WHEN lateness < 604800000000 THEN sign * (CAST(measure_5 IS NOT NULL AS BIGINT)) END AS DOUBLE) AS n_5_in_4
+    FROM placed
+  )
+  GROUP BY tile
+),
+-- all tiles, empty ones too, with both their sides
+tiles AS (
+  SELECT
+    t.tile,
+    CAST(coalesce(f0.n_1_in_1, 0) AS DOUBLE) AS n_1_in_1_at_0,
+    CAST(coalesce(f0.n_2_in_1, 0) AS DOUBLE) AS n_2_in_1_at_0,
+    coalesce(f0.s_2_in_1, 0) AS s_2_in_1_at_0,
+    coalesce(f0.x_2_in_1, 0) AS x_2_in_1_at_0,
+    CAST(coalesce(f0.n_4_in_1, 0) AS DOUBLE) AS n_4_in_1_at_0,
+    CAST(coalesce(f0.n_5_in_1, 0) AS DOUBLE) AS n_5_in_1_at_0,
+    CAST(coalesce(f0.n_1_in_2, 0) AS DOUBLE) AS n_1_in_2_at_0,
+    CAST(coalesce(f0.n_2_in_2, 0) AS DOUBLE) AS n_2_in_2_at_0,
+    coalesce(f0.s_2_in_2, 0) AS s_2_in_2_at_0,
+    coalesce(f0.x_2_in_2, 0) AS x_2_in_2_at_0,
+    CAST(coalesce(f0.n_4_in_2, 0) AS DOUBLE) AS n_4_in_2_at_0,
+    CAST(coalesce(f0.n_5_in_2, 0) AS DOUBLE) AS n_5_in_2_at_0,
+    CAST(coalesce(f0.n_1_in_3, 0) AS DOUBLE) AS n_1_in_3_at_0,
+    CAST(coalesce(f0.n_2_in_3, 0) AS DOUBLE) AS n_2_in_3_at_0,
+    coalesce(f0.s_2_in_3, 0) AS s_2_in_3_at_0,
+    coalesce(f0.x_2_in_3, 0) AS x_2_in_3_at_0,
+    CAST(coalesce(f0.n_4_in_3, 0) AS DOUBLE) AS n_4_in_3_at_0,
+    CAST(coalesce(f0.n_5_in_3, 0) AS DOUBLE) AS n_5_in_3_at_0,
+    CAST(coalesce(f0.n_1_in_4, 0) AS DOUBLE) AS n_1_in_4_at_0,
+    CAST(coalesce(f0.n_2_in_4, 0) AS DOUBLE) AS n_2_in_4_at_0,
+    coalesce(f0.s_2_in_4, 0) AS s_2_in_4_at_0,
+    coalesce(f0.x_2_in_4, 0) AS x_2_in_4_at_0,
+    CAST(coalesce(f0.n_4_in_4, 0) AS DOUBLE) AS n_4_in_4_at_0,
+    CAST(coalesce(f0.n_5_in_4, 0) AS DOUBLE) AS n_5_in_4_at_0,
+    CAST(coalesce(f1.n_1_in_1, 0) AS DOUBLE) AS n_1_in_1_at_1,
+    CAST(coalesce(f1.n_2_in_1, 0) AS DOUBLE) AS n_2_in_1_at_1,
+    coalesce(f1.s_2_in_1, 0) AS s_2_in_1_at_1,
+    coalesce(f1.x_2_in_1, 0) AS x_2_in_1_at_1,
+    CAST(coalesce(f1.n_4_in_1, 0) AS DOUBLE) AS n_4_in_1_at_1,
+    CAST(coalesce(f1.n_5_in_1, 0) AS DOUBLE) AS n_5_in_1_at_1,
+    CAST(coalesce(f1.n_1_in_2, 0) AS DOUBLE) AS n_1_in_2_at_1,
+    CAST(coalesce(f1.n_2_in_2, 0) AS DOUBLE) AS n_2_in_2_at_1,
+    coalesce(f1.s_2_in_2, 0) AS s_2_in_2_at_1,
+    coalesce(f1.x_2_in_2, 0) AS x_2_in_2_at_1,
+    CAST(coalesce(f1.n_4_in_2, 0) AS DOUBLE) AS n_4_in_2_at_1,
+    CAST(coalesce(f1.n_5_in_2, 0) AS DOUBLE) AS n_5_in_2_at_1,
+    CAST(coalesce(f1.n_1_in_3, 0) AS DOUBLE) AS n_1_in_3_at_1,
+    CAST(coalesce(f1.n_2_in_3, 0) AS DOUBLE) AS n_2_in_3_at_1,
+    coalesce(f1.s_2_in_3, 0) AS s_2_in_3_at_1,
+    coalesce(f1.x_2_in_3, 0) AS x_2_in_3_at_1,
+    CAST(coalesce(f1.n_4_in_3, 0) AS DOUBLE) AS n_4_in_3_at_1,
+    CAST(coalesce(f1.n_5_in_3, 0) AS DOUBLE) AS n_5_in_3_at_1,
+    CAST(coalesce(f1.n_1_in_4, 0) AS DOUBLE) AS n_1_in_4_at_1,
+    CAST(coalesce(f1.n_2_in_4, 0) AS DOUBLE) AS n_2_in_4_at_1,
+    coalesce(f1.s_2_in_4, 0) AS s_2_in_4_at_1,
+    coalesce(f1.x_2_in_4, 0) AS x_2_in_4_at_1,
+    CAST(coalesce(f1.n_4_in_4, 0) AS DOUBLE) AS n_4_in_4_at_1,
+    CAST(coalesce(f1.n_5_in_4, 0) AS DOUBLE) AS n_5_in_4_at_1
+  FROM (SELECT unnest(range(first_tile, first_tile + tiles)) AS tile FROM lines) AS t
+  LEFT JOIN filled AS f0 ON f0.tile = 2 * t.tile + 0
+  LEFT JOIN filled AS f1 ON f1.tile = 2 * t.tile + 1
+),
+-- in order: what all tiles before each add up to
+running AS (
+  SELECT
+    tile,
+    row_number() OVER () - 1 AS place,
+    sum(n_1_in_1_at_0) OVER (ROWS UNBOUNDED PRECEDING) - n_1_in_1_at_0 AS n_1_in_1_at_0,
+    sum(n_2_in_1_at_0) OVER (ROWS UNBOUNDED PRECEDING) - n_2_in_1_at_0 AS n_2_in_1_at_0,
+    sum(s_2_in_1_at_0) OVER (ROWS UNBOUNDED PRECEDING) - s_2_in_1_at_0 AS s_2_in_1_at_0,
+    sum(x_2_in_1_at_0) OVER (ROWS UNBOUNDED PRECEDING) - x_2_in_1_at_0 AS x_2_in_1_at_0,
+    sum(n_4_in_1_at_0) OVER (ROWS UNBOUNDED PRECEDING) - n_4_in_1_at_0 AS n_4_in_1_at_0,
+    sum(n_5_in_1_at_0) OVER (ROWS UNBOUNDED PRECEDING) - n_5_in_1_at_0 AS n_5_in_1_at_0,
+    sum(n_1_in_2_at_0) OVER (ROWS UNBOUNDED PRECEDING) - n_1_in_2_at_0 AS n_1_in_2_at_0,
+    sum(n_2_in_2_at_0) OVER (ROWS UNBOUNDED PRECEDING) - n_2_in_2_at_0 AS n_2_in_2_at_0,
+    sum(s_2_in_2_at_0) OVER (ROWS UNBOUNDED PRECEDING) - s_2_in_2_at_0 AS s_2_in_2_at_0,
+    sum(x_2_in_2_at_0) OVER (ROWS UNBOUNDED PRECEDING) - x_2_in_2_at_0 AS x_2_in_2_at_0,
+    sum(n_4_in_2_at_0) OVER (ROWS UNBOUNDED PRECEDING) - n_4_in_2_at_0 AS n_4_in_2_at_0,
+    sum(n_5_in_2_at_0) OVER (ROWS UNBOUNDED PRECEDING) - n_5_in_2_at_0 AS n_5_in_2_at_0,
+    sum(n_1_in_3_at_0) OVER (ROWS UNBOUNDED PRECEDING) - n_1_in_3_at_0 AS n_1_in_3_at_0,
+    sum(n_2_in_3_at_0) OVER (ROWS UNBOUNDED PRECEDING) - n_2_in_3_at_0 AS n_2_in_3_at_0,
+    sum(s_2_in_3_at_0) OVER (ROWS UNBOUNDED PRECEDING) - s_2_in_3_at_0 AS s_2_in_3_at_0,
+    sum(x_2_in_3_at_0) OVER (ROWS UNBOUNDED PRECEDING) - x_2_in_3_at_0 AS x_2_in_3_at_0,
+    sum(n_4_in_3_at_0) OVER (ROWS UNBOUNDED PRECEDING) - n_4_in_3_at_0 AS n_4_in_3_at_0,
+    sum(n_5_in_3_at_0) OVER (ROWS UNBOUNDED PRECEDING) - n_5_in_3_at_0 AS n_5_in_3_at_0,
+    sum(n_1_in_4_at_0) OVER (ROWS UNBOUNDED PRECEDING) - n_1_in_4_at_0 AS n_1_in_4_at_0,
+    sum(n_2_in_4_at_0) OVER (ROWS UNBOUNDED PRECEDING) - n_2_in_4_at_0 AS n_2_in_4_at_0,
+    sum(s_2_in_4_at_0) OVER (ROWS UNBOUNDED PRECEDING) - s_2_in_4_at_0 AS s_2_in_4_at_0,
+    sum(x_2_in_4_at_0) OVER (ROWS UNBOUNDED PRECEDING) - x_2_in_4_at_0 AS x_2_in_4_at_0,
+    sum(n_4_in_4_at_0) OVER (ROWS UNBOUNDED PRECEDING) - n_4_in_4_at_0 AS n_4_in_4_at_0,
+    sum(n_5_in_4_at_0) OVER (ROWS UNBOUNDED PRECEDING) - n_5_in_4_at_0 AS n_5_in_4_at_0,
+    sum(n_1_in_1_at_1) OVER (ROWS UNBOUNDED PRECEDING) - n_1_in_1_at_1 AS n_1_in_1_at_1,
+    sum(n_2_in_1_at_1) OVER (ROWS UNBOUNDED PRECEDING) - n_2_in_1_at_1 AS n_2_in_1_at_1,
+    sum(s_2_in_1_at_1) OVER (ROWS UNBOUNDED PRECEDING) - s_2_in_1_at_1 AS s_2_in_1_at_1,
+    sum(x_2_in_1_at_1) OVER (ROWS UNBOUNDED PRECEDING) - x_2_in_1_at_1 AS x_2_in_1_at_1,
+    sum(n_4_in_1_at_1) OVER (ROWS UNBOUNDED PRECEDING) - n_4_in_1_at_1 AS n_4_in_1_at_1,
+    sum(n_5_in_1_at_1) OVER (ROWS UNBOUNDED PRECEDING) - n_5_in_1_at_1 AS n_5_in_1_at_1,
+    sum(n_1_in_2_at_1) OVER (ROWS UNBOUNDED PRECEDING) - n_1_in_2_at_1 AS n_1_in_2_at_1,
+    sum(n_2_in_2_at_1) OVER (ROWS UNBOUNDED PRECEDING) - n_2_in_2_at_1 AS n_2_in_2_at_1,
+    sum(s_2_in_2_at_1) OVER (ROWS UNBOUNDED PRECEDING) - s_2_in_2_at_1 AS s_2_in_2_at_1,
+    sum(x_2_in_2_at_1) OVER (ROWS UNBOUNDED PRECEDING) - x_2_in_2_at_1 AS x_2_in_2_at_1,
+    sum(n_4_in_2_at_1) OVER (ROWS UNBOUNDED PRECEDING) - n_4_in_2_at_1 AS n_4_in_2_at_1,
+    sum(n_5_in_2_at_1) OVER (ROWS UNBOUNDED PRECEDING) - n_5_in_2_at_1 AS n_5_in_2_at_1,
+    sum(n_1_in_3_at_1) OVER (ROWS UNBOUNDED PRECEDING) - n_1_in_3_at_1 AS n_1_in_3_at_1,
+    sum(n_2_in_3_at_1) OVER (ROWS UNBOUNDED PRECEDING) - n_2_in_3_at_1 AS n_2_in_3_at_1,
+    sum(s_2_in_3_at_1) OVER (ROWS UNBOUNDED PRECEDING) - s_2_in_3_at_1 AS s_2_in_3_at_1,
+    sum(x_2_in_3_at_1) OVER (ROWS UNBOUNDED PRECEDING) - x_2_in_3_at_1 AS x_2_in_3_at_1,
+    sum(n_4_in_3_at_1) OVER (ROWS UNBOUNDED PRECEDING) - n_4_in_3_at_1 AS n_4_in_3_at_1,
+    sum(n_5_in_3_at_1) OVER (ROWS UNBOUNDED PRECEDING) - n_5_in_3_at_1 AS n_5_in_3_at_1,
+    sum(n_1_in_4_at_1) OVER (ROWS UNBOUNDED PRECEDING) - n_1_in_4_at_1 AS n_1_in_4_at_1,
+    sum(n_2_in_4_at_1) OVER (ROWS UNBOUNDED PRECEDING) - n_2_in_4_at_1 AS n_2_in_4_at_1,
+    sum(s_2_in_4_at_1) OVER (ROWS UNBOUNDED PRECEDING) - s_2_in_4_at_1 AS s_2_in_4_at_1,
+    sum(x_2_in_4_at_1) OVER (ROWS UNBOUNDED PRECEDING) - x_2_in_4_at_1 AS x_2_in_4_at_1,
+    sum(n_4_in_4_at_1) OVER (ROWS UNBOUNDED PRECEDING) - n_4_in_4_at_1 AS n_4_in_4_at_1,
+    sum(n_5_in_4_at_1) OVER (ROWS UNBOUNDED PRECEDING) - n_5_in_4_at_1 AS n_5_in_4_at_1
+  FROM (SELECT * FROM tiles ORDER BY tile)
+),
+-- what all tiles before those in which stretches end add up to
+inside AS MATERIALIZED (
+  SELECT
+    CASE WHEN place <> tile OR row_number() OVER () - 1 <> tile THEN error('tiles out of order') ELSE tile END AS tile,
+    n_1_in_1_at_0 AS n_1_in_1_of_1,
+    n_2_in_1_at_0 AS n_2_in_1_of_1,
+    s_2_in_1_at_0 AS s_2_in_1_of_1,
+    x_2_in_1_at_0 AS x_2_in_1_of_1,
+    n_4_in_1_at_0 AS n_4_in_1_of_1,
+    n_5_in_1_at_0 AS n_5_in_1_of_1,
+    n_1_in_2_at_0 AS n_1_in_2_of_1,
+    n_2_in_2_at_0 AS n_2_in_2_of_1,
+    s_2_in_2_at_0 AS s_2_in_2_of_1,
+    x_2_in_2_at_0 AS x_2_in_2_of_1,
+    n_4_in_2_at_0 AS n_4_in_2_of_1,
+    n_5_in_2_at_0 AS n_5_in_2_of_1,
+    n_1_in_3_at_0 AS n_1_in_3_of_1,
+    n_2_in_3_at_0 AS n_2_in_3_of_1,
+    s_2_in_3_at_0 AS s_2_in_3_of_1,
+    x_2_in_3_at_0 AS x_2_in_3_of_1,
+    n_4_in_3_at_0 AS n_4_in_3_of_1,
+    n_5_in_3_at_0 AS n_5_in_3_of_1,
+    n_1_in_4_at_0 AS n_1_in_4_of_1,
+    n_2_in_4_at_0 AS n_2_in_4_of_1,
+    s_2_in_4_at_0 AS s_2_in_4_of_1,
+    x_2_in_4_at_0 AS x_2_in_4_of_1,
+    n_4_in_4_at_0 AS n_4_in_4_of_1,
+    n_5_in_4_at_0 AS n_5_in_4_of_1,
+    lag(n_1_in_1_at_1, 1) OVER () AS n_1_in_1_of_2,
+    lag(n_2_in_1_at_1, 1) OVER () AS n_2_in_1_of_2,
+    lag(s_2_in_1_at_1, 1) OVER () AS s_2_in_1_of_2,
+    lag(x_2_in_1_at_1, 1) OVER () AS x_2_in_1_of_2,
+    lag(n_4_in_1_at_1, 1) OVER () AS n_4_in_1_of_2,
+    lag(n_5_in_1_at_1, 1) OVER () AS n_5_in_1_of_2,
+    lag(n_1_in_2_at_1, 24) OVER () AS n_1_in_2_of_3,
+    lag(n_2_in_2_at_1, 24) OVER () AS n_2_in_2_of_3,
+    lag(s_2_in_2_at_1, 24) OVER () AS s_2_in_2_of_3,
+    lag(x_2_in_2_at_1, 24) OVER () AS x_2_in_2_of_3,
+    lag(n_4_in_2_at_1, 24) OVER () AS n_4_in_2_of_3,
+    lag(n_5_in_2_at_1, 24) OVER () AS n_5_in_2_of_3,
+    lag(n_1_in_3_at_1, 720) OVER () AS n_1_in_3_of_4,
+    lag(n_2_in_3_at_1, 720) OVER () AS n_2_in_3_of_4,
+    lag(s_2_in_3_at_1, 720) OVER () AS s_2_in_3_of_4,
+    lag(x_2_in_3_at_1, 720) OVER () AS x_2_in_3_of_4,
+    lag(n_4_in_3_at_1, 720) OVER () AS n_4_in_3_of_4,
+    lag(n_5_in_3_at_1, 720) OVER () AS n_5_in_3_of_4,
+    lag(n_1_in_4_at_1, 168) OVER () AS n_1_in_4_of_5,
+    lag(n_2_in_4_at_1, 168) OVER () AS n_2_in_4_of_5,
+    lag(s_2_in_4_at_1, 168) OVER () AS s_2_in_4_of_5,
+    lag(x_2_in_4_at_1, 168) OVER () AS x_2_in_4_of_5,
+    lag(n_4_in_4_at_1, 168) OVER () AS n_4_in_4_of_5,
+    lag(n_5_in_4_at_1, 168) OVER () AS n_5_in_4_of_5
+  FROM running
+),
+-- the tiles in which the stretches of each spine row end
+asked AS MATERIALIZED (
+  SELECT
+    s.row_id,
+    s.asked_at,
+    l.first_tile + least(greatest(s.asked_at - $first_instant + 2595600000000, 2592000000000), $last_instant - $first_instant + 5191200000000) // 3600000000 AS high_1
+  FROM spine AS s JOIN lines AS l ON s."key_customer_id" = l."key_customer_id"
+),
+-- the ends of all stretches: a tile, the bounds of marks in it, and the stretches they are of
+ends AS (
+  SELECT row_id, 2 * (high_1 - 0) + 0 AS tile, CAST(-4611686018427387904 AS BIGINT) AS low, asked_at AS high, TRUE AS in_1, FALSE AS in_2, FALSE AS in_3, FALSE AS in_4, FALSE AS in_5
+  FROM asked
+  UNION ALL
+  SELECT row_id, 2 * (high_1 - 1) + 1 AS tile, CAST(-4611686018427387904 AS BIGINT) AS low, asked_at - 3600000000 AS high, FALSE AS in_1, TRUE AS in_2, FALSE AS in_3, FALSE AS in_4, FALSE AS in_5
+  FROM asked
+  UNION ALL
+  SELECT row_id, 2 * (high_1 - 24) + 1 AS tile, CAST(-4611686018427387904 AS BIGINT) AS low, asked_at - 86400000000 AS high, FALSE AS in_1, FALSE AS in_2, TRUE AS in_3, FALSE AS in_4, FALSE AS in_5
+  FROM asked
+  UNION ALL
+  SELECT row_id, 2 * (high_1 - 720) + 1 AS tile, CAST(-4611686018427387904 AS BIGINT) AS low, asked_at - 2592000000000 AS high, FALSE AS in_1, FALSE AS in_2, FALSE AS in_3, TRUE AS in_4, FALSE AS in_5
+  FROM asked
+  UNION ALL
+  SELECT row_id, 2 * (high_1 - 168) + 1 AS tile, CAST(-4611686018427387904 AS BIGINT) AS low, asked_at - 604800000000 AS high, FALSE AS in_1, FALSE AS in_2, FALSE AS in_3, FALSE AS in_4, TRUE AS in_5
+  FROM asked
+),
+-- those marks
+raw_pairs AS (
+  SELECT
+    row_id,
+    in_1,
+    in_2,
+    in_3,
+    in_4,
+    in_5,
+    CAST(CASE WHEN lateness < 3600000000 THEN sign * (CAST(measure_1 IS NOT NULL AS BIGINT)) END AS DOUBLE) AS n_1_in_1,
+    CAST(CASE WHEN lateness < 3600000000 THEN sign * (CAST(measure_2 IS NOT NULL AS BIGINT)) END AS DOUBLE) AS n_2_in_1,
+    CASE WHEN lateness < 3600000000 THEN sign * (CASE WHEN isfinite(measure_2) THEN NULL WHEN isnan(measure_2) THEN CAST(1 AS HUGEINT) WHEN measure_2 > 0 THEN 4294967296 WHEN measure_2 < 0 THEN 18446744073709551616 END) END AS s_2_in_1,
+    CASE WHEN lateness < 3600000000 THEN sign * CAST(CASE WHEN isfinite(measure_2) THEN CAST(measure_2 * $scale_2 AS HUGEINT) END AS HUGEINT) END AS x_2_in_1,
+    CAST(CASE WHEN lateness < 3600000000 THEN sign * (CAST(measure_4 IS NOT NULL AS BIGINT)) END AS DOUBLE) AS n_4_in_1,
+    CAST(CASE WHEN lateness < 3600000000 THEN sign * (CAST(measure_5 IS NOT NULL AS BIGINT)) END AS DOUBLE) AS n_5_in_1,
+    CAST(CASE WHEN lateness < 86400000000 THEN sign * (CAST(measure_1 IS NOT NULL AS BIGINT)) END AS DOUBLE) AS n_1_in_2,
+    CAST(CASE WHEN lateness < 86400000000 THEN sign * (CAST(measure_2 IS NOT NULL AS BIGINT)) END AS DOUBLE) AS n_2_in_2,
+    CASE WHEN lateness < 86400000000 THEN sign * (CASE WHEN isfinite(measure_2) THEN NULL WHEN isnan(measure_2) THEN CAST(1 AS HUGEINT) WHEN measure_2 > 0 THEN 4294967296 WHEN measure_2 < 0 THEN 18446744073709551616 END) END AS s_2_in_2,
+    CASE WHEN lateness < 86400000000 THEN sign * CAST(CASE WHEN isfinite(measure_2) THEN CAST(measure_2 * $scale_2 AS HUGEINT) END AS HUGEINT) END AS x_2_in_2,
+    CAST(CASE WHEN lateness < 86400000000 THEN sign * (CAST(measure_4 IS NOT NULL AS BIGINT)) END AS DOUBLE) AS n_4_in_2,
+    CAST(CASE WHEN lateness < 86400000000 THEN sign * (CAST(measure_5 IS NOT NULL AS BIGINT)) END AS DOUBLE) AS n_5_in_2,
+    CAST(CASE WHEN lateness < 2592000000000 THEN sign * (CAST(measure_1 IS NOT NULL AS BIGINT)) END AS DOUBLE) AS n_1_in_3,
+    CAST(CASE WHEN lateness < 2592000000000 THEN sign * (CAST(measure_2 IS NOT NULL AS BIGINT)) END AS DOUBLE) AS n_2_in_3,
+    CASE WHEN lateness < 2592000000000 THEN sign * (CASE WHEN isfinite(measure_2) THEN NULL WHEN isnan(measure_2) THEN CAST(1 AS HUGEINT) WHEN measure_2 > 0 THEN 4294967296 WHEN measure_2 < 0 THEN 18446744073709551616 END) END AS s_2_in_3,
+    CASE WHEN lateness < 2592000000000 THEN sign * CAST(CASE WHEN isfinite(measure_2) THEN CAST(measure_2 * $scale_2 AS HUGEINT) END AS HUGEINT) END AS x_2_in_3,
+    CAST(CASE WHEN lateness < 2592000000000 THEN sign * (CAST(measure_4 IS NOT NULL AS BIGINT)) END AS DOUBLE) AS n_4_in_3,
+    CAST(CASE WHEN lateness < 2592000000000 THEN sign * (CAST(measure_5 IS NOT NULL AS BIGINT)) END AS DOUBLE) AS n_5_in_3,
+    CAST(CASE WHEN lateness < 604800000000 THEN sign * (CAST(measure_1 IS NOT NULL AS BIGINT)) END AS DOUBLE) AS n_1_in_4,
+    CAST(CASE WHEN lateness < 604800000000 THEN sign * (CAST(measure_2 IS NOT NULL AS BIGINT)) END AS DOUBLE) AS n_2_in_4,
+    CASE WHEN lateness < 604800000000 THEN sign * (CASE WHEN isfinite(measure_2) THEN NULL WHEN isnan(measure_2) THEN CAST(1 AS HUGEINT) WHEN measure_2 > 0 THEN 4294967296 WHEN measure_2 < 0 THEN 18446744073709551616 END) END AS s_2_in_4,
+    CASE WHEN lateness < 604800000000 THEN sign * CAST(CASE WHEN isfinite(measure_2) THEN CAST(measure_2 * $scale_2 AS HUGEINT) END AS HUGEINT) END AS x_2_in_4,
+    CAST(CASE WHEN lateness < 604800000000 THEN sign * (CAST(measure_4 IS NOT NULL AS BIGINT)) END AS DOUBLE) AS n_4_in_4,
+    CAST(CASE WHEN lateness < 604800000000 THEN sign * (CAST(measure_5 IS NOT NULL AS BIGINT)) END AS DOUBLE) AS n_5_in_4
+  FROM placed JOIN ends USING (tile)
+  WHERE instant < high AND instant >= low
+),
+-- per spine row what those add up to
+raw AS (
+  SELECT
+    row_id,
+    sum(n_1_in_1) FILTER (WHERE in_1) AS n_1_in_1_of_1,
+    sum(n_2_in_1) FILTER (WHERE in_1) AS n_2_in_1_of_1,
+    sum(s_2_in_1) FILTER (WHERE in_1) AS s_2_in_1_of_1,
+    sum(x_2_in_1) FILTER (WHERE in_1) AS x_2_in_1_of_1,
+    sum(n_4_in_1) FILTER (WHERE in_1) AS n_4_in_1_of_1,
+    sum(n_5_in_1) FILTER (WHERE in_1) AS n_5_in_1_of_1,
+    sum(n_1_in_2) FILTER (WHERE in_1) AS n_1_in_2_of_1,
+    sum(n_2_in_2) FILTER (WHERE in_1) AS n_2_in_2_of_1,
+    sum(s_2_in_2) FILTER (WHERE in_1) AS s_2_in_2_of_1,
+    sum(x_2_in_2) FILTER (WHERE in_1) AS x_2_in_2_of_1,
+    sum(n_4_in_2) FILTER (WHERE in_1) AS n_4_in_2_of_1,
+    sum(n_5_in_2) FILTER (WHERE in_1) AS n_5_in_2_of_1,
+    sum(n_1_in_3) FILTER (WHERE in_1) AS n_1_in_3_of_1,
+    sum(n_2_in_3) FILTER (WHERE in_1) AS n_2_in_3_of_1,
+    sum(s_2_in_3) FILTER (WHERE in_1) AS s_2_in_3_of_1,
+    sum(x_2_in_3) FILTER (WHERE in_1) AS x_2_in_3_of_1,
+    sum(n_4_in_3) FILTER (WHERE in_1) AS n_4_in_3_of_1,
+    sum(n_5_in_3) FILTER (WHERE in_1) AS n_5_in_3_of_1,
+    sum(n_1_in_4) FILTER (WHERE in_1) AS n_1_in_4_of_1,
+    sum(n_2_in_4) FILTER (WHERE in_1) AS n_2_in_4_of_1,
+    sum(s_2_in_4) FILTER (WHERE in_1) AS s_2_in_4_of_1,
+    sum(x_2_in_4) FILTER (WHERE in_1) AS x_2_in_4_of_1,
+    sum(n_4_in_4) FILTER (WHERE in_1) AS n_4_in_4_of_1,
+    sum(n_5_in_4) FILTER (WHERE in_1) AS n_5_in_4_of_1,
+    sum(n_1_in_1) FILTER (WHERE in_2) AS n_1_in_1_of_2,
+    sum(n_2_in_1) FILTER (WHERE in_2) AS n_2_in_1_of_2,
+    sum(s_2_in_1) FILTER (WHERE in_2) AS s_2_in_1_of_2,
+    sum(x_2_in_1) FILTER (WHERE in_2) AS x_2_in_1_of_2,
+    sum(n_4_in_1) FILTER (WHERE in_2) AS n_4_in_1_of_2,
+    sum(n_5_in_1) FILTER (WHERE in_2) AS n_5_in_1_of_2,
+    sum(n_1_in_2) FILTER (WHERE in_3) AS n_1_in_2_of_3,
+    sum(n_2_in_2) FILTER (WHERE in_3) AS n_2_in_2_of_3,
+    sum(s_2_in_2) FILTER (WHERE in_3) AS s_2_in_2_of_3,
+    sum(x_2_in_2) FILTER (WHERE in_3) AS x_2_in_2_of_3,
+    sum(n_4_in_2) FILTER (WHERE in_3) AS n_4_in_2_of_3,
+    sum(n_5_in_2) FILTER (WHERE in_3) AS n_5_in_2_of_3,
+    sum(n_1_in_3) FILTER (WHERE in_4) AS n_1_in_3_of_4,
+    sum(n_2_in_3) FILTER (WHERE in_4) AS n_2_in_3_of_4,
+    sum(s_2_in_3) FILTER (WHERE in_4) AS s_2_in_3_of_4,
+    sum(x_2_in_3) FILTER (WHERE in_4) AS x_2_in_3_of_4,
+    sum(n_4_in_3) FILTER (WHERE in_4) AS n_4_in_3_of_4,
+    sum(n_5_in_3) FILTER (WHERE in_4) AS n_5_in_3_of_4,
+    sum(n_1_in_4) FILTER (WHERE in_5) AS n_1_in_4_of_5,
+    sum(n_2_in_4) FILTER (WHERE in_5) AS n_2_in_4_of_5,
+    sum(s_2_in_4) FILTER (WHERE in_5) AS s_2_in_4_of_5,
+    sum(x_2_in_4) FILTER (WHERE in_5) AS x_2_in_4_of_5,
+    sum(n_4_in_4) FILTER (WHERE in_5) AS n_4_in_4_of_5,
+    sum(n_5_in_4) FILTER (WHERE in_5) AS n_5_in_4_of_5
+  FROM raw_pairs
+  GROUP BY row_id
+),
+-- with what their stretches hold whole
+looked_up AS (
+  SELECT a.*,
+    t.n_1_in_1_of_1,
+    t.n_2_in_1_of_1,
+    t.s_2_in_1_of_1,
+    t.x_2_in_1_of_1,
+    t.n_4_in_1_of_1,
+    t.n_5_in_1_of_1,
+    t.n_1_in_2_of_1,
+    t.n_2_in_2_of_1,
+    t.s_2_in_2_of_1,
+    t.x_2_in_2_of_1,
+    t.n_4_in_2_of_1,
+    t.n_5_in_2_of_1,
+    t.n_1_in_3_of_1,
+    t.n_2_in_3_of_1,
+    t.s_2_in_3_of_1,
+    t.x_2_in_3_of_1,
+    t.n_4_in_3_of_1,
+    t.n_5_in_3_of_1,
+    t.n_1_in_4_of_1,
+    t.n_2_in_4_of_1,
+    t.s_2_in_4_of_1,
+    t.x_2_in_4_of_1,
+    t.n_4_in_4_of_1,
+    t.n_5_in_4_of_1,
+    t.n_1_in_1_of_2,
+    t.n_2_in_1_of_2,
+    t.s_2_in_1_of_2,
+    t.x_2_in_1_of_2,
+    t.n_4_in_1_of_2,
+    t.n_5_in_1_of_2,
+    t.n_1_in_2_of_3,
+    t.n_2_in_2_of_3,
+    t.s_2_in_2_of_3,
+    t.x_2_in_2_of_3,
+    t.n_4_in_2_of_3,
+    t.n_5_in_2_of_3,
+    t.n_1_in_3_of_4,
+    t.n_2_in_3_of_4,
+    t.s_2_in_3_of_4,
+    t.x_2_in_3_of_4,
+    t.n_4_in_3_of_4,
+    t.n_5_in_3_of_4,
+    t.n_1_in_4_of_5,
+    t.n_2_in_4_of_5,
+    t.s_2_in_4_of_5,
+    t.x_2_in_4_of_5,
+    t.n_4_in_4_of_5,
+    t.n_5_in_4_of_5
+  FROM inside AS t JOIN asked AS a ON t.tile = a.high_1
+),
+-- tiles inside and marks at the ends together
+stretches AS (
+  SELECT
+    row_id,
+    CAST(a.n_1_in_1_of_1 + coalesce(r.n_1_in_1_of_1, 0) AS BIGINT) AS n_1_in_1_of_1,
+    CAST(a.n_2_in_1_of_1 + coalesce(r.n_2_in_1_of_1, 0) AS BIGINT) AS n_2_in_1_of_1,
+    a.s_2_in_1_of_1 + coalesce(r.s_2_in_1_of_1, 0) AS s_2_in_1_of_1,
+    a.x_2_in_1_of_1 + coalesce(r.x_2_in_1_of_1, 0) AS x_2_in_1_of_1,
+    CAST(a.n_4_in_1_of_1 + coalesce(r.n_4_in_1_of_1, 0) AS BIGINT) AS n_4_in_1_of_1,
+    CAST(a.n_5_in_1_of_1 + coalesce(r.n_5_in_1_of_1, 0) AS BIGINT) AS n_5_in_1_of_1,
+    CAST(a.n_1_in_2_of_1 + coalesce(r.n_1_in_2_of_1, 0) AS BIGINT) AS n_1_in_2_of_1,
+    CAST(a.n_2_in_2_of_1 + coalesce(r.n_2_in_2_of_1, 0) AS BIGINT) AS n_2_in_2_of_1,
+    a.s_2_in_2_of_1 + coalesce(r.s_2_in_2_of_1, 0) AS s_2_in_2_of_1,
+    a.x_2_in_2_of_1 + coalesce(r.x_2_in_2_of_1, 0) AS x_2_in_2_of_1,
+    CAST(a.n_4_in_2_of_1 + coalesce(r.n_4_in_2_of_1, 0) AS BIGINT) AS n_4_in_2_of_1,
+    CAST(a.n_5_in_2_of_1 + coalesce(r.n_5_in_2_of_1, 0) AS BIGINT) AS n_5_in_2_of_1,
+    CAST(a.n_1_in_3_of_1 + coalesce(r.n_1_in_3_of_1, 0) AS BIGINT) AS n_1_in_3_of_1,
+    CAST(a.n_2_in_3_of_1 + coalesce(r.n_2_in_3_of_1, 0) AS BIGINT) AS n_2_in_3_of_1,
+    a.s_2_in_3_of_1 + coalesce(r.s_2_in_3_of_1, 0) AS s_2_in_3_of_1,
+    a.x_2_in_3_of_1 + coalesce(r.x_2_in_3_of_1, 0) AS x_2_in_3_of_1,
+    CAST(a.n_4_in_3_of_1 + coalesce(r.n_4_in_3_of_1, 0) AS BIGINT) AS n_4_in_3_of_1,
+    CAST(a.n_5_in_3_of_1 + coalesce(r.n_5_in_3_of_1, 0) AS BIGINT) AS n_5_in_3_of_1,
+    CAST(a.n_1_in_4_of_1 + coalesce(r.n_1_in_4_of_1, 0) AS BIGINT) AS n_1_in_4_of_1,
+    CAST(a.n_2_in_4_of_1 + coalesce(r.n_2_in_4_of_1, 0) AS BIGINT) AS n_2_in_4_of_1,
+    a.s_2_in_4_of_1 + coalesce(r.s_2_in_4_of_1, 0) AS s_2_in_4_of_1,
+    a.x_2_in_4_of_1 + coalesce(r.x_2_in_4_of_1, 0) AS x_2_in_4_of_1,
+    CAST(a.n_4_in_4_of_1 + coalesce(r.n_4_in_4_of_1, 0) AS BIGINT) AS n_4_in_4_of_1,
+    CAST(a.n_5_in_4_of_1 + coalesce(r.n_5_in_4_of_1, 0) AS BIGINT) AS n_5_in_4_of_1,
+    CAST(a.n_1_in_1_of_2 + coalesce(r.n_1_in_1_of_2, 0) AS BIGINT) AS n_1_in_1_of_2,
+    CAST(a.n_2_in_1_of_2 + coalesce(r.n_2_in_1_of_2, 0) AS BIGINT) AS n_2_in_1_of_2,
+    a.s_2_in_1_of_2 + coalesce(r.s_2_in_1_of_2, 0) AS s_2_in_1_of_2,
+    a.x_2_in_1_of_2 + coalesce(r.x_2_in_1_of_2, 0) AS x_2_in_1_of_2,
+    CAST(a.n_4_in_1_of_2 + coalesce(r.n_4_in_1_of_2, 0) AS BIGINT) AS n_4_in_1_of_2,
+    CAST(a.n_5_in_1_of_2 + coalesce(r.n_5_in_1_of_2, 0) AS BIGINT) AS n_5_in_1_of_2,
+    CAST(a.n_1_in_2_of_3 + coalesce(r.n_1_in_2_of_3, 0) AS BIGINT) AS n_1_in_2_of_3,
+    CAST(a.n_2_in_2_of_3 + coalesce(r.n_2_in_2_of_3, 0) AS BIGINT) AS n_2_in_2_of_3,
+    a.s_2_in_2_of_3 + coalesce(r.s_2_in_2_of_3, 0) AS s_2_in_2_of_3,
+    a.x_2_in_2_of_3 + coalesce(r.x_2_in_2_of_3, 0) AS x_2_in_2_of_3,
+    CAST(a.n_4_in_2_of_3 + coalesce(r.n_4_in_2_of_3, 0) AS BIGINT) AS n_4_in_2_of_3,
+    CAST(a.n_5_in_2_of_3 + coalesce(r.n_5_in_2_of_3, 0) AS BIGINT) AS n_5_in_2_of_3,
+    CAST(a.n_1_in_3_of_4 + coalesce(r.n_1_in_3_of_4, 0) AS BIGINT) AS n_1_in_3_of_4,
+    CAST(a.n_2_in_3_of_4 + coalesce(r.n_2_in_3_of_4, 0) AS BIGINT) AS n_2_in_3_of_4,
+    a.s_2_in_3_of_4 + coalesce(r.s_2_in_3_of_4, 0) AS s_2_in_3_of_4,
+    a.x_2_in_3_of_4 + coalesce(r.x_2_in_3_of_4, 0) AS x_2_in_3_of_4,
+    CAST(a.n_4_in_3_of_4 + coalesce(r.n_4_in_3_of_4, 0) AS BIGINT) AS n_4_in_3_of_4,
+    CAST(a.n_5_in_3_of_4 + coalesce(r.n_5_in_3_of_4, 0) AS BIGINT) AS n_5_in_3_of_4,
+    CAST(a.n_1_in_4_of_5 + coalesce(r.n_1_in_4_of_5, 0) AS BIGINT) AS n_1_in_4_of_5,
+    CAST(a.n_2_in_4_of_5 + coalesce(r.n_2_in_4_of_5, 0) AS BIGINT) AS n_2_in_4_of_5,
+    a.s_2_in_4_of_5 + coalesce(r.s_2_in_4_of_5, 0) AS s_2_in_4_of_5,
+    a.x_2_in_4_of_5 + coalesce(r.x_2_in_4_of_5, 0) AS x_2_in_4_of_5,
+    CAST(a.n_4_in_4_of_5 + coalesce(r.n_4_in_4_of_5, 0) AS BIGINT) AS n_4_in_4_of_5,
+    CAST(a.n_5_in_4_of_5 + coalesce(r.n_5_in_4_of_5, 0) AS BIGINT) AS n_5_in_4_of_5
+  FROM looked_up AS a LEFT JOIN raw AS r USING (row_id)
+),
+-- per spine row what its windows hold: what has begun to count, less what has left
+grouped AS (
+  SELECT
+    row_id,
+    (coalesce(n_1_in_1_of_1, 0) - coalesce(n_1_in_1_of_2, 0)) AS n_1_1,
+    (coalesce(n_1_in_2_of_1, 0) - coalesce(n_1_in_2_of_3, 0)) AS n_1_2,
+    (coalesce(n_1_in_3_of_1, 0) - coalesce(n_1_in_3_of_4, 0)) AS n_1_3,
+    (coalesce(n_2_in_2_of_1, 0) - coalesce(n_2_in_2_of_3, 0)) AS n_2_2,
+    (coalesce(s_2_in_2_of_1, 0) - coalesce(s_2_in_2_of_3, 0)) AS s_2_2,
+    (coalesce(x_2_in_2_of_1, 0) - coalesce(x_2_in_2_of_3, 0)) AS x_2_2,
+    (coalesce(n_2_in_4_of_1, 0) - coalesce(n_2_in_4_of_5, 0)) AS n_2_4,
+    (coalesce(s_2_in_4_of_1, 0) - coalesce(s_2_in_4_of_5, 0)) AS s_2_4,
+    (coalesce(x_2_in_4_of_1, 0) - coalesce(x_2_in_4_of_5, 0)) AS x_2_4,
+    (coalesce(n_2_in_3_of_1, 0) - coalesce(n_2_in_3_of_4, 0)) AS n_2_3,
+    (coalesce(s_2_in_3_of_1, 0) - coalesce(s_2_in_3_of_4, 0)) AS s_2_3,
+    (coalesce(x_2_in_3_of_1, 0) - coalesce(x_2_in_3_of_4, 0)) AS x_2_3,
+    (coalesce(n_4_in_3_of_1, 0) - coalesce(n_4_in_3_of_4, 0)) AS n_4_3,
+    (coalesce(n_5_in_3_of_1, 0) - coalesce(n_5_in_3_of_4, 0)) AS n_5_3
+  FROM stretches
+),
+-- sums as the nearest doubles
+rounded AS NOT MATERIALIZED (
+  SELECT *,
+    CASE WHEN s_2_2 > 0 THEN special_sum(s_2_2) ELSE exact_double(coalesce(x_2_2, 0)) * $unscale_2 END AS sum_2_2,
+    CASE WHEN s_2_4 > 0 THEN special_sum(s_2_4) ELSE exact_double(coalesce(x_2_4, 0)) * $unscale_2 END AS sum_2_4,
+    CASE WHEN s_2_3 > 0 THEN special_sum(s_2_3) ELSE exact_double(coalesce(x_2_3, 0)) * $unscale_2 END AS sum_2_3
+  FROM grouped
+)
+-- the answer, in spine order; rows without facts get the value of the empty window
+SELECT
+  s.row_id AS __row,
+  CAST(coalesce(g.n_1_1, 0) AS BIGINT) AS "count_1h",
+  CAST(coalesce(g.n_1_2, 0) AS BIGINT) AS "count_1d",
+  CAST(coalesce(g.n_1_3, 0) AS BIGINT) AS "count_30d",
+  CASE WHEN coalesce(g.n_2_2, 0) > 0 THEN g.sum_2_2 END AS "amount_sum_1d",
+  CASE WHEN coalesce(g.n_2_4, 0) > 0 THEN g.sum_2_4 END AS "amount_sum_7d",
+  CASE WHEN coalesce(g.n_2_3, 0) > 0 THEN g.sum_2_3 END AS "amount_sum_30d",
+  CAST(coalesce(g.n_4_3, 0) AS BIGINT) AS "large_count_30d",
+  CAST(coalesce(g.n_5_3, 0) AS BIGINT) AS "night_count_30d"
 FROM spine AS s LEFT JOIN rounded AS g USING (row_id)
 ORDER BY __row
 ;
@@ -1237,6 +1792,367 @@ SELECT
   s.row_id AS __row,
   CAST(coalesce(g.value_1, 0) AS BIGINT) AS "merchant_id_count_distinct_30d"
 FROM spine AS s LEFT JOIN grouped AS g USING (row_id)
+ORDER BY __row
+;
+
+-- card_payments: Window of view card_payments, plan pairs: amount_sum_lifetime
+-- reads spine (row_id, asked_at, customer_id), source__payments
+WITH
+-- rows of source payments: versions of facts, whether each holds, what orders them
+rows_read AS NOT MATERIALIZED (
+  SELECT
+    "payment_id" AS "row_payment_id",
+    ("status" = 'settled') IS TRUE AND "is_deleted" IS NOT TRUE AS holds,
+    coalesce("is_deleted", FALSE) AS deleted,
+    canonical_double("amount") AS "by_amount",
+    "card_country" AS "by_card_country",
+    "city" AS "by_city",
+    "customer_id" AS "by_customer_id",
+    "merchant_id" AS "by_merchant_id",
+    "paid_at" AS "by_paid_at",
+    "status" AS "by_status",
+    CAST("customer_id" AS BIGINT) AS "key_customer_id",
+    CASE WHEN "paid_at" >= TIMESTAMPTZ '1677-01-01T00:00:00.000000Z' AND "paid_at" < TIMESTAMPTZ '2262-01-01T00:00:00.000000Z' THEN epoch_us("paid_at") END AS event_time,
+    CASE WHEN "loaded_at" >= TIMESTAMPTZ '1677-01-01T00:00:00.000000Z' AND "loaded_at" < TIMESTAMPTZ '2262-01-01T00:00:00.000000Z' THEN epoch_us("loaded_at") END AS known_time,
+    "card_country" AS "in_card_country",
+    "city" AS "in_city",
+    "amount" AS "in_amount",
+    "merchant_id" AS "in_merchant_id",
+    "paid_at" AS "in_paid_at"
+  FROM source__payments
+),
+-- versions known before the cut-off, their known time shifted by the serving lag
+versions AS NOT MATERIALIZED (
+  SELECT * REPLACE (known_time + $known_shift AS known_time)
+  FROM rows_read
+  WHERE "row_payment_id" IS NOT NULL AND known_time IS NOT NULL AND known_time < $known_before
+),
+-- row keys with more than one version
+repeated AS MATERIALIZED (
+  SELECT "row_payment_id"
+  FROM versions
+  GROUP BY ALL
+  HAVING count(*) > 1
+),
+-- versions of repeated row keys that are ever facts, and when the next in order becomes known
+intervals AS MATERIALIZED (
+  SELECT "key_customer_id", event_time, known_time, "in_card_country", "in_city", "in_amount", "in_merchant_id", "in_paid_at", until
+  FROM (
+    SELECT *, min(known_time) OVER (
+      PARTITION BY "row_payment_id"
+      ORDER BY known_time ASC NULLS FIRST, event_time ASC NULLS FIRST, deleted ASC NULLS FIRST, "by_amount" ASC NULLS FIRST, "by_card_country" ASC NULLS FIRST, "by_city" ASC NULLS FIRST, "by_customer_id" ASC NULLS FIRST, "by_merchant_id" ASC NULLS FIRST, "by_paid_at" ASC NULLS FIRST, "by_status" ASC NULLS FIRST
+      ROWS BETWEEN 1 FOLLOWING AND UNBOUNDED FOLLOWING
+    ) AS until
+    FROM versions SEMI JOIN repeated USING ("row_payment_id")
+  )
+  WHERE holds AND "key_customer_id" IS NOT NULL AND event_time IS NOT NULL AND (until IS NULL OR until > greatest(event_time, known_time))
+),
+-- facts, and until when each is in force (NULL: for ever)
+facts AS NOT MATERIALIZED (
+  SELECT "key_customer_id", event_time, known_time, "in_card_country", "in_city", "in_amount", "in_merchant_id", "in_paid_at", CAST(NULL AS BIGINT) AS until
+  FROM versions ANTI JOIN repeated USING ("row_payment_id") WHERE holds AND "key_customer_id" IS NOT NULL AND event_time IS NOT NULL
+  UNION ALL
+  SELECT "key_customer_id", event_time, known_time, "in_card_country", "in_city", "in_amount", "in_merchant_id", "in_paid_at", until FROM intervals
+),
+-- facts, the instant they become visible, and what the aggregates take of them
+measured AS NOT MATERIALIZED (
+  SELECT
+    "key_customer_id",
+    event_time,
+    known_time,
+    greatest(event_time, known_time) AS visible_from,
+    until,
+    TRUE AS measure_1,
+    canonical_double("in_amount") AS measure_2,
+    "in_merchant_id" AS measure_3,
+    CASE WHEN canonical_double("in_amount") > CAST(CAST(500 AS BIGINT) AS DOUBLE) THEN TRUE END AS measure_4,
+    CASE WHEN CAST(hour(timezone('UTC', "in_paid_at")) AS BIGINT) < CAST(6 AS BIGINT) THEN TRUE END AS measure_5
+  FROM facts
+),
+-- the same with their values as whole numbers, which add up without loss
+numbers AS NOT MATERIALIZED (
+  SELECT *,
+    CASE WHEN isfinite(measure_2) THEN NULL WHEN isnan(measure_2) THEN CAST(1 AS HUGEINT) WHEN measure_2 > 0 THEN 4294967296 WHEN measure_2 < 0 THEN 18446744073709551616 END AS s_2,
+    CASE WHEN isfinite(measure_2) THEN CAST(measure_2 * $scale_2 AS HUGEINT) END AS x_2
+  FROM measured
+),
+-- spine rows and the visible facts in reach of any window
+pairs AS (
+  SELECT s.row_id, s.asked_at, f.event_time, f.measure_2, f.s_2, f.x_2
+  FROM numbers AS f JOIN spine AS s
+  ON s."key_customer_id" = f."key_customer_id"
+  AND f.visible_from < s.asked_at
+  AND (f.until IS NULL OR s.asked_at <= f.until)
+),
+-- per spine row what its windows hold
+grouped AS (
+  SELECT
+    row_id,
+    count(measure_2) AS n_2_1,
+    sum(s_2) AS s_2_1,
+    sum(x_2) AS x_2_1
+  FROM pairs
+  GROUP BY row_id
+),
+-- sums as the nearest doubles
+rounded AS NOT MATERIALIZED (
+  SELECT *,
+    CASE WHEN s_2_1 > 0 THEN special_sum(s_2_1) ELSE exact_double(coalesce(x_2_1, 0)) * $unscale_2 END AS sum_2_1
+  FROM grouped
+)
+-- the answer, in spine order; rows without facts get the value of the empty window
+SELECT
+  s.row_id AS __row,
+  CASE WHEN coalesce(g.n_2_1, 0) > 0 THEN g.sum_2_1 END AS "amount_sum_lifetime"
+FROM spine AS s LEFT JOIN rounded AS g USING (row_id)
+ORDER BY __row
+;
+
+-- card_payments: Window of view card_payments, plan sweep: amount_sum_lifetime
+-- reads spine (row_id, asked_at, customer_id), source__payments
+WITH
+-- rows of source payments: versions of facts, whether each holds, what orders them
+rows_read AS NOT MATERIALIZED (
+  SELECT
+    "payment_id" AS "row_payment_id",
+    ("status" = 'settled') IS TRUE AND "is_deleted" IS NOT TRUE AS holds,
+    coalesce("is_deleted", FALSE) AS deleted,
+    canonical_double("amount") AS "by_amount",
+    "card_country" AS "by_card_country",
+    "city" AS "by_city",
+    "customer_id" AS "by_customer_id",
+    "merchant_id" AS "by_merchant_id",
+    "paid_at" AS "by_paid_at",
+    "status" AS "by_status",
+    CAST("customer_id" AS BIGINT) AS "key_customer_id",
+    CASE WHEN "paid_at" >= TIMESTAMPTZ '1677-01-01T00:00:00.000000Z' AND "paid_at" < TIMESTAMPTZ '2262-01-01T00:00:00.000000Z' THEN epoch_us("paid_at") END AS event_time,
+    CASE WHEN "loaded_at" >= TIMESTAMPTZ '1677-01-01T00:00:00.000000Z' AND "loaded_at" < TIMESTAMPTZ '2262-01-01T00:00:00.000000Z' THEN epoch_us("loaded_at") END AS known_time,
+    "card_country" AS "in_card_country",
+    "city" AS "in_city",
+    "amount" AS "in_amount",
+    "merchant_id" AS "in_merchant_id",
+    "paid_at" AS "in_paid_at"
+  FROM source__payments
+),
+-- versions known before the cut-off, their known time shifted by the serving lag
+versions AS NOT MATERIALIZED (
+  SELECT * REPLACE (known_time + $known_shift AS known_time)
+  FROM rows_read
+  WHERE "row_payment_id" IS NOT NULL AND known_time IS NOT NULL AND known_time < $known_before
+),
+-- row keys with more than one version
+repeated AS MATERIALIZED (
+  SELECT "row_payment_id"
+  FROM versions
+  GROUP BY ALL
+  HAVING count(*) > 1
+),
+-- versions of repeated row keys that are ever facts, and when the next in order becomes known
+intervals AS MATERIALIZED (
+  SELECT "key_customer_id", event_time, known_time, "in_card_country", "in_city", "in_amount", "in_merchant_id", "in_paid_at", until
+  FROM (
+    SELECT *, min(known_time) OVER (
+      PARTITION BY "row_payment_id"
+      ORDER BY known_time ASC NULLS FIRST, event_time ASC NULLS FIRST, deleted ASC NULLS FIRST, "by_amount" ASC NULLS FIRST, "by_card_country" ASC NULLS FIRST, "by_city" ASC NULLS FIRST, "by_customer_id" ASC NULLS FIRST, "by_merchant_id" ASC NULLS FIRST, "by_paid_at" ASC NULLS FIRST, "by_status" ASC NULLS FIRST
+      ROWS BETWEEN 1 FOLLOWING AND UNBOUNDED FOLLOWING
+    ) AS until
+    FROM versions SEMI JOIN repeated USING ("row_payment_id")
+  )
+  WHERE holds AND "key_customer_id" IS NOT NULL AND event_time IS NOT NULL AND (until IS NULL OR until > greatest(event_time, known_time))
+),
+-- facts, and until when each is in force (NULL: for ever)
+facts AS NOT MATERIALIZED (
+  SELECT "key_customer_id", event_time, known_time, "in_card_country", "in_city", "in_amount", "in_merchant_id", "in_paid_at", CAST(NULL AS BIGINT) AS until
+  FROM versions ANTI JOIN repeated USING ("row_payment_id") WHERE holds AND "key_customer_id" IS NOT NULL AND event_time IS NOT NULL
+  UNION ALL
+  SELECT "key_customer_id", event_time, known_time, "in_card_country", "in_city", "in_amount", "in_merchant_id", "in_paid_at", until FROM intervals
+),
+-- facts, the instant they become visible, and what the aggregates take of them
+measured AS NOT MATERIALIZED (
+  SELECT
+    "key_customer_id",
+    event_time,
+    known_time,
+    greatest(event_time, known_time) AS visible_from,
+    until,
+    TRUE AS measure_1,
+    canonical_double("in_amount") AS measure_2,
+    "in_merchant_id" AS measure_3,
+    CASE WHEN canonical_double("in_amount") > CAST(CAST(500 AS BIGINT) AS DOUBLE) THEN TRUE END AS measure_4,
+    CASE WHEN CAST(hour(timezone('UTC', "in_paid_at")) AS BIGINT) < CAST(6 AS BIGINT) THEN TRUE END AS measure_5
+  FROM facts
+),
+-- facts, and each that is replaced once more, with the opposite sign, from then on
+signed AS NOT MATERIALIZED (
+  SELECT "key_customer_id", event_time, visible_from, measure_2, 1 AS sign FROM measured
+  UNION ALL
+  SELECT "key_customer_id", event_time, until, measure_2, -1 FROM measured WHERE until IS NOT NULL
+),
+-- when facts begin to count, and when they happened; how late they were known
+marks AS NOT MATERIALIZED (
+  SELECT
+    "key_customer_id",
+    CAST(0 AS UTINYINT) AS side,
+    visible_from AS instant,
+    visible_from - event_time AS lateness,
+    sign,
+    measure_2
+  FROM signed
+),
+-- the keys that are asked for, and how many marks each has
+counted AS (
+  SELECT "key_customer_id", side, count(*) AS marks
+  FROM marks SEMI JOIN (SELECT DISTINCT "key_customer_id" FROM spine) USING ("key_customer_id")
+  GROUP BY "key_customer_id", side
+),
+-- the length of their tiles, and their number with the empty one behind the last
+sized AS (
+  SELECT *, ($last_instant - $first_instant) // length + 2 AS tiles
+  FROM (
+    SELECT "key_customer_id", side, ($last_instant - $first_instant) // greatest(least(marks // $per_tile, $most_tiles), 1) + 1 AS length
+    FROM counted
+  )
+),
+-- and the numbers of the first and last of their tiles, all in one row
+lines AS MATERIALIZED (
+  SELECT
+    "key_customer_id",
+    side,
+    length,
+    CAST(sum(tiles) OVER in_a_row - tiles AS BIGINT) AS first_tile,
+    CAST(sum(tiles) OVER in_a_row - 1 AS BIGINT) AS last_tile
+  FROM sized
+  WINDOW in_a_row AS (ORDER BY "key_customer_id", side ROWS UNBOUNDED PRECEDING)
+),
+-- marks of those keys, and the tile each falls into
+placed AS NOT MATERIALIZED (
+  SELECT l.first_tile + (m.instant - $first_instant) // l.length AS tile, m.instant, m.lateness, m.sign, m.measure_2
+  FROM marks AS m JOIN lines AS l USING ("key_customer_id", side)
+),
+-- what the marks of each tile add up to
+filled AS (
+  SELECT
+    tile,
+    sum(n_2_in_1) AS n_2_in_1,
+    sum(s_2_in_1) AS s_2_in_1,
+    sum(x_2_in_1) AS x_2_in_1
+  FROM (
+    SELECT
+      tile,
+    CAST(sign * (CAST(measure_2 IS NOT NULL AS BIGINT)) AS DOUBLE) AS n_2_in_1,
+    sign * (CASE WHEN isfinite(measure_2) THEN NULL WHEN isnan(measure_2) THEN CAST(1 AS HUGEINT) WHEN measure_2 > 0 THEN 4294967296 WHEN measure_2 < 0 THEN 18446744073709551616 END) AS s_2_in_1,
+    sign * CAST(CASE WHEN isfinite(measure_2) THEN CAST(measure_2 * $scale_2 AS HUGEINT) END AS HUGEINT) AS x_2_in_1
+    FROM placed
+  )
+  GROUP BY tile
+),
+-- all tiles, empty ones too
+tiles AS (
+  SELECT
+    tile,
+    CAST(coalesce(f.n_2_in_1, 0) AS DOUBLE) AS n_2_in_1,
+    coalesce(f.s_2_in_1, 0) AS s_2_in_1,
+    coalesce(f.x_2_in_1, 0) AS x_2_in_1
+  FROM (SELECT unnest(range(first_tile, last_tile + 1)) AS tile FROM lines) LEFT JOIN filled AS f USING (tile)
+),
+-- in order: what all tiles before each add up to, and the extremes of each
+level_0 AS (
+  SELECT
+    tile,
+    row_number() OVER () - 1 AS place,
+    sum(n_2_in_1) OVER (ROWS UNBOUNDED PRECEDING) - n_2_in_1 AS n_2_in_1,
+    sum(s_2_in_1) OVER (ROWS UNBOUNDED PRECEDING) - s_2_in_1 AS s_2_in_1,
+    sum(x_2_in_1) OVER (ROWS UNBOUNDED PRECEDING) - x_2_in_1 AS x_2_in_1
+  FROM (SELECT * FROM tiles ORDER BY tile)
+),
+-- what stretches need; every tile must have come in its place
+running AS MATERIALIZED (
+  SELECT
+    tile,
+    n_2_in_1,
+    s_2_in_1,
+    x_2_in_1,
+    CASE WHEN place <> tile OR row_number() OVER () - 1 <> tile THEN error('tiles out of order') END AS in_order
+  FROM level_0
+),
+-- the tiles in which the stretches of each spine row end, and those in which they begin
+asked AS MATERIALIZED (
+  SELECT
+    s.row_id,
+    s.asked_at,
+    l0.first_tile + least(greatest(s.asked_at - $first_instant, 0), $last_instant - $first_instant) // l0.length AS high_1,
+    l0.first_tile AS low_1
+  FROM spine AS s
+  JOIN lines AS l0 ON s."key_customer_id" = l0."key_customer_id" AND l0.side = 0
+),
+-- the ends of all stretches: a tile, the bounds of marks in it, and the stretches they are of
+ends AS (
+  SELECT row_id, high_1 AS tile, CAST(-4611686018427387904 AS BIGINT) AS low, asked_at AS high, TRUE AS in_1
+  FROM asked
+),
+-- those marks
+raw_pairs AS (
+  SELECT
+    row_id,
+    in_1,
+    CAST(sign * (CAST(measure_2 IS NOT NULL AS BIGINT)) AS DOUBLE) AS n_2_in_1,
+    sign * (CASE WHEN isfinite(measure_2) THEN NULL WHEN isnan(measure_2) THEN CAST(1 AS HUGEINT) WHEN measure_2 > 0 THEN 4294967296 WHEN measure_2 < 0 THEN 18446744073709551616 END) AS s_2_in_1,
+    sign * CAST(CASE WHEN isfinite(measure_2) THEN CAST(measure_2 * $scale_2 AS HUGEINT) END AS HUGEINT) AS x_2_in_1
+  FROM placed JOIN ends USING (tile)
+  WHERE instant < high AND instant >= low
+),
+-- per spine row what those add up to
+raw AS (
+  SELECT
+    row_id,
+    sum(n_2_in_1) FILTER (WHERE in_1) AS n_2_in_1_of_1,
+    sum(s_2_in_1) FILTER (WHERE in_1) AS s_2_in_1_of_1,
+    sum(x_2_in_1) FILTER (WHERE in_1) AS x_2_in_1_of_1
+  FROM raw_pairs
+  GROUP BY row_id
+),
+-- with what the tiles before their ends add up to
+before_high_1 AS (
+  SELECT a.*, h.n_2_in_1 AS at_1_n_2_in_1, h.s_2_in_1 AS at_1_s_2_in_1, h.x_2_in_1 AS at_1_x_2_in_1
+  FROM running AS h JOIN asked AS a ON h.tile = a.high_1
+),
+-- and what the tiles inside a stretch do
+inside_1 AS (
+  SELECT a.*,
+    a.at_1_n_2_in_1 - l.n_2_in_1 AS n_2_in_1_of_1,
+    a.at_1_s_2_in_1 - l.s_2_in_1 AS s_2_in_1_of_1,
+    a.at_1_x_2_in_1 - l.x_2_in_1 AS x_2_in_1_of_1
+  FROM running AS l JOIN before_high_1 AS a ON l.tile = a.low_1
+),
+-- tiles inside and marks at the ends together
+stretches AS (
+  SELECT
+    row_id,
+    CAST(a.n_2_in_1_of_1 + coalesce(r.n_2_in_1_of_1, 0) AS BIGINT) AS n_2_in_1_of_1,
+    a.s_2_in_1_of_1 + coalesce(r.s_2_in_1_of_1, 0) AS s_2_in_1_of_1,
+    a.x_2_in_1_of_1 + coalesce(r.x_2_in_1_of_1, 0) AS x_2_in_1_of_1
+  FROM inside_1 AS a LEFT JOIN raw AS r USING (row_id)
+),
+-- per spine row what its windows hold: what has begun to count, less what has left
+grouped AS (
+  SELECT
+    row_id,
+    coalesce(n_2_in_1_of_1, 0) AS n_2_1,
+    coalesce(s_2_in_1_of_1, 0) AS s_2_1,
+    coalesce(x_2_in_1_of_1, 0) AS x_2_1
+  FROM stretches
+),
+-- sums as the nearest doubles
+rounded AS NOT MATERIALIZED (
+  SELECT *,
+    CASE WHEN s_2_1 > 0 THEN special_sum(s_2_1) ELSE exact_double(coalesce(x_2_1, 0)) * $unscale_2 END AS sum_2_1
+  FROM grouped
+)
+-- the answer, in spine order; rows without facts get the value of the empty window
+SELECT
+  s.row_id AS __row,
+  CASE WHEN coalesce(g.n_2_1, 0) > 0 THEN g.sum_2_1 END AS "amount_sum_lifetime"
+FROM spine AS s LEFT JOIN rounded AS g USING (row_id)
 ORDER BY __row
 ;
 
@@ -2264,6 +3180,405 @@ FROM spine AS s LEFT JOIN rounded AS g USING (row_id)
 ORDER BY __row
 ;
 
+-- merchant_merchant_activity: Window of view merchant_activity, plan aligned_sweep: merchant_count_1d, merchant_count_7d, merchant_amount_sum_7d, merchant_amount_sum_7d_offset_7d
+-- reads spine (row_id, asked_at, merchant_id), source__payments
+WITH
+-- rows of source payments: versions of facts, whether each holds, what orders them
+rows_read AS NOT MATERIALIZED (
+  SELECT
+    "payment_id" AS "row_payment_id",
+    (("status" = 'settled') AND (canonical_double("amount") > CAST(CAST(0 AS BIGINT) AS DOUBLE))) IS TRUE AND "is_deleted" IS NOT TRUE AS holds,
+    coalesce("is_deleted", FALSE) AS deleted,
+    canonical_double("amount") AS "by_amount",
+    "customer_id" AS "by_customer_id",
+    "merchant_id" AS "by_merchant_id",
+    "status" AS "by_status",
+    CAST("merchant_id" AS VARCHAR) AS "key_merchant_id",
+    CASE WHEN "paid_at" >= TIMESTAMPTZ '1677-01-01T00:00:00.000000Z' AND "paid_at" < TIMESTAMPTZ '2262-01-01T00:00:00.000000Z' THEN epoch_us("paid_at") END AS event_time,
+    CASE WHEN "loaded_at" >= TIMESTAMPTZ '1677-01-01T00:00:00.000000Z' AND "loaded_at" < TIMESTAMPTZ '2262-01-01T00:00:00.000000Z' THEN epoch_us("loaded_at") END AS known_time,
+    "amount" AS "in_amount",
+    "customer_id" AS "in_customer_id"
+  FROM source__payments
+),
+-- versions known before the cut-off, their known time shifted by the serving lag
+versions AS NOT MATERIALIZED (
+  SELECT * REPLACE (known_time + $known_shift AS known_time)
+  FROM rows_read
+  WHERE "row_payment_id" IS NOT NULL AND known_time IS NOT NULL AND known_time < $known_before
+),
+-- row keys with more than one version
+repeated AS MATERIALIZED (
+  SELECT "row_payment_id"
+  FROM versions
+  GROUP BY ALL
+  HAVING count(*) > 1
+),
+-- versions of repeated row keys that are ever facts, and when the next in order becomes known
+intervals AS MATERIALIZED (
+  SELECT "key_merchant_id", event_time, known_time, "in_amount", "in_customer_id", until
+  FROM (
+    SELECT *, min(known_time) OVER (
+      PARTITION BY "row_payment_id"
+      ORDER BY known_time ASC NULLS FIRST, event_time ASC NULLS FIRST, deleted ASC NULLS FIRST, "by_amount" ASC NULLS FIRST, "by_customer_id" ASC NULLS FIRST, "by_merchant_id" ASC NULLS FIRST, "by_status" ASC NULLS FIRST
+      ROWS BETWEEN 1 FOLLOWING AND UNBOUNDED FOLLOWING
+    ) AS until
+    FROM versions SEMI JOIN repeated USING ("row_payment_id")
+  )
+  WHERE holds AND "key_merchant_id" IS NOT NULL AND event_time IS NOT NULL AND (until IS NULL OR until > greatest(event_time, known_time))
+),
+-- facts, and until when each is in force (NULL: for ever)
+facts AS NOT MATERIALIZED (
+  SELECT "key_merchant_id", event_time, known_time, "in_amount", "in_customer_id", CAST(NULL AS BIGINT) AS until
+  FROM versions ANTI JOIN repeated USING ("row_payment_id") WHERE holds AND "key_merchant_id" IS NOT NULL AND event_time IS NOT NULL
+  UNION ALL
+  SELECT "key_merchant_id", event_time, known_time, "in_amount", "in_customer_id", until FROM intervals
+),
+-- facts, the instant they become visible, and what the aggregates take of them
+measured AS NOT MATERIALIZED (
+  SELECT
+    "key_merchant_id",
+    event_time,
+    known_time,
+    greatest(event_time, known_time) AS visible_from,
+    until,
+    TRUE AS measure_1,
+    canonical_double("in_amount") AS measure_2,
+    "in_customer_id" AS measure_3
+  FROM facts
+),
+-- facts, and each that is replaced once more, with the opposite sign, from then on
+signed AS NOT MATERIALIZED (
+  SELECT "key_merchant_id", event_time, visible_from, measure_1, measure_2, 1 AS sign FROM measured
+  UNION ALL
+  SELECT "key_merchant_id", event_time, until, measure_1, measure_2, -1 FROM measured WHERE until IS NOT NULL
+),
+-- when facts begin to count, and when they happened; how late they were known
+marks AS NOT MATERIALIZED (
+  SELECT
+    "key_merchant_id",
+    CAST(0 AS UTINYINT) AS side,
+    visible_from AS instant,
+    visible_from - event_time AS lateness,
+    sign,
+    measure_1,
+    measure_2
+  FROM signed
+  UNION ALL
+  SELECT
+    "key_merchant_id",
+    CAST(1 AS UTINYINT) AS side,
+    event_time AS instant,
+    visible_from - event_time AS lateness,
+    sign,
+    measure_1,
+    measure_2
+  FROM signed
+),
+-- the keys that are asked for, and the first of each one's tiles: they are numbered in one row
+lines AS MATERIALIZED (
+  SELECT *, (row_number() OVER () - 1) * (($last_instant - $first_instant) // 86400000000 + 31) AS first_tile, (($last_instant - $first_instant) // 86400000000 + 31) AS tiles
+  FROM (SELECT DISTINCT "key_merchant_id" FROM spine)
+),
+-- marks of those keys, and the tile each falls into
+placed AS NOT MATERIALIZED (
+  SELECT 2 * (l.first_tile + (m.instant - $first_instant + 1296000000000) // 86400000000) + m.side AS tile, m.instant, m.lateness, m.sign, m.measure_1, m.measure_2
+  FROM marks AS m JOIN lines AS l USING ("key_merchant_id")
+),
+-- what the marks of each tile add up to
+filled AS (
+  SELECT
+    tile,
+    sum(n_1_in_1) AS n_1_in_1,
+    sum(n_2_in_1) AS n_2_in_1,
+    sum(s_2_in_1) AS s_2_in_1,
+    sum(x_2_in_1) AS x_2_in_1,
+    sum(n_1_in_2) AS n_1_in_2,
+    sum(n_2_in_2) AS n_2_in_2,
+    sum(s_2_in_2) AS s_2_in_2,
+    sum(x_2_in_2) AS x_2_in_2,
+    sum(n_1_in_3) AS n_1_in_3,
+    sum(n_2_in_3) AS n_2_in_3,
+    sum(s_2_in_3) AS s_2_in_3,
+    sum(x_2_in_3) AS x_2_in_3
+  FROM (
+    SELECT
+      tile,
+    CAST(CASE WHEN lateness < 86400000000 THEN sign * (CAST(measure_1 IS NOT NULL AS BIGINT)) END AS DOUBLE) AS n_1_in_1,
+    CAST(CASE WHEN lateness < 86400000000 THEN sign * (CAST(measure_2 IS NOT NULL AS BIGINT)) END AS DOUBLE) AS n_2_in_1,
+    CASE WHEN lateness < 86400000000 THEN sign * (CASE WHEN isfinite(measure_2) THEN NULL WHEN isnan(measure_2) THEN CAST(1 AS HUGEINT) WHEN measure_2 > 0 THEN 4294967296 WHEN measure_2 < 0 THEN 18446744073709551616 END) END AS s_2_in_1,
+    CASE WHEN lateness < 86400000000 THEN sign * CAST(CASE WHEN isfinite(measure_2) THEN CAST(measure_2 * $scale_2 AS HUGEINT) END AS HUGEINT) END AS x_2_in_1,
+    CAST(CASE WHEN lateness < 604800000000 THEN sign * (CAST(measure_1 IS NOT NULL AS BIGINT)) END AS DOUBLE) AS n_1_in_2,
+    CAST(CASE WHEN lateness < 604800000000 THEN sign * (CAST(measure_2 IS NOT NULL AS BIGINT)) END AS DOUBLE) AS n_2_in_2,
+    CASE WHEN lateness < 604800000000 THEN sign * (CASE WHEN isfinite(measure_2) THEN NULL WHEN isnan(measure_2) THEN CAST(1 AS HUGEINT) WHEN measure_2 > 0 THEN 4294967296 WHEN measure_2 < 0 THEN 18446744073709551616 END) END AS s_2_in_2,
+    CASE WHEN lateness < 604800000000 THEN sign * CAST(CASE WHEN isfinite(measure_2) THEN CAST(measure_2 * $scale_2 AS HUGEINT) END AS HUGEINT) END AS x_2_in_2,
+    CAST(CASE WHEN lateness < 1209600000000 THEN sign * (CAST(measure_1 IS NOT NULL AS BIGINT)) END AS DOUBLE) AS n_1_in_3,
+    CAST(CASE WHEN lateness < 1209600000000 THEN sign * (CAST(measure_2 IS NOT NULL AS BIGINT)) END AS DOUBLE) AS n_2_in_3,
+    CASE WHEN lateness < 1209600000000 THEN sign * (CASE WHEN isfinite(measure_2) THEN NULL WHEN isnan(measure_2) THEN CAST(1 AS HUGEINT) WHEN measure_2 > 0 THEN 4294967296 WHEN measure_2 < 0 THEN 18446744073709551616 END) END AS s_2_in_3,
+    CASE WHEN lateness < 1209600000000 THEN sign * CAST(CASE WHEN isfinite(measure_2) THEN CAST(measure_2 * $scale_2 AS HUGEINT) END AS HUGEINT) END AS x_2_in_3
+    FROM placed
+  )
+  GROUP BY tile
+),
+-- all tiles, empty ones too, with both their sides
+tiles AS (
+  SELECT
+    t.tile,
+    CAST(coalesce(f0.n_1_in_1, 0) AS DOUBLE) AS n_1_in_1_at_0,
+    CAST(coalesce(f0.n_2_in_1, 0) AS DOUBLE) AS n_2_in_1_at_0,
+    coalesce(f0.s_2_in_1, 0) AS s_2_in_1_at_0,
+    coalesce(f0.x_2_in_1, 0) AS x_2_in_1_at_0,
+    CAST(coalesce(f0.n_1_in_2, 0) AS DOUBLE) AS n_1_in_2_at_0,
+    CAST(coalesce(f0.n_2_in_2, 0) AS DOUBLE) AS n_2_in_2_at_0,
+    coalesce(f0.s_2_in_2, 0) AS s_2_in_2_at_0,
+    coalesce(f0.x_2_in_2, 0) AS x_2_in_2_at_0,
+    CAST(coalesce(f0.n_1_in_3, 0) AS DOUBLE) AS n_1_in_3_at_0,
+    CAST(coalesce(f0.n_2_in_3, 0) AS DOUBLE) AS n_2_in_3_at_0,
+    coalesce(f0.s_2_in_3, 0) AS s_2_in_3_at_0,
+    coalesce(f0.x_2_in_3, 0) AS x_2_in_3_at_0,
+    CAST(coalesce(f1.n_1_in_1, 0) AS DOUBLE) AS n_1_in_1_at_1,
+    CAST(coalesce(f1.n_2_in_1, 0) AS DOUBLE) AS n_2_in_1_at_1,
+    coalesce(f1.s_2_in_1, 0) AS s_2_in_1_at_1,
+    coalesce(f1.x_2_in_1, 0) AS x_2_in_1_at_1,
+    CAST(coalesce(f1.n_1_in_2, 0) AS DOUBLE) AS n_1_in_2_at_1,
+    CAST(coalesce(f1.n_2_in_2, 0) AS DOUBLE) AS n_2_in_2_at_1,
+    coalesce(f1.s_2_in_2, 0) AS s_2_in_2_at_1,
+    coalesce(f1.x_2_in_2, 0) AS x_2_in_2_at_1,
+    CAST(coalesce(f1.n_1_in_3, 0) AS DOUBLE) AS n_1_in_3_at_1,
+    CAST(coalesce(f1.n_2_in_3, 0) AS DOUBLE) AS n_2_in_3_at_1,
+    coalesce(f1.s_2_in_3, 0) AS s_2_in_3_at_1,
+    coalesce(f1.x_2_in_3, 0) AS x_2_in_3_at_1
+  FROM (SELECT unnest(range(first_tile, first_tile + tiles)) AS tile FROM lines) AS t
+  LEFT JOIN filled AS f0 ON f0.tile = 2 * t.tile + 0
+  LEFT JOIN filled AS f1 ON f1.tile = 2 * t.tile + 1
+),
+-- in order: what all tiles before each add up to
+running AS (
+  SELECT
+    tile,
+    row_number() OVER () - 1 AS place,
+    sum(n_1_in_1_at_0) OVER (ROWS UNBOUNDED PRECEDING) - n_1_in_1_at_0 AS n_1_in_1_at_0,
+    sum(n_2_in_1_at_0) OVER (ROWS UNBOUNDED PRECEDING) - n_2_in_1_at_0 AS n_2_in_1_at_0,
+    sum(s_2_in_1_at_0) OVER (ROWS UNBOUNDED PRECEDING) - s_2_in_1_at_0 AS s_2_in_1_at_0,
+    sum(x_2_in_1_at_0) OVER (ROWS UNBOUNDED PRECEDING) - x_2_in_1_at_0 AS x_2_in_1_at_0,
+    sum(n_1_in_2_at_0) OVER (ROWS UNBOUNDED PRECEDING) - n_1_in_2_at_0 AS n_1_in_2_at_0,
+    sum(n_2_in_2_at_0) OVER (ROWS UNBOUNDED PRECEDING) - n_2_in_2_at_0 AS n_2_in_2_at_0,
+    sum(s_2_in_2_at_0) OVER (ROWS UNBOUNDED PRECEDING) - s_2_in_2_at_0 AS s_2_in_2_at_0,
+    sum(x_2_in_2_at_0) OVER (ROWS UNBOUNDED PRECEDING) - x_2_in_2_at_0 AS x_2_in_2_at_0,
+    sum(n_1_in_3_at_0) OVER (ROWS UNBOUNDED PRECEDING) - n_1_in_3_at_0 AS n_1_in_3_at_0,
+    sum(n_2_in_3_at_0) OVER (ROWS UNBOUNDED PRECEDING) - n_2_in_3_at_0 AS n_2_in_3_at_0,
+    sum(s_2_in_3_at_0) OVER (ROWS UNBOUNDED PRECEDING) - s_2_in_3_at_0 AS s_2_in_3_at_0,
+    sum(x_2_in_3_at_0) OVER (ROWS UNBOUNDED PRECEDING) - x_2_in_3_at_0 AS x_2_in_3_at_0,
+    sum(n_1_in_1_at_1) OVER (ROWS UNBOUNDED PRECEDING) - n_1_in_1_at_1 AS n_1_in_1_at_1,
+    sum(n_2_in_1_at_1) OVER (ROWS UNBOUNDED PRECEDING) - n_2_in_1_at_1 AS n_2_in_1_at_1,
+    sum(s_2_in_1_at_1) OVER (ROWS UNBOUNDED PRECEDING) - s_2_in_1_at_1 AS s_2_in_1_at_1,
+    sum(x_2_in_1_at_1) OVER (ROWS UNBOUNDED PRECEDING) - x_2_in_1_at_1 AS x_2_in_1_at_1,
+    sum(n_1_in_2_at_1) OVER (ROWS UNBOUNDED PRECEDING) - n_1_in_2_at_1 AS n_1_in_2_at_1,
+    sum(n_2_in_2_at_1) OVER (ROWS UNBOUNDED PRECEDING) - n_2_in_2_at_1 AS n_2_in_2_at_1,
+    sum(s_2_in_2_at_1) OVER (ROWS UNBOUNDED PRECEDING) - s_2_in_2_at_1 AS s_2_in_2_at_1,
+    sum(x_2_in_2_at_1) OVER (ROWS UNBOUNDED PRECEDING) - x_2_in_2_at_1 AS x_2_in_2_at_1,
+    sum(n_1_in_3_at_1) OVER (ROWS UNBOUNDED PRECEDING) - n_1_in_3_at_1 AS n_1_in_3_at_1,
+    sum(n_2_in_3_at_1) OVER (ROWS UNBOUNDED PRECEDING) - n_2_in_3_at_1 AS n_2_in_3_at_1,
+    sum(s_2_in_3_at_1) OVER (ROWS UNBOUNDED PRECEDING) - s_2_in_3_at_1 AS s_2_in_3_at_1,
+    sum(x_2_in_3_at_1) OVER (ROWS UNBOUNDED PRECEDING) - x_2_in_3_at_1 AS x_2_in_3_at_1
+  FROM (SELECT * FROM tiles ORDER BY tile)
+),
+-- what all tiles before those in which stretches end add up to
+inside AS MATERIALIZED (
+  SELECT
+    CASE WHEN place <> tile OR row_number() OVER () - 1 <> tile THEN error('tiles out of order') ELSE tile END AS tile,
+    n_1_in_1_at_0 AS n_1_in_1_of_1,
+    n_2_in_1_at_0 AS n_2_in_1_of_1,
+    s_2_in_1_at_0 AS s_2_in_1_of_1,
+    x_2_in_1_at_0 AS x_2_in_1_of_1,
+    n_1_in_2_at_0 AS n_1_in_2_of_1,
+    n_2_in_2_at_0 AS n_2_in_2_of_1,
+    s_2_in_2_at_0 AS s_2_in_2_of_1,
+    x_2_in_2_at_0 AS x_2_in_2_of_1,
+    n_1_in_3_at_0 AS n_1_in_3_of_1,
+    n_2_in_3_at_0 AS n_2_in_3_of_1,
+    s_2_in_3_at_0 AS s_2_in_3_of_1,
+    x_2_in_3_at_0 AS x_2_in_3_of_1,
+    lag(n_1_in_1_at_1, 1) OVER () AS n_1_in_1_of_2,
+    lag(n_2_in_1_at_1, 1) OVER () AS n_2_in_1_of_2,
+    lag(s_2_in_1_at_1, 1) OVER () AS s_2_in_1_of_2,
+    lag(x_2_in_1_at_1, 1) OVER () AS x_2_in_1_of_2,
+    lag(n_1_in_2_at_1, 7) OVER () AS n_1_in_2_of_3,
+    lag(n_2_in_2_at_1, 7) OVER () AS n_2_in_2_of_3,
+    lag(s_2_in_2_at_1, 7) OVER () AS s_2_in_2_of_3,
+    lag(x_2_in_2_at_1, 7) OVER () AS x_2_in_2_of_3,
+    lag(n_1_in_3_at_1, 14) OVER () AS n_1_in_3_of_4,
+    lag(n_2_in_3_at_1, 14) OVER () AS n_2_in_3_of_4,
+    lag(s_2_in_3_at_1, 14) OVER () AS s_2_in_3_of_4,
+    lag(x_2_in_3_at_1, 14) OVER () AS x_2_in_3_of_4
+  FROM running
+),
+-- the tiles in which the stretches of each spine row end
+asked AS MATERIALIZED (
+  SELECT
+    s.row_id,
+    s.asked_at,
+    l.first_tile + least(greatest(s.asked_at - $first_instant + 1296000000000, 1209600000000), $last_instant - $first_instant + 2592000000000) // 86400000000 AS high_1
+  FROM spine AS s JOIN lines AS l ON s."key_merchant_id" = l."key_merchant_id"
+),
+-- the ends of all stretches: a tile, the bounds of marks in it, and the stretches they are of
+ends AS (
+  SELECT row_id, 2 * (high_1 - 0) + 0 AS tile, CAST(-4611686018427387904 AS BIGINT) AS low, asked_at AS high, TRUE AS in_1, FALSE AS in_2, FALSE AS in_3, FALSE AS in_4
+  FROM asked
+  UNION ALL
+  SELECT row_id, 2 * (high_1 - 1) + 1 AS tile, CAST(-4611686018427387904 AS BIGINT) AS low, asked_at - 86400000000 AS high, FALSE AS in_1, TRUE AS in_2, FALSE AS in_3, FALSE AS in_4
+  FROM asked
+  UNION ALL
+  SELECT row_id, 2 * (high_1 - 7) + 1 AS tile, CAST(-4611686018427387904 AS BIGINT) AS low, asked_at - 604800000000 AS high, FALSE AS in_1, FALSE AS in_2, TRUE AS in_3, FALSE AS in_4
+  FROM asked
+  UNION ALL
+  SELECT row_id, 2 * (high_1 - 14) + 1 AS tile, CAST(-4611686018427387904 AS BIGINT) AS low, asked_at - 1209600000000 AS high, FALSE AS in_1, FALSE AS in_2, FALSE AS in_3, TRUE AS in_4
+  FROM asked
+),
+-- those marks
+raw_pairs AS (
+  SELECT
+    row_id,
+    in_1,
+    in_2,
+    in_3,
+    in_4,
+    CAST(CASE WHEN lateness < 86400000000 THEN sign * (CAST(measure_1 IS NOT NULL AS BIGINT)) END AS DOUBLE) AS n_1_in_1,
+    CAST(CASE WHEN lateness < 86400000000 THEN sign * (CAST(measure_2 IS NOT NULL AS BIGINT)) END AS DOUBLE) AS n_2_in_1,
+    CASE WHEN lateness < 86400000000 THEN sign * (CASE WHEN isfinite(measure_2) THEN NULL WHEN isnan(measure_2) THEN CAST(1 AS HUGEINT) WHEN measure_2 > 0 THEN 4294967296 WHEN measure_2 < 0 THEN 18446744073709551616 END) END AS s_2_in_1,
+    CASE WHEN lateness < 86400000000 THEN sign * CAST(CASE WHEN isfinite(measure_2) THEN CAST(measure_2 * $scale_2 AS HUGEINT) END AS HUGEINT) END AS x_2_in_1,
+    CAST(CASE WHEN lateness < 604800000000 THEN sign * (CAST(measure_1 IS NOT NULL AS BIGINT)) END AS DOUBLE) AS n_1_in_2,
+    CAST(CASE WHEN lateness < 604800000000 THEN sign * (CAST(measure_2 IS NOT NULL AS BIGINT)) END AS DOUBLE) AS n_2_in_2,
+    CASE WHEN lateness < 604800000000 THEN sign * (CASE WHEN isfinite(measure_2) THEN NULL WHEN isnan(measure_2) THEN CAST(1 AS HUGEINT) WHEN measure_2 > 0 THEN 4294967296 WHEN measure_2 < 0 THEN 18446744073709551616 END) END AS s_2_in_2,
+    CASE WHEN lateness < 604800000000 THEN sign * CAST(CASE WHEN isfinite(measure_2) THEN CAST(measure_2 * $scale_2 AS HUGEINT) END AS HUGEINT) END AS x_2_in_2,
+    CAST(CASE WHEN lateness < 1209600000000 THEN sign * (CAST(measure_1 IS NOT NULL AS BIGINT)) END AS DOUBLE) AS n_1_in_3,
+    CAST(CASE WHEN lateness < 1209600000000 THEN sign * (CAST(measure_2 IS NOT NULL AS BIGINT)) END AS DOUBLE) AS n_2_in_3,
+    CASE WHEN lateness < 1209600000000 THEN sign * (CASE WHEN isfinite(measure_2) THEN NULL WHEN isnan(measure_2) THEN CAST(1 AS HUGEINT) WHEN measure_2 > 0 THEN 4294967296 WHEN measure_2 < 0 THEN 18446744073709551616 END) END AS s_2_in_3,
+    CASE WHEN lateness < 1209600000000 THEN sign * CAST(CASE WHEN isfinite(measure_2) THEN CAST(measure_2 * $scale_2 AS HUGEINT) END AS HUGEINT) END AS x_2_in_3
+  FROM placed JOIN ends USING (tile)
+  WHERE instant < high AND instant >= low
+),
+-- per spine row what those add up to
+raw AS (
+  SELECT
+    row_id,
+    sum(n_1_in_1) FILTER (WHERE in_1) AS n_1_in_1_of_1,
+    sum(n_2_in_1) FILTER (WHERE in_1) AS n_2_in_1_of_1,
+    sum(s_2_in_1) FILTER (WHERE in_1) AS s_2_in_1_of_1,
+    sum(x_2_in_1) FILTER (WHERE in_1) AS x_2_in_1_of_1,
+    sum(n_1_in_2) FILTER (WHERE in_1) AS n_1_in_2_of_1,
+    sum(n_2_in_2) FILTER (WHERE in_1) AS n_2_in_2_of_1,
+    sum(s_2_in_2) FILTER (WHERE in_1) AS s_2_in_2_of_1,
+    sum(x_2_in_2) FILTER (WHERE in_1) AS x_2_in_2_of_1,
+    sum(n_1_in_3) FILTER (WHERE in_1) AS n_1_in_3_of_1,
+    sum(n_2_in_3) FILTER (WHERE in_1) AS n_2_in_3_of_1,
+    sum(s_2_in_3) FILTER (WHERE in_1) AS s_2_in_3_of_1,
+    sum(x_2_in_3) FILTER (WHERE in_1) AS x_2_in_3_of_1,
+    sum(n_1_in_1) FILTER (WHERE in_2) AS n_1_in_1_of_2,
+    sum(n_2_in_1) FILTER (WHERE in_2) AS n_2_in_1_of_2,
+    sum(s_2_in_1) FILTER (WHERE in_2) AS s_2_in_1_of_2,
+    sum(x_2_in_1) FILTER (WHERE in_2) AS x_2_in_1_of_2,
+    sum(n_1_in_2) FILTER (WHERE in_3) AS n_1_in_2_of_3,
+    sum(n_2_in_2) FILTER (WHERE in_3) AS n_2_in_2_of_3,
+    sum(s_2_in_2) FILTER (WHERE in_3) AS s_2_in_2_of_3,
+    sum(x_2_in_2) FILTER (WHERE in_3) AS x_2_in_2_of_3,
+    sum(n_1_in_3) FILTER (WHERE in_4) AS n_1_in_3_of_4,
+    sum(n_2_in_3) FILTER (WHERE in_4) AS n_2_in_3_of_4,
+    sum(s_2_in_3) FILTER (WHERE in_4) AS s_2_in_3_of_4,
+    sum(x_2_in_3) FILTER (WHERE in_4) AS x_2_in_3_of_4
+  FROM raw_pairs
+  GROUP BY row_id
+),
+-- with what their stretches hold whole
+looked_up AS (
+  SELECT a.*,
+    t.n_1_in_1_of_1,
+    t.n_2_in_1_of_1,
+    t.s_2_in_1_of_1,
+    t.x_2_in_1_of_1,
+    t.n_1_in_2_of_1,
+    t.n_2_in_2_of_1,
+    t.s_2_in_2_of_1,
+    t.x_2_in_2_of_1,
+    t.n_1_in_3_of_1,
+    t.n_2_in_3_of_1,
+    t.s_2_in_3_of_1,
+    t.x_2_in_3_of_1,
+    t.n_1_in_1_of_2,
+    t.n_2_in_1_of_2,
+    t.s_2_in_1_of_2,
+    t.x_2_in_1_of_2,
+    t.n_1_in_2_of_3,
+    t.n_2_in_2_of_3,
+    t.s_2_in_2_of_3,
+    t.x_2_in_2_of_3,
+    t.n_1_in_3_of_4,
+    t.n_2_in_3_of_4,
+    t.s_2_in_3_of_4,
+    t.x_2_in_3_of_4
+  FROM inside AS t JOIN asked AS a ON t.tile = a.high_1
+),
+-- tiles inside and marks at the ends together
+stretches AS (
+  SELECT
+    row_id,
+    CAST(a.n_1_in_1_of_1 + coalesce(r.n_1_in_1_of_1, 0) AS BIGINT) AS n_1_in_1_of_1,
+    CAST(a.n_2_in_1_of_1 + coalesce(r.n_2_in_1_of_1, 0) AS BIGINT) AS n_2_in_1_of_1,
+    a.s_2_in_1_of_1 + coalesce(r.s_2_in_1_of_1, 0) AS s_2_in_1_of_1,
+    a.x_2_in_1_of_1 + coalesce(r.x_2_in_1_of_1, 0) AS x_2_in_1_of_1,
+    CAST(a.n_1_in_2_of_1 + coalesce(r.n_1_in_2_of_1, 0) AS BIGINT) AS n_1_in_2_of_1,
+    CAST(a.n_2_in_2_of_1 + coalesce(r.n_2_in_2_of_1, 0) AS BIGINT) AS n_2_in_2_of_1,
+    a.s_2_in_2_of_1 + coalesce(r.s_2_in_2_of_1, 0) AS s_2_in_2_of_1,
+    a.x_2_in_2_of_1 + coalesce(r.x_2_in_2_of_1, 0) AS x_2_in_2_of_1,
+    CAST(a.n_1_in_3_of_1 + coalesce(r.n_1_in_3_of_1, 0) AS BIGINT) AS n_1_in_3_of_1,
+    CAST(a.n_2_in_3_of_1 + coalesce(r.n_2_in_3_of_1, 0) AS BIGINT) AS n_2_in_3_of_1,
+    a.s_2_in_3_of_1 + coalesce(r.s_2_in_3_of_1, 0) AS s_2_in_3_of_1,
+    a.x_2_in_3_of_1 + coalesce(r.x_2_in_3_of_1, 0) AS x_2_in_3_of_1,
+    CAST(a.n_1_in_1_of_2 + coalesce(r.n_1_in_1_of_2, 0) AS BIGINT) AS n_1_in_1_of_2,
+    CAST(a.n_2_in_1_of_2 + coalesce(r.n_2_in_1_of_2, 0) AS BIGINT) AS n_2_in_1_of_2,
+    a.s_2_in_1_of_2 + coalesce(r.s_2_in_1_of_2, 0) AS s_2_in_1_of_2,
+    a.x_2_in_1_of_2 + coalesce(r.x_2_in_1_of_2, 0) AS x_2_in_1_of_2,
+    CAST(a.n_1_in_2_of_3 + coalesce(r.n_1_in_2_of_3, 0) AS BIGINT) AS n_1_in_2_of_3,
+    CAST(a.n_2_in_2_of_3 + coalesce(r.n_2_in_2_of_3, 0) AS BIGINT) AS n_2_in_2_of_3,
+    a.s_2_in_2_of_3 + coalesce(r.s_2_in_2_of_3, 0) AS s_2_in_2_of_3,
+    a.x_2_in_2_of_3 + coalesce(r.x_2_in_2_of_3, 0) AS x_2_in_2_of_3,
+    CAST(a.n_1_in_3_of_4 + coalesce(r.n_1_in_3_of_4, 0) AS BIGINT) AS n_1_in_3_of_4,
+    CAST(a.n_2_in_3_of_4 + coalesce(r.n_2_in_3_of_4, 0) AS BIGINT) AS n_2_in_3_of_4,
+    a.s_2_in_3_of_4 + coalesce(r.s_2_in_3_of_4, 0) AS s_2_in_3_of_4,
+    a.x_2_in_3_of_4 + coalesce(r.x_2_in_3_of_4, 0) AS x_2_in_3_of_4
+  FROM looked_up AS a LEFT JOIN raw AS r USING (row_id)
+),
+-- per spine row what its windows hold: what has begun to count, less what has left
+grouped AS (
+  SELECT
+    row_id,
+    (coalesce(n_1_in_1_of_1, 0) - coalesce(n_1_in_1_of_2, 0)) AS n_1_1,
+    (coalesce(n_1_in_2_of_1, 0) - coalesce(n_1_in_2_of_3, 0)) AS n_1_2,
+    (coalesce(n_2_in_2_of_1, 0) - coalesce(n_2_in_2_of_3, 0)) AS n_2_2,
+    (coalesce(s_2_in_2_of_1, 0) - coalesce(s_2_in_2_of_3, 0)) AS s_2_2,
+    (coalesce(x_2_in_2_of_1, 0) - coalesce(x_2_in_2_of_3, 0)) AS x_2_2,
+    (coalesce(n_2_in_3_of_1, 0) - coalesce(n_2_in_3_of_4, 0)) - (coalesce(n_2_in_2_of_1, 0) - coalesce(n_2_in_2_of_3, 0)) AS n_2_3,
+    (coalesce(s_2_in_3_of_1, 0) - coalesce(s_2_in_3_of_4, 0)) - (coalesce(s_2_in_2_of_1, 0) - coalesce(s_2_in_2_of_3, 0)) AS s_2_3,
+    (coalesce(x_2_in_3_of_1, 0) - coalesce(x_2_in_3_of_4, 0)) - (coalesce(x_2_in_2_of_1, 0) - coalesce(x_2_in_2_of_3, 0)) AS x_2_3
+  FROM stretches
+),
+-- sums as the nearest doubles
+rounded AS NOT MATERIALIZED (
+  SELECT *,
+    CASE WHEN s_2_2 > 0 THEN special_sum(s_2_2) ELSE exact_double(coalesce(x_2_2, 0)) * $unscale_2 END AS sum_2_2,
+    CASE WHEN s_2_3 > 0 THEN special_sum(s_2_3) ELSE exact_double(coalesce(x_2_3, 0)) * $unscale_2 END AS sum_2_3
+  FROM grouped
+)
+-- the answer, in spine order; rows without facts get the value of the empty window
+SELECT
+  s.row_id AS __row,
+  CAST(coalesce(g.n_1_1, 0) AS BIGINT) AS "merchant_count_1d",
+  CAST(coalesce(g.n_1_2, 0) AS BIGINT) AS "merchant_count_7d",
+  CASE WHEN coalesce(g.n_2_2, 0) > 0 THEN g.sum_2_2 END AS "merchant_amount_sum_7d",
+  CASE WHEN coalesce(g.n_2_3, 0) > 0 THEN g.sum_2_3 END AS "merchant_amount_sum_7d_offset_7d"
+FROM spine AS s LEFT JOIN rounded AS g USING (row_id)
+ORDER BY __row
+;
+
 -- merchant_merchant_activity: Window of view merchant_activity, plan pairs: merchant_customer_id_count_distinct_7d
 -- reads spine (row_id, asked_at, merchant_id), source__payments
 WITH
@@ -2783,7 +4098,7 @@ lines AS MATERIALIZED (
 ),
 -- marks of those keys, and the tile each falls into
 placed AS NOT MATERIALIZED (
-  SELECT l.first_tile + (m.instant - $first_instant + 5184000000000) // 2592000000000 AS tile, m.instant, m.measure_1
+  SELECT (l.first_tile + (m.instant - $first_instant + 5184000000000) // 2592000000000) AS tile, m.instant, m.measure_1
   FROM marks AS m JOIN lines AS l USING ("key_customer_id", "key_merchant_id")
 ),
 -- what the marks of each tile add up to
@@ -3132,6 +4447,170 @@ stretches AS (
     CAST(a.n_1_in_1_of_1 + coalesce(r.n_1_in_1_of_1, 0) AS BIGINT) AS n_1_in_1_of_1,
     CAST(a.n_1_in_1_of_2 + coalesce(r.n_1_in_1_of_2, 0) AS BIGINT) AS n_1_in_1_of_2
   FROM inside_2 AS a LEFT JOIN raw AS r USING (row_id)
+),
+-- per spine row what its windows hold: what has begun to count, less what has left
+grouped AS (
+  SELECT
+    row_id,
+    (coalesce(n_1_in_1_of_1, 0) - coalesce(n_1_in_1_of_2, 0)) AS n_1_1
+  FROM stretches
+)
+-- the answer, in spine order; rows without facts get the value of the empty window
+SELECT
+  s.row_id AS __row,
+  CAST(coalesce(g.n_1_1, 0) AS BIGINT) AS "chargebacks_30d"
+FROM spine AS s LEFT JOIN grouped AS g USING (row_id)
+ORDER BY __row
+;
+
+-- chargeback_30d: asked 30d after as_of, at the end of the window of label view chargeback_30d, plan aligned_sweep: chargebacks_30d
+-- reads spine (row_id, asked_at, customer_id, merchant_id), source__disputes
+WITH
+-- rows of source disputes: keys, times in microseconds UTC, inputs
+rows_read AS NOT MATERIALIZED (
+  SELECT
+    CAST("customer_id" AS BIGINT) AS "key_customer_id",
+    CAST("merchant_id" AS VARCHAR) AS "key_merchant_id",
+    CASE WHEN "disputed_at" >= TIMESTAMPTZ '1677-01-01T00:00:00.000000Z' AND "disputed_at" < TIMESTAMPTZ '2262-01-01T00:00:00.000000Z' THEN epoch_us("disputed_at") END AS event_time,
+    CASE WHEN "reported_at" >= TIMESTAMPTZ '1677-01-01T00:00:00.000000Z' AND "reported_at" < TIMESTAMPTZ '2262-01-01T00:00:00.000000Z' THEN epoch_us("reported_at") END AS known_time
+  FROM source__disputes
+),
+-- facts known before the cut-off
+facts AS NOT MATERIALIZED (
+  SELECT *
+  FROM rows_read
+  WHERE "key_customer_id" IS NOT NULL AND "key_merchant_id" IS NOT NULL AND event_time IS NOT NULL AND known_time IS NOT NULL AND known_time < $known_before
+),
+-- facts, the instant they become visible, and what the aggregates take of them
+measured AS NOT MATERIALIZED (
+  SELECT
+    "key_customer_id",
+    "key_merchant_id",
+    event_time,
+    known_time,
+    event_time AS visible_from,
+    TRUE AS measure_1
+  FROM facts
+),
+-- when facts begin to count, and when they happened; how late they were known
+marks AS NOT MATERIALIZED (
+  SELECT
+    "key_customer_id",
+    "key_merchant_id",
+    CAST(0 AS UTINYINT) AS side,
+    visible_from AS instant,
+    visible_from - event_time AS lateness,
+    measure_1
+  FROM measured
+  UNION ALL
+  SELECT
+    "key_customer_id",
+    "key_merchant_id",
+    CAST(1 AS UTINYINT) AS side,
+    event_time AS instant,
+    visible_from - event_time AS lateness,
+    measure_1
+  FROM measured
+),
+-- the keys that are asked for, and the first of each one's tiles: they are numbered in one row
+lines AS MATERIALIZED (
+  SELECT *, (row_number() OVER () - 1) * (($last_instant - $first_instant) // 2592000000000 + 5) AS first_tile, (($last_instant - $first_instant) // 2592000000000 + 5) AS tiles
+  FROM (SELECT DISTINCT "key_customer_id", "key_merchant_id" FROM spine)
+),
+-- marks of those keys, and the tile each falls into
+placed AS NOT MATERIALIZED (
+  SELECT 2 * (l.first_tile + (m.instant - $first_instant + 5184000000000) // 2592000000000) + m.side AS tile, m.instant, m.lateness, m.measure_1
+  FROM marks AS m JOIN lines AS l USING ("key_customer_id", "key_merchant_id")
+),
+-- what the marks of each tile add up to
+filled AS (
+  SELECT
+    tile,
+    count(n_1_in_1) AS n_1_in_1
+  FROM (
+    SELECT
+      tile,
+    CASE WHEN lateness < 2592000000000 THEN measure_1 END AS n_1_in_1
+    FROM placed
+  )
+  GROUP BY tile
+),
+-- all tiles, empty ones too, with both their sides
+tiles AS (
+  SELECT
+    t.tile,
+    CAST(coalesce(f0.n_1_in_1, 0) AS DOUBLE) AS n_1_in_1_at_0,
+    CAST(coalesce(f1.n_1_in_1, 0) AS DOUBLE) AS n_1_in_1_at_1
+  FROM (SELECT unnest(range(first_tile, first_tile + tiles)) AS tile FROM lines) AS t
+  LEFT JOIN filled AS f0 ON f0.tile = 2 * t.tile + 0
+  LEFT JOIN filled AS f1 ON f1.tile = 2 * t.tile + 1
+),
+-- in order: what all tiles before each add up to
+running AS (
+  SELECT
+    tile,
+    row_number() OVER () - 1 AS place,
+    sum(n_1_in_1_at_0) OVER (ROWS UNBOUNDED PRECEDING) - n_1_in_1_at_0 AS n_1_in_1_at_0,
+    sum(n_1_in_1_at_1) OVER (ROWS UNBOUNDED PRECEDING) - n_1_in_1_at_1 AS n_1_in_1_at_1
+  FROM (SELECT * FROM tiles ORDER BY tile)
+),
+-- what all tiles before those in which stretches end add up to
+inside AS MATERIALIZED (
+  SELECT
+    CASE WHEN place <> tile OR row_number() OVER () - 1 <> tile THEN error('tiles out of order') ELSE tile END AS tile,
+    n_1_in_1_at_0 AS n_1_in_1_of_1,
+    lag(n_1_in_1_at_1, 1) OVER () AS n_1_in_1_of_2
+  FROM running
+),
+-- the tiles in which the stretches of each spine row end
+asked AS MATERIALIZED (
+  SELECT
+    s.row_id,
+    s.asked_at,
+    l.first_tile + least(greatest(s.asked_at - $first_instant + 5184000000000, 2592000000000), $last_instant - $first_instant + 10368000000000) // 2592000000000 AS high_1
+  FROM spine AS s JOIN lines AS l ON s."key_customer_id" = l."key_customer_id" AND s."key_merchant_id" = l."key_merchant_id"
+),
+-- the ends of all stretches: a tile, the bounds of marks in it, and the stretches they are of
+ends AS (
+  SELECT row_id, 2 * (high_1 - 0) + 0 AS tile, CAST(-4611686018427387904 AS BIGINT) AS low, asked_at AS high, TRUE AS in_1, FALSE AS in_2
+  FROM asked
+  UNION ALL
+  SELECT row_id, 2 * (high_1 - 1) + 1 AS tile, CAST(-4611686018427387904 AS BIGINT) AS low, asked_at - 2592000000000 AS high, FALSE AS in_1, TRUE AS in_2
+  FROM asked
+),
+-- those marks
+raw_pairs AS (
+  SELECT
+    row_id,
+    in_1,
+    in_2,
+    CASE WHEN lateness < 2592000000000 THEN measure_1 END AS n_1_in_1
+  FROM placed JOIN ends USING (tile)
+  WHERE instant < high AND instant >= low
+),
+-- per spine row what those add up to
+raw AS (
+  SELECT
+    row_id,
+    count(n_1_in_1) FILTER (WHERE in_1) AS n_1_in_1_of_1,
+    count(n_1_in_1) FILTER (WHERE in_2) AS n_1_in_1_of_2
+  FROM raw_pairs
+  GROUP BY row_id
+),
+-- with what their stretches hold whole
+looked_up AS (
+  SELECT a.*,
+    t.n_1_in_1_of_1,
+    t.n_1_in_1_of_2
+  FROM inside AS t JOIN asked AS a ON t.tile = a.high_1
+),
+-- tiles inside and marks at the ends together
+stretches AS (
+  SELECT
+    row_id,
+    CAST(a.n_1_in_1_of_1 + coalesce(r.n_1_in_1_of_1, 0) AS BIGINT) AS n_1_in_1_of_1,
+    CAST(a.n_1_in_1_of_2 + coalesce(r.n_1_in_1_of_2, 0) AS BIGINT) AS n_1_in_1_of_2
+  FROM looked_up AS a LEFT JOIN raw AS r USING (row_id)
 ),
 -- per spine row what its windows hold: what has begun to count, less what has left
 grouped AS (

@@ -18,7 +18,7 @@ from featurestore.compiler.duckdb.windows.pairs import pairs
 from featurestore.compiler.duckdb.windows.shared import Asked, Span, span_of
 from featurestore.compiler.duckdb.windows.split import split
 from featurestore.compiler.duckdb.windows.stretches import MOST_TILES
-from featurestore.compiler.duckdb.windows.sweep import sweep
+from featurestore.compiler.duckdb.windows.sweep import aligned_sweep, lengths, sweep
 from featurestore.compiler.duckdb.windows.tiles import aligned, tiles, widths
 from featurestore.plan.nodes import Output, Window, facts_of
 
@@ -49,6 +49,7 @@ PLANS: Mapping[str, WindowPlan] = {
         WindowPlan("aligned", aligned, lambda output: output.window is not None and _in_parts(output), simple=True),
         WindowPlan("frames", frames, lambda output: True, simple=True),
         WindowPlan("sweep", sweep, moments.adds),
+        WindowPlan("aligned_sweep", aligned_sweep, lambda output: output.window is not None and moments.adds(output)),
         WindowPlan("split", split, lambda output: output.aggregate in aggregations.EXTREMES, versions=False),
     )
 }
@@ -64,20 +65,25 @@ def strands(plan: Window) -> tuple[tuple[Output, ...], ...]:
 
 def plans_for(plan: Window, strand: Sequence[Output]) -> tuple[str, ...]:
     """The plans that can serve a strand, `pairs` first."""
-    return tuple(name for name in _able(plan, strand[0]) if name != "aligned" or common_length(plan, strand))
+    return tuple(name for name in _able(plan, strand[0]) if name not in ALIGNED or common_length(plan, name, strand))
+
+
+ALIGNED = ("aligned", "aligned_sweep")
+"""Plans whose tiles have one length, chosen from the data."""
 
 
 def _able(plan: Window, output: Output) -> tuple[str, ...]:
-    """Of `aligned` only whether there may be tiles that fit its window."""
+    """Of ALIGNED only whether there may be tiles that fit its window."""
     simple, versioned = is_simple(plan.facts), facts_of(plan.facts)[1] is not None
     able = (p for p in PLANS.values() if p.serves(output) and (simple or not p.simple))
     return tuple(p.name for p in able if p.versions or not versioned)
 
 
-def common_length(plan: Window, outputs: Sequence[Output]) -> int:
-    """The greatest length, in microseconds, that goes into all windows of these outputs; 0 if there is none, or the longest
-    window has too many of it."""
-    found = widths(plan, [span_of(o) for o in outputs])
+def common_length(plan: Window, name: str, outputs: Sequence[Output]) -> int:
+    """The greatest length of tiles, in microseconds, that a plan of ALIGNED can have for these outputs; 0 if there is none, or
+    the longest window has too many of it."""
+    spans = [span_of(o) for o in outputs]
+    found = widths(plan, spans) if name == "aligned" else lengths(spans)
     return gcd(*found) if all(found) and max(found) // gcd(*found) <= MOST_TILES else 0
 
 
@@ -87,6 +93,6 @@ def window_sql(asked: Asked, name: str) -> str:
 
 
 __all__ = [
-    "MACROS", "PLANS", "Asked", "Span", "common_length", "densities", "lateness", "measure_sql", "plans_for", "sample",
-    "statistics", "strands", "window_sql",
+    "ALIGNED", "MACROS", "PLANS", "Asked", "Span", "common_length", "densities", "lateness", "measure_sql", "plans_for",
+    "sample", "statistics", "strands", "window_sql",
 ]  # fmt: skip

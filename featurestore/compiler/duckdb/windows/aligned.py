@@ -21,22 +21,11 @@ from featurestore.compiler.statement import listed
 
 
 @dataclass
-class Aligned(Tiled):
-    """The steps from `marks` to `stretches`. length: of a tile in microseconds; hops: of each stretch, by its number."""
+class _Even(Tiled):
+    """What both have in common. length: of a tile in microseconds; hops: of each stretch, by its number."""
 
     length: int
     hops: Mapping[int, int]
-
-    def add(self) -> None:
-        self._add_lines()
-        self._add_placed()
-        self.add_filled()
-        self._add_tiles()
-        self._add_running()
-        self._add_inside()
-        self._add_asked()
-        self._add_ends()
-        self._add_looked_up()
 
     @cached_property
     def _most(self) -> int:
@@ -58,15 +47,65 @@ class Aligned(Tiled):
             materialized=True,
         )
 
-    def _add_placed(self) -> None:
+    def _add_placed(self, tile: str) -> None:
+        """The step `placed`. tile: the number of a mark's tile, from the number {} of the stretch of time it falls into."""
         own = ", ".join(["m.instant", *(f"m.{c}" for c in self.carried)])
+        number = f"(l.first_tile + (m.instant - $first_instant + {self._before}) // {self.length})"
         self.steps.add(
             "placed",
             "marks of those keys, and the tile each falls into",
-            f"SELECT l.first_tile + (m.instant - $first_instant + {self._before}) // {self.length} AS tile, {own}\n"
-            f"FROM marks AS m JOIN lines AS l USING ({', '.join(self.keys)})",
+            f"SELECT {tile.format(number)} AS tile, {own}\nFROM marks AS m JOIN lines AS l USING ({', '.join(self.keys)})",
             materialized=False,
         )
+
+    def _add_asked(self) -> None:
+        """The step `asked`: per spine row the tiles in which its stretches end; empty ones of its key, far from its marks."""
+        columns = ["s.row_id", "s.asked_at"]
+        first, last = self._most * self.length, f"$last_instant - $first_instant + {self._before + self._before}"
+        for i, (_, high) in enumerate(self.highs, 1):
+            since = f"{self.instant(high, 's.asked_at')} - $first_instant + {self._before}"
+            columns.append(f"l.first_tile + least(greatest({since}, {first}), {last}) // {self.length} AS high_{i}")
+        same = " AND ".join(f"s.{key} = l.{key}" for key in self.keys)
+        self.steps.add("asked", "the tiles in which the stretches of each spine row end",
+                       f"SELECT\n{listed(columns)}\nFROM spine AS s JOIN lines AS l ON {same}", materialized=True)  # fmt: skip
+
+    _in_order = "CASE WHEN place <> tile OR row_number() OVER () - 1 <> tile THEN error('tiles out of order') ELSE tile END"
+
+    def _add_chain(self, source: str, name: str, farthest: Mapping[str, int], backs: dict[tuple[str, int], str]) -> str:
+        """Steps in which columns are looked back for, FARTHEST rows each. backs: (column, multiple) -> what holds it."""
+        backs |= {(column, 0): column for column in farthest}
+        for multiple in range(1, max(((d - 1) // FARTHEST for d in farthest.values()), default=0) + 1):
+            columns = []
+            for column in (c for c, distance in farthest.items() if (distance - 1) // FARTHEST >= multiple):
+                backs[column, multiple] = f"{column}_back_{multiple}"
+                columns.append(f"lag({backs[column, multiple - 1]}, {FARTHEST}) OVER () AS {backs[column, multiple]}")
+            self.steps.add(f"{name}_{multiple}", f"{multiple * FARTHEST} tiles back",
+                           f"SELECT *,\n{listed(columns)}\nFROM {source}")  # fmt: skip
+            source = f"{name}_{multiple}"
+        return source
+
+    def _back(self, column: str, distance: int, backs: Mapping[tuple[str, int], str]) -> str:
+        """A column so many rows back."""
+        if not distance:
+            return column
+        multiple = (distance - 1) // FARTHEST
+        return f"lag({backs[column, multiple]}, {distance - multiple * FARTHEST}) OVER ()"
+
+
+@dataclass
+class Aligned(_Even):
+    """The steps from `marks` to `stretches`, of bounded stretches."""
+
+    def add(self) -> None:
+        self._add_lines()
+        self._add_placed("{}")
+        self.add_filled()
+        self._add_tiles()
+        self._add_running()
+        self._add_inside()
+        self._add_asked()
+        self._add_ends()
+        self._add_looked_up()
 
     def _add_tiles(self) -> None:
         columns = ["tile", *(f"{self.tile_total(c)} AS {c}" for c in self.sums), *(f"f.{e.column}" for e in self.extremes)]
@@ -108,8 +147,6 @@ class Aligned(Tiled):
         self.steps.add("inside", "what stretches that end in a tile hold of those before it, from their second on",
                        f"SELECT\n{listed(columns)}\nFROM {source}", materialized=True)  # fmt: skip
 
-    _in_order = "CASE WHEN place <> tile OR row_number() OVER () - 1 <> tile THEN error('tiles out of order') ELSE tile END"
-
     def _add_level(self, level: int, source: str) -> str:
         """The step in which runs of tiles double. Returns: its name."""
         half = 2 ** (level - 1)
@@ -137,37 +174,6 @@ class Aligned(Tiled):
             farthest |= {column: max(distance, farthest.get(column, 0)) for column, distance in taken.items()}
         return self._add_chain(source, "far", farthest, backs)
 
-    def _add_chain(self, source: str, name: str, farthest: Mapping[str, int], backs: dict[tuple[str, int], str]) -> str:
-        """Steps in which columns are looked back for, FARTHEST rows each. backs: (column, multiple) -> what holds it."""
-        backs |= {(column, 0): column for column in farthest}
-        for multiple in range(1, max(((d - 1) // FARTHEST for d in farthest.values()), default=0) + 1):
-            columns = []
-            for column in (c for c, distance in farthest.items() if (distance - 1) // FARTHEST >= multiple):
-                backs[column, multiple] = f"{column}_back_{multiple}"
-                columns.append(f"lag({backs[column, multiple - 1]}, {FARTHEST}) OVER () AS {backs[column, multiple]}")
-            self.steps.add(f"{name}_{multiple}", f"{multiple * FARTHEST} tiles back",
-                           f"SELECT *,\n{listed(columns)}\nFROM {source}")  # fmt: skip
-            source = f"{name}_{multiple}"
-        return source
-
-    def _back(self, column: str, distance: int, backs: Mapping[tuple[str, int], str]) -> str:
-        """A column so many rows back."""
-        if not distance:
-            return column
-        multiple = (distance - 1) // FARTHEST
-        return f"lag({backs[column, multiple]}, {distance - multiple * FARTHEST}) OVER ()"
-
-    def _add_asked(self) -> None:
-        """The step `asked`: per spine row the tiles in which its stretches end; empty ones of its key, far from its marks."""
-        columns = ["s.row_id", "s.asked_at"]
-        first, last = self._most * self.length, f"$last_instant - $first_instant + {self._before + self._before}"
-        for i, (_, high) in enumerate(self.highs, 1):
-            since = f"{self.instant(high, 's.asked_at')} - $first_instant + {self._before}"
-            columns.append(f"l.first_tile + least(greatest({since}, {first}), {last}) // {self.length} AS high_{i}")
-        same = " AND ".join(f"s.{key} = l.{key}" for key in self.keys)
-        self.steps.add("asked", "the tiles in which the stretches of each spine row end",
-                       f"SELECT\n{listed(columns)}\nFROM spine AS s JOIN lines AS l ON {same}", materialized=True)  # fmt: skip
-
     def _add_ends(self) -> None:
         """Marks of the tiles in which stretches end and begin: never the same, for each has a hop at least."""
         ends: list[tuple[str, str, str, dict[int, str]]] = []
@@ -191,3 +197,70 @@ class Aligned(Tiled):
                            f"SELECT a.*,\n{listed(columns)}\nFROM {tiles}")  # fmt: skip
             source = f"looked_up_{i}"
         self.add_stretches(source)
+
+
+@dataclass
+class AlignedSides(_Even):
+    """The same for sums over stretches from the beginning among marks of two sides, where only differences of one column
+    count, a stretch of the one side less a stretch of the other: all marks of the keys before are in both.
+
+    Each tile is numbered twice, once a side. hops: from the tile in which a stretch ends to that of the row's own instant.
+    """
+
+    def add(self) -> None:
+        self._add_lines()
+        self._add_placed("2 * {} + m.side")
+        self.add_filled()
+        self._add_tiles()
+        self._add_running()
+        self._add_inside()
+        self._add_asked()
+        ends: list[tuple[str, str, str, dict[int, str]]] = []
+        for s in self.stretches:
+            tile = f"2 * (high_1 - {self.hops[s.number]}) + {s.side}"
+            ends.append((tile, f"CAST({-(2**62)} AS BIGINT)", self.instant(s.high), {s.number: "TRUE"}))
+        self.add_raw(ends)
+        columns = [f"t.{s.total(c)}" for s in self.stretches for c in s.sums]
+        self.steps.add("looked_up", "with what their stretches hold whole",
+                       f"SELECT a.*,\n{listed(columns)}\nFROM inside AS t JOIN asked AS a ON t.tile = a.high_1")  # fmt: skip
+        self.add_stretches("looked_up")
+
+    @cached_property
+    def highs(self) -> list[tuple[int, str]]:
+        """All stretches are looked up where the row's own instant is."""
+        return [(0, "0")]
+
+    @cached_property
+    def _sided(self) -> list[tuple[int, str]]:
+        return list(dict.fromkeys((s.side, c) for s in self.stretches for c in s.sums))
+
+    def _add_tiles(self) -> None:
+        columns = ["tile"]
+        for side, c in self._sided:
+            columns.append(f"{self.tile_total(c, f'f{side}')} AS {c}_at_{side}")
+        joins = "\n".join(f"LEFT JOIN filled AS f{side} ON f{side}.tile = 2 * t.tile + {side}"
+                          for side in dict.fromkeys(side for side, _ in self._sided))  # fmt: skip
+        numbers = "(SELECT unnest(range(first_tile, first_tile + tiles)) AS tile FROM lines) AS t"
+        columns[0] = "t.tile"
+        self.steps.add("tiles", "all tiles, empty ones too, with both their sides",
+                       f"SELECT\n{listed(columns)}\nFROM {numbers}\n{joins}")  # fmt: skip
+
+    def _add_running(self) -> None:
+        columns = ["tile", "row_number() OVER () - 1 AS place"]
+        columns += [f"sum({c}_at_{k}) OVER (ROWS UNBOUNDED PRECEDING) - {c}_at_{k} AS {c}_at_{k}" for k, c in self._sided]
+        self.steps.add("running", "in order: what all tiles before each add up to",
+                       f"SELECT\n{listed(columns)}\nFROM (SELECT * FROM tiles ORDER BY tile)")  # fmt: skip
+
+    def _add_inside(self) -> None:
+        farthest: dict[str, int] = {}
+        for s in self.stretches:
+            for c in s.sums:
+                column = f"{c}_at_{s.side}"
+                farthest[column] = max(self.hops[s.number], farthest.get(column, 0))
+        backs: dict[tuple[str, int], str] = {}
+        source = self._add_chain("running", "far", farthest, backs)
+        columns = [f"{self._in_order} AS tile"]
+        for s in self.stretches:
+            columns += [f"{self._back(f'{c}_at_{s.side}', self.hops[s.number], backs)} AS {s.total(c)}" for c in s.sums]
+        self.steps.add("inside", "what all tiles before those in which stretches end add up to",
+                       f"SELECT\n{listed(columns)}\nFROM {source}", materialized=True)  # fmt: skip

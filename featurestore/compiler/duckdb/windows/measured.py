@@ -80,10 +80,10 @@ def _add_versioned(steps: Steps, visible: Visible | Settled) -> None:
 
 
 def statistics(plan: Window, used: tuple[Measure, ...]) -> str:
-    """The statement of one row, in one pass over the source: facts, the first and last instant of any (event or known), and
-    of every measure of doubles or integers how many are not NULL (`present_i`); of doubles also how many are finite
-    (`finite_i`) and the least and greatest magnitude that is neither zero nor infinite (`least_i`, `greatest_i`), of
-    integers the least and greatest. Versions count each.
+    """The statement of one row, in one pass over the source: facts, the first and last instant of any (event or known), how
+    late any is known (`latest`), and of every measure of doubles or integers how many are not NULL (`present_i`); of doubles
+    also how many are finite (`finite_i`) and the least and greatest magnitude that is neither zero nor infinite (`least_i`,
+    `greatest_i`), of integers the least and greatest. Versions count each.
     """
     steps = Steps()
     source = _add_source(steps, plan)
@@ -138,6 +138,7 @@ def _counted(used: tuple[Measure, ...]) -> dict[str, str]:
         "facts": "count(*)",
         "first_instant": "min(least(event_time, known_time))",
         "last_instant": "max(greatest(event_time, known_time))",
+        "latest": "max(greatest(known_time - event_time, 0))",
     }
     for i, measure in enumerate(used, 1):
         m = measure_name(i)

@@ -36,7 +36,8 @@ class Asked:
     wide: the measures whose range no whole number of 128 bits holds. What the data lets a statement leave out: never_null,
     finite: the measures without NULLs, and without NaN and infinities; small: those of integers of which a double holds any
     sum; narrow: those of doubles whose sums have few bits. levels: per window how often runs of tiles must double for its
-    extremes. tile: the length of aligned tiles in microseconds; 0 is the greatest possible.
+    extremes. latest: how late any fact is known at most, in microseconds; None if a version may replace it. tile: the length
+    of aligned tiles in microseconds; 0 is the greatest possible.
     """
 
     plan: Window
@@ -47,6 +48,7 @@ class Asked:
     small: frozenset[int] = frozenset()
     narrow: frozenset[int] = frozenset()
     levels: Mapping[Span, int] = field(default_factory=dict)
+    latest: int | None = None
     tile: int = 0
 
     @cached_property

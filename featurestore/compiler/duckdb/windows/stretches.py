@@ -133,8 +133,9 @@ class Tiled:
             f"  SELECT\n  {listed(['tile', *self._valued()])}\n  FROM placed\n)\nGROUP BY tile",
         )
 
-    def tile_total(self, column: str) -> str:
-        total = f"coalesce(f.{column}, 0)"
+    def tile_total(self, column: str, filled: str = "f") -> str:
+        """A tile's total, from `filled` under some name."""
+        total = f"coalesce({filled}.{column}, 0)"
         return total if self.values[column].whole is None else f"CAST({total} AS DOUBLE)"
 
     def add_raw(self, ends: Sequence[tuple[str, str, str, Mapping[int, str]]]) -> None:

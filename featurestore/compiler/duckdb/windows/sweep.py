@@ -8,7 +8,12 @@ longer window up to t less the shorter. Both sides are stretches of time from th
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+from functools import partial
+from math import gcd
+
 from featurestore.compiler.duckdb.facts import key_names
+from featurestore.compiler.duckdb.windows.aligned import AlignedSides
 from featurestore.compiler.duckdb.windows.grid import Grid
 from featurestore.compiler.duckdb.windows.measured import add_measured, measure_name
 from featurestore.compiler.duckdb.windows.shared import Asked, Span, finish
@@ -22,7 +27,20 @@ _STARTS, _HAPPENED = 0, 1
 
 def sweep(asked: Asked) -> str:
     """The statement: __row, then the outputs; ordered by __row."""
-    return _Sweep(asked).statement()
+    return _Sweep(asked).statement(partial(Grid, sides=True))
+
+
+def aligned_sweep(asked: Asked) -> str:
+    """The same where all tiles are `asked.tile` long, which goes into every length without a rest."""
+    made = _Sweep(asked)
+    tile = asked.tile or gcd(*lengths(asked.spans))
+    hops = {made.starts.number: 0, **{s.number: length // tile for length, s in made.left.items()}}
+    return made.statement(partial(AlignedSides, length=tile, hops=hops))
+
+
+def lengths(spans: Sequence[Span]) -> list[int]:
+    """How long before the row's instant the windows begin and end, other than at it; 0 for a window without a beginning."""
+    return list(dict.fromkeys(n or 0 for span in spans for n in _lengths(span)))
 
 
 class _Sweep:
@@ -34,18 +52,19 @@ class _Sweep:
         self.versioned = facts_of(asked.plan.facts)[1] is not None
         self.terms = [column for column, _, _ in asked.term_columns]
         self.lengths = list(dict.fromkeys(length for span in asked.spans for length in _lengths(span)))
-        self.starts = Stretch(1, None, "0", tuple(self._column(t, n) for n in self.lengths for t in self.terms), side=_STARTS)
+        self.limits = list(dict.fromkeys(map(self._limit, self.lengths)))
+        self.starts = Stretch(1, None, "0", tuple(self._column(t, n) for n in self.limits for t in self.terms), side=_STARTS)
         self.left = {
             length: Stretch(number, None, str(length), tuple(self._column(t, length) for t in self.terms), side=_HAPPENED)
             for number, length in enumerate((n for n in self.lengths if n is not None), 2)
         }
 
-    def statement(self) -> str:
+    def statement(self, tiling: Callable[..., Grid | AlignedSides]) -> str:
         add_measured(self.steps, self.asked.plan.facts, self.asked.measures)
         carried = ["lateness", *(["sign"] if self.versioned else []), *(measure_name(n) for n in self.asked.used)]
         self._add_marks(carried)
         stretches = (self.starts, *self.left.values())
-        Grid(self.steps, self.keys, carried, self._values(), stretches, self.asked.plan.facts.exact, sides=True).add()
+        tiling(self.steps, self.keys, carried, self._values(), stretches, self.asked.plan.facts.exact).add()
         columns = ["row_id"]
         for (number, place), wanted in self.asked.terms.items():
             for term in wanted:
@@ -55,13 +74,18 @@ class _Sweep:
                        f"SELECT\n{listed(columns)}\nFROM stretches")  # fmt: skip
         return finish(self.steps, self.asked)
 
+    def _limit(self, length: int | None) -> int | None:
+        """How late a fact must be to leave a window before it is known; None if none is."""
+        latest = self.asked.latest
+        return None if length is None or (latest is not None and latest < length) else length
+
     def _column(self, term: str, length: int | None) -> str:
         """The column of a term among facts that are visible before they leave a window of that length."""
-        return f"{term}_in_{self.lengths.index(length) + 1}"
+        return f"{term}_in_{self.limits.index(self._limit(length)) + 1}"
 
     def _values(self) -> dict[str, Value]:
         return {self._column(column, length): self._value(term, number, length)
-                for column, term, number in self.asked.term_columns for length in self.lengths}  # fmt: skip
+                for column, term, number in self.asked.term_columns for length in self.limits}  # fmt: skip
 
     def _value(self, term: str, number: int, length: int | None) -> Value:
         counted = term == "n" and not self.versioned

@@ -520,6 +520,214 @@ FROM spine AS s LEFT JOIN grouped AS g USING (row_id)
 ORDER BY __row
 ;
 
+-- versions: Window of view versions, plan aligned_sweep: count_7d
+-- reads spine (row_id, asked_at, customer_id), source__payments
+WITH
+-- rows of source payments: versions of facts, whether each holds, what orders them
+rows_read AS NOT MATERIALIZED (
+  SELECT
+    "payment_id" AS "row_payment_id",
+    (("status" = 'settled') AND (canonical_double("amount") > CAST(CAST(0 AS BIGINT) AS DOUBLE))) IS TRUE AND "is_deleted" IS NOT TRUE AS holds,
+    coalesce("is_deleted", FALSE) AS deleted,
+    "version" AS row_order,
+    "Shop" AS "by_Shop",
+    canonical_double("amount") AS "by_amount",
+    "cents" AS "by_cents",
+    "payer" AS "by_payer",
+    "status" AS "by_status",
+    CAST("payer" AS DECIMAL(38, 0)) AS "key_customer_id",
+    CASE WHEN "paid_at" >= TIMESTAMPTZ '1677-01-01T00:00:00.000000Z' AND "paid_at" < TIMESTAMPTZ '2262-01-01T00:00:00.000000Z' THEN epoch_us("paid_at") END AS event_time,
+    CASE WHEN "loaded_at" >= TIMESTAMPTZ '1677-01-01T00:00:00.000000Z' AND "loaded_at" < TIMESTAMPTZ '2262-01-01T00:00:00.000000Z' THEN epoch_us("loaded_at") END AS known_time,
+    "amount" AS "in_amount",
+    "cents" AS "in_cents",
+    "Shop" AS "in_Shop"
+  FROM source__payments
+),
+-- versions known before the cut-off, their known time shifted by the serving lag
+versions AS NOT MATERIALIZED (
+  SELECT * REPLACE (known_time + $known_shift AS known_time)
+  FROM rows_read
+  WHERE "row_payment_id" IS NOT NULL AND known_time IS NOT NULL AND known_time < $known_before
+),
+-- row keys with more than one version
+repeated AS MATERIALIZED (
+  SELECT "row_payment_id"
+  FROM versions
+  GROUP BY ALL
+  HAVING count(*) > 1
+),
+-- versions of repeated row keys that are ever facts, and when the next in order becomes known
+intervals AS MATERIALIZED (
+  SELECT "key_customer_id", event_time, known_time, "in_amount", "in_cents", "in_Shop", until
+  FROM (
+    SELECT *, min(known_time) OVER (
+      PARTITION BY "row_payment_id"
+      ORDER BY row_order ASC NULLS FIRST, known_time ASC NULLS FIRST, event_time ASC NULLS FIRST, deleted ASC NULLS FIRST, "by_Shop" ASC NULLS FIRST, "by_amount" ASC NULLS FIRST, "by_cents" ASC NULLS FIRST, "by_payer" ASC NULLS FIRST, "by_status" ASC NULLS FIRST
+      ROWS BETWEEN 1 FOLLOWING AND UNBOUNDED FOLLOWING
+    ) AS until
+    FROM versions SEMI JOIN repeated USING ("row_payment_id")
+  )
+  WHERE holds AND "key_customer_id" IS NOT NULL AND event_time IS NOT NULL AND (until IS NULL OR until > greatest(event_time, known_time))
+),
+-- facts, and until when each is in force (NULL: for ever)
+facts AS NOT MATERIALIZED (
+  SELECT "key_customer_id", event_time, known_time, "in_amount", "in_cents", "in_Shop", CAST(NULL AS BIGINT) AS until
+  FROM versions ANTI JOIN repeated USING ("row_payment_id") WHERE holds AND "key_customer_id" IS NOT NULL AND event_time IS NOT NULL
+  UNION ALL
+  SELECT "key_customer_id", event_time, known_time, "in_amount", "in_cents", "in_Shop", until FROM intervals
+),
+-- facts, the instant they become visible, and what the aggregates take of them
+measured AS NOT MATERIALIZED (
+  SELECT
+    "key_customer_id",
+    event_time,
+    known_time,
+    greatest(event_time, known_time) AS visible_from,
+    until,
+    TRUE AS measure_1
+  FROM facts
+),
+-- facts, and each that is replaced once more, with the opposite sign, from then on
+signed AS NOT MATERIALIZED (
+  SELECT "key_customer_id", event_time, visible_from, measure_1, 1 AS sign FROM measured
+  UNION ALL
+  SELECT "key_customer_id", event_time, until, measure_1, -1 FROM measured WHERE until IS NOT NULL
+),
+-- when facts begin to count, and when they happened; how late they were known
+marks AS NOT MATERIALIZED (
+  SELECT
+    "key_customer_id",
+    CAST(0 AS UTINYINT) AS side,
+    visible_from AS instant,
+    visible_from - event_time AS lateness,
+    sign,
+    measure_1
+  FROM signed
+  UNION ALL
+  SELECT
+    "key_customer_id",
+    CAST(1 AS UTINYINT) AS side,
+    event_time AS instant,
+    visible_from - event_time AS lateness,
+    sign,
+    measure_1
+  FROM signed
+),
+-- the keys that are asked for, and the first of each one's tiles: they are numbered in one row
+lines AS MATERIALIZED (
+  SELECT *, (row_number() OVER () - 1) * (($last_instant - $first_instant) // 604800000000 + 5) AS first_tile, (($last_instant - $first_instant) // 604800000000 + 5) AS tiles
+  FROM (SELECT DISTINCT "key_customer_id" FROM spine)
+),
+-- marks of those keys, and the tile each falls into
+placed AS NOT MATERIALIZED (
+  SELECT 2 * (l.first_tile + (m.instant - $first_instant + 1209600000000) // 604800000000) + m.side AS tile, m.instant, m.lateness, m.sign, m.measure_1
+  FROM marks AS m JOIN lines AS l USING ("key_customer_id")
+),
+-- what the marks of each tile add up to
+filled AS (
+  SELECT
+    tile,
+    sum(n_1_in_1) AS n_1_in_1
+  FROM (
+    SELECT
+      tile,
+    CAST(CASE WHEN lateness < 604800000000 THEN sign * (CAST(measure_1 IS NOT NULL AS BIGINT)) END AS DOUBLE) AS n_1_in_1
+    FROM placed
+  )
+  GROUP BY tile
+),
+-- all tiles, empty ones too, with both their sides
+tiles AS (
+  SELECT
+    t.tile,
+    CAST(coalesce(f0.n_1_in_1, 0) AS DOUBLE) AS n_1_in_1_at_0,
+    CAST(coalesce(f1.n_1_in_1, 0) AS DOUBLE) AS n_1_in_1_at_1
+  FROM (SELECT unnest(range(first_tile, first_tile + tiles)) AS tile FROM lines) AS t
+  LEFT JOIN filled AS f0 ON f0.tile = 2 * t.tile + 0
+  LEFT JOIN filled AS f1 ON f1.tile = 2 * t.tile + 1
+),
+-- in order: what all tiles before each add up to
+running AS (
+  SELECT
+    tile,
+    row_number() OVER () - 1 AS place,
+    sum(n_1_in_1_at_0) OVER (ROWS UNBOUNDED PRECEDING) - n_1_in_1_at_0 AS n_1_in_1_at_0,
+    sum(n_1_in_1_at_1) OVER (ROWS UNBOUNDED PRECEDING) - n_1_in_1_at_1 AS n_1_in_1_at_1
+  FROM (SELECT * FROM tiles ORDER BY tile)
+),
+-- what all tiles before those in which stretches end add up to
+inside AS MATERIALIZED (
+  SELECT
+    CASE WHEN place <> tile OR row_number() OVER () - 1 <> tile THEN error('tiles out of order') ELSE tile END AS tile,
+    n_1_in_1_at_0 AS n_1_in_1_of_1,
+    lag(n_1_in_1_at_1, 1) OVER () AS n_1_in_1_of_2
+  FROM running
+),
+-- the tiles in which the stretches of each spine row end
+asked AS MATERIALIZED (
+  SELECT
+    s.row_id,
+    s.asked_at,
+    l.first_tile + least(greatest(s.asked_at - $first_instant + 1209600000000, 604800000000), $last_instant - $first_instant + 2419200000000) // 604800000000 AS high_1
+  FROM spine AS s JOIN lines AS l ON s."key_customer_id" = l."key_customer_id"
+),
+-- the ends of all stretches: a tile, the bounds of marks in it, and the stretches they are of
+ends AS (
+  SELECT row_id, 2 * (high_1 - 0) + 0 AS tile, CAST(-4611686018427387904 AS BIGINT) AS low, asked_at AS high, TRUE AS in_1, FALSE AS in_2
+  FROM asked
+  UNION ALL
+  SELECT row_id, 2 * (high_1 - 1) + 1 AS tile, CAST(-4611686018427387904 AS BIGINT) AS low, asked_at - 604800000000 AS high, FALSE AS in_1, TRUE AS in_2
+  FROM asked
+),
+-- those marks
+raw_pairs AS (
+  SELECT
+    row_id,
+    in_1,
+    in_2,
+    CAST(CASE WHEN lateness < 604800000000 THEN sign * (CAST(measure_1 IS NOT NULL AS BIGINT)) END AS DOUBLE) AS n_1_in_1
+  FROM placed JOIN ends USING (tile)
+  WHERE instant < high AND instant >= low
+),
+-- per spine row what those add up to
+raw AS (
+  SELECT
+    row_id,
+    sum(n_1_in_1) FILTER (WHERE in_1) AS n_1_in_1_of_1,
+    sum(n_1_in_1) FILTER (WHERE in_2) AS n_1_in_1_of_2
+  FROM raw_pairs
+  GROUP BY row_id
+),
+-- with what their stretches hold whole
+looked_up AS (
+  SELECT a.*,
+    t.n_1_in_1_of_1,
+    t.n_1_in_1_of_2
+  FROM inside AS t JOIN asked AS a ON t.tile = a.high_1
+),
+-- tiles inside and marks at the ends together
+stretches AS (
+  SELECT
+    row_id,
+    CAST(a.n_1_in_1_of_1 + coalesce(r.n_1_in_1_of_1, 0) AS BIGINT) AS n_1_in_1_of_1,
+    CAST(a.n_1_in_1_of_2 + coalesce(r.n_1_in_1_of_2, 0) AS BIGINT) AS n_1_in_1_of_2
+  FROM looked_up AS a LEFT JOIN raw AS r USING (row_id)
+),
+-- per spine row what its windows hold: what has begun to count, less what has left
+grouped AS (
+  SELECT
+    row_id,
+    (coalesce(n_1_in_1_of_1, 0) - coalesce(n_1_in_1_of_2, 0)) AS n_1_1
+  FROM stretches
+)
+-- the answer, in spine order; rows without facts get the value of the empty window
+SELECT
+  s.row_id AS __row,
+  CAST(coalesce(g.n_1_1, 0) AS BIGINT) AS "count_7d"
+FROM spine AS s LEFT JOIN grouped AS g USING (row_id)
+ORDER BY __row
+;
+
 -- boss: Window of view versions, plan pairs: boss_count_7d
 -- reads spine (row_id, asked_at, boss_id), source__payments
 WITH
@@ -852,6 +1060,214 @@ stretches AS (
     CAST(a.n_1_in_1_of_1 + coalesce(r.n_1_in_1_of_1, 0) AS BIGINT) AS n_1_in_1_of_1,
     CAST(a.n_1_in_1_of_2 + coalesce(r.n_1_in_1_of_2, 0) AS BIGINT) AS n_1_in_1_of_2
   FROM inside_2 AS a LEFT JOIN raw AS r USING (row_id)
+),
+-- per spine row what its windows hold: what has begun to count, less what has left
+grouped AS (
+  SELECT
+    row_id,
+    (coalesce(n_1_in_1_of_1, 0) - coalesce(n_1_in_1_of_2, 0)) AS n_1_1
+  FROM stretches
+)
+-- the answer, in spine order; rows without facts get the value of the empty window
+SELECT
+  s.row_id AS __row,
+  CAST(coalesce(g.n_1_1, 0) AS BIGINT) AS "boss_count_7d"
+FROM spine AS s LEFT JOIN grouped AS g USING (row_id)
+ORDER BY __row
+;
+
+-- boss: Window of view versions, plan aligned_sweep: boss_count_7d
+-- reads spine (row_id, asked_at, boss_id), source__payments
+WITH
+-- rows of source payments: versions of facts, whether each holds, what orders them
+rows_read AS NOT MATERIALIZED (
+  SELECT
+    "payment_id" AS "row_payment_id",
+    (("status" = 'settled') AND (canonical_double("amount") > CAST(CAST(0 AS BIGINT) AS DOUBLE))) IS TRUE AND "is_deleted" IS NOT TRUE AS holds,
+    coalesce("is_deleted", FALSE) AS deleted,
+    "version" AS row_order,
+    "Shop" AS "by_Shop",
+    canonical_double("amount") AS "by_amount",
+    "cents" AS "by_cents",
+    "payer" AS "by_payer",
+    "status" AS "by_status",
+    CAST("payer" AS DECIMAL(38, 0)) AS "key_customer_id",
+    CASE WHEN "paid_at" >= TIMESTAMPTZ '1677-01-01T00:00:00.000000Z' AND "paid_at" < TIMESTAMPTZ '2262-01-01T00:00:00.000000Z' THEN epoch_us("paid_at") END AS event_time,
+    CASE WHEN "loaded_at" >= TIMESTAMPTZ '1677-01-01T00:00:00.000000Z' AND "loaded_at" < TIMESTAMPTZ '2262-01-01T00:00:00.000000Z' THEN epoch_us("loaded_at") END AS known_time,
+    "amount" AS "in_amount",
+    "cents" AS "in_cents",
+    "Shop" AS "in_Shop"
+  FROM source__payments
+),
+-- versions known before the cut-off, their known time shifted by the serving lag
+versions AS NOT MATERIALIZED (
+  SELECT * REPLACE (known_time + $known_shift AS known_time)
+  FROM rows_read
+  WHERE "row_payment_id" IS NOT NULL AND known_time IS NOT NULL AND known_time < $known_before
+),
+-- row keys with more than one version
+repeated AS MATERIALIZED (
+  SELECT "row_payment_id"
+  FROM versions
+  GROUP BY ALL
+  HAVING count(*) > 1
+),
+-- versions of repeated row keys that are ever facts, and when the next in order becomes known
+intervals AS MATERIALIZED (
+  SELECT "key_customer_id", event_time, known_time, "in_amount", "in_cents", "in_Shop", until
+  FROM (
+    SELECT *, min(known_time) OVER (
+      PARTITION BY "row_payment_id"
+      ORDER BY row_order ASC NULLS FIRST, known_time ASC NULLS FIRST, event_time ASC NULLS FIRST, deleted ASC NULLS FIRST, "by_Shop" ASC NULLS FIRST, "by_amount" ASC NULLS FIRST, "by_cents" ASC NULLS FIRST, "by_payer" ASC NULLS FIRST, "by_status" ASC NULLS FIRST
+      ROWS BETWEEN 1 FOLLOWING AND UNBOUNDED FOLLOWING
+    ) AS until
+    FROM versions SEMI JOIN repeated USING ("row_payment_id")
+  )
+  WHERE holds AND "key_customer_id" IS NOT NULL AND event_time IS NOT NULL AND (until IS NULL OR until > greatest(event_time, known_time))
+),
+-- facts, and until when each is in force (NULL: for ever)
+facts AS NOT MATERIALIZED (
+  SELECT "key_customer_id", event_time, known_time, "in_amount", "in_cents", "in_Shop", CAST(NULL AS BIGINT) AS until
+  FROM versions ANTI JOIN repeated USING ("row_payment_id") WHERE holds AND "key_customer_id" IS NOT NULL AND event_time IS NOT NULL
+  UNION ALL
+  SELECT "key_customer_id", event_time, known_time, "in_amount", "in_cents", "in_Shop", until FROM intervals
+),
+-- facts, the instant they become visible, and what the aggregates take of them
+measured AS NOT MATERIALIZED (
+  SELECT
+    "key_customer_id",
+    event_time,
+    known_time,
+    greatest(event_time, known_time) AS visible_from,
+    until,
+    TRUE AS measure_1
+  FROM facts
+),
+-- facts, and each that is replaced once more, with the opposite sign, from then on
+signed AS NOT MATERIALIZED (
+  SELECT "key_customer_id", event_time, visible_from, measure_1, 1 AS sign FROM measured
+  UNION ALL
+  SELECT "key_customer_id", event_time, until, measure_1, -1 FROM measured WHERE until IS NOT NULL
+),
+-- when facts begin to count, and when they happened; how late they were known
+marks AS NOT MATERIALIZED (
+  SELECT
+    "key_customer_id",
+    CAST(0 AS UTINYINT) AS side,
+    visible_from AS instant,
+    visible_from - event_time AS lateness,
+    sign,
+    measure_1
+  FROM signed
+  UNION ALL
+  SELECT
+    "key_customer_id",
+    CAST(1 AS UTINYINT) AS side,
+    event_time AS instant,
+    visible_from - event_time AS lateness,
+    sign,
+    measure_1
+  FROM signed
+),
+-- the keys that are asked for, and the first of each one's tiles: they are numbered in one row
+lines AS MATERIALIZED (
+  SELECT *, (row_number() OVER () - 1) * (($last_instant - $first_instant) // 604800000000 + 5) AS first_tile, (($last_instant - $first_instant) // 604800000000 + 5) AS tiles
+  FROM (SELECT DISTINCT "key_customer_id" FROM spine)
+),
+-- marks of those keys, and the tile each falls into
+placed AS NOT MATERIALIZED (
+  SELECT 2 * (l.first_tile + (m.instant - $first_instant + 1209600000000) // 604800000000) + m.side AS tile, m.instant, m.lateness, m.sign, m.measure_1
+  FROM marks AS m JOIN lines AS l USING ("key_customer_id")
+),
+-- what the marks of each tile add up to
+filled AS (
+  SELECT
+    tile,
+    sum(n_1_in_1) AS n_1_in_1
+  FROM (
+    SELECT
+      tile,
+    CAST(CASE WHEN lateness < 604800000000 THEN sign * (CAST(measure_1 IS NOT NULL AS BIGINT)) END AS DOUBLE) AS n_1_in_1
+    FROM placed
+  )
+  GROUP BY tile
+),
+-- all tiles, empty ones too, with both their sides
+tiles AS (
+  SELECT
+    t.tile,
+    CAST(coalesce(f0.n_1_in_1, 0) AS DOUBLE) AS n_1_in_1_at_0,
+    CAST(coalesce(f1.n_1_in_1, 0) AS DOUBLE) AS n_1_in_1_at_1
+  FROM (SELECT unnest(range(first_tile, first_tile + tiles)) AS tile FROM lines) AS t
+  LEFT JOIN filled AS f0 ON f0.tile = 2 * t.tile + 0
+  LEFT JOIN filled AS f1 ON f1.tile = 2 * t.tile + 1
+),
+-- in order: what all tiles before each add up to
+running AS (
+  SELECT
+    tile,
+    row_number() OVER () - 1 AS place,
+    sum(n_1_in_1_at_0) OVER (ROWS UNBOUNDED PRECEDING) - n_1_in_1_at_0 AS n_1_in_1_at_0,
+    sum(n_1_in_1_at_1) OVER (ROWS UNBOUNDED PRECEDING) - n_1_in_1_at_1 AS n_1_in_1_at_1
+  FROM (SELECT * FROM tiles ORDER BY tile)
+),
+-- what all tiles before those in which stretches end add up to
+inside AS MATERIALIZED (
+  SELECT
+    CASE WHEN place <> tile OR row_number() OVER () - 1 <> tile THEN error('tiles out of order') ELSE tile END AS tile,
+    n_1_in_1_at_0 AS n_1_in_1_of_1,
+    lag(n_1_in_1_at_1, 1) OVER () AS n_1_in_1_of_2
+  FROM running
+),
+-- the tiles in which the stretches of each spine row end
+asked AS MATERIALIZED (
+  SELECT
+    s.row_id,
+    s.asked_at,
+    l.first_tile + least(greatest(s.asked_at - $first_instant + 1209600000000, 604800000000), $last_instant - $first_instant + 2419200000000) // 604800000000 AS high_1
+  FROM spine AS s JOIN lines AS l ON s."key_customer_id" = l."key_customer_id"
+),
+-- the ends of all stretches: a tile, the bounds of marks in it, and the stretches they are of
+ends AS (
+  SELECT row_id, 2 * (high_1 - 0) + 0 AS tile, CAST(-4611686018427387904 AS BIGINT) AS low, asked_at AS high, TRUE AS in_1, FALSE AS in_2
+  FROM asked
+  UNION ALL
+  SELECT row_id, 2 * (high_1 - 1) + 1 AS tile, CAST(-4611686018427387904 AS BIGINT) AS low, asked_at - 604800000000 AS high, FALSE AS in_1, TRUE AS in_2
+  FROM asked
+),
+-- those marks
+raw_pairs AS (
+  SELECT
+    row_id,
+    in_1,
+    in_2,
+    CAST(CASE WHEN lateness < 604800000000 THEN sign * (CAST(measure_1 IS NOT NULL AS BIGINT)) END AS DOUBLE) AS n_1_in_1
+  FROM placed JOIN ends USING (tile)
+  WHERE instant < high AND instant >= low
+),
+-- per spine row what those add up to
+raw AS (
+  SELECT
+    row_id,
+    sum(n_1_in_1) FILTER (WHERE in_1) AS n_1_in_1_of_1,
+    sum(n_1_in_1) FILTER (WHERE in_2) AS n_1_in_1_of_2
+  FROM raw_pairs
+  GROUP BY row_id
+),
+-- with what their stretches hold whole
+looked_up AS (
+  SELECT a.*,
+    t.n_1_in_1_of_1,
+    t.n_1_in_1_of_2
+  FROM inside AS t JOIN asked AS a ON t.tile = a.high_1
+),
+-- tiles inside and marks at the ends together
+stretches AS (
+  SELECT
+    row_id,
+    CAST(a.n_1_in_1_of_1 + coalesce(r.n_1_in_1_of_1, 0) AS BIGINT) AS n_1_in_1_of_1,
+    CAST(a.n_1_in_1_of_2 + coalesce(r.n_1_in_1_of_2, 0) AS BIGINT) AS n_1_in_1_of_2
+  FROM looked_up AS a LEFT JOIN raw AS r USING (row_id)
 ),
 -- per spine row what its windows hold: what has begun to count, less what has left
 grouped AS (
