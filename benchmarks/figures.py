@@ -77,7 +77,7 @@ def page(figures: Sequence[Figure], limits: dict[str, Bound]) -> str:
         "A figure outside its bound is measured again, up to three times in all, and all runs then count: near its bound that",
         "favours passing. Of look-ups the try with the best ratio is shown. A second call is one run, and noisy.",
         "",
-        f"This run: {os.cpu_count()} cores, DuckDB with 2 threads, {_versions()}.",
+        f"This machine: {os.cpu_count()} cores, DuckDB with 2 threads, {_versions()}. Cases are measured one at a time.",
         "",
         "| figure | measured | bound | how |",
         "|---|---|---|---|",

@@ -2,7 +2,8 @@
 
     python benchmarks/run.py                       print a table
     python benchmarks/run.py --check               and exit with 1 when a figure breaks its bound (ratios.toml)
-    python benchmarks/run.py --write               and write docs/benchmarks.md, but for what it says by hand
+    python benchmarks/run.py --write               and write docs/benchmarks.md, but for what it says by hand:
+                                                   these cases, and the others as last measured here
     python benchmarks/run.py event_time help       only these cases
     python benchmarks/run.py --scale 0.01          a rehearsal on a hundredth of the data, once
 
@@ -13,9 +14,11 @@ it is believed.
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import sys
 import tempfile
+from dataclasses import asdict
 from pathlib import Path
 
 from cases import CASES
@@ -37,8 +40,10 @@ def main() -> int:
         for name in asked.cases or CASES:
             figures += measured(name, Place(asked.data, Path(scratch), asked.scale), limits)
     print("\n" + table(figures, limits))
+    if asked.scale == 1:
+        remember(asked.data / FIGURES, figures)
     if asked.write:
-        docs = ROOT / "docs"
+        docs, figures = ROOT / "docs", remembered(asked.data / FIGURES, limits)
         path = docs / "benchmarks.md"
         path.write_text(page(figures, limits) + by_hand(path), encoding="utf-8")
         if points := points_of(figures):
@@ -47,6 +52,23 @@ def main() -> int:
     if broken:
         print(f"\noutside the bound: {', '.join(broken)}", file=sys.stderr)
     return 1 if broken and asked.check else 0
+
+
+FIGURES = "figures.json"
+
+
+def remember(path: Path, figures: list[Figure]) -> None:
+    """Keep figures beside those of other cases."""
+    known = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    known |= {figure.name: asdict(figure) for figure in figures}
+    path.write_text(json.dumps(known, indent=2), encoding="utf-8")
+
+
+def remembered(path: Path, limits: dict[str, Bound]) -> list[Figure]:
+    """The last figures of all cases, in the order of their bounds."""
+    known = json.loads(path.read_text(encoding="utf-8"))
+    found = [known[name] for name in limits if name in known]
+    return [Figure(**{**figure, "points": tuple(map(tuple, figure["points"]))}) for figure in found]
 
 
 def by_hand(path: Path) -> str:
@@ -73,7 +95,9 @@ def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("cases", nargs="*", metavar="CASE", help=f"of {', '.join(CASES)}; default: all")
     parser.add_argument("--check", action="store_true", help="exit with 1 when a figure breaks its bound")
-    parser.add_argument("--write", action="store_true", help="write docs/benchmarks.md (of a run of all cases)")
+    parser.add_argument(
+        "--write", action="store_true", help="write docs/benchmarks.md, of these cases and the last run of others"
+    )
     folder = os.environ.get("FEATURESTORE_BENCH_DATA", ROOT / ".featurestore" / "bench")
     parser.add_argument("--data", type=Path, default=Path(folder), help="where generated data is kept (about 4 GB)")
     parser.add_argument("--scale", type=float, default=1.0, help="so much of the data (default 1); figures then mean little")
@@ -82,8 +106,6 @@ def arguments() -> argparse.Namespace:
         parser.error(f"unknown case {unknown[0]!r}")
     if asked.scale != 1 and (asked.check or asked.write):
         parser.error("--check and --write are for a run at full scale")
-    if asked.write and asked.cases:
-        parser.error("--write is for a run of all cases")
     asked.data = asked.data.resolve()
     return asked
 
