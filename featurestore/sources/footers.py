@@ -31,18 +31,19 @@ class Extent:
 
 
 def extents(data: SourceData, columns: Sequence[str]) -> dict[str, Extent]:
-    """Column -> its extent. Columns of a table from memory are absent, and those nested in others."""
+    """Column -> its extent. Nothing of a table from memory; nothing is said of a column with a dot in its name, which a
+    footer tells from a nested one by nothing."""
     found: dict[str, list[Extent]] = {column: [] for column in columns}
     for part in data.parts:
         if part.stamp is None:
             return {}
         metadata = pq.read_metadata(part.stamp.path)
+        places = {metadata.schema.column(i).path: i for i in range(metadata.num_columns)}
         for group in map(metadata.row_group, range(metadata.num_row_groups)):
-            if group.num_rows == 0:
-                continue
-            chunks = {chunk.path_in_schema: chunk for chunk in map(group.column, range(group.num_columns))}
             for column, known in found.items():
-                known.append(_extent(chunks[column].statistics if column in chunks else None))
+                said = column in places and "." not in column
+                if group.num_rows:
+                    known.append(_extent(group.column(places[column]).statistics if said else None))
     return {column: reduce(Extent.__add__, known, Extent(0, ())) for column, known in found.items()}
 
 

@@ -65,6 +65,12 @@ def test_a_footer_without_statistics_proves_nothing(tmp_path):
     assert not checks.nothing_left_out(bound, data)
 
 
+def test_a_column_with_a_dot_is_not_taken_for_a_nested_one(tmp_path):
+    table = facts().append_column("a.b", pa.array([1, None, 3])).append_column("a", pa.array([{"b": 1}] * 3))
+    _, data = opened(tmp_path, table)
+    assert extents(data, ["a.b"]) == {"a.b": Extent(None, None)}
+
+
 def test_tables_from_memory_have_no_footers(tmp_path):
     assert extents(open_source(ArrowSource(name="facts", table=facts(), event_timestamp="e"), tmp_path), ["e"]) == {}
 

@@ -9,7 +9,7 @@ from typing import Any
 from featurestore import plan as planning
 from featurestore.compiler import duckdb as sql
 from featurestore.engines.duckdb.reading import is_direct
-from featurestore.engines.duckdb.session import Session
+from featurestore.engines.duckdb.session import Session, errors
 from featurestore.errors import SourceError
 from featurestore.intervals import MICROS_PER_DAY
 from featurestore.plan.nodes import StaticLookup, facts_of
@@ -58,7 +58,8 @@ def nothing_left_out(bound: BoundFacts, data: SourceData) -> bool:
         return False
     facts, versions, _ = facts_of(read)
     keys = [k.source_column for k in facts.keys] if versions is None else versions.row_key
-    found = extents(data, [*times, *keys])
+    with errors(source.place):
+        found = extents(data, [*times, *keys])
     if not found or any(extent.nulls != 0 for extent in found.values()):
         return False
     first, end = source.time_range

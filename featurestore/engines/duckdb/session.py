@@ -21,6 +21,7 @@ from typing import Any
 
 import duckdb
 import pyarrow as pa
+from duckdb.sqltypes import BIGINT
 
 from featurestore.atomic import DISK_FULL, alive
 from featurestore.compiler.duckdb import MACROS, SOURCE_PREFIX, quoted
@@ -122,8 +123,8 @@ class Session:
         if bound is data and set(columns) <= set(held):
             return
         data.check(columns)
+        self._bound.pop(name, None)
         before = self._copies.pop(name, [])
-        self._bound[name] = (data, tuple(columns))
         selects, groups = [], dict[tuple[object, ...], list[Part]]()
         for part in data.parts:
             if reading.is_direct(part, data.source, columns, types):
@@ -138,6 +139,7 @@ class Session:
                 f"CREATE OR REPLACE TEMP VIEW {quoted(name)} AS\n"
                 + "\nUNION ALL BY NAME\n".join(selects or [self._empty(data, columns, types)])
             )
+        self._bound[name] = (data, tuple(columns))
         for path in before:
             path.unlink()
 
@@ -213,11 +215,15 @@ class Session:
         self._con.interrupt()
 
 
+_QUOTED = re.compile(r"""'(?:[^']|'')*'|"(?:[^"]|"")*\"""")
+
+
 def _used(sql: str, parameters: Mapping[str, object] | None) -> dict[str, Any] | None:
-    """Only the parameters the statement names: the engine refuses others."""
-    named = set(re.findall(r"\$([a-z_0-9]+)", sql))
+    """Only the parameters the statement names, for the engine refuses others; whole numbers in 64 bits, for it would take
+    small ones as 32 and let sums of them overflow."""
+    named = set(re.findall(r"\$([a-z_0-9]+)", _QUOTED.sub("", sql)))
     given = {name: value for name, value in (parameters or {}).items() if name in named}
-    return given or None
+    return {name: duckdb.Value(v, BIGINT) if type(v) is int else v for name, v in given.items()} or None
 
 
 def _literal(value: object) -> str:
