@@ -56,6 +56,8 @@ def interrupt_all() -> None:
         session.interrupt()
 
 
+_MIXES_UP = duckdb.__version__.startswith("1.")
+"""Before 2.0, where it need not preserve the order of what it reads, the engine also mixes up what a statement has ordered."""
 _FOLDER = "featurestore-"
 
 
@@ -83,7 +85,7 @@ class Session:
 
     def _configure(self, settings: Settings) -> None:
         chosen: dict[str, object] = {"TimeZone": "UTC", "temp_directory": str(self.folder / "spill")}
-        chosen |= {"preserve_insertion_order": False, "enable_progress_bar": False}
+        chosen |= {"preserve_insertion_order": _MIXES_UP, "enable_progress_bar": False}
         for name in ("threads", "memory_limit", "asof_loop_join_threshold"):
             if getattr(settings, name) is not None:
                 chosen[name] = getattr(settings, name)
