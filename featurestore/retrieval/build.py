@@ -66,7 +66,10 @@ def run(
             table = pa.concat_tables(list(build.batches()))
             return Done(table, build.report)
         known = _Ahead(lambda: {name: identities.identify(d.stamps) or "memory" for name, d in sorted(data.items())})
-        manifest = files.write(output, build.schema, build.batches(), lambda: describe(build, opened, known.result()))
+        sql = _Ahead(lambda: hashlib.sha256(training_set_sql(service, build.plan).encode()).hexdigest())
+        manifest = files.write(
+            output, build.schema, build.batches(), lambda: describe(build, opened, known.result(), sql.result())
+        )
         return Done(output, build.report, manifest)
 
 
@@ -94,13 +97,13 @@ class _Ahead:
         return self._found
 
 
-def describe(build: Build, spine: Spine, sources: dict[str, Any]) -> dict[str, Any]:
-    """The manifest of a build, all but its output file: what went in, what it means, what was counted."""
+def describe(build: Build, spine: Spine, sources: dict[str, Any], sql: str) -> dict[str, Any]:
+    """The manifest of a build, all but its output file: what went in, what it means, what was counted. sql: the digest of the
+    committed statements."""
     asked, service, report = build.request, build.service, build.report
     identity = dict(spine.identity or {})
     if spine.table is not None and "sha256" not in identity:
         identity["sha256"] = content_identity(spine.table)
-    sql = training_set_sql(service, build.plan)
     return {
         "format": files.MANIFEST_FORMAT,
         "kind": "training_set",
@@ -109,7 +112,7 @@ def describe(build: Build, spine: Spine, sources: dict[str, Any]) -> dict[str, A
         "view_fingerprints": {i.bound.name: i.bound.fingerprint for i in service.instances},
         "on_demand_fingerprints": {o.instance.view.name: o.fingerprint for o in service.on_demand},
         "plan": hashlib.sha256(planning.explain(build.plan).encode()).hexdigest(),
-        "sql": hashlib.sha256(sql.encode()).hexdigest(),
+        "sql": sql,
         "engine": "duckdb",
         "versions": _versions(),
         "sources": sources,

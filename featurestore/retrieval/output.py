@@ -123,7 +123,10 @@ def _check_types(suffix: str, schema: pa.Schema) -> None:
     """Which types a file can hold is its writer's knowledge: ask it, with one NULL, before any work."""
     from pyarrow import csv
 
+    first: dict[pa.DataType, pa.Field] = {}
     for field in schema:
+        first.setdefault(field.type, field)
+    for field in first.values():
         try:
             one = pa.table({"x": pa.nulls(1, field.type)})
             if suffix == ".csv":
