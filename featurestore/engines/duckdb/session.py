@@ -217,13 +217,14 @@ class Session:
         self._con.interrupt()
 
 
-_QUOTED = re.compile(r"""'(?:[^']|'')*'|"(?:[^"]|"")*\"""")
+_SILENT = re.compile(r"""--[^\n]*|'(?:[^']|'')*'|"(?:[^"]|"")*\"""")
+"""Where a statement names no parameter: in comments (with apostrophes of their own), texts and names."""
 
 
 def _used(sql: str, parameters: Mapping[str, object] | None) -> dict[str, Any] | None:
     """Only the parameters the statement names, for the engine refuses others; whole numbers in 64 bits, for it would take
     small ones as 32 and let sums of them overflow."""
-    named = set(re.findall(r"\$([a-z_0-9]+)", _QUOTED.sub("", sql)))
+    named = set(re.findall(r"\$([a-z_0-9]+)", _SILENT.sub("", sql)))
     given = {name: value for name, value in (parameters or {}).items() if name in named}
     return {name: duckdb.Value(v, BIGINT) if type(v) is int else v for name, v in given.items()} or None
 
