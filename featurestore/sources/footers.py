@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from functools import reduce
+from itertools import chain
 from typing import Any
 
 import pyarrow.parquet as pq
@@ -24,11 +24,6 @@ class Extent:
     nulls: int | None
     times: tuple[int, ...] | None
 
-    def __add__(self, other: Extent) -> Extent:
-        nulls = None if self.nulls is None or other.nulls is None else self.nulls + other.nulls
-        times = None if self.times is None or other.times is None else (*self.times, *other.times)
-        return Extent(nulls, times)
-
 
 def extents(data: SourceData, columns: Sequence[str]) -> dict[str, Extent]:
     """Column -> its extent. Nothing of a table from memory; nothing is said of a column with a dot in its name, which a
@@ -44,7 +39,17 @@ def extents(data: SourceData, columns: Sequence[str]) -> dict[str, Extent]:
                 said = column in places and "." not in column
                 if group.num_rows:
                     known.append(_extent(group.column(places[column]).statistics if said else None))
-    return {column: reduce(Extent.__add__, known, Extent(0, ())) for column, known in found.items()}
+    return {column: _joined(known) for column, known in found.items()}
+
+
+def _joined(extents: Sequence[Extent]) -> Extent:
+    """Of all row groups: what one of them does not say is not known."""
+    nulls = [e.nulls for e in extents if e.nulls is not None]
+    times = [e.times for e in extents if e.times is not None]
+    return Extent(
+        sum(nulls) if len(nulls) == len(extents) else None,
+        tuple(chain.from_iterable(times)) if len(times) == len(extents) else None,
+    )
 
 
 def _extent(statistics: Any) -> Extent:
