@@ -198,8 +198,8 @@ class Build:
     def _stream(self, part: Part, served: _Served) -> pa.RecordBatchReader:
         """What a statement gives. Until it is read to its end the session can do nothing else."""
         self._bind(part)
-        self._session.join_as_written(isinstance(part, Window))
-        return self._session.reader(served.sql, {**self._parameters(part), **served.parameters}, ROWS_AT_ONCE)
+        parameters = {**self._parameters(part), **served.parameters}
+        return self._session.reader(served.sql, parameters, ROWS_AT_ONCE, as_written=isinstance(part, Window))
 
     def _reader(self, part: PartOf | LabelOf, served: _Served, stream: pa.RecordBatchReader) -> _PartReader:
         if isinstance(part, PartOf):
@@ -227,7 +227,6 @@ class Build:
         """The plans that serve a part's windows, chosen from the data."""
         assert isinstance(part.part, Window)
         self._bind(part.part)
-        self._session.join_as_written(False)
         parameters = self._parameters(part.part)
         return choose(self._session, part.part, parameters, self.spine.rows, wanted=self._settings.window_plan)
 

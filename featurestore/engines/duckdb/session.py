@@ -81,6 +81,7 @@ class Session:
         self._bound: dict[str, tuple[SourceData, tuple[str, ...]]] = {}
         self._copies: dict[str, list[Path]] = {}
         self._numbers = count()
+        self._as_written = False
         self._configure(settings)
 
     def _configure(self, settings: Settings) -> None:
@@ -169,11 +170,19 @@ class Session:
 
     def table(self, sql: str, parameters: Mapping[str, object] | None = None) -> pa.Table:
         with self._running():
+            self._join(as_written=False)
             return self._con.sql(sql, params=_used(sql, parameters)).to_arrow_table()
 
-    def reader(self, sql: str, parameters: Mapping[str, object] | None = None, rows: int = 131_072) -> pa.RecordBatchReader:
-        """Results as they come. The session can run nothing else until the reader is read to its end."""
+    def reader(
+        self, sql: str, parameters: Mapping[str, object] | None = None, rows: int = 131_072, *, as_written: bool = False
+    ) -> pa.RecordBatchReader:
+        """Results as they come. The session can run nothing else until the reader is read to its end.
+
+        as_written: joins keep the right side in memory and pass the left one by, in the order written. The engine takes few
+        rows for granted where it filters or groups, and would keep the source of facts in memory.
+        """
         with self._running():
+            self._join(as_written)
             stream = self._con.sql(sql, params=_used(sql, parameters)).to_arrow_reader(rows)
         return pa.RecordBatchReader.from_batches(stream.schema, self._batches(stream))
 
@@ -206,12 +215,10 @@ class Session:
                     return part.name
         return ""
 
-    def join_as_written(self, wanted: bool) -> None:
-        """Whether joins from here on keep the right side in memory and pass the left one by, in the order written.
-
-        The engine takes few rows for granted where it filters or groups, and would keep the source of facts in memory.
-        """
-        self._con.execute(f"SET disabled_optimizers = '{'join_order,build_side_probe_side' if wanted else ''}'")
+    def _join(self, as_written: bool) -> None:
+        if as_written != self._as_written:
+            self._con.execute(f"SET disabled_optimizers = '{'join_order,build_side_probe_side' if as_written else ''}'")
+            self._as_written = as_written
 
     def interrupt(self) -> None:
         self._con.interrupt()
