@@ -16,6 +16,7 @@ import pyarrow as pa
 
 from featurestore.engines.duckdb import Settings, window_choice
 from featurestore.engines.duckdb.window_choice import AUTO
+from featurestore.engines.duckdb.window_statistics import Statistics
 from featurestore.engines.reference import Answer as FullAnswer
 from featurestore.engines.reference import ReferenceEngine
 from featurestore.plan.nodes import Window
@@ -54,10 +55,10 @@ def at_the_limits(settings: Settings) -> Iterator[None]:
     """Let a plan that is set meet what over so few facts it would not choose: aligned tiles as short as may be, so that
     windows hold whole ones, and any length of time in which facts count as known soon."""
 
-    def finest(plan: Window, name: str, known: window_choice.Statistics) -> int:
+    def finest(plan: Window, name: str, known: Statistics) -> int:
         return min(window_choice.possible_tiles(plan, name, known), default=0)
 
-    def soon(outputs: object, known: window_choice.Statistics) -> int:
+    def soon(outputs: object, known: Statistics) -> int:
         return SOON[(known.facts + known.rows) % len(SOON)]
 
     tiles = {"_tile": finest, "ALWAYS_TILES": 20_000}

@@ -12,15 +12,14 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from featurestore.compiler.duckdb import windows as sql
-from featurestore.compiler.duckdb.facts import is_simple
 from featurestore.compiler.duckdb.windows import moments
 from featurestore.compiler.duckdb.windows.stretches import LEVELS, NEAR_LEVELS
-from featurestore.dtypes import DOUBLE, INT64
+from featurestore.dtypes import DOUBLE
 from featurestore.engines.duckdb.session import Session
-from featurestore.plan.nodes import Output, Window, facts_of, measure_of, measures, reach_of
+from featurestore.engines.duckdb.window_statistics import SAMPLED_ROWS, Statistics, statistics
+from featurestore.plan.nodes import Output, Window, measure_of, measures, reach_of
 
 AUTO = "auto"
-SAMPLED_ROWS, SAMPLED_FACTS = 1_000, 100_000
 MARKS_PER_TILE = 3
 
 
@@ -40,46 +39,25 @@ class Choice:
     estimates: Mapping[str, float] = field(default_factory=dict)
 
 
-@dataclass(frozen=True)
-class Statistics:
-    """What is known of the data: facts, the first and last instant of any, spine rows, keys asked for, the facts per key
-    a row meets, and the most of any of the sampled rows' keys; of measures their magnitudes, and which are never NULL,
-    always finite, or integers so small that a double holds any sum; latest: how late any fact is known, where there are no
-    versions; soon: for some lengths of time the share of facts known so long after they happened."""
-
-    facts: int
-    first: int
-    last: int
-    rows: int
-    lines: int
-    per_key: float
-    most: int
-    magnitudes: Mapping[int, tuple[float, float]]
-    never_null: frozenset[int] = frozenset()
-    finite: frozenset[int] = frozenset()
-    small: frozenset[int] = frozenset()
-    latest: int | None = None
-    soon: Mapping[int, float] = field(default_factory=dict)
-
-    @property
-    def several(self) -> int:
-        """How many bits more a sum may have than its terms: over all facts, twice (a replaced version counts once more)."""
-        return (2 * self.facts).bit_length()
-
-    def in_reach(self, reach: int | None) -> float:
-        """The facts of its key that a row meets in a reach before it."""
-        return self.per_key if reach is None else self.per_key * min(1.0, reach / max(self.last - self.first, 1))
-
-
-def choose(
-    session: Session, plan: Window, parameters: Mapping[str, object], rows: int, *, wanted: str = AUTO, held: int | None = None
-) -> list[Choice]:
+def choose(session: Session, plan: Window, parameters: Mapping[str, object], rows: int, *, wanted: str = AUTO) -> list[Choice]:
     """The choices for a part whose source and spine are bound. Outputs of one plan come in one choice.
 
-    Args: parameters: the run's own. rows: of the spine to be answered. wanted: the plan to take wherever it can serve, or
-    AUTO. held: the rows of the bound spine, where it is only a sample.
+    Args: parameters: the run's own. rows: of the spine. wanted: the plan to take wherever it can serve, or AUTO.
     """
-    known = statistics(session, plan, parameters, rows, rows if held is None else held)
+    return _choices(plan, parameters, statistics(session, plan, parameters, rows, rows), wanted)
+
+
+def choose_without_spine(
+    session: Session, plan: Window, parameters: Mapping[str, object], *, wanted: str = AUTO
+) -> tuple[int, list[Choice]]:
+    """(rows assumed, choices) for a spine nobody has given, whose keys are asked for as they occur."""
+    session.execute(f"CREATE OR REPLACE TEMP TABLE spine AS\n{sql.sample(plan, SAMPLED_ROWS)}", parameters)
+    (held,) = session.table("SELECT count(*) AS held FROM spine")["held"].to_pylist()
+    known = statistics(session, plan, parameters, None, held)
+    return known.rows, _choices(plan, parameters, known, wanted)
+
+
+def _choices(plan: Window, parameters: Mapping[str, object], known: Statistics, wanted: str) -> list[Choice]:
     scales = {number: _scale(*sizes) for number, sizes in known.magnitudes.items()}
     tiles = {name: _tile(plan, name, known) for name in sql.ALIGNED}
     if parameters["known_shift"]:
@@ -95,7 +73,7 @@ def choose(
             estimates |= {other: estimates.get(other, 0.0) + cost for other, cost in costs.items()}
     numbers = {**_numbers(plan, known, scales), "soon": _soon(plan.outputs, known)}
     return [
-        _choice(plan, name, outputs, scales, known, {**numbers, "tile": tiles.get(name, 0)}, estimates)
+        _choice(plan, name, outputs, scales, known, numbers, tiles.get(name, 0), estimates)
         for name, outputs in chosen.items()
         if outputs
     ]
@@ -103,69 +81,16 @@ def choose(
 
 def _choice(
     plan: Window, name: str, outputs: list[Output], scales: Mapping[int, _Scale], known: Statistics,
-    numbers: Mapping[str, object], estimates: Mapping[str, float],
+    numbers: Mapping[str, object], tile: int, estimates: Mapping[str, float],
 ) -> Choice:  # fmt: skip
     in_order = tuple(sorted(outputs, key=plan.outputs.index))
     wide = frozenset(sql.Asked(plan, (o,)).number(o) for o in in_order if _is_wide(plan, o, scales, known))
     narrow = frozenset(n for n, s in scales.items() if s.bits + known.several <= moments.NARROW_BITS)
     asked = sql.Asked(plan, in_order, wide, known.never_null, known.finite, known.small, narrow, latest=known.latest)
     most = _most_tiles(plan, known)
-    asked = replace(asked, levels={span: _levels(span, known, most) for span in asked.spans}, tile=int(str(numbers["tile"])))
+    asked = replace(asked, levels={span: _levels(span, known, most) for span in asked.spans}, tile=tile)
     listed = frozenset(o.name for o in in_order if asked.is_list(o))
-    return Choice(name, in_order, sql.window_sql(asked, name), listed, numbers, estimates)
-
-
-def choose_without_spine(
-    session: Session, plan: Window, parameters: Mapping[str, object], *, wanted: str = AUTO
-) -> tuple[int, list[Choice]]:
-    """(rows assumed, choices) for a spine nobody has given: one row for ten facts, whose keys are asked for as they occur."""
-    session.execute(f"CREATE OR REPLACE TEMP TABLE spine AS\n{sql.sample(plan, SAMPLED_ROWS)}", parameters)
-    (held,) = session.table("SELECT count(*) AS held FROM spine")["held"].to_pylist()
-    (found,) = session.table(sql.statistics(plan, measures(plan.outputs)), parameters).to_pylist()
-    rows = max(int(found["facts"] or 0) // 10, 1)
-    return rows, choose(session, plan, parameters, rows, wanted=wanted, held=held)
-
-
-def statistics(session: Session, plan: Window, parameters: Mapping[str, object], rows: int, held: int) -> Statistics:
-    """Two narrow passes over the source."""
-    used, every = measures(plan.outputs), max(held // SAMPLED_ROWS, 1)
-    (found,) = session.table(sql.statistics(plan, used), parameters).to_pylist()
-    (density,) = session.table(sql.densities(plan, every), parameters).to_pylist()
-    numbers, facts = dict(enumerate(used, 1)), int(found["facts"] or 0)
-    doubles = [n for n, measure in numbers.items() if measure.dtype == DOUBLE]
-    full = frozenset(n for n in numbers if f"present_{n}" in found and int(found[f"present_{n}"] or 0) == facts)
-    return Statistics(
-        facts,
-        found["first_instant"] or 0,
-        found["last_instant"] or 0,
-        rows,
-        int(density["lines"]),
-        float(density["met"]) / max(-(-held // every), 1),
-        int(density["most"]),
-        {n: (found[f"least_{n}"], found[f"greatest_{n}"]) for n in doubles if found[f"least_{n}"] is not None},
-        never_null=full,
-        finite=frozenset(n for n in doubles if found[f"finite_{n}"] == found[f"present_{n}"]),
-        small=frozenset(n for n, m in numbers.items() if m.dtype == INT64 and _is_small(found, facts, n)),
-        latest=found["latest"] if facts_of(plan.facts)[1] is None else None,
-        soon=_known_soon(session, plan, parameters, facts),
-    )
-
-
-SHARES = (0.5, 0.8, 0.9, 0.95, 0.99, 0.999)
-
-
-def _known_soon(session: Session, plan: Window, parameters: Mapping[str, object], facts: int) -> dict[int, float]:
-    """Microseconds -> the share of facts known so long after they happened, for plans that split the facts there."""
-    if is_simple(plan.facts) or not any("split" in sql.plans_for(plan, strand) for strand in sql.strands(plan)):
-        return {}
-    (found,) = session.table(sql.lateness(plan, SHARES, max(facts // SAMPLED_FACTS, 1)), parameters).to_pylist()
-    return {0: found["at_once"], **{found[f"soon_{i}"] or 0: share for i, share in enumerate(SHARES, 1)}}
-
-
-def _is_small(found: Mapping[str, Any], facts: int, number: int) -> bool:
-    """A double holds the sum of all values of a measure of integers, twice (a replaced version counts once more)."""
-    ends = [abs(found[f"{end}_{number}"] or 0) for end in ("least", "greatest")]
-    return bool(2 * facts * max(ends) < 2**53)
+    return Choice(name, in_order, sql.window_sql(asked, name), listed, {**numbers, "tile": tile}, estimates)
 
 
 def _most_tiles(plan: Window, known: Statistics) -> int:
@@ -244,8 +169,12 @@ def _pairs_cost(outputs: tuple[Output, ...], known: Statistics) -> float:
 
 
 def _tiles_cost(outputs: tuple[Output, ...], known: Statistics) -> float:
-    ends = len({end for o in outputs for end in (o.offset, o.window and o.offset + o.window) if end is not None})
-    return 5 * known.facts + known.rows * ends * 4 * MARKS_PER_TILE
+    return 5 * known.facts + known.rows * _ends(outputs) * 4 * MARKS_PER_TILE
+
+
+def _ends(outputs: tuple[Output, ...]) -> int:
+    """At how many distances before t windows begin and end."""
+    return len({end for o in outputs for end in (o.offset, o.window and o.offset + o.window) if end is not None})
 
 
 def _frames_cost(outputs: tuple[Output, ...], known: Statistics) -> float:
@@ -304,8 +233,7 @@ def _split_cost(outputs: tuple[Output, ...], known: Statistics) -> float:
 
 
 def _aligned_cost(name: str, outputs: tuple[Output, ...], known: Statistics, tile: int) -> float:
-    ends = len({end for o in outputs for end in (o.offset, o.offset + (o.window or 0))})
-    cost = 4 * known.facts + 4 * _tiles(outputs, known, tile) + known.rows * ends * (1 + 0.6 * known.in_reach(tile))
+    cost = 4 * known.facts + 4 * _tiles(outputs, known, tile) + known.rows * _ends(outputs) * (1 + 0.6 * known.in_reach(tile))
     return cost if name == "aligned" else cost + 5 * known.facts
 
 
