@@ -52,11 +52,17 @@ EXTREMES = [agg.max("v", window=["1d", "30d", None]), agg.min("v", window="30d",
 @pytest.fixture
 def build(monkeypatch: pytest.MonkeyPatch) -> Callable[..., pa.Table]:
     def build(asked: FeatureService, spine: Path, plan: str) -> pa.Table:
+        """The same with 1, 2 and 4 threads."""
         monkeypatch.setenv("FEATURESTORE_OFFLINE__WINDOW_PLAN", plan)
-        store, reports = FeatureStore(definitions=[asked]), list[Any]()
-        table = store.build_training_set(asked, spine, report=reports.append)
-        assert plan in {one["plan"] for one in reports[0].windows["view"]}
-        return table
+        tables = []
+        for threads in (1, 2, 4):
+            monkeypatch.setenv("FEATURESTORE_OFFLINE__THREADS", str(threads))
+            store, reports = FeatureStore(definitions=[asked]), list[Any]()
+            tables.append(store.build_training_set(asked, spine, report=reports.append))
+            assert plan in {one["plan"] for one in reports[0].windows["view"]}
+        assert tables[0].equals(tables[1])
+        assert tables[0].equals(tables[2])
+        return tables[0]
 
     return build
 

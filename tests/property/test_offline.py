@@ -40,10 +40,7 @@ ALONE_EVERY = 50
 # Below the threshold (spine rows) DuckDB joins as-of by nested loops. 0 forbids that plan; the great one forces it on a
 # whole batch, as the default of 64 does on a case alone.
 SETTINGS = tuple(Settings(threads=n, asof_loop_join_threshold=limit) for limit in (0, 1_000_000) for n in (1, 2, 4))
-WINDOW_SETTINGS = tuple(
-    Settings(threads=1 + number % 4, window_plan=plan)
-    for number, plan in enumerate((AUTO, *(name for name in PLANS if name != "pairs"), "pairs"), 1)
-)
+WINDOW_PLANS = (AUTO, *(name for name in PLANS if name != "pairs"), "pairs")
 """Each plan that windows can be computed by: it serves what it can, and the pair join the rest."""
 TWO_FILES = files.Layout((files.File("pyarrow", "us", "string", 10_000),) * 2, "timestamp", False, {})
 """Where aggregates are the matter and not how rows lie."""
@@ -128,6 +125,11 @@ def questions(batch: Batch, every: Sequence[Settings]) -> Iterator[tuple[Questio
         yield Question(zone, known_before=drawn.known_before, serving_lag=drawn.serving_lag), (every[turn - 2],)
 
 
+def window_settings(number: int) -> tuple[Settings, ...]:
+    """Every plan of windows, with 1, 2 and 4 threads in turn, from one build to the next."""
+    return tuple(Settings(threads=(1, 2, 4)[(i + number) % 3], window_plan=plan) for i, plan in enumerate(WINDOW_PLANS))
+
+
 class Mismatch(AssertionError):
     """Cells that differ. trials: the cases concerned, each alone."""
 
@@ -204,7 +206,8 @@ def compared(name: str, drawn: Any, builds: int, tmp_path: Path, plain: files.La
     def one_build(drawn: World, layout: int) -> None:
         with tempfile.TemporaryDirectory(dir=tmp_path) as folder:
             batch = make_batch(Random(f"{name}/{layout}"), drawn, Path(folder), plain)
-            check(batch, Path(folder), SETTINGS if plain is None else WINDOW_SETTINGS)
+            check(batch, Path(folder), SETTINGS if plain is None else window_settings(met["builds"]))
+        met["builds"] += 1
         met.update(batch.edges())
         met["cases"] += len(batch.of_case)
 
