@@ -377,7 +377,10 @@ class _Drawing:
         self.later = rng = Random(repr(self.rng.getstate()))
         self.gap, self.ahead = rng.choice((0, 0, 1, self.offset)), rng.choice((self.short, self.short, self.long))
         self.settle = rng.choice((0, 0, 1, self.short))
-        self.labelled = self.kind != "static" and rng.random() < 0.8
+        # A label's beacon lies so far off that aligned tiles of short windows would be too many, so few worlds of windows have
+        # one; but those of aggregates by time, which have no such tiles, need a label's facts.
+        few = bool(self.aggregates) and not any(AGGREGATES[name].by_time for name in self.aggregates)
+        self.labelled = self.kind != "static" and rng.random() < (0.4 if few else 0.8)
 
     def definition(self) -> Definition:
         rng = self.rng
