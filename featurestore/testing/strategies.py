@@ -366,6 +366,7 @@ class _Drawing:
     ) -> None:
         self.rng, self.kind, self.unit, self.base, self.aggregates = rng, kind, unit, base, aggregates
         self.ttl, self.short, self.offset, self.long = rng.sample(spans, 4)
+        self.by_time = any(AGGREGATES[name].by_time for name in aggregates)
         self.ends: list[int] = []  # how long before t the windows begin and end
         self.lag = rng.choice((1, self.short, self.offset))
         self.known_before = base + rng.choice((0, 1, self.short, -self.short))
@@ -379,8 +380,7 @@ class _Drawing:
         self.settle = rng.choice((0, 0, 1, self.short))
         # A label's beacon lies so far off that aligned tiles of short windows would be too many, so few worlds of windows have
         # one; but those of aggregates by time, which have no such tiles, need a label's facts.
-        few = bool(self.aggregates) and not any(AGGREGATES[name].by_time for name in self.aggregates)
-        self.labelled = self.kind != "static" and rng.random() < (0.4 if few else 0.8)
+        self.labelled = self.kind != "static" and rng.random() < (0.4 if self.aggregates and not self.by_time else 0.8)
 
     def definition(self) -> Definition:
         rng = self.rng
@@ -638,7 +638,7 @@ class _Drawing:
                 taken.remove(rng.choice(keys) if keys and rng.random() < 0.7 else EVENT)
             deletion = {"gone": rng.choice((True, True, None, False, False))}
         else:
-            taken, deletion = [EVENT, *keys, *([CREATED] if rng.random() < 0.6 else [])], {}
+            taken, deletion = [EVENT, *keys, *([CREATED] if rng.random() < (0.3 if self.by_time else 0.6) else [])], {}
         shared = {c: other[c] for c in taken} | deletion
         if rng.random() < 0.3:
             shared |= {c: other[c] for c in rng.sample(list(VALUES), 8)}
