@@ -357,7 +357,7 @@ CODES: Mapping[str, ErrorCode] = {
     "FS326": ErrorCode(
         "A file changed while it was read",
         "Size or time of a source file are not what they were when the run began.",
-        "the file changed while it was read · in data/payments/2025-02.parquet · try build again",
+        "the file changed while it was read · in data/payments/2025-02.parquet · try run again",
         "Run again when writers are done; write files aside and rename them.",
     ),
     "FS327": ErrorCode(

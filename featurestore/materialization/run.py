@@ -21,7 +21,7 @@ from featurestore.compiler import duckdb as sql
 from featurestore.dtypes import INT64
 from featurestore.engines.duckdb import Session, Settings
 from featurestore.engines.duckdb.checks import check_left_out, check_static
-from featurestore.errors import SourceError, UsageError
+from featurestore.errors import UsageError
 from featurestore.failpoints import reach
 from featurestore.intervals import Clock, Duration, format_instant
 from featurestore.materialization.records import PAIRS, pairs
@@ -191,8 +191,7 @@ class _ViewRun:
 
     def _check_unchanged(self) -> None:
         for stamp in self.data.stamps:
-            if not stamp.unchanged():
-                raise SourceError("FS326", "the file changed while it was read", where=stamp.name, hint="run again")
+            stamp.check()
 
     def _write(self, spool: Path, watermark: int, touched: pa.Table | None, report: ViewReport) -> None:
         """Records, generation and services in one transaction: readers see all of it or none."""

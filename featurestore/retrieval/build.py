@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from threading import Thread
@@ -67,10 +67,19 @@ def run(
             return Done(table, build.report)
         known = _Ahead(lambda: {name: identities.identify(d.stamps) or "memory" for name, d in sorted(data.items())})
         sql = _Ahead(lambda: hashlib.sha256(training_set_sql(service, build.plan).encode()).hexdigest())
-        manifest = files.write(
-            output, build.schema, build.batches(), lambda: describe(build, opened, known.result(), sql.result())
-        )
+        tables = _starting(build.batches(), known, sql)
+        manifest = files.write(output, build.schema, tables, lambda: describe(build, opened, known.result(), sql.result()))
         return Done(output, build.report, manifest)
+
+
+def _starting(tables: Iterator[pa.Table], *calls: _Ahead) -> Iterator[pa.Table]:
+    """The same tables. The calls start with the first: from then on the engine has little to do, and writing keeps one core
+    busy."""
+    first = next(tables)
+    for call in calls:
+        call.start()
+    yield first
+    yield from tables
 
 
 class _Ahead:
@@ -81,7 +90,7 @@ class _Ahead:
         self._found: Any = None
         self._error: Exception | None = None
         self._thread = Thread(target=self._run, daemon=True)
-        self._thread.start()
+        self.start = self._thread.start
 
     def _run(self) -> None:
         try:

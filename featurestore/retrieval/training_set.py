@@ -24,7 +24,7 @@ from featurestore.engines.duckdb import Session, Settings
 from featurestore.engines.duckdb.checks import check_left_out, check_static, greatest_known
 from featurestore.engines.duckdb.window_choice import Choice, choose, described
 from featurestore.engines.exact import MOMENTS
-from featurestore.errors import DataError, SourceError, UsageError
+from featurestore.errors import DataError, UsageError
 from featurestore.intervals import FOREVER
 from featurestore.plan.nodes import (
     LabelOf,
@@ -122,6 +122,7 @@ class Build:
         self._watch = watch or (lambda _: None)
         self._keys: dict[tuple[str, str], pa.Array] = {}
         self._known: dict[str, int | None] = {}
+        self._whole: dict[str, SourceData] = {}  # by view, where no row is left out
         self._request: dict[str, pa.Array] = {}
         self._stack = ExitStack()
         self._added = _added_fields(service, self.plan, request.include)
@@ -228,7 +229,8 @@ class Build:
         assert isinstance(part.part, Window)
         self._bind(part.part)
         parameters = self._parameters(part.part)
-        return choose(self._session, part.part, parameters, self.spine.rows, wanted=self._settings.window_plan)
+        whole = self._whole.get(part.view)
+        return choose(self._session, part.part, parameters, self.spine.rows, whole=whole, wanted=self._settings.window_plan)
 
     def _on_demand(self) -> list[OnDemandColumns]:
         """What makes the on-demand features, in a session of their own: the other streams the last part."""
@@ -275,6 +277,8 @@ class Build:
             counts = check_left_out(self._session, bound, data)
             if isinstance(bound, BoundLabel):
                 self._known[bound.name] = greatest_known(self._session, bound)
+            if counts.whole:
+                self._whole[bound.name] = data
             self.report.left_out[bound.name] = counts.left_out
             self.report.source_rows[data.source.name] = counts.rows
             self.report.warnings += [w for w in counts.warnings if w not in self.report.warnings]
@@ -294,8 +298,7 @@ class Build:
     def _check_unchanged(self) -> None:
         for data in self._sources.values():
             for stamp in data.stamps:
-                if not stamp.unchanged():
-                    raise SourceError("FS326", "the file changed while it was read", where=stamp.name, hint="build again")
+                stamp.check()
 
 
 def _summed(counts: Sequence[Mapping[str, int]]) -> dict[str, int]:

@@ -1,6 +1,6 @@
 """Files as sources keep them: expanded from globs in a fixed order, with an identity that proves their content.
 
-The list is frozen when a build or run begins; `unchanged` tells at its end whether what was read is what was listed.
+The list is frozen when a build or run begins; `check` tells at its end whether what was read is what was listed.
 """
 
 from __future__ import annotations
@@ -11,12 +11,14 @@ import json
 import os
 import time
 from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
 from featurestore.errors import SourceError
 
 _BLOCK = 1 << 22
+_HASHED_AT_ONCE = 4
 
 
 @dataclass(frozen=True)
@@ -34,6 +36,11 @@ class FileStamp:
         except OSError:
             return False
         return (now.st_size, now.st_mtime_ns) == (self.size, self.mtime_ns)
+
+    def check(self) -> None:
+        """Raises: SourceError FS326 if the file is gone or changed."""
+        if not self.unchanged():
+            raise SourceError("FS326", "the file changed while it was read", where=self.name, hint="run again")
 
 
 def expand(patterns: Sequence[str], root: Path, *, where: str = "") -> tuple[FileStamp, ...]:
@@ -80,17 +87,24 @@ class IdentityCache:
                 self._known = {}
 
     def identify(self, stamps: Iterable[FileStamp]) -> list[dict[str, object]]:
-        """[{"path", "size", "sha256"}] in the order given."""
-        identities = []
-        for stamp in stamps:
-            key, mark = str(stamp.path.resolve()), [stamp.size, stamp.mtime_ns]
-            entry = self._known.get(key)
-            digest = str(entry[2]) if entry is not None and entry[:2] == mark else sha256(stamp.path)
+        """[{"path", "size", "sha256"}] in the order given. Raises: SourceError FS326 for a file that has changed since."""
+        stamps = list(stamps)
+        with ThreadPoolExecutor(min(os.cpu_count() or 1, _HASHED_AT_ONCE)) as pool:
+            digests = list(pool.map(self._digest, stamps))
+        for stamp, digest in zip(stamps, digests, strict=True):
             if time.time_ns() - stamp.mtime_ns > 2_000_000_000:
-                self._known[key] = [*mark, digest]
-            identities.append({"path": stamp.name, "size": stamp.size, "sha256": digest})
+                self._known[str(stamp.path.resolve())] = [stamp.size, stamp.mtime_ns, digest]
         self._save()
-        return identities
+        return [{"path": s.name, "size": s.size, "sha256": d} for s, d in zip(stamps, digests, strict=True)]
+
+    def _digest(self, stamp: FileStamp) -> str:
+        entry = self._known.get(str(stamp.path.resolve()))
+        if entry is not None and entry[:2] == [stamp.size, stamp.mtime_ns]:
+            return str(entry[2])
+        try:
+            return sha256(stamp.path)
+        finally:
+            stamp.check()
 
     def _save(self) -> None:
         if self._path is None:

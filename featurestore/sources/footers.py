@@ -18,11 +18,19 @@ _MICROSECOND = timedelta(microseconds=1)
 
 @dataclass(frozen=True)
 class Extent:
-    """A column's values over all rows. nulls: how many are NULL. times: instants in microseconds that occur, naive ones read
-    as UTC, the least and the greatest among them. None: a footer does not say."""
+    """A column's values over all rows. nulls: how many are NULL. ends: some whole numbers or instants (in microseconds, naive
+    ones read as UTC), between which all values lie. None: a footer does not say."""
 
     nulls: int | None
-    times: tuple[int, ...] | None
+    ends: tuple[int, ...] | None
+
+    @property
+    def least(self) -> int:
+        return min(self.ends or (0,))
+
+    @property
+    def greatest(self) -> int:
+        return max(self.ends or (0,))
 
 
 def extents(data: SourceData, columns: Sequence[str]) -> dict[str, Extent]:
@@ -45,10 +53,10 @@ def extents(data: SourceData, columns: Sequence[str]) -> dict[str, Extent]:
 def _joined(extents: Sequence[Extent]) -> Extent:
     """Of all row groups: what one of them does not say is not known."""
     nulls = [e.nulls for e in extents if e.nulls is not None]
-    times = [e.times for e in extents if e.times is not None]
+    ends = [e.ends for e in extents if e.ends is not None]
     return Extent(
         sum(nulls) if len(nulls) == len(extents) else None,
-        tuple(chain.from_iterable(times)) if len(times) == len(extents) else None,
+        tuple(chain.from_iterable(ends)) if len(ends) == len(extents) else None,
     )
 
 
@@ -62,8 +70,8 @@ def _extent(statistics: Any) -> Extent:
         ends = [statistics.min, statistics.max] if statistics.has_min_max else []
     except (ValueError, OverflowError):  # beyond what a datetime holds
         ends = []
-    times = tuple(_micros(end) for end in ends if isinstance(end, datetime))
-    return Extent(nulls, times or None)
+    whole = [_micros(end) if isinstance(end, datetime) else end for end in ends]
+    return Extent(nulls, tuple(end for end in whole if type(end) is int) or None)
 
 
 def _micros(time: datetime) -> int:

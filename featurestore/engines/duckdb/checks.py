@@ -20,11 +20,12 @@ from featurestore.sources.footers import extents
 
 @dataclass
 class SourceCounts:
-    """Rows of a source as one view sees them, and those it leaves out by reason."""
+    """Rows of a source as one view sees them, and those it leaves out by reason. whole: footers prove that there are none."""
 
     rows: int
     left_out: dict[str, int]
     warnings: list[str]
+    whole: bool
 
 
 def check_left_out(session: Session, bound: BoundFacts, data: SourceData) -> SourceCounts:
@@ -32,7 +33,8 @@ def check_left_out(session: Session, bound: BoundFacts, data: SourceData) -> Sou
     read = planning.facts_read(bound)
     columns = bound.view.columns
     session.bind_source(data, columns, {c: bound.types[c] for c in columns})
-    counts = {} if nothing_left_out(bound, data) else session.table(sql.left_out(read)).to_pylist()[0]
+    whole = nothing_left_out(bound, data)
+    counts = {} if whole else session.table(sql.left_out(read)).to_pylist()[0]
     rows, with_time = counts.pop("rows", data.rows), counts.pop("has_time_of_day", True)
     left_out = {reason: n for reason, n in counts.items() if n}
     for reason, n in left_out.items():
@@ -44,7 +46,7 @@ def check_left_out(session: Session, bound: BoundFacts, data: SourceData) -> Sou
     warnings = _warnings(data, rows, with_time, bound.types)
     if (ambiguous := sql.ambiguous(read)) and (n := session.table(ambiguous).to_pylist()[0]["ambiguous_versions"]):
         left_out["ambiguous_versions"] = n
-    return SourceCounts(rows, left_out, warnings)
+    return SourceCounts(rows, left_out, warnings, whole)
 
 
 def nothing_left_out(bound: BoundFacts, data: SourceData) -> bool:
@@ -63,7 +65,7 @@ def nothing_left_out(bound: BoundFacts, data: SourceData) -> bool:
     if not found or any(extent.nulls != 0 for extent in found.values()):
         return False
     first, end = source.time_range
-    instants = [found[c].times for c in times]
+    instants = [found[c].ends for c in times]
     in_range = all(at is not None and all(first <= instant < end for instant in at) for at in instants)
     return in_range and any(instant % MICROS_PER_DAY for instant in instants[0] or ())
 

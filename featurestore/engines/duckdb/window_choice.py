@@ -18,6 +18,7 @@ from featurestore.dtypes import DOUBLE
 from featurestore.engines.duckdb.session import Session
 from featurestore.engines.duckdb.window_statistics import SAMPLED_ROWS, Statistics, statistics
 from featurestore.plan.nodes import Output, Window, measure_of, measures, reach_of
+from featurestore.sources import SourceData
 
 AUTO = "auto"
 MARKS_PER_TILE = 3
@@ -39,12 +40,16 @@ class Choice:
     estimates: Mapping[str, float] = field(default_factory=dict)
 
 
-def choose(session: Session, plan: Window, parameters: Mapping[str, object], rows: int, *, wanted: str = AUTO) -> list[Choice]:
+def choose(
+    session: Session, plan: Window, parameters: Mapping[str, object], rows: int, *,
+    whole: SourceData | None = None, wanted: str = AUTO,
+) -> list[Choice]:  # fmt: skip
     """The choices for a part whose source and spine are bound. Outputs of one plan come in one choice.
 
-    Args: parameters: the run's own. rows: of the spine. wanted: the plan to take wherever it can serve, or AUTO.
+    Args: parameters: the run's own. rows: of the spine. whole: the source, if its footers prove that no row is left out.
+        wanted: the plan to take wherever it can serve, or AUTO.
     """
-    return _choices(plan, parameters, statistics(session, plan, parameters, rows, rows), wanted)
+    return _choices(plan, parameters, statistics(session, plan, parameters, rows, rows, whole), wanted)
 
 
 def choose_without_spine(

@@ -6,7 +6,7 @@ from samples (facts per key, how late facts are known).
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,7 +14,11 @@ from featurestore.compiler.duckdb import windows as sql
 from featurestore.compiler.duckdb.facts import is_simple
 from featurestore.dtypes import DOUBLE, INT64
 from featurestore.engines.duckdb.session import Session
-from featurestore.plan.nodes import Window, facts_of, measures
+from featurestore.expressions import Column
+from featurestore.intervals import FOREVER
+from featurestore.plan.nodes import Measure, Window, chain_of, facts_of, measures
+from featurestore.sources import SourceData
+from featurestore.sources.footers import extents
 
 SAMPLED_ROWS, SAMPLED_FACTS = 1_000, 100_000
 FACTS_PER_ROW = 10
@@ -53,10 +57,16 @@ class Statistics:
         return self.per_key if reach is None else self.per_key * min(1.0, reach / max(self.last - self.first, 1))
 
 
-def statistics(session: Session, plan: Window, parameters: Mapping[str, object], rows: int | None, held: int) -> Statistics:
-    """Two narrow passes over the source. rows: of the spine; None: to be assumed. held: those of them that are bound."""
+def statistics(
+    session: Session, plan: Window, parameters: Mapping[str, object], rows: int | None, held: int,
+    whole: SourceData | None = None,
+) -> Statistics:  # fmt: skip
+    """Two narrow passes over the source. rows: of the spine; None: to be assumed. held: those of them that are bound.
+    whole: the source, if no row of it is left out: then much of it is known from footers."""
     used, every = measures(plan.outputs), max(held // SAMPLED_ROWS, 1)
-    (found,) = session.table(sql.statistics(plan, used), parameters).to_pylist()
+    found = {} if whole is None else _from_footers(plan, parameters, used, whole)
+    if unknown := sql.statistics(plan, used, found):
+        found |= session.table(unknown, parameters).to_pylist()[0]
     (density,) = session.table(sql.densities(plan, every), parameters).to_pylist()
     numbers, facts = dict(enumerate(used, 1)), int(found["facts"] or 0)
     doubles = [n for n, measure in numbers.items() if measure.dtype == DOUBLE]
@@ -76,6 +86,36 @@ def statistics(session: Session, plan: Window, parameters: Mapping[str, object],
         latest=found["latest"] if facts_of(plan.facts)[1] is None else None,
         soon=_known_soon(session, plan, parameters, facts),
     )
+
+
+def _from_footers(plan: Window, parameters: Mapping[str, object], used: Sequence[Measure], data: SourceData) -> dict[str, Any]:
+    """What `sql.statistics` would count, or bounds of it, of a source of which every row counts."""
+    facts, _, where = chain_of(plan.facts)
+    if where is not None or parameters["known_before"] != FOREVER:
+        return {}
+    source, plain = facts.rows.source, {c.name: c.dtype for c in facts.inputs}
+    columns = {
+        n: m.expression.name
+        for n, m in enumerate(used, 1)
+        if m.dtype in (DOUBLE, INT64) and isinstance(m.expression, Column) and m.where is None
+    }
+    known = extents(data, [*source.time_columns, *columns.values()])
+    event, last = known[source.time_columns[0]], known[source.time_columns[-1]]
+    late = int(str(parameters["known_shift"])) + (0 if source.created_timestamp else source.known_delay.micros)
+    found = {
+        "facts": data.rows,
+        "first_instant": min(event.least, last.least + late),
+        "last_instant": max(event.greatest, last.greatest + late),
+    }
+    if source.created_timestamp is None:
+        found["latest"] = late
+    for number, column in columns.items():
+        extent, whole_numbers = known[column], used[number - 1].dtype == INT64 and plain[column].is_integer
+        if extent.nulls is not None and (extent.ends is not None or not whole_numbers):
+            found[f"present_{number}"] = data.rows - extent.nulls
+        if extent.ends is not None and whole_numbers:
+            found |= {f"least_{number}": extent.least, f"greatest_{number}": extent.greatest}
+    return found
 
 
 def _known_soon(session: Session, plan: Window, parameters: Mapping[str, object], facts: int) -> dict[int, float]:

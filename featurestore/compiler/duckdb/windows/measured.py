@@ -6,7 +6,7 @@ measure's own condition does not hold), and until for versioned sources (the ver
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from featurestore.compiler.duckdb.facts import (
     add_facts,
@@ -79,18 +79,27 @@ def _add_versioned(steps: Steps, visible: Visible | Settled) -> None:
     )
 
 
-def statistics(plan: Window, used: tuple[Measure, ...]) -> str:
+def statistics(plan: Window, used: tuple[Measure, ...], known: Collection[str] = ()) -> str | None:
     """The statement of one row, in one pass over the source: facts, the first and last instant of any (event or known), how
     late any is known (`latest`), and of every measure of doubles or integers how many are not NULL (`present_i`); of doubles
     also how many are finite (`finite_i`) and the least and greatest magnitude that is neither zero nor infinite (`least_i`,
     `greatest_i`), of integers the least and greatest. Versions count each.
+
+    known: those that need not be counted, because every row of the source is known to be a fact or version; None if all are.
     """
+    wanted = {name: sql for name, sql in _counted(used).items() if name not in known}
+    if not wanted:
+        return None
     steps = Steps()
-    source = _add_source(steps, plan)
     facts, _, _ = facts_of(plan.facts)
+    if "latest" in known:
+        source = "rows_read"
+        add_rows_read(steps, plan.facts, source, relation(facts.rows.source))
+    else:
+        source = _add_source(steps, plan)
     read = [c for c, m in zip(measure_columns(facts, used), used, strict=True) if m.dtype in (DOUBLE, INT64)]
     return steps.finish("over all facts",
-                        f"SELECT\n{listed([f'{sql} AS {name}' for name, sql in _counted(used).items()])}\n"
+                        f"SELECT\n{listed([f'{sql} AS {name}' for name, sql in wanted.items()])}\n"
                         f"FROM (SELECT {', '.join(['event_time', 'known_time', *read])} FROM {source})")  # fmt: skip
 
 
