@@ -92,5 +92,3 @@ def test_whole_numbers_are_not_read_for_their_statistics(tmp_path, monkeypatch):
     (statement,) = [sql for sql in ran if "over all facts" in sql]
     assert "measure_2" in statement
     assert "min(measure_1)" not in statement
-
-
