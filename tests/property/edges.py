@@ -211,6 +211,11 @@ EXPECTED_OF: Mapping[str, set[str]] = {
     **{name: _COVERED | {"both true and false"} for name in ("any", "all")},
 }
 """Aggregate -> the edges that windows of it must meet."""
+PLANS_OF: Mapping[str, set[str]] = {
+    **dict.fromkeys(_MOMENTS, {"pairs", "tiles", "aligned", "frames", "sweep", "aligned_sweep"}),
+    **dict.fromkeys(("min", "max"), {"pairs", "tiles", "aligned", "frames", "split"}),
+}
+"""Aggregate -> the plans that serve it somewhere."""
 OFTEN_OF = 4
 """How often each of them must occur in the cases of one aggregate: at least."""
 

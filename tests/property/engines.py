@@ -42,13 +42,14 @@ class Question:
 @dataclass(frozen=True)
 class Answered:
     """types: of the features and labels. left_out: of the service's one view, by reason. labels: rows counted of its one
-    label view, if it has one. without_value: rows by on-demand feature."""
+    label view, if it has one. without_value: rows by on-demand feature. plans: those of windows that served, in DuckDB."""
 
     cells: Cells
     types: Mapping[str, DType]
     left_out: Mapping[str, int]
     labels: Mapping[str, int]
     without_value: Mapping[str, int]
+    plans: frozenset[str] = frozenset()
 
 
 def by_oracle(service: FeatureService, tables: Sequence[pa.Table], spine: pa.Table, question: Question) -> Answered:
@@ -91,7 +92,8 @@ def by_duckdb(service: FeatureService, spine: pa.Table, question: Question, sett
     }  # fmt: skip
     left_out = {reason: n for reason, n in build.report.left_out["view"].items() if reason != "ambiguous_versions"}
     counted = {what: build.report.labels["label"][what] for what in ("mature", "immature", "positive") if bound.labels}
-    return Answered(cells, types, left_out, counted, build.report.without_value)
+    plans = frozenset(chosen["plan"] for choices in build.report.windows.values() for chosen in choices)
+    return Answered(cells, types, left_out, counted, build.report.without_value, plans)
 
 
 def of_features(cells: Cells, service: FeatureService) -> Cells:

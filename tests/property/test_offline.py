@@ -36,6 +36,8 @@ from tests.property.reproduction import Alone, Trial, script, smallest
 CASES_PER_BUILD = 100
 WINDOW_BUILDS = 3
 """Of each aggregate at least so many: where cases are few, a build holds fewer of them, for the sake of more definitions."""
+MANY_BUILDS = 30
+"""So many builds of an aggregate must have met every plan that can serve it; fewer meet some by chance."""
 ALONE_EVERY = 50
 # Below the threshold (spine rows) DuckDB joins as-of by nested loops. 0 forbids that plan; the great one forces it on a
 # whole batch, as the default of 64 does on a case alone.
@@ -148,11 +150,13 @@ class Mismatch(AssertionError):
         return f"{self}\nNo case fails alone: {self.trials[0].definition}\n{shown}"
 
 
-def check(batch: Batch, folder: Path, settings: Sequence[Settings] = SETTINGS) -> None:
+def check(batch: Batch, folder: Path, settings: Sequence[Settings] = SETTINGS) -> Counter[str]:
     """Every question, with every setting, one of them again; then some cases alone. Raises: Mismatch.
 
     Also where the oracle may be approximated, threads, plans of as-of joins and another run change no bit.
+    Returns: how many builds each plan of windows that was asked for served in.
     """
+    served = Counter[str]()
     for question, every in questions(batch, settings):
         expected = batch.expected(question)
         bits: dict[str, Answered] = {}
@@ -160,6 +164,7 @@ def check(batch: Batch, folder: Path, settings: Sequence[Settings] = SETTINGS) -
             found = by_duckdb(batch.service, batch.spine, question, one)
             first = bits.setdefault(one.window_plan, found)
             assert not differences(first, found), f"another build, with {one}, gives other bits"
+            served.update(found.plans & {one.window_plan})
             if wrong := differences(expected, found):
                 cases = {batch.spine[CASE][row].as_py() for row, *_ in wrong}
                 raise Mismatch([batch.trial(case, question, one) for case in cases], wrong)
@@ -173,6 +178,7 @@ def check(batch: Batch, folder: Path, settings: Sequence[Settings] = SETTINGS) -
         trial = batch.trial(case, plain, ALONE_SETTINGS[len(batch.drawn.rows) % len(ALONE_SETTINGS)])
         if wrong := alone.differ(trial):
             raise Mismatch([trial], wrong)
+    return served
 
 
 @pytest.mark.fuzz
@@ -192,6 +198,8 @@ def test_windows_agree_with_the_oracle(aggregate: str, fuzz_cases: int, tmp_path
     met = compared(aggregate, window_worlds(aggregate, -(-each // builds)), builds, tmp_path, TWO_FILES)
     rare = {edge: met[edge] for edge in sorted(edges.EXPECTED_OF[aggregate]) if met[edge] < edges.OFTEN_OF}
     assert not rare, f"too rare: {rare}; met: {dict(met)}"
+    idle = {plan for plan in edges.PLANS_OF.get(aggregate, ()) if not met[plan]} if builds >= MANY_BUILDS else set()
+    assert not idle, f"never served: {idle}; met: {dict(met)}"
 
 
 def compared(name: str, drawn: Any, builds: int, tmp_path: Path, plain: files.Layout | None = None) -> Counter[str]:
@@ -206,7 +214,7 @@ def compared(name: str, drawn: Any, builds: int, tmp_path: Path, plain: files.La
     def one_build(drawn: World, layout: int) -> None:
         with tempfile.TemporaryDirectory(dir=tmp_path) as folder:
             batch = make_batch(Random(f"{name}/{layout}"), drawn, Path(folder), plain)
-            check(batch, Path(folder), SETTINGS if plain is None else window_settings(met["builds"]))
+            met.update(check(batch, Path(folder), SETTINGS if plain is None else window_settings(met["builds"])))
         met["builds"] += 1
         met.update(batch.edges())
         met["cases"] += len(batch.of_case)
