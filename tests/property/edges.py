@@ -212,8 +212,8 @@ EXPECTED_OF: Mapping[str, set[str]] = {
 }
 """Aggregate -> the edges that windows of it must meet."""
 PLANS_OF: Mapping[str, set[str]] = {
-    **dict.fromkeys(_MOMENTS, {"pairs", "tiles", "aligned", "frames", "sweep", "aligned_sweep"}),
-    **dict.fromkeys(("min", "max"), {"pairs", "tiles", "aligned", "frames", "split"}),
+    **{name: {"pairs", "tiles", "aligned", "frames", "sweep", "aligned_sweep"} for name in _MOMENTS},
+    **{name: {"pairs", "tiles", "aligned", "frames", "split"} for name in ("min", "max")},
 }
 """Aggregate -> the plans that serve it somewhere."""
 OFTEN_OF = 4
