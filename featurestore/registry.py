@@ -227,6 +227,7 @@ class BoundView(BoundFacts):
             "source": self.view.source.name,
             "static": self.view.source.static,
             "online": self.view.online,
+            "online_cap": self.view.online_cap,
             "keys": [{"name": k.name, "type": k.dtype.name, "family": k.family} for k in self.keys],
             **{part: meaning[part] for part in ("where", "ttl", "allow_exact_matches", "features")},
         }

@@ -19,6 +19,8 @@ from featurestore.errors import DefinitionError, nearest
 from featurestore.expressions import Expr
 from featurestore.intervals import parse_duration
 
+ONLINE_CAP = 10_000
+
 
 @dataclass(frozen=True, kw_only=True, repr=False)
 class View(Definition):
@@ -113,6 +115,8 @@ class FeatureView(View):
         allow_exact_matches: also facts visible exactly at t (default: strictly before t).
         join_key_map: {entity key: source column} where their names differ.
         online: False keeps the view out of the online store.
+        online_cap: how many distinct values of a key an aggregate that tells them apart (count_distinct, median, quantile,
+            mode, histogram) may meet online; above it that cell is `unavailable`, never approximate.
     Raises: DefinitionError FS201 to FS208, FS211, FS214, FS215.
     """
 
@@ -120,6 +124,7 @@ class FeatureView(View):
     ttl: Any = None
     allow_exact_matches: bool = False
     online: bool = True
+    online_cap: int = ONLINE_CAP
 
     kind = "feature view"
 
@@ -127,6 +132,10 @@ class FeatureView(View):
         super()._check()
         self._set("features", _features(self.features))
         self._set("ttl", None if self.ttl is None else parse_duration(self.ttl, what="ttl"))
+        if not isinstance(self.online_cap, int) or isinstance(self.online_cap, bool) or self.online_cap < 1:
+            raise DefinitionError(
+                "FS202", f"online_cap={self.online_cap!r} is not a number of values", hint="online_cap=10_000"
+            )
         self._check_static()
 
     def _check_static(self) -> None:

@@ -9,17 +9,19 @@ import pyarrow.compute as pc
 
 from featurestore.compiler.duckdb import HELD
 from featurestore.intervals import FOREVER
+from featurestore.materialization.indexing import Indexing
 from featurestore.online.codec import RecordCodec, encode_keys, storage_keys
 
 PAIRS = pa.schema([("key", pa.binary()), ("record", pa.binary()), ("held", pa.bool_())])
 
 
 def pairs(
-    batches: Iterable[pa.RecordBatch], families: Sequence[str], codec: RecordCodec, *, exact: bool
+    batches: Iterable[pa.RecordBatch], families: Sequence[str], codec: RecordCodec, *, exact: bool, indexing: Indexing
 ) -> Iterator[pa.RecordBatch]:
     """Group rows (key columns, __kind, __event, values), which come sorted by key and kind, into one record per key.
 
     exact: whether a fact is usable at its own event time; then a held-back one ends the record's exactness a µs earlier.
+    indexing: makes the records of keys with many facts.
     """
     carry: pa.Table | None = None
     for batch in batches:
@@ -30,12 +32,11 @@ def pairs(
         last = starts[-1].as_py() if len(starts) else 0
         carry = rows.slice(last)
         if last:
-            yield _encoded(
-                rows.slice(0, last), keys.slice(0, last), starts.slice(0, len(starts) - 1), codec, len(families), exact
-            )
+            done, begun = rows.slice(0, last), starts.slice(0, len(starts) - 1)
+            yield _encoded(done, keys.slice(0, last), begun, codec, len(families), exact, indexing)
     if carry is not None and carry.num_rows:
         keys = _keys(carry, families)
-        yield _encoded(carry, keys, _starts(keys), codec, len(families), exact)
+        yield _encoded(carry, keys, _starts(keys), codec, len(families), exact, indexing)
 
 
 def _keys(rows: pa.Table, families: Sequence[str]) -> pa.Array:
@@ -52,7 +53,7 @@ def _starts(keys: pa.Array) -> pa.Array:
 
 
 def _encoded(
-    rows: pa.Table, keys: pa.Array, starts: pa.Array, codec: RecordCodec, key_count: int, exact: bool
+    rows: pa.Table, keys: pa.Array, starts: pa.Array, codec: RecordCodec, key_count: int, exact: bool, indexing: Indexing
 ) -> pa.RecordBatch:
     rows = rows.combine_chunks()
     values = [rows.column(i) for i in range(max(key_count, 1) + 2, rows.num_columns)]
@@ -63,4 +64,11 @@ def _encoded(
     exact_until = pc.if_else(held, until, pa.scalar(FOREVER, pa.int64()))
     offsets = pa.concat_arrays([starts, pa.array([rows.num_rows], pa.int64())])
     records = codec.encode_records(exact_until, offsets, entries)
+    if many := indexing.many(kind, offsets):
+        made = records.to_pylist()
+        for i in many:
+            start, length = offsets[i].as_py(), offsets[i + 1].as_py() - offsets[i].as_py()
+            of_key = rows.slice(start, length), entries.slice(start, length)
+            made[i] = indexing.record(*of_key, exact_until[i].as_py()) or made[i]
+        records = pa.array(made, pa.binary())
     return pa.RecordBatch.from_arrays([storage_keys(keys.take(starts)), records, held], schema=PAIRS)

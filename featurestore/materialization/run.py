@@ -24,6 +24,7 @@ from featurestore.engines.duckdb.checks import check_left_out, check_static
 from featurestore.errors import UsageError
 from featurestore.failpoints import reach
 from featurestore.intervals import Clock, Duration, format_instant
+from featurestore.materialization.indexing import Indexing
 from featurestore.materialization.records import PAIRS, pairs
 from featurestore.online.codec import RecordCodec, encode_keys, storage_keys
 from featurestore.online.generations import Generation, generation, next_number, publish
@@ -184,7 +185,8 @@ class _ViewRun:
         parameters = {"known_before": watermark, "known_shift": 0, "horizon": self.horizon}
         done = 0
         with disk_errors(spool), pa.OSFile(str(spool), "wb") as sink, pa.ipc.new_stream(sink, PAIRS) as writer:
-            for batch in pairs(session.reader(statement, parameters), self.families, self.codec, exact=exact):
+            rows, indexing = session.reader(statement, parameters), Indexing(self.plan, watermark, self.horizon)
+            for batch in pairs(rows, self.families, self.codec, exact=exact, indexing=indexing):
                 writer.write_batch(batch)
                 done += batch.num_rows
                 self._watch(Progress(f"{self.bound.name}: computing", done))

@@ -1,7 +1,7 @@
 """How typed keys and records become bytes: the one place to import it from. `keys` and `records` hold the layouts."""
 
 from featurestore.online.keys import GLOBAL_KEY, decode_key, encode_key, encode_keys, storage_key, storage_keys
-from featurestore.online.records import CANDIDATE, IN_REACH, RECORD_FORMAT, Entry, Record, RecordCodec
+from featurestore.online.records import CANDIDATE, IN_REACH, RECORD_FORMAT, Entry, Record, RecordCodec, plain_values
 
 __all__ = [
     "GLOBAL_KEY",
@@ -16,4 +16,5 @@ __all__ = [
     "Entry",
     "Record",
     "RecordCodec",
+    "plain_values",
 ]

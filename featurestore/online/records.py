@@ -93,6 +93,10 @@ class RecordCodec:
         format_byte = pa.scalar(bytes([RECORD_FORMAT]), pa.binary())
         return join(format_byte, fixed(whole(exact_until).cast(pa.int64())), grouped(whole(entries), offsets))
 
+    def entries(self, raw: bytes) -> list[Entry]:
+        """Entries alone, as a record holds them after its head."""
+        return self._decode(_HEAD.pack(RECORD_FORMAT, 0) + raw).entries
+
     def decode(self, record: bytes) -> Record:
         """The record of these bytes. Raises: StoreFormat for another record format, or bytes of other columns."""
         if record[:1] != b"\1":
@@ -132,6 +136,25 @@ def _blank(values: list[Any], nulls: bytes) -> None:
     for i in range(len(values)):
         if bits >> i & 1:
             values[i] = None
+
+
+def plain_format(dtype: DType) -> str | None:
+    """How `struct` spells a value; None where it is variable, or a decimal."""
+    return _FORMATS.get(dtype.name)
+
+
+def value_writer(dtype: DType) -> Callable[[Any], bytes]:
+    """One value, not NULL, as bytes."""
+    return lambda value: _one_item(value, dtype)
+
+
+def value_reader(dtype: DType) -> Callable[[bytes], Any]:
+    return _item_reader(dtype)
+
+
+def plain_values(values: pa.Array | pa.ChunkedArray, dtype: DType) -> list[Any]:
+    """A column's values as a record gives them back: times and dates as numbers, NULL as None."""
+    return _raw(whole(values), dtype).to_pylist()  # type: ignore[no-any-return]
 
 
 def _is_fixed(dtype: DType) -> bool:

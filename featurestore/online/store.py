@@ -39,7 +39,10 @@ class Snapshot(Protocol):
         ...
 
     def get(self, table: str, keys: Sequence[bytes]) -> list[bytes | None]:
-        """One answer per key, order and duplicates kept; None where the key or the whole table is missing."""
+        """One answer per key, order and duplicates kept; None where the key or the whole table is missing.
+
+        A large value may be a memoryview, valid while the snapshot is open, of which only what is looked at is read.
+        """
         ...
 
     def scan(self, table: str) -> Iterator[tuple[bytes, bytes]]:

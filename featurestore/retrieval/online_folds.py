@@ -12,8 +12,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from featurestore.definitions.view import ONLINE_CAP
 from featurestore.dtypes import INT64, DType
 from featurestore.engines.exact import MOMENTS
+from featurestore.online.order import of_float, ranked
 
 VALUES, AGES, TIMED = "values", "ages", "timed"
 """What a fold is given: values; how long before t each fact happened (µs); or (event time, known time, value). In order of
@@ -25,25 +27,13 @@ Timed = tuple[int, int, Any]
 
 @dataclass(frozen=True, slots=True)
 class Aggregated:
-    """What is aggregated: the q or k, the type in which values are read, and the type of the result."""
+    """What is aggregated: the q or k, the type in which values are read, the type of the result, and how many distinct values
+    an aggregate that tells them apart may meet (of more it has no value: OverflowError)."""
 
     parameter: Any
     taken: DType
     result: DType
-
-
-def ranked(dtype: DType) -> Callable[[Any], Any] | None:
-    """What stands in for a value so that Python orders and equates as the contract does; None where it does so anyway."""
-    if dtype.is_float:
-        return _of_float
-    if dtype.is_list:
-        inner = ranked(dtype.item) or _itself
-        return lambda items: [(0,) if item is None else (1, inner(item)) for item in items]
-    return None
-
-
-def _of_float(value: float) -> tuple[int, float]:
-    return (1, 0.0) if value != value else (0, value)
+    cap: int = ONLINE_CAP
 
 
 def _itself(value: Any) -> Any:
@@ -99,11 +89,11 @@ def _quantile(q: float) -> Fold:
     """a + (b - a)·f between the neighbours of rank q·(n - 1); equal neighbours give that value."""
 
     def fold(values: list[Any]) -> float:
-        ordered = sorted(map(float, values), key=_of_float)
+        ordered = sorted(map(float, values), key=of_float)
         place = q * (len(ordered) - 1)
         low = math.floor(place)
         a, b = ordered[low], ordered[math.ceil(place)]
-        return a if _of_float(a) == _of_float(b) else a + (b - a) * (place - low) + 0.0
+        return a if of_float(a) == of_float(b) else a + (b - a) * (place - low) + 0.0
 
     return _unless_empty(fold)
 
@@ -176,6 +166,20 @@ def _same(fold: Fold) -> Callable[[Aggregated], Fold]:
     return lambda of: fold
 
 
+def _capped(make: Callable[[Aggregated], Fold]) -> Callable[[Aggregated], Fold]:
+    def capped(of: Aggregated) -> Fold:
+        fold, distinct = make(of), _count_distinct(of)
+
+        def unless_too_many(values: list[Any]) -> Any:
+            if len(values) > of.cap and distinct(values) > of.cap:
+                raise OverflowError
+            return fold(values)
+
+        return unless_too_many
+
+    return capped
+
+
 @dataclass(frozen=True, slots=True)
 class Folding:
     """make: the fold of an aggregate. takes: VALUES, AGES or TIMED."""
@@ -194,17 +198,17 @@ FOLDS: Mapping[str, Folding] = {
     "var_pop": Folding(_moment("var_pop")),
     "stddev_samp": Folding(_moment("stddev_samp")),
     "stddev_pop": Folding(_moment("stddev_pop")),
-    "count_distinct": Folding(_count_distinct),
+    "count_distinct": Folding(_capped(_count_distinct)),
     "first": Folding(_first, TIMED),
     "last": Folding(_last, TIMED),
     "first_k": Folding(lambda of: _earliest_k(of, of.parameter), TIMED),
     "last_k": Folding(lambda of: _latest_k(of, of.parameter), TIMED),
     "min_k": Folding(_least_k),
     "max_k": Folding(_greatest_k),
-    "median": Folding(_same(_quantile(0.5))),
-    "quantile": Folding(lambda of: _quantile(of.parameter)),
-    "mode": Folding(_mode),
-    "histogram": Folding(_histogram),
+    "median": Folding(_capped(_same(_quantile(0.5)))),
+    "quantile": Folding(_capped(lambda of: _quantile(of.parameter))),
+    "mode": Folding(_capped(_mode)),
+    "histogram": Folding(_capped(_histogram)),
     "any": Folding(_same(_unless_empty(any))),
     "all": Folding(_same(_unless_empty(all))),
     "time_since_last": Folding(_same(_unless_empty(min)), AGES),

@@ -13,10 +13,13 @@ from collections.abc import Callable, Mapping, Sequence
 from operator import itemgetter
 from typing import Any
 
+from featurestore.definitions.view import ONLINE_CAP
 from featurestore.dtypes import DType, parse_dtype
 from featurestore.online.codec import CANDIDATE, IN_REACH, Entry, RecordCodec
 from featurestore.online.generations import Generation
+from featurestore.online.indexed import INDEXED_FORMAT, Indexed
 from featurestore.retrieval.online_folds import AGES, FOLDS, TIMED, Aggregated
+from featurestore.retrieval.online_indexed import LOOKS
 
 PRESENT, NULL, EXPIRED, NOT_FOUND, STALE, UNAVAILABLE = "present", "null", "expired", "not_found", "stale", "unavailable"
 
@@ -43,20 +46,25 @@ class View:
         self._static: bool = view["static"]
         self._ttl: int | None = view["ttl"]
         self._before = 0 if view["allow_exact_matches"] else 1
-        self._decode = RecordCodec([parse_dtype(t) for _, t in made.columns]).decode
+        self._codec = RecordCodec([parse_dtype(t) for _, t in made.columns])
         self._is_latest = [f["aggregate"] is None for f in chosen]
         self._pick = _picker([_column(made, f) for f in chosen if f["aggregate"] is None], len(made.columns))
         self._no_latest = (None,) * sum(self._is_latest)
         self._windows = [_Window(f, made, 1 - self._before) for f in chosen if f["aggregate"] is not None]
         self._arrange = _picker(_places(self._is_latest), len(chosen))
-        self._nothing: Answer = (self._together(self._no_latest, [], 0)[0], NOT_FOUND, None, ())
+        self._nothing: Answer = (self._together(self._no_latest, _Facts([]), 0)[0], NOT_FOUND, None, ())
         self._stale: Answer = ((None,) * len(chosen), STALE, None, ())
 
-    def answer(self, record: bytes | None, t: int) -> Answer:
+    def answer(self, record: bytes | memoryview | None, t: int) -> Answer:
         """The features of one key as of t. A record exact only up to an earlier instant has no values."""
         if record is None:
             return self._nothing
-        exact_until, entries = self._decode(record)
+        indexed = record[0] == INDEXED_FORMAT if record else False
+        if indexed:
+            index = Indexed(record)
+            exact_until, entries = index.exact_until, self._codec.entries(index.entries)
+        else:
+            exact_until, entries = self._codec.decode(bytes(record))
         if t > exact_until:
             return self._stale
         newest = self._newest(entries, t)
@@ -69,7 +77,8 @@ class View:
                 status, latest = PRESENT, self._pick(newest[2])
         if not self._windows:
             return self._arrange(latest), status, None if self._static else event, ()
-        values, unavailable = self._together(latest, [e for e in entries if e[0] == IN_REACH], t)
+        facts = index if indexed else _Facts([e for e in entries if e[0] == IN_REACH])
+        values, unavailable = self._together(latest, facts, t)
         return values, status, event, unavailable
 
     def statuses(self, answer: Answer) -> list[str]:
@@ -101,14 +110,13 @@ class View:
                 break
         return newest
 
-    def _together(self, latest: tuple[Any, ...], reach: list[Entry], t: int) -> tuple[tuple[Any, ...], tuple[int, ...]]:
+    def _together(self, latest: tuple[Any, ...], facts: _Facts | Indexed, t: int) -> tuple[tuple[Any, ...], tuple[int, ...]]:
         """Latest values and windows in the order of the features, and the positions of those without a value."""
-        times = [entry[1] for entry in reach]
         values = list(latest)
         unavailable: list[int] = []
         for window in self._windows:
             try:
-                values.append(window.value(times, reach, t))
+                values.append(window.value(facts, t))
             except OverflowError:
                 unavailable.append(len(values))
                 values.append(None)
@@ -116,26 +124,44 @@ class View:
         return self._arrange(values), tuple(places)
 
 
+class _Facts:
+    """The facts of a record that windows may cover, one after the other in order of event time."""
+
+    __slots__ = ("entries", "times")
+
+    def __init__(self, entries: list[Entry]) -> None:
+        self.entries = entries
+        self.times = [entry[1] for entry in entries]
+
+
 class _Window:
     """One aggregate, evaluated over the facts in its window at the moment of asking."""
 
     def __init__(self, feature: Mapping[str, Any], made: Generation, shift: int) -> None:
         self._column, self._shift = _column(made, feature), shift
+        self._measure = self._column - sum(f["aggregate"] is None for f in made.view["features"])
         self._known = len(made.columns) - 1  # where some aggregate orders by it
         self._length: int | None = feature["window"]
         self._offset: int = feature["offset"]
         folding = FOLDS[feature["aggregate"]]
-        types = (made.columns[self._column][1], feature["type"])
+        self._taken_type, result = parse_dtype(made.columns[self._column][1]), parse_dtype(feature["type"])
+        of = Aggregated(feature.get("parameter"), self._taken_type, result, made.view.get("online_cap", ONLINE_CAP))
         self._takes = folding.takes
-        self._fold = folding.make(Aggregated(feature.get("parameter"), *map(parse_dtype, types)))
+        self._fold = folding.make(of)
+        self._look = LOOKS[feature["aggregate"]](of)
 
-    def value(self, times: Sequence[int], reach: Sequence[Entry], t: int) -> Any:
-        """times: the event times of `reach`, ascending. Raises: OverflowError for a sum that leaves its type."""
+    def value(self, facts: _Facts | Indexed, t: int) -> Any:
+        """Raises: OverflowError for a sum that leaves its type, and for more distinct values than the view allows."""
         # [low, high): with exact matches (t - o - w, t - o] is the same interval a microsecond later.
         high = t - self._offset + self._shift
-        last = bisect_left(times, high)
-        first = 0 if self._length is None else bisect_left(times, high - self._length, 0, last)
-        return self._fold(self._taken(reach[first:last], t))
+        low = None if self._length is None else high - self._length
+        if isinstance(facts, Indexed):
+            elements = facts.measure(self._measure, self._taken_type)
+            i, j = elements.between(low, high)
+            return self._look(elements, i, j, t) if i < j else self._fold([])
+        last = bisect_left(facts.times, high)
+        first = 0 if low is None else bisect_left(facts.times, low, 0, last)
+        return self._fold(self._taken(facts.entries[first:last], t))
 
     def _taken(self, facts: Sequence[Entry], t: int) -> list[Any]:
         """What the fold takes of the facts that have a value."""

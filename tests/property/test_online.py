@@ -28,9 +28,10 @@ from featurestore.engines.reference.facts import read_history
 from featurestore.engines.reference.times import Reading
 from featurestore.engines.reference.values import read_keys
 from featurestore.intervals import FixedClock
-from featurestore.materialization import ViewReport
+from featurestore.materialization import ViewReport, indexing
 from featurestore.online.codec import CANDIDATE, IN_REACH, RecordCodec
 from featurestore.online.generations import generations
+from featurestore.online.indexed import INDEXED_FORMAT
 from featurestore.online.lmdb import LmdbStore
 from featurestore.online.memory import MemoryStore
 from featurestore.testing.strategies import CASE, CREATED, EVENT, KINDS, Row, World, world
@@ -41,6 +42,8 @@ from tests.spec.spread import comparable
 CASES_PER_STORE = 100
 INSTANTS = 6
 LOTS = 3
+FEW_OR_MANY = (indexing.MANY, 1)
+"""From how many facts on a key's record is indexed: in one store none is, in the next all are."""
 NEVER = 2**62
 UTC = Reading("UTC", late=False, date_is="start")
 
@@ -218,10 +221,17 @@ def check(project: Project, watermark: int, rng: Random) -> Iterator[str]:
         for name, wanted in asked.cells.items():
             for row, (one, other) in enumerate(zip(wanted, found[name], strict=True)):
                 project.met[one[1]] += 1
-                if one != other:
-                    t = asked.spine["as_of"][row].cast(pa.int64())
+                t = asked.spine["as_of"][row].cast(pa.int64()).as_py()
+                if one != other and not _beyond_the_horizon(project, t, other):
                     yield f"case {case}, {name}, t = {t}, W = {watermark}: oracle {one}, online {other}"
             project.met["look-ups"] += len(wanted)
+
+
+def _beyond_the_horizon(project: Project, t: int, found: Cell) -> bool:
+    """An indexed record may have folded what is needed no sooner than a horizon after the run that made it."""
+    late = indexing.MANY == 1 and t > project.watermarks[0] + project.horizon and found == (None, "stale", None)
+    project.met["beyond the horizon"] += late
+    return late
 
 
 # What the store holds, without what no instant from the watermark on can see.
@@ -257,10 +267,11 @@ def _reach(project: Project) -> float:
 
 @pytest.mark.fuzz
 @pytest.mark.parametrize("kind", KINDS)
-def test_online_answers_as_the_oracle_does(kind: str, fuzz_cases: int, tmp_path: Path) -> None:
+def test_online_answers_as_the_oracle_does(kind: str, fuzz_cases: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     met: Counter[str] = Counter()
-    for number in range(-(-fuzz_cases // (2 * len(KINDS) * CASES_PER_STORE))):
+    for number in range(max(2, -(-fuzz_cases // (2 * len(KINDS) * CASES_PER_STORE)))):
         rng = Random(f"{kind}/{number}")
+        monkeypatch.setattr(indexing, "MANY", FEW_OR_MANY[number % 2])
         project = make_project(rng, kind, tmp_path / str(number), on_disk=(number + len(kind)) % 2 == 0)
         for lot, watermark in enumerate(project.watermarks):
             project.deliver(lot)
@@ -277,10 +288,18 @@ def test_online_answers_as_the_oracle_does(kind: str, fuzz_cases: int, tmp_path:
 
 
 def _same_by_one_full_run(project: Project, rng: Random) -> None:
-    """A new store filled at once holds the same, and so does the old one after another run to the same watermark."""
+    """A new store filled at once holds the same, and so does the old one after another run to the same watermark. Of indexed
+    records the answers are compared."""
     watermark = project.watermarks[-1]
     fresh = project.with_new_store(None)
     assert fresh.materialize(watermark).mode == "full"
+    if indexing.MANY == 1:
+        assert not list(check(fresh, watermark, rng))
+        for filled in (project, fresh):
+            with filled.store.online.read() as snapshot:
+                [made] = generations(snapshot)
+                project.met["indexed"] += sum(record[0] == INDEXED_FORMAT for _, record in snapshot.scan(made.table))
+        return
     assert needed(project, watermark) == needed(fresh, watermark)
     project.materialize(watermark)
     assert needed(project, watermark) == needed(fresh, watermark)
@@ -294,7 +313,7 @@ def _edges(kind: str) -> list[str]:
     # A fact known by its event time is never known before it: only created times make pending facts.
     pending = ["pending fact become usable", "e = t", "stale"] if "created" in kind or kind.startswith("versions") else []
     pending = [] if kind == "versions_delayed" else pending
-    return ["present", "null", "expired", "not_found", *pending]
+    return ["present", "null", "expired", "not_found", "indexed", *pending]
 
 
 def _explained(project: Project, lot: int, wrong: Sequence[str]) -> str:

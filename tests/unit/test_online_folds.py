@@ -12,7 +12,8 @@ import pytest
 from featurestore.definitions import AGGREGATES
 from featurestore.dtypes import DType
 from featurestore.engines.reference.aggregates import Taken, aggregate
-from featurestore.retrieval.online_folds import AGES, FOLDS, TIMED, Aggregated, ranked
+from featurestore.online.order import ranked
+from featurestore.retrieval.online_folds import AGES, FOLDS, TIMED, Aggregated
 
 PARAMETERS = {"q": (0.0, 0.3, 0.5, 0.999, 1.0), "k": (1, 2, 3, 100), None: (None,)}
 VALUES: dict[str, tuple[Any, ...]] = {
@@ -22,6 +23,8 @@ VALUES: dict[str, tuple[Any, ...]] = {
     "bool": (True, False),
     "list<double>": ([], [None], [1.0], [1.0, None], [math.nan], [-math.inf, 2.0]),
 }
+TAKES = [(name, t) for name, row in AGGREGATES.items() for t in VALUES if row.result(DType(t)) is not None]
+"""Each aggregate with each type it takes."""
 
 
 def test_every_aggregate_has_a_fold() -> None:
@@ -33,9 +36,7 @@ def test_known_time_is_kept_for_those_that_ask_for_it(name: str) -> None:
     assert AGGREGATES[name].by_time == (FOLDS[name].takes == TIMED)
 
 
-@pytest.mark.parametrize(
-    "name, dtype", [(name, t) for name, row in AGGREGATES.items() for t in VALUES if row.result(DType(t)) is not None]
-)
+@pytest.mark.parametrize(("name", "dtype"), TAKES)
 def test_a_fold_is_what_the_oracle_makes_of_the_same_facts(name: str, dtype: str) -> None:
     taken = DType(dtype)
     result = AGGREGATES[name].result(taken)

@@ -85,7 +85,7 @@ class Environment:
 
     def _try_begin(self) -> lmdb.Transaction[bytes] | None:
         try:
-            return self.env.begin()
+            return self.env.begin(buffers=True)  # type: ignore[return-value]  # its stub knows one kind of value
         except lmdb.MapResizedError:
             self._outside(self.adopt_size)
         except lmdb.PanicError:
@@ -368,7 +368,8 @@ def scan_prefix(
     """The catalog's rows of one kind whose name starts with `prefix`, as (name, value) in order."""
     with txn.cursor(database) as cursor:
         if cursor.set_range(kind + prefix):
-            for key, value in cursor:
+            for row in cursor:
+                key, value = map(bytes, row)
                 if not key.startswith(kind + prefix):
                     return
                 yield key[len(kind) :], value

@@ -34,6 +34,9 @@ MAP_SIZE = 1 << 36
 """64 GiB of address space to begin with; the file itself grows only as rows come. Doubled whenever it is full, which has
 to wait for open snapshots of this process: hence not a small one."""
 
+LARGE = 16_384
+"""Bytes from which on a value is not copied out of the file: only what is asked of it is then read."""
+
 _CHUNK = 16_384
 
 
@@ -139,7 +142,8 @@ class _View:
         self._tables = tables
 
     def meta(self, name: str) -> bytes | None:
-        return self._txn.get(META + name.encode(), None, self._catalog)
+        found = self._txn.get(META + name.encode(), None, self._catalog)
+        return None if found is None else bytes(found)
 
     def metas(self, prefix: str = "") -> dict[str, bytes]:
         return {name.decode(): value for name, value in scan_prefix(self._txn, self._catalog, META, prefix.encode())}
@@ -149,11 +153,13 @@ class _View:
         if database is None:
             return [None] * len(keys)
         get = self._txn.get
-        return [get(key, None, database) for key in keys]
+        found = [get(key, None, database) for key in keys]
+        return [value if value is None or len(value) > LARGE else bytes(value) for value in found]
 
     def scan(self, table: str) -> Iterator[tuple[bytes, bytes]]:
         database = self._tables.get(table)
-        return iter(()) if database is None else self._txn.cursor(database).iternext()
+        rows = () if database is None else self._txn.cursor(database).iternext()
+        return ((bytes(key), bytes(value)) for key, value in rows)
 
     def count(self, table: str) -> int:
         database = self._tables.get(table)
