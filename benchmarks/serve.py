@@ -81,12 +81,15 @@ def in_process(root: Path, question: dict[str, Any]) -> float:
     return round(best * 1e6, 1)
 
 
+def environment() -> dict[str, str]:
+    return {**os.environ, "PYTHONPATH": str(HERE.parent)}
+
+
 @contextmanager
 def server(*arguments: str) -> Iterator[int]:
     """A server process on a free port. Gives: the port."""
-    environment = {**os.environ, "PYTHONPATH": str(HERE.parent)}
     command = [sys.executable, __file__, *arguments]
-    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment)
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment())
     try:
         assert process.stderr is not None
         said = process.stderr.readline()
@@ -197,6 +200,66 @@ def load(port: int, body: bytes) -> dict[str, float]:
     }
 
 
+async def _paced(port: int, body: bytes, rate: float) -> list[float]:
+    """Latencies at a rate, over so many connections that none waits for another; counted from when each was due."""
+    loop = asyncio.get_running_loop()
+    waiting: asyncio.Queue[_Single] = asyncio.Queue()
+    request, latencies = _request(port, body), list[float]()
+    made = [await loop.create_connection(lambda: _Single(request, latencies, waiting), "127.0.0.1", port) for _ in range(32)]
+    for _, client in made:
+        waiting.put_nowait(client)
+    start, asked = time.perf_counter(), 0
+    while (now := time.perf_counter()) - start < SECONDS:
+        due = start + asked / rate
+        if due > now:
+            await asyncio.sleep(due - now)
+        (await waiting.get()).ask(due)
+        asked += 1
+    await asyncio.sleep(0.2)
+    for transport, _ in made:
+        transport.abort()
+    return sorted(latencies)
+
+
+class _Single(asyncio.Protocol):
+    """Asks once when told to, and says when it may be told again."""
+
+    def __init__(self, request: bytes, latencies: list[float], waiting: asyncio.Queue[_Single]) -> None:
+        self._request, self._latencies, self._waiting = request, latencies, waiting
+        self._got = b""
+
+    def connection_made(self, transport: Any) -> None:
+        self._transport = transport
+
+    def ask(self, due: float) -> None:
+        self._due = due
+        self._transport.write(self._request)
+
+    def data_received(self, data: bytes) -> None:
+        self._got += data
+        head, found, rest = self._got.partition(b"\r\n\r\n")
+        if not found:
+            return
+        length = next(int(h.split(b":")[1]) for h in head.split(b"\r\n") if h.lower().startswith(b"content-length"))
+        if len(rest) >= length:
+            assert head.startswith(b"HTTP/1.1 200"), head
+            self._got = b""
+            self._latencies.append(time.perf_counter() - self._due)
+            self._waiting.put_nowait(self)
+
+
+def paced(port: int, body: bytes, rate: float) -> dict[str, float]:
+    import uvloop
+
+    latencies = uvloop.run(_paced(port, body, rate))
+    place = len(latencies) - 1
+    return {
+        "rate": round(rate),
+        "p50_ms": round(latencies[place // 2] * 1e3, 3),
+        "p99_ms": round(latencies[place * 99 // 100] * 1e3, 3),
+    }
+
+
 def serve_ours(root: Path) -> None:
     from featurestore import config
     from featurestore.server.run import serve
@@ -208,17 +271,34 @@ def serve_static(answer: bytes) -> None:
     """The same bytes from a FastAPI route, by the same server with the same settings."""
     from fastapi import FastAPI, Response
 
-    from featurestore.server import run
-
     app = FastAPI()
 
     @app.post(PATH)
     async def static() -> Response:
         return Response(answer, media_type="application/json")
 
+    _serve(app)
+
+
+def serve_bare(answer: bytes) -> None:
+    """The same bytes from a plain ASGI function that reads the request and looks at nothing."""
+    headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(answer))]
+
+    async def bare(scope: Any, receive: Any, send: Any) -> None:
+        while (await receive()).get("more_body"):
+            pass
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        await send({"type": "http.response.body", "body": answer})
+
+    _serve(bare)
+
+
+def _serve(app: Any) -> None:
+    from featurestore.server import run
+
     with run._bound("127.0.0.1", 0) as listening:
         address = run._address(listening)
-        run._Server(run._settings(lambda: app, 1), lambda: run._tell(address)).run([listening])  # type: ignore[arg-type, return-value]
+        run._Server(run._settings(lambda: app, 1), lambda: run._tell(address)).run([listening])
 
 
 def main(arguments: list[str]) -> None:
@@ -227,6 +307,10 @@ def main(arguments: list[str]) -> None:
             serve_ours(Path(root))
         case ["--static", answer]:
             serve_static(bytes.fromhex(answer))
+        case ["--bare", answer]:
+            serve_bare(bytes.fromhex(answer))
+        case ["--paced", port, body, rate]:
+            print(json.dumps(paced(int(port), body.encode(), float(rate))))
         case ["--load", port, body]:
             print(json.dumps(load(int(port), body.encode())))
         case [root]:

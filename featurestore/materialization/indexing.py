@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from itertools import compress
 
 import pyarrow as pa
@@ -11,10 +12,33 @@ import pyarrow.compute as pc
 from featurestore.compiler.duckdb import IN_WINDOW
 from featurestore.online.codec import plain_values
 from featurestore.online.indexed import FOLDABLE, Facts, TooWide, edges_of, encode, wanted_by
-from featurestore.plan.nodes import OnlineState, measure_of, measures
+from featurestore.online.layout import Layout
+from featurestore.plan.nodes import OnlineState, measure_of, measures, ordered_by_time
 
 MANY = 128
 """Facts in reach from which on a key's windows are not computed by going through them one by one."""
+
+
+@dataclass(frozen=True)
+class State:
+    """Rows of a state, sorted by key, kind and event time, column by column."""
+
+    kind: pa.Array
+    event: pa.Array
+    latest: list[pa.Array]
+    measures: list[pa.Array]
+    known: pa.Array | None
+
+    def slice(self, start: int, length: int) -> State:
+        return self._each(lambda column: column.slice(start, length))
+
+    def filter(self, mask: pa.Array) -> State:
+        return self._each(lambda column: column.filter(mask))
+
+    def _each(self, change: Callable[[pa.Array], pa.Array]) -> State:
+        known = None if self.known is None else change(self.known)
+        latest, measures = (list(map(change, part)) for part in (self.latest, self.measures))
+        return State(change(self.kind), change(self.event), latest, measures, known)
 
 
 class Indexing:
@@ -23,13 +47,17 @@ class Indexing:
     def __init__(self, plan: OnlineState, watermark: int, horizon: int) -> None:
         self.until = watermark + horizon
         used = measures(plan.windows)
-        self._measures = [
-            (f"measure_{i}", m.dtype, wanted_by([str(o.aggregate) for o in plan.windows if measure_of(o) == m]))
-            for i, m in enumerate(used, 1)
-        ]
+        self._measures = [(m.dtype, wanted_by([str(o.aggregate) for o in plan.windows if measure_of(o) == m])) for m in used]
+        self._latest, self._known = len(plan.latest), ordered_by_time(plan.windows)
         spans = [(None if o.window is None else o.offset + o.window, o.offset) for o in plan.windows]
         foldable = all(o.aggregate in FOLDABLE for o in plan.windows)
         self._edges = edges_of(spans, watermark, horizon) if foldable else None
+
+    def state(self, rows: pa.Table, keys: int) -> State:
+        """The rows of a state, behind so many key columns, by what they hold: names of features may be any."""
+        kind, event, *values = (rows.column(i).combine_chunks() for i in range(keys, rows.num_columns))
+        end = self._latest + len(self._measures)
+        return State(kind, event, values[: self._latest], values[self._latest : end], values[end] if self._known else None)
 
     def many(self, kinds: pa.Array, offsets: pa.Array) -> list[int]:
         """Of keys whose rows lie between offsets, the positions of those with many facts."""
@@ -39,21 +67,20 @@ class Indexing:
         candidates = pc.indices_nonzero(pc.greater_equal(lengths, MANY)).to_pylist()
         return [i for i in candidates if _in_windows(kinds, offsets, i) >= MANY]
 
-    def record(self, rows: pa.Table, entries: pa.Array, exact_until: int) -> bytes | None:
-        """The record of one key; None where plain entries serve better. rows: of its state, by kind and event time."""
-        facts = _in_windows(rows["__kind"].chunk(0), None, 0)
-        first = rows.num_rows - facts
-        window = rows.slice(first)
-        times = window["__event"].to_pylist()
-        known = window["known_time"].to_pylist() if "known_time" in rows.column_names else None
+    def record(self, layout: Layout, state: State, exact_until: int) -> bytes | None:
+        """The record of one key; None where a plain one serves better. state: of the key alone."""
+        first = len(state.kind) - _in_windows(state.kind, None, 0)
+        window, others = state.slice(first, len(state.kind) - first), state.slice(0, first)
+        times = window.event.to_pylist()
+        known = None if window.known is None else window.known.to_pylist()
         laid = []
-        for name, dtype, wanted in self._measures:
-            values = plain_values(window[name], dtype)
-            present: Sequence[bool] | None = window[name].is_valid().to_pylist() if window[name].null_count else None
+        for column, (dtype, wanted) in zip(window.measures, self._measures, strict=True):
+            values = plain_values(column, dtype)
+            present: Sequence[bool] | None = column.is_valid().to_pylist() if column.null_count else None
             of = [times, values, known if wanted.by_time else None]
             some = [column if present is None or column is None else list(compress(column, present)) for column in of]
             laid.append(Facts(dtype, wanted, some[0] or [], some[1] or [], some[2]))
-        before = b"".join(entries.slice(0, first).to_pylist())
+        before = layout.entry_bytes(others.kind, others.event, others.latest)
         try:
             return encode(exact_until, self.until, before, laid, self._edges)
         except TooWide:

@@ -26,8 +26,9 @@ from featurestore.failpoints import reach
 from featurestore.intervals import Clock, Duration, format_instant
 from featurestore.materialization.indexing import Indexing
 from featurestore.materialization.records import PAIRS, pairs
-from featurestore.online.codec import RecordCodec, encode_keys, storage_keys
+from featurestore.online.codec import encode_keys, storage_keys
 from featurestore.online.generations import Generation, generation, next_number, publish
+from featurestore.online.layout import Layout
 from featurestore.online.store import Batch, OnlineStore
 from featurestore.plan.nodes import OnlineState, StaticLookup, Visible, measures, ordered_by_time
 from featurestore.progress import Progress, Watcher
@@ -113,7 +114,11 @@ class _ViewRun:
         self.services = _online_services(registry)
         self.views = {name: view.fingerprint for name, view in registry.views.items() if view.view.online}
         self.state = identities.identify(data.stamps)
-        self.codec = RecordCodec([dtype for _, dtype in entry_columns(self.plan)])
+        self.layout = Layout(
+            [o.dtype for o in self.plan.latest],
+            [m.dtype for m in measures(self.plan.windows)],
+            known=ordered_by_time(self.plan.windows),
+        )
         self.families = [k.family for k in bound.keys]
         self._watch = watch or (lambda _: None)
         with store.read() as snapshot:
@@ -186,7 +191,7 @@ class _ViewRun:
         done = 0
         with disk_errors(spool), pa.OSFile(str(spool), "wb") as sink, pa.ipc.new_stream(sink, PAIRS) as writer:
             rows, indexing = session.reader(statement, parameters), Indexing(self.plan, watermark, self.horizon)
-            for batch in pairs(rows, self.families, self.codec, exact=exact, indexing=indexing):
+            for batch in pairs(rows, self.families, self.layout, exact=exact, indexing=indexing):
                 writer.write_batch(batch)
                 done += batch.num_rows
                 self._watch(Progress(f"{self.bound.name}: computing", done))

@@ -18,8 +18,9 @@ from typing import Any, Protocol
 from featurestore.errors import StoreFormat
 from featurestore.online.store import Batch
 
-GENERATION_FORMAT = 2
-"""2: views may hold any aggregate, with a parameter, and entries the known time. What format 1 wrote reads the same."""
+GENERATION_FORMAT = 3
+"""2: views may hold any aggregate, with a parameter, and entries the known time. 3: records may be in columns, or indexed. What
+older formats wrote reads the same."""
 EPOCH = "epoch"
 
 

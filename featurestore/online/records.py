@@ -76,7 +76,7 @@ class RecordCodec:
 
         Returns: n binary values, none null. Arrays of another physical type are cast; what does not fit raises.
         """
-        values = [_raw(whole(column), dtype) for column, dtype in zip(columns, self.columns, strict=True)]
+        values = [raw_values(whole(column), dtype) for column, dtype in zip(columns, self.columns, strict=True)]
         head = [fixed(whole(flags).cast(pa.uint8())), fixed(whole(event_times).cast(pa.int64()))]
         slots, parts = [], []
         for column, dtype in zip(values, self.columns, strict=True):
@@ -93,23 +93,23 @@ class RecordCodec:
         format_byte = pa.scalar(bytes([RECORD_FORMAT]), pa.binary())
         return join(format_byte, fixed(whole(exact_until).cast(pa.int64())), grouped(whole(entries), offsets))
 
-    def entries(self, raw: bytes) -> list[Entry]:
-        """Entries alone, as a record holds them after its head."""
-        return self._decode(_HEAD.pack(RECORD_FORMAT, 0) + raw).entries
+    def entries(self, record: bytes, at: int, end: int) -> list[Entry]:
+        """The entries that lie there in a record. Raises: StoreFormat for bytes of other columns."""
+        try:
+            return self._entries(record, at, end)
+        except (struct.error, IndexError, UnicodeDecodeError) as error:
+            raise _bad_record(f"{end - at} bytes are not entries of {len(self.columns)} columns") from error
 
     def decode(self, record: bytes) -> Record:
         """The record of these bytes. Raises: StoreFormat for another record format, or bytes of other columns."""
         if record[:1] != b"\1":
             raise _bad_record(f"a record has format {record[0] if record else 'none'}, not {RECORD_FORMAT}")
-        try:
-            return self._decode(record)
-        except (struct.error, IndexError, UnicodeDecodeError) as error:
-            raise _bad_record(f"a record of {len(record)} bytes is not one of {len(self.columns)} columns") from error
+        entries = self.entries(record, _HEAD.size, len(record))
+        return Record(_HEAD.unpack_from(record)[1], entries)
 
-    def _decode(self, record: bytes) -> Record:
+    def _entries(self, record: bytes, at: int, end: int) -> list[Entry]:
         unpack, size, no_nulls = self._entry.unpack_from, self._entry.size, self._no_nulls
         entries: list[Entry] = []
-        at, end = 9, len(record)
         while at < end:
             flags, event_time, nulls, *values = unpack(record, at)
             at += size
@@ -124,7 +124,7 @@ class RecordCodec:
             entries.append((flags, event_time, tuple(values)))
         if at != end:
             raise IndexError
-        return Record(_HEAD.unpack_from(record)[1], entries)
+        return entries
 
 
 def _bad_record(what: str) -> StoreFormat:
@@ -154,7 +154,7 @@ def value_reader(dtype: DType) -> Callable[[bytes], Any]:
 
 def plain_values(values: pa.Array | pa.ChunkedArray, dtype: DType) -> list[Any]:
     """A column's values as a record gives them back: times and dates as numbers, NULL as None."""
-    return _raw(whole(values), dtype).to_pylist()  # type: ignore[no-any-return]
+    return raw_values(whole(values), dtype).to_pylist()  # type: ignore[no-any-return]
 
 
 def _is_fixed(dtype: DType) -> bool:
@@ -214,7 +214,7 @@ def _loose_items(part: bytes, read: Callable[[bytes], Any]) -> list[Any]:
     return items
 
 
-def _raw(values: pa.Array, dtype: DType) -> pa.Array:
+def raw_values(values: pa.Array, dtype: DType) -> pa.Array:
     """The column as the plain type under its dtype."""
     if values.type != dtype.arrow:
         values = values.cast(dtype.arrow)

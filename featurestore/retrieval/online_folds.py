@@ -21,7 +21,7 @@ VALUES, AGES, TIMED = "values", "ages", "timed"
 """What a fold is given: values; how long before t each fact happened (µs); or (event time, known time, value). In order of
 event time."""
 
-Fold = Callable[[list[Any]], Any]
+Fold = Callable[[Sequence[Any]], Any]
 Timed = tuple[int, int, Any]
 
 
@@ -48,7 +48,7 @@ def _sum(of: Aggregated) -> Fold:
     return _unless_empty(_sum_integers if of.result == INT64 else MOMENTS["sum"])
 
 
-def _sum_integers(values: list[int]) -> int:
+def _sum_integers(values: Sequence[int]) -> int:
     """Raises: OverflowError beyond int64."""
     total = sum(values)
     if not -(2**63) <= total < 2**63:
@@ -88,7 +88,7 @@ def _greatest_k(of: Aggregated) -> Fold:
 def _quantile(q: float) -> Fold:
     """a + (b - a)·f between the neighbours of rank q·(n - 1); equal neighbours give that value."""
 
-    def fold(values: list[Any]) -> float:
+    def fold(values: Sequence[Any]) -> float:
         ordered = sorted(map(float, values), key=of_float)
         place = q * (len(ordered) - 1)
         low = math.floor(place)
@@ -120,11 +120,11 @@ def _histogram(of: Aggregated) -> Fold:
     return lambda values: count(values)[:k]
 
 
-def _earliest_k(of: Aggregated, k: Any) -> Callable[[list[Timed]], list[Any]]:
+def _earliest_k(of: Aggregated, k: Any) -> Callable[[Sequence[Timed]], list[Any]]:
     """The k earliest values, oldest first. Facts come by event time; only those that share one are still to be ordered."""
     order = _order(of)
 
-    def fold(facts: list[Timed]) -> list[Any]:
+    def fold(facts: Sequence[Timed]) -> list[Any]:
         last = facts[min(k, len(facts)) - 1][0] if facts else 0
         end = k
         while end < len(facts) and facts[end][0] == last:
@@ -134,11 +134,11 @@ def _earliest_k(of: Aggregated, k: Any) -> Callable[[list[Timed]], list[Any]]:
     return fold
 
 
-def _latest_k(of: Aggregated, k: Any) -> Callable[[list[Timed]], list[Any]]:
+def _latest_k(of: Aggregated, k: Any) -> Callable[[Sequence[Timed]], list[Any]]:
     """The k newest values, oldest first."""
     order = _order(of)
 
-    def fold(facts: list[Timed]) -> list[Any]:
+    def fold(facts: Sequence[Timed]) -> list[Any]:
         start = max(len(facts) - k, 0)
         while start > 0 and facts[start - 1][0] == facts[start][0]:
             start -= 1
@@ -170,7 +170,7 @@ def _capped(make: Callable[[Aggregated], Fold]) -> Callable[[Aggregated], Fold]:
     def capped(of: Aggregated) -> Fold:
         fold, distinct = make(of), _count_distinct(of)
 
-        def unless_too_many(values: list[Any]) -> Any:
+        def unless_too_many(values: Sequence[Any]) -> Any:
             if len(values) > of.cap and distinct(values) > of.cap:
                 raise OverflowError
             return fold(values)

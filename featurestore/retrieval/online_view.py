@@ -15,10 +15,10 @@ from typing import Any
 
 from featurestore.definitions.view import ONLINE_CAP
 from featurestore.dtypes import DType, parse_dtype
-from featurestore.online.codec import CANDIDATE, IN_REACH, Entry, RecordCodec
+from featurestore.online.codec import CANDIDATE, Entry
 from featurestore.online.generations import Generation
-from featurestore.online.indexed import INDEXED_FORMAT, Indexed
-from featurestore.retrieval.online_folds import AGES, FOLDS, TIMED, Aggregated
+from featurestore.online.layout import Facts, Indexed, Layout, Listed
+from featurestore.retrieval.online_folds import FOLDS, TIMED, VALUES, Aggregated
 from featurestore.retrieval.online_indexed import LOOKS
 
 PRESENT, NULL, EXPIRED, NOT_FOUND, STALE, UNAVAILABLE = "present", "null", "expired", "not_found", "stale", "unavailable"
@@ -46,26 +46,22 @@ class View:
         self._static: bool = view["static"]
         self._ttl: int | None = view["ttl"]
         self._before = 0 if view["allow_exact_matches"] else 1
-        self._codec = RecordCodec([parse_dtype(t) for _, t in made.columns])
+        self._read = layout_of(made).read
         self._is_latest = [f["aggregate"] is None for f in chosen]
-        self._pick = _picker([_column(made, f) for f in chosen if f["aggregate"] is None], len(made.columns))
+        names = [name for name, _ in made.columns]
+        self._pick = _picker([names.index(f["name"]) for f in chosen if f["aggregate"] is None], _latest(made))
         self._no_latest = (None,) * sum(self._is_latest)
         self._windows = [_Window(f, made, 1 - self._before) for f in chosen if f["aggregate"] is not None]
         self._arrange = _picker(_places(self._is_latest), len(chosen))
-        self._nothing: Answer = (self._together(self._no_latest, _Facts([]), 0)[0], NOT_FOUND, None, ())
+        self._nothing: Answer = (self._together(self._no_latest, Listed(0, [], 0, None), 0)[0], NOT_FOUND, None, ())
         self._stale: Answer = ((None,) * len(chosen), STALE, None, ())
 
     def answer(self, record: bytes | memoryview | None, t: int) -> Answer:
         """The features of one key as of t. A record exact only up to an earlier instant has no values."""
         if record is None:
             return self._nothing
-        indexed = record[0] == INDEXED_FORMAT if record else False
-        if indexed:
-            index = Indexed(record)
-            exact_until, entries = index.exact_until, self._codec.entries(index.entries)
-        else:
-            exact_until, entries = self._codec.decode(bytes(record))
-        if t > exact_until:
+        entries, facts = self._read(record)
+        if t > facts.exact_until:
             return self._stale
         newest = self._newest(entries, t)
         status, event, latest = NOT_FOUND, None, self._no_latest
@@ -77,7 +73,6 @@ class View:
                 status, latest = PRESENT, self._pick(newest[2])
         if not self._windows:
             return self._arrange(latest), status, None if self._static else event, ()
-        facts = index if indexed else _Facts([e for e in entries if e[0] == IN_REACH])
         values, unavailable = self._together(latest, facts, t)
         return values, status, event, unavailable
 
@@ -100,17 +95,15 @@ class View:
         return [event if is_latest else None for is_latest in self._is_latest]
 
     def _newest(self, entries: Sequence[Entry], t: int) -> Entry | None:
-        """The last candidate usable at t: entries come by kind, candidates in order of event time before those of windows."""
+        """The last candidate usable at t: they come in order of event time."""
         bound = math.inf if self._static else t - self._before
         newest = None
         for entry in entries:
             if entry[0] == CANDIDATE and entry[1] <= bound:
                 newest = entry
-            elif entry[0] == IN_REACH:
-                break
         return newest
 
-    def _together(self, latest: tuple[Any, ...], facts: _Facts | Indexed, t: int) -> tuple[tuple[Any, ...], tuple[int, ...]]:
+    def _together(self, latest: tuple[Any, ...], facts: Facts, t: int) -> tuple[tuple[Any, ...], tuple[int, ...]]:
         """Latest values and windows in the order of the features, and the positions of those without a value."""
         values = list(latest)
         unavailable: list[int] = []
@@ -124,70 +117,60 @@ class View:
         return self._arrange(values), tuple(places)
 
 
-class _Facts:
-    """The facts of a record that windows may cover, one after the other in order of event time."""
-
-    __slots__ = ("entries", "times")
-
-    def __init__(self, entries: list[Entry]) -> None:
-        self.entries = entries
-        self.times = [entry[1] for entry in entries]
-
-
 class _Window:
     """One aggregate, evaluated over the facts in its window at the moment of asking."""
 
     def __init__(self, feature: Mapping[str, Any], made: Generation, shift: int) -> None:
-        self._column, self._shift = _column(made, feature), shift
-        self._measure = self._column - sum(f["aggregate"] is None for f in made.view["features"])
-        self._known = len(made.columns) - 1  # where some aggregate orders by it
-        self._length: int | None = feature["window"]
-        self._offset: int = feature["offset"]
+        self._measure = measures_of(made)[feature["expression"], feature["where"]]
+        # [low, high): with exact matches (t - o - w, t - o] is the same interval a microsecond later.
+        self._high: int = shift - feature["offset"]
+        self._low: int | None = None if feature["window"] is None else self._high - feature["window"]
+        self._dtype = parse_dtype(made.columns[_latest(made) + self._measure][1])
+        of = Aggregated(
+            feature.get("parameter"), self._dtype, parse_dtype(feature["type"]), made.view.get("online_cap", ONLINE_CAP)
+        )
         folding = FOLDS[feature["aggregate"]]
-        self._taken_type, result = parse_dtype(made.columns[self._column][1]), parse_dtype(feature["type"])
-        of = Aggregated(feature.get("parameter"), self._taken_type, result, made.view.get("online_cap", ONLINE_CAP))
-        self._takes = folding.takes
-        self._fold = folding.make(of)
+        self._takes, self._fold = folding.takes, folding.make(of)
+        self._is_count = feature["aggregate"] == "count"
         self._look = LOOKS[feature["aggregate"]](of)
 
-    def value(self, facts: _Facts | Indexed, t: int) -> Any:
+    def value(self, facts: Facts, t: int) -> Any:
         """Raises: OverflowError for a sum that leaves its type, and for more distinct values than the view allows."""
-        # [low, high): with exact matches (t - o - w, t - o] is the same interval a microsecond later.
-        high = t - self._offset + self._shift
-        low = None if self._length is None else high - self._length
         if isinstance(facts, Indexed):
-            elements = facts.measure(self._measure, self._taken_type)
-            i, j = elements.between(low, high)
+            elements = facts.measure(self._measure, self._dtype)
+            i, j = elements.between(None if self._low is None else t + self._low, t + self._high)
             return self._look(elements, i, j, t) if i < j else self._fold([])
-        last = bisect_left(facts.times, high)
-        first = 0 if low is None else bisect_left(facts.times, low, 0, last)
-        return self._fold(self._taken(facts.entries[first:last], t))
-
-    def _taken(self, facts: Sequence[Entry], t: int) -> list[Any]:
-        """What the fold takes of the facts that have a value."""
-        column = self._column
+        times, values, known = facts.measure(self._measure)
+        j = bisect_left(times, t + self._high)
+        i = 0 if self._low is None else bisect_left(times, t + self._low, 0, j)
+        if self._is_count:
+            return j - i
+        if self._takes is VALUES:
+            return self._fold(values[i:j])
         if self._takes is TIMED:
-            known = self._known
-            return [(entry[1], entry[2][known], v) for entry in facts if (v := entry[2][column]) is not None]
-        if self._takes is AGES:
-            return [t - entry[1] for entry in facts if entry[2][column] is not None]
-        return [v for entry in facts if (v := entry[2][column]) is not None]
+            return self._fold(list(zip(times[i:j], known[i:j], values[i:j], strict=True)))
+        return self._fold([t - time for time in times[i:j]])
 
 
-def _column(made: Generation, feature: Mapping[str, Any]) -> int:
-    """Which of an entry's values a feature reads: its own, or its measure.
+def _latest(made: Generation) -> int:
+    """How many of a generation's columns are latest values."""
+    return sum(f["aggregate"] is None for f in made.view["features"])
 
-    Measures follow the latest values, numbered by first use of an (expression, where), as the plan numbers them; the known
-    time, where it is kept, comes last.
-    """
-    if feature["aggregate"] is None:
-        return [name for name, _ in made.columns].index(feature["name"])
-    features = made.view["features"]
+
+def layout_of(made: Generation) -> Layout:
+    types = [parse_dtype(t) for _, t in made.columns]
+    latest = _latest(made)
+    end = latest + len(measures_of(made))
+    return Layout(types[:latest], types[latest:end], known=end < len(types))
+
+
+def measures_of(made: Generation) -> dict[tuple[Any, Any], int]:
+    """The number of each measure: by first use of an (expression, where), as the plan numbers them."""
     numbers: dict[tuple[Any, Any], int] = {}
-    for f in features:
+    for f in made.view["features"]:
         if f["aggregate"] is not None:
             numbers.setdefault((f["expression"], f["where"]), len(numbers))
-    return sum(f["aggregate"] is None for f in features) + numbers[feature["expression"], feature["where"]]
+    return numbers
 
 
 def _places(is_latest: Sequence[bool]) -> list[int]:

@@ -23,17 +23,17 @@ import pytest
 
 from featurestore import FeatureStore, expressions
 from featurestore.definitions import FeatureService
-from featurestore.dtypes import parse_dtype
 from featurestore.engines.reference.facts import read_history
 from featurestore.engines.reference.times import Reading
 from featurestore.engines.reference.values import read_keys
 from featurestore.intervals import FixedClock
 from featurestore.materialization import ViewReport, indexing
-from featurestore.online.codec import CANDIDATE, IN_REACH, RecordCodec
+from featurestore.online.codec import CANDIDATE
 from featurestore.online.generations import generations
 from featurestore.online.indexed import INDEXED_FORMAT
 from featurestore.online.lmdb import LmdbStore
 from featurestore.online.memory import MemoryStore
+from featurestore.retrieval.online_view import layout_of, measures_of
 from featurestore.testing.strategies import CASE, CREATED, EVENT, KINDS, Row, World, world
 from tests.property import files
 from tests.property.engines import Question, by_oracle, of_features
@@ -241,19 +241,28 @@ def needed(project: Project, watermark: int) -> dict[bytes, tuple[int, list[Any]
     """Key -> until when its record is exact, and its facts as far as they can still be asked for."""
     with project.store.online.read() as snapshot:
         [made] = generations(snapshot)
-        codec = RecordCodec([parse_dtype(t) for _, t in made.columns])
-        rows = {key: codec.decode(record) for key, record in snapshot.scan(made.table)}
+        read = layout_of(made).read
+        rows = {key: read(record) for key, record in snapshot.scan(made.table)}
     assert made.watermark == watermark
-    reach = _reach(project)
     kept = {}
-    for key, (until, entries) in rows.items():
+    for key, (entries, facts) in rows.items():
         latest = [e for e in entries if e[0] == CANDIDATE]
         usable = [e for e in latest if e[1] < watermark or (e[1] == watermark and project.view.allow_exact_matches)]
-        windows = [e for e in entries if e[0] == IN_REACH and e[1] >= watermark - reach]
-        facts = [*usable[-1:], *(e for e in latest if e not in usable), *sorted(windows, key=repr)]
-        if facts or until < 2**63 - 1:
-            kept[key] = (until, [(e[0], e[1], [comparable(v) for v in e[2]]) for e in facts])
+        latest = [*usable[-1:], *(e for e in latest if e not in usable)]
+        windows = _in_reach(facts, len(measures_of(made)), watermark - _reach(project))
+        if latest or windows or facts.exact_until < 2**63 - 1:
+            kept[key] = (facts.exact_until, [(e[1], *map(comparable, e[2])) for e in latest] + windows)
     return kept
+
+
+def _in_reach(facts: Any, measures: int, since: float) -> list[Any]:
+    """Of each measure the facts from an instant on, in an order of their own."""
+    found = []
+    for number in range(measures):
+        times, values, known = facts.measure(number)
+        rows = zip(times, map(comparable, values), known or times, strict=True)
+        found += sorted(((number, *row) for row in rows if row[0] >= since), key=repr)
+    return found
 
 
 def _reach(project: Project) -> float:

@@ -17,6 +17,7 @@ import pytest
 from featurestore import ArrowSource, Entity, FeatureService, FeatureStore, FeatureView, ParquetSource, agg, latest
 from featurestore.errors import RequestError, TooEarly, UnknownName
 from featurestore.intervals import FixedClock
+from featurestore.online.columnar import ColumnarCodec
 from featurestore.online.generations import GENERATION_FORMAT
 from featurestore.online.lmdb import LmdbStore
 from featurestore.online.memory import MemoryStore
@@ -363,12 +364,16 @@ def test_only_the_sum_that_leaves_its_type_is_unavailable(other: str) -> None:
     assert (total, status, neighbour) == (None, "unavailable", "present")
 
 
-def test_a_store_written_before_there_were_parameters_is_read() -> None:
+def test_a_store_written_before_there_were_parameters_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
     store = store_of(facts((1, W - 5, 7)), [agg.sum("x", window=None), latest("x")])
-    store.materialize()
+    with monkeypatch.context() as then:  # records listed entries
+        then.setattr(ColumnarCodec, "serves", lambda measures: False)
+        store.materialize()
     with store.online.read() as snapshot:
         documents = {name: json.loads(raw) for name, raw in snapshot.metas().items()}
-    assert {d["format"] for d in documents.values()} == {GENERATION_FORMAT} == {2}
+    assert {d["format"] for d in documents.values()} == {GENERATION_FORMAT} == {3}
+    with store.online.read() as snapshot:
+        assert [record[0] for _, record in snapshot.scan("view@1")] == [1]
     store.online.write(
         lambda batch: [batch.put_meta(n, json.dumps(d | {"format": 1}).encode()) for n, d in documents.items()] and None
     )
