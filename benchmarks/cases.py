@@ -6,8 +6,11 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
+
+import online
 
 import data as generated
 import windows
@@ -176,6 +179,17 @@ def serving(place: Place) -> Case:
     return Serve(place.scratch)
 
 
+class Online:
+    """Twenty features of two views, generated; see `online`."""
+
+    def __init__(self, scratch: Path, name: str) -> None:
+        self._scratch, self._name = scratch / name, name
+
+    def measure(self) -> list[Figure]:
+        found = online.MEASURED[self._name](self._scratch)
+        return [Figure(name, *figure) for name, figure in found.items()]
+
+
 class Help:
     def __init__(self) -> None:
         self._seconds: list[float] = []
@@ -197,4 +211,5 @@ def help_(place: Place) -> Case:
 CASES: dict[str, Callable[[Place], Case]] = {
     "event_time": event_time, "created_time": created_time, "versions": versions, "feast": feast,
     "materialize": materialize, "serve": serving, "help": help_, **windows.CASES,
+    **{name: partial(lambda name, place: Online(place.scratch, name), name) for name in online.MEASURED},
 }  # fmt: skip
