@@ -2,7 +2,8 @@
 
 A run is idempotent: the state of a key is replaced as F gives it, so replaying or overlapping runs end in the same
 store. It is incremental where it can be: it reads the files the last run did not see and the rows that became known
-since, and refreshes every key they touch; where a file of the last run is gone or changed, the view is made anew.
+since, among them those pushed, and refreshes every key they touch; where a file of the last run is gone or changed, the
+view is made anew.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from featurestore.atomic import disk_errors
 from featurestore.compiler import duckdb as sql
 from featurestore.dtypes import INT64
 from featurestore.engines.duckdb import Session, Settings
-from featurestore.engines.duckdb.checks import check_left_out, check_static
+from featurestore.engines.duckdb.checks import check_left_out, check_static, pushed_to
 from featurestore.errors import UsageError
 from featurestore.failpoints import reach
 from featurestore.intervals import Clock, Duration, format_instant
@@ -31,7 +32,7 @@ from featurestore.online.store import Batch, OnlineStore
 from featurestore.plan.nodes import OnlineState, StaticLookup, Visible, measures, ordered_by_time
 from featurestore.progress import Progress, Watcher
 from featurestore.registry import BoundRegistry, BoundView
-from featurestore.sources import IdentityCache, SourceData
+from featurestore.sources import IdentityCache, PushedPart, SourceData, pushed_in
 
 log = logging.getLogger(__name__)
 
@@ -51,6 +52,7 @@ class ViewReport:
     keys_removed: int = 0
     keys_held_back: int = 0
     new_files: int = 0
+    pushed_rows: int = 0
     left_out: dict[str, int] = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)
 
@@ -108,10 +110,10 @@ class _ViewRun:
     ) -> None:
         self.bound, self.data, self.store, self.settings = bound, data, store, settings
         self.horizon = horizon
-        self.plan: OnlineState = planning.online_state(bound)
+        self.plan: OnlineState = planning.with_pushed(planning.online_state(bound), pushed_to({data.source.name: data}))
         self.services = _online_services(registry)
         self.views = {name: view.fingerprint for name, view in registry.views.items() if view.view.online}
-        self.state = identities.identify(data.stamps)
+        self.state = data.state(identities)
         self.codec = RecordCodec([dtype for _, dtype in entry_columns(self.plan)])
         self.families = [k.family for k in bound.keys]
         self._watch = watch or (lambda _: None)
@@ -150,19 +152,23 @@ class _ViewRun:
             return "a static source has no history to follow"
         if not self.data.stamps:
             return "a table from memory has no files to compare"
-        now = {(f["path"], f["sha256"]) for f in self.state}
-        gone = [str(f["path"]) for f in self.previous.state if (f["path"], f["sha256"]) not in now]
+        now = {(f["path"], f["sha256"]) for f in self.state if "path" in f}
+        before = [f for f in self.previous.state if "path" in f]
+        gone = [str(f["path"]) for f in before if (f["path"], f["sha256"]) not in now]
         if gone:
             return f"{gone[0]} is gone or changed since the last run"
+        log, here = pushed_in(self.previous.state), self.data.pushed
+        if log is not None and (here is None or here.log != log.log or here.position < log.position):
+            return f"the push log of {self.data.source.name} is not the one of the last run"
         return "the horizon changed" if self.previous.horizon != self.horizon else ""
 
     def _touched(self, session: Session, watermark: int, report: ViewReport) -> pa.Table:
         """The keys an incremental run refreshes."""
         assert self.previous is not None
         self._watch(Progress(f"{self.bound.name}: finding touched keys"))
-        known = {f["path"] for f in self.previous.state}
-        new = SourceData(self.data.source, tuple(p for p in self.data.parts if p.name not in known))
-        report.new_files = len(new.parts)
+        new = self.data.since(self.previous.state)
+        report.new_files = len(new.stamps)
+        report.pushed_rows = new.rows - sum(p.rows for p in new.parts if not isinstance(p, PushedPart))
         self._bind(session, self.data)
         self._bind(session, new, prefix=sql.NEW_PREFIX)
         parameters = {"previous": self.previous.watermark, "known_before": watermark, "horizon": self.horizon}

@@ -18,8 +18,9 @@ from typing import Any, Protocol
 from featurestore.errors import StoreFormat
 from featurestore.online.store import Batch
 
-GENERATION_FORMAT = 2
-"""2: views may hold any aggregate, with a parameter, and entries the known time. What format 1 wrote reads the same."""
+GENERATION_FORMAT = 3
+"""2: views may hold any aggregate, with a parameter, and entries the known time. 3: a state may name how much of a push log was
+read. What earlier formats wrote reads the same."""
 EPOCH = "epoch"
 
 
@@ -34,8 +35,9 @@ class Generation:
     """One complete state of a view online.
 
     watermark: facts known before it are in (microseconds). horizon: how far beyond it pending facts are kept.
-    state: the source files read, [{"path", "size", "sha256"}]. columns: the types of an entry's values, by name: the
-    view's latest features, then the measures of its windows, then the known time if an aggregate orders by it.
+    state: the source files read, [{"path", "size", "sha256"}], and how much of its push log, {"push_log", "log",
+    "position"}. columns: the types of an entry's values, by name: the view's latest features, then the measures of its
+    windows, then the known time if an aggregate orders by it.
     view: the view's own manifest.
     """
 
