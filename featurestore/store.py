@@ -372,4 +372,4 @@ def _columns(entities: Mapping[str, Any] | Sequence[Mapping[str, Any]]) -> dict[
     return {name: [row.get(name) for row in entities] for name in names}
 
 
-__all__ = ["FeatureStore", "open_online"]
+__all__ = ["FeatureStore", "open_online", "push_folder"]

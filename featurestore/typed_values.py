@@ -29,6 +29,33 @@ _NUMBER = re.compile(r"[+-]?\d{1,38}(\.\d{0,38})?", re.ASCII)
 _NAMED = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
 
 
+def strict_json(text: str | bytes) -> Any:
+    """The value a JSON text writes. Raises: ValueError for what is not JSON (NaN, 1e999), or names something twice."""
+    try:
+        return json.loads(text, object_pairs_hook=_distinct, parse_constant=_no_json, parse_float=_finite)
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None
+
+
+def _distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    names = dict(pairs)
+    if len(names) < len(pairs):
+        twice = next(name for i, (name, _) in enumerate(pairs) if name in dict(pairs[:i]))
+        raise ValueError(f"it names {twice!r} twice")
+    return names
+
+
+def _no_json(constant: str) -> Any:
+    raise ValueError(f'{constant} is not JSON: write "{constant}"')
+
+
+def _finite(digits: str) -> float:
+    number = float(digits)
+    if math.isinf(number):
+        raise ValueError(f"{digits[:40]} is beyond any number of 64 bits")
+    return number
+
+
 class NotOfType(ValueError):
     """The value is not of the type. takes: what the type takes, in words."""
 

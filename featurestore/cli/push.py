@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from pathlib import Path
 from typing import Annotated, Any
@@ -11,7 +10,8 @@ import typer
 
 from featurestore.cli.answer import Answer
 from featurestore.cli.command import Run
-from featurestore.errors import FeatureStoreError, PushError, SourceError, UsageError
+from featurestore.errors import PushError, SourceError, UsageError
+from featurestore.typed_values import strict_json
 
 
 def push(
@@ -57,21 +57,7 @@ def _objects(data: bytes, name: str) -> list[Any]:
     for number, line in enumerate(data.split(b"\n"), 1):
         if line.strip():
             try:
-                rows.append(json.loads(line.decode(), object_pairs_hook=_distinct, parse_constant=_refused))
-            except FeatureStoreError as error:
-                raise error.at(f"{name}:{number}") from None
-            except (ValueError, RecursionError) as error:
+                rows.append(strict_json(line))
+            except ValueError as error:
                 raise PushError("FS340", f"the line is not JSON: {error}", where=f"{name}:{number}") from None
     return rows
-
-
-def _distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    names = dict(pairs)
-    if len(names) < len(pairs):
-        twice = next(name for i, (name, _) in enumerate(pairs) if name in dict(pairs[:i]))
-        raise PushError("FS340", f"the line names {twice!r} twice")
-    return names
-
-
-def _refused(constant: str) -> None:
-    raise PushError("FS340", f"{constant} is not JSON", hint=f'"{constant}"')

@@ -33,6 +33,7 @@ from featurestore.plan.nodes import OnlineState, StaticLookup, Visible, measures
 from featurestore.progress import Progress, Watcher
 from featurestore.registry import BoundRegistry, BoundView
 from featurestore.sources import IdentityCache, PushedPart, SourceData, pushed_in
+from featurestore.sources.push_rows import PushTarget
 
 log = logging.getLogger(__name__)
 
@@ -113,6 +114,7 @@ class _ViewRun:
         self.plan: OnlineState = planning.with_pushed(planning.online_state(bound), pushed_to({data.source.name: data}))
         self.services = _online_services(registry)
         self.views = {name: view.fingerprint for name, view in registry.views.items() if view.view.online}
+        self.pushable = _pushable(registry)
         self.state = data.state(identities)
         self.codec = RecordCodec([dtype for _, dtype in entry_columns(self.plan)])
         self.families = [k.family for k in bound.keys]
@@ -213,7 +215,7 @@ class _ViewRun:
             reach("materialize.written")
             report.keys = batch.count(table)
             report.keys_removed = 0 if touched is None else max(touched.num_rows - report.keys_written, 0)
-            publish(batch, self._generation(watermark, table, report.keys), self.services, self.views)
+            publish(batch, self._generation(watermark, table, report.keys), self.services, self.views, self.pushable)
             reach("materialize.published")
 
         self.store.write(fill, expected_bytes=spool.stat().st_size)
@@ -250,6 +252,18 @@ def _online_services(registry: BoundRegistry) -> Mapping[str, Mapping[str, Any]]
         for name, service in registry.services.items()
         if all(i.bound.view.online for i in service.instances)
     }
+
+
+def _pushable(registry: BoundRegistry) -> Mapping[str, Mapping[str, Any]]:
+    """What a server, which has no definitions, must know to take rows of the sources behind the views kept online."""
+    used = {view.view.source.name: view.view.source for view in registry.views.values() if view.view.online}
+    found: dict[str, Mapping[str, Any]] = {}
+    for name, source in used.items():
+        try:
+            found[name] = PushTarget.of(source, registry.schemas[name]).to_data()
+        except UsageError:
+            found[name] = {"row_key": []}
+    return found
 
 
 def _storage_keys(touched: pa.Table, families: Sequence[str]) -> Iterable[bytes]:

@@ -59,8 +59,7 @@ class PushTarget:
     def to_data(self) -> dict[str, Any]:
         """As the online store keeps it, for a server that has no definitions."""
         return {
-            "source": self.source,
-            "columns": {name: dtype.name for name, dtype in self.columns.items()},
+            "columns": [[name, dtype.name] for name, dtype in self.columns.items()],
             "event": self.event,
             "created": self.created,
             "row_key": list(self.row_key),
@@ -69,10 +68,13 @@ class PushTarget:
         }
 
     @classmethod
-    def from_data(cls, data: Mapping[str, Any]) -> PushTarget:
+    def from_data(cls, name: str, data: Mapping[str, Any]) -> PushTarget:
+        """Raises: UsageError FS140 for a source that cannot be pushed to."""
+        if not data["row_key"]:
+            raise _no_row_key(name)
         first, end = data["time_range"]
         return cls(
-            data["source"], {name: parse_dtype(t) for name, t in data["columns"].items()}, data["event"], data["created"],
+            name, {column: parse_dtype(t) for column, t in data["columns"]}, data["event"], data["created"],
             tuple(data["row_key"]), data["deleted"], (first, end),
         )  # fmt: skip
 
