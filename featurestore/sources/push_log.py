@@ -33,7 +33,7 @@ import pyarrow.compute as pc
 from featurestore import atomic
 from featurestore.errors import PushError
 from featurestore.failpoints import reach
-from featurestore.intervals import Clock
+from featurestore.intervals import FOREVER, Clock
 from featurestore.sources import push_segments as segments
 from featurestore.sources.push_segments import Header
 
@@ -41,6 +41,8 @@ SEGMENT_BYTES = 64 << 20
 """A segment that has grown beyond it is followed by a new one."""
 MAX_BYTES = 1 << 30
 """The most bytes of one push."""
+_NEVER = -FOREVER
+"""Before any known time."""
 _ACKNOWLEDGED = struct.Struct("<QQI")
 
 
@@ -247,8 +249,8 @@ def open_tail(folder: Path) -> _Tail:
     state = read_state(folder) or _new_log(folder)
     found = segment_paths(folder)
     if not found:
-        nothing = Header(state.log, folder.name, state.folded + 1, 0, pa.schema([]), None)
-        return _Tail(folder, nothing, 0, state.folded, 0)
+        nothing = Header(state.log, folder.name, state.folded + 1, _NEVER, pa.schema([]), None)
+        return _Tail(folder, nothing, 0, state.folded, _NEVER)
     path = found[-1]
     data = memoryview(path.read_bytes())
     header, at = Header.read(data, where_of(path))
