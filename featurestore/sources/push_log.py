@@ -233,12 +233,9 @@ def _acknowledged(folder: Path) -> tuple[int, int]:
 
 def _still(folder: Path, tail: _Tail) -> bool:
     """Nobody else has added to the log since, or rolled it, and nobody died trying."""
-    if _acknowledged(folder) != (tail.header.first, tail.size):
+    if _acknowledged(folder) != (tail.header.first, tail.size) or segment_paths(folder)[-1:] != [tail.path]:
         return False
-    try:
-        return tail.path.stat().st_size == tail.size
-    except FileNotFoundError:
-        return False
+    return tail.path.stat().st_size == tail.size
 
 
 def open_tail(folder: Path) -> _Tail:
