@@ -144,7 +144,7 @@ def test_a_tail_of_which_bytes_never_came_to_the_disk_is_cut_off(torn: Any, tmp_
 def test_a_bit_flipped_in_what_was_acknowledged_is_an_error_for_readers_and_writers(torn: Any, tmp_path: Path) -> None:
     folder, whole, size = torn
     rng = Random(7)
-    for at in range(size):
+    for at in (*range(0, 40), *range(40, size, 3)):
         flipped = bytearray(whole[:size])
         flipped[at] ^= 1 << rng.randrange(8)
         copy = tmp_path / str(at)
