@@ -91,7 +91,9 @@ def test_rows_pushed_by_command_are_in_builds_look_ups_and_manifests(bank: Path,
     assert (said.code, said.json["result"]["accepted"]) == (0, 3)
     assert features(bank) == [20.0, 26.0, 3]
     assert spending(cli("materialize", "--json"))["pushed_rows"] == 3
-    assert cli("get", "fraud", "customer_id=7", "--json").json["result"]["rows"] == [[20.0, 26.0, 3]]
+    store = FeatureStore(bank)
+    assert store.get_online_features("fraud", {"customer_id": 7}).rows == [[20.0, 26.0, 3]]
+    store.online.close()
     held = {g["view"]: g["push_position"] for g in cli("status", "--json").json["result"]["generations"]}
     assert held == {"spending": 3, "others": None}
     pq.write_table(pa.table({"customer_id": [7], "as_of": pa.array([4 * 10**15], pa.int64()).cast(UTC)}), "spine.parquet")

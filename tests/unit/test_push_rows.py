@@ -36,7 +36,8 @@ SOURCE = ParquetSource(
 TARGET = PushTarget.of(SOURCE, {name: parse_dtype(t) for name, t in TYPES.items()})
 GOOD: dict[str, Any] = {
     "id": 1, "at": "1970-01-01T00:10:00+00:01", "gone": None, "n": -128, "f": 0.5, "x": "NaN", "d": "12.50", "s": "é",
-    "b": "AQI=",    "day": "2024-02-29", "when": "2024-01-01T00:00:00.123456Z", "l": [1, None, "-Infinity"], "days": ["2024-01-01", None],
+    "b": "AQI=",
+    "day": "2024-02-29", "when": "2024-01-01T00:00:00.123456Z", "l": [1, None, "-Infinity"], "days": ["2024-01-01", None],
 }  # fmt: skip
 
 
@@ -57,7 +58,8 @@ def test_a_row_is_kept_in_the_types_of_the_source_its_event_as_an_instant() -> N
     assert str(row.pop("x")) == "nan"
     assert row == {
         "id": 1, "at": datetime(1970, 1, 1, 0, 9, tzinfo=UTC), "gone": None, "n": -128, "f": 0.5, "d": Decimal("12.50"),
-        "s": "é",        "b": b"\x01\x02", "day": date(2024, 2, 29), "when": datetime(2024, 1, 1, 0, 0, 0, 123456, tzinfo=UTC),
+        "s": "é",
+        "b": b"\x01\x02", "day": date(2024, 2, 29), "when": datetime(2024, 1, 1, 0, 0, 0, 123456, tzinfo=UTC),
         "l": [1.0, None, float("-inf")], "days": [date(2024, 1, 1), None],
     }  # fmt: skip
 
