@@ -11,7 +11,6 @@ import typer
 from featurestore.cli.answer import Answer
 from featurestore.cli.command import Run
 from featurestore.errors import PushError, SourceError, UsageError
-from featurestore.typed_values import strict_json
 
 
 def push(
@@ -53,6 +52,8 @@ def _rows(file: str) -> Any:
 
 
 def _objects(data: bytes, name: str) -> list[Any]:
+    from featurestore.typed_values import strict_json
+
     rows = []
     for number, line in enumerate(data.split(b"\n"), 1):
         if line.strip():
