@@ -240,6 +240,13 @@ class FeatureStore:
         """Where a source's push log lies, if there is one; None without a project folder."""
         return None if self.root is None else push_folder(self.root, source)
 
+    def push_positions(self, sources: Iterable[str]) -> dict[str, int]:
+        """How far the push logs of sources have come, for those that were pushed to."""
+        from featurestore.sources.push_log import read_log
+
+        logs = {name: folder and read_log(folder) for name in sources for folder in [self.push_folder(name)]}
+        return {name: log.position for name, log in logs.items() if log}
+
     def _push_target(self, name: str) -> PushTarget:
         from featurestore.sources.push_rows import PushTarget
 

@@ -287,6 +287,8 @@ def roll(folder: Path, tail: _Tail, schema: pa.Schema, created: str | None) -> _
 def _new_log(folder: Path) -> State:
     state = State(uuid.uuid4().hex, 0, ())
     write_state(folder, state)
+    for parent in (folder.parent, *folder.parent.parents[:2]):  # .featurestore/push/, which may all be new
+        atomic.sync(parent)
     return state
 
 
@@ -333,10 +335,8 @@ def where_of(path: Path) -> str:
 @contextmanager
 def locked(folder: Path, *, create: bool = False, shared: bool = False, name: str = "lock") -> Iterator[None]:
     """Hold the log's lock. create: make the folder if there is none. A holder that dies gives it up."""
-    if create and not folder.is_dir():
+    if create:
         folder.mkdir(parents=True, exist_ok=True)
-        for parent in (folder.parent, folder.parent.parent):
-            atomic.sync(parent)
     handle = os.open(folder / name, os.O_RDONLY | (os.O_CREAT if create else 0), 0o644)
     try:
         fcntl.flock(handle, fcntl.LOCK_SH if shared else fcntl.LOCK_EX)

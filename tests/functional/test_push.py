@@ -100,6 +100,10 @@ def test_rows_pushed_by_command_are_in_builds_look_ups_and_manifests(bank: Path,
     assert cli("build", "fraud", "--spine", "spine.parquet", "--output", "train.parquet").code == 0
     state = json.loads(Path("train.parquet.manifest.json").read_text())["sources"]["payments"]
     assert [(e["push_log"], e["position"]) for e in state if "push_log" in e] == [("payments", 3)]
+    explained = cli("explain", "fraud", "--json").json["result"]
+    assert explained["push_logs"] == {"payments": 3}
+    assert "rows pushed to payments: up to position 3" in cli("explain", "fraud").out
+    assert '"__pushed_at"' in cli("explain", "fraud", "--sql").out
     assert cli("check", "--data", "--json").json["result"]["data"]["spending"]["rows"] == 4
 
 
