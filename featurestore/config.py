@@ -51,13 +51,15 @@ class Online(_Section):
     horizon: str = Field(
         "30d", description="how far beyond a watermark pending facts are kept; later ones wait for a later run"
     )
+    push_skew: str = Field("5m", description="how far beyond the clock the event time of a pushed row may lie")
 
 
 class Server(_Section):
     host: str = Field("127.0.0.1", description="address the server binds")
     port: int = Field(8000, ge=0, le=65535, description="port the server binds; 0: any free one")
-    max_rows: int = Field(10_000, ge=1, description="entities one request may ask for")
+    max_rows: int = Field(10_000, ge=1, description="entities one request may ask for, or rows it may push")
     max_body: int = Field(8_000_000, ge=1_000, description="bytes of a request body")
+    push: bool = Field(False, description="take rows by POST /v1/push/{source}")
 
 
 class Config(BaseSettings):

@@ -94,6 +94,13 @@ CODES: Mapping[str, ErrorCode] = {
         "sql/ is stale: 2 of its files are not what the definitions say · in plan/fraud_v1.txt · try featurestore compile",
         "Run `featurestore compile` and commit what it changed, after reading it.",
     ),
+    "FS140": ErrorCode(
+        "A source cannot be pushed to",
+        "The source declares no `row_key` (or is static), so that the row that follows in a file would be a second fact; or a "
+        "column of it has a name that a push log needs.",
+        "source 'clicks' cannot be pushed to: without row_key the row that follows in a file would be a second fact",
+        "Declare `row_key=[…]`: the columns by which the row in the file is known again.",
+    ),
     "FS201": ErrorCode(
         "Not a name",
         "Names begin with a lower-case letter, go on with letters, digits and single underscores, and have at most 63.",
@@ -366,6 +373,25 @@ CODES: Mapping[str, ErrorCode] = {
         "900 of 1000 rows of source 'payments' are left out: known_time_null (view 'card_payments')",
         "Mend the data or the declaration; `allow_left_out=True` if it is meant.",
     ),
+    "FS340": ErrorCode(
+        "A pushed row is wrong",
+        "A column is missing, unknown or set by the log itself, a value is not of its column's type, a row key is NULL, or "
+        "there are no rows or too many. Nothing of the push was taken.",
+        "column 'amount' takes a number, got \"12\" · in row 3 (counted from 0) · try a value of that type, or null",
+        "Mend the row and push again. Every column of the source is needed but the created timestamp and `deleted`.",
+    ),
+    "FS341": ErrorCode(
+        "A pushed time cannot be",
+        "An event lies beyond the clock by more than `[online] push_skew`, or a time lies outside the source's `time_range`.",
+        "event time 2031-01-01T00:00:00.000000Z lies more than 5m beyond the clock, 2026-01-01T00:00:00.000000Z · in row 0 …",
+        "Set the clock that wrote the event; or raise `[online] push_skew`. Nothing of the push was taken.",
+    ),
+    "FS342": ErrorCode(
+        "Rows were pushed to a source that has no row key any more",
+        "`.featurestore/push/` holds rows of the source, and its definition lost `row_key`.",
+        "rows were pushed to source 'payments', which has no row_key: they would be facts a second time",
+        "Declare `row_key` again, or remove the source's folder below `.featurestore/push/` if its rows are in files by now.",
+    ),
     "FS401": ErrorCode(
         "The online store is being filled",
         "Another process is materializing into the same store.",
@@ -419,6 +445,24 @@ CODES: Mapping[str, ErrorCode] = {
         "The engine needed more than `memory_limit` and could not spill.",
         "memory limit reached: Out of Memory Error: … · try a higher memory_limit",
         "Raise `[offline] memory_limit` or `--memory-limit`.",
+    ),
+    "FS440": ErrorCode(
+        "A push log is damaged",
+        "A file below `.featurestore/push/` was changed, cut or removed by something else, or the disk returned other bytes.",
+        "the push log is damaged: position 17 is missing · in segments/00000000000000000017.log · try restore …",
+        "Restore the file from a copy. If the rows have come in files meanwhile, the source's folder may be removed.",
+    ),
+    "FS441": ErrorCode(
+        "A push log has another format",
+        "A newer featurestore wrote it.",
+        "the push log has format 2, this featurestore reads up to format 1 · try a newer featurestore",
+        "Use the newer version.",
+    ),
+    "FS442": ErrorCode(
+        "A push log is being compacted",
+        "Another process is compacting the same log.",
+        "another process is compacting the push log of 'payments' · try wait for it",
+        "Wait for it. A process that died has given the right up already.",
     ),
     "FS501": ErrorCode(
         "The online store does not know the service",
@@ -485,6 +529,12 @@ CODES: Mapping[str, ErrorCode] = {
         "Something unforeseen happened while a request was answered.",
         "the server failed; its log says how",
         "Read the server's log; report it.",
+    ),
+    "FS540": ErrorCode(
+        "Pushing is off",
+        "The server takes no rows unless its settings say so.",
+        "this server takes no rows · try push = true in [server]",
+        "Set `[server] push = true` and start the server again.",
     ),
     "FS901": ErrorCode(
         "Something unforeseen",

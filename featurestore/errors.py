@@ -8,7 +8,8 @@
     ├── DefinitionError     exit 3   a definition in registry/ that cannot mean anything
     ├── DataError           exit 4   content of a source or a spine, or a missing file
     │   ├── SpineError
-    │   └── SourceError
+    │   ├── SourceError
+    │   └── PushError               … rows that were pushed and cannot be taken             (HTTP 422)
     └── StoreError          exit 5   disk, lock, online store                               (HTTP 503)
         ├── StoreLocked
         └── StoreFormat
@@ -100,6 +101,10 @@ class SpineError(DataError):
 
 class SourceError(DataError):
     pass
+
+
+class PushError(DataError):
+    http_status = 422
 
 
 class StoreError(FeatureStoreError):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -28,6 +29,9 @@ if TYPE_CHECKING:
     from featurestore.retrieval.online_features import OnlineFeatures, OnlineReader
     from featurestore.retrieval.training_set import Report
     from featurestore.retrieval.window_plans import Chosen
+    from featurestore.sources.push_compaction import Folded
+    from featurestore.sources.push_log import PushLog
+    from featurestore.sources.push_rows import PushTarget
 
 
 class FeatureStore:
@@ -53,6 +57,8 @@ class FeatureStore:
         self.root = None if project is None else settings.find_project(Path(project).resolve())
         self.config = settings.load(self.root)
         self.clock: Clock = clock or SystemClock()
+        self._push_logs: dict[str, PushLog] = {}
+        self._push_logs_lock = threading.Lock()
         self._definitions = None if definitions is None else list(discovery.definitions_in(list(definitions)))
 
     # What the project holds.
@@ -71,8 +77,8 @@ class FeatureStore:
         return self.registry.bind({name: self.types_of(name) for name in self.registry.sources})
 
     def source(self, name: str) -> SourceData:
-        """A source's files as they are now, frozen. Raises: SourceError FS321, FS325."""
-        return open_source(self.registry.sources[name], self._base)
+        """A source's files and what was pushed to it, as they are now, frozen. Raises: SourceError FS321, FS325, FS342."""
+        return self.source_of(self.registry.sources[name])
 
     def types_of(self, name: str) -> Mapping[str, DType]:
         """A source's column types: declared, else from its files, else from sql/manifest.json. Raises: SourceError."""
@@ -80,7 +86,7 @@ class FeatureStore:
         if source.schema is not None:
             return source.schema
         try:
-            return self.source(name).types
+            return open_source(source, self._base).types
         except SourceError as error:
             committed = self._committed_types().get(name)
             if error.code != "FS321" or committed is None:
@@ -191,8 +197,69 @@ class FeatureStore:
         return self.bound.service(service)
 
     def source_of(self, source: Any) -> SourceData:
-        """The files of a source definition, frozen now."""
-        return open_source(source, self._base)
+        """The files of a source definition and what was pushed to it, frozen now."""
+        return open_source(source, self._base, self.push_folder(source.name))
+
+    # Push.
+
+    def push(self, source: str, rows: Any) -> dict[str, Any]:
+        """Take rows of a source with `row_key` now, instead of in a file later. All are taken, or none.
+
+        They are on the disk on return, known from their arrival on; the row that later comes in a file is a version of the
+        same fact.
+
+        Args:
+            rows: a list of {column: value}, or a pyarrow, Polars or pandas table. Every column of the source but the created
+                timestamp, which is the arrival; `deleted` may be left out. Instants are datetimes or text with an offset,
+                or integers of microseconds.
+        Returns: {"accepted": rows, "known_at": the arrival of the last, RFC 3339}.
+        Raises: UnknownName FS101, UsageError FS107 (no project folder), FS140 (no row_key), PushError FS340, FS341;
+            StoreError FS405, FS440; nothing is then taken.
+        """
+        from featurestore.materialization.pushed import push
+
+        skew = parse_duration(self.config.online.push_skew, what="online.push_skew")
+        return push(self._push_log(source), self._push_target(source), rows, clock=self.clock, skew=skew).to_dict()
+
+    def compact(self, sources: Sequence[str] | None = None) -> dict[str, Folded]:
+        """Fold the push logs of sources (default: all that have one) into Parquet. Killed, it goes on when called again.
+
+        Returns: {source: what was folded}. Raises: UnknownName FS101, StoreLocked FS442, StoreError.
+        """
+        from featurestore.sources.push_compaction import compact
+
+        found = {}
+        for name in sources or self.registry.sources:
+            known(self.registry.sources, name, "source")
+            folder = self.push_folder(name)
+            if folder is not None and (sources or folder.is_dir()):
+                found[name] = compact(folder)
+        return found
+
+    def push_folder(self, source: str) -> Path | None:
+        """Where a source's push log lies, if there is one; None without a project folder."""
+        return None if self.root is None else push_folder(self.root, source)
+
+    def push_positions(self, sources: Iterable[str]) -> dict[str, int]:
+        """How far the push logs of sources have come, for those that were pushed to."""
+        from featurestore.sources.push_log import read_log
+
+        logs = {name: folder and read_log(folder) for name in sources for folder in [self.push_folder(name)]}
+        return {name: log.position for name, log in logs.items() if log}
+
+    def _push_target(self, name: str) -> PushTarget:
+        from featurestore.sources.push_rows import PushTarget
+
+        return PushTarget.of(known(self.registry.sources, name, "source"), self.types_of(name))
+
+    def _push_log(self, name: str) -> PushLog:
+        from featurestore.sources.push_log import PushLog
+
+        folder = self.push_folder(name)
+        if folder is None:
+            raise UsageError("FS107", "rows are pushed into a project folder", hint='FeatureStore(".")')
+        with self._push_logs_lock:
+            return self._push_logs.setdefault(name, PushLog(folder))
 
     # Online.
 
@@ -296,6 +363,11 @@ def open_online(config: settings.Config, root: Path | None, *, read_only: bool =
     return LmdbStore(root / config.online.path, read_only=read_only)
 
 
+def push_folder(root: Path, source: str) -> Path:
+    """Where a source's push log lies in a project."""
+    return root / ".featurestore" / "push" / source
+
+
 def _instant(given: str | int | None) -> int | None:
     return parse_instant(given) if isinstance(given, str) else given
 
@@ -307,4 +379,4 @@ def _columns(entities: Mapping[str, Any] | Sequence[Mapping[str, Any]]) -> dict[
     return {name: [row.get(name) for row in entities] for name in names}
 
 
-__all__ = ["FeatureStore", "open_online"]
+__all__ = ["FeatureStore", "open_online", "push_folder"]

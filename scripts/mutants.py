@@ -385,7 +385,7 @@ MUTANTS = (
            "a label is told though the cut-off falls into its window", "labels-the_cut_off_bounds"),
     Mutant("label_mature_beyond_the_source", _LABELS, "min(cutoff, greatest_known) - label", "cutoff - label",
            "a label is told of a time the source does not reach", "labels-a_cut_off_beyond"),
-    Mutant("source_known_by_event", _COUNTS, 'f"SELECT {known_time(source)}', 'f"SELECT {event_time(source)}',
+    Mutant("source_known_by_event", _COUNTS, 'f"SELECT {known_time(rows)}', 'f"SELECT {event_time(rows.source)}',
            "a source is known as far as its events go", "labels-settle_says"),
     Mutant("label_of_every_version", _FACTS, "FROM newest_versions WHERE {live(boundary)}",
            "FROM versions WHERE {live(boundary)}", "a corrected fact counts twice in a label", "labels-the_version_in_force"),

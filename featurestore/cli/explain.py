@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -46,10 +47,12 @@ def explain(
 
     check_dialect(dialect)
     bound = run.store.bound_service(service)
-    plan = planning.training_set(bound)
+    logs = run.store.push_positions(bound.sources)
+    plan = planning.with_pushed(planning.training_set(bound), logs)
     warn_if_stale(run)
     chosen = _chosen(run, bound, spine, as_of_column)
-    text = training_set_sql(bound, plan, _statements(chosen)) if sql else planning.explain(plan) + _windows(run, chosen)
+    said = planning.explain(plan) + _pushed(logs) + _windows(run, chosen)
+    text = training_set_sql(bound, plan, _statements(chosen)) if sql else said
     result = {
         "service": bound.name,
         "fingerprint": bound.fingerprint,
@@ -58,6 +61,7 @@ def explain(
         "features": {name: dtype.name for name, dtype in bound.feature_types.items()},
         "labels": {name: dtype.name for name, dtype in bound.label_types.items()},
         "plan": planning.explain(plan),
+        "push_logs": logs,
         "static": static_sources(plan),
         "assumed_known_at_once": assumed_known_at_once(plan),
         "windows": _described(run, chosen),
@@ -95,6 +99,11 @@ def _described(run: Run, chosen: list[Chosen] | None) -> dict[str, Any] | None:
         one.instance: {"rows": one.rows, "plans": [{**described(c), "why": why(one, c, wanted)} for c in one.choices]}
         for one in chosen
     }  # fmt: skip
+
+
+def _pushed(logs: Mapping[str, int]) -> str:
+    rows = (f"rows pushed to {name}: up to position {position}, known from their arrival on" for name, position in logs.items())
+    return "".join(f"{line}\n" for line in rows)
 
 
 def _windows(run: Run, chosen: list[Chosen] | None) -> str:

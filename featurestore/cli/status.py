@@ -55,7 +55,8 @@ def _generation(made: Generation, now: int, sizes: dict[str, int]) -> dict[str, 
         "age_us": now - made.watermark,
         "keys": made.keys,
         "bytes": sizes.get(made.table, 0),
-        "source_files": len(made.state),
+        "source_files": sum("path" in entry for entry in made.state),
+        "push_position": next((entry["position"] for entry in made.state if "push_log" in entry), None),
     }
 
 

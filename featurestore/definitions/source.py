@@ -15,6 +15,8 @@ from featurestore.dtypes import parse_dtype
 from featurestore.errors import DefinitionError
 from featurestore.intervals import Duration, parse_duration, parse_instant, zone
 
+PUSHED_AT = "__pushed_at"
+"""Beside the columns of a source: when a row arrived that was pushed. NULL for the rows of files."""
 TIME_UNITS = ("s", "ms", "us", "ns")
 TIME_FORMAT_DIRECTIVES = {"%Y": r"\d{4}", "%m": r"\d{2}", "%d": r"\d{2}", "%H": r"\d{2}", "%M": r"\d{2}", "%S": r"\d{2}",
                           "%f": r"\d{1,6}", "%z": r"[+-]\d{2}:?\d{2}|Z"}  # fmt: skip

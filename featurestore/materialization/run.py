@@ -2,7 +2,8 @@
 
 A run is idempotent: the state of a key is replaced as F gives it, so replaying or overlapping runs end in the same
 store. It is incremental where it can be: it reads the files the last run did not see and the rows that became known
-since, and refreshes every key they touch; where a file of the last run is gone or changed, the view is made anew.
+since, among them those pushed, and refreshes every key they touch; where a file of the last run is gone or changed, the
+view is made anew.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from featurestore.atomic import disk_errors
 from featurestore.compiler import duckdb as sql
 from featurestore.dtypes import INT64
 from featurestore.engines.duckdb import Session, Settings
-from featurestore.engines.duckdb.checks import check_left_out, check_static
+from featurestore.engines.duckdb.checks import check_left_out, check_static, pushed_to
 from featurestore.errors import UsageError
 from featurestore.failpoints import reach
 from featurestore.intervals import Clock, Duration, format_instant
@@ -33,7 +34,8 @@ from featurestore.online.store import Batch, OnlineStore
 from featurestore.plan.nodes import OnlineState, StaticLookup, Visible, measures, ordered_by_time
 from featurestore.progress import Progress, Watcher
 from featurestore.registry import BoundRegistry, BoundView
-from featurestore.sources import IdentityCache, SourceData
+from featurestore.sources import IdentityCache, PushedPart, SourceData, pushed_in
+from featurestore.sources.push_rows import PushTarget
 
 log = logging.getLogger(__name__)
 
@@ -53,6 +55,7 @@ class ViewReport:
     keys_removed: int = 0
     keys_held_back: int = 0
     new_files: int = 0
+    pushed_rows: int = 0
     left_out: dict[str, int] = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)
 
@@ -110,10 +113,11 @@ class _ViewRun:
     ) -> None:
         self.bound, self.data, self.store, self.settings = bound, data, store, settings
         self.horizon = horizon
-        self.plan: OnlineState = planning.online_state(bound)
+        self.plan: OnlineState = planning.with_pushed(planning.online_state(bound), pushed_to({data.source.name: data}))
         self.services = _online_services(registry)
         self.views = {name: view.fingerprint for name, view in registry.views.items() if view.view.online}
-        self.state = identities.identify(data.stamps)
+        self.pushable = _pushable(registry)
+        self.state = data.state(identities)
         self.layout = Layout(
             [o.dtype for o in self.plan.latest],
             [m.dtype for m in measures(self.plan.windows)],
@@ -156,19 +160,23 @@ class _ViewRun:
             return "a static source has no history to follow"
         if not self.data.stamps:
             return "a table from memory has no files to compare"
-        now = {(f["path"], f["sha256"]) for f in self.state}
-        gone = [str(f["path"]) for f in self.previous.state if (f["path"], f["sha256"]) not in now]
+        now = {(f["path"], f["sha256"]) for f in self.state if "path" in f}
+        before = [f for f in self.previous.state if "path" in f]
+        gone = [str(f["path"]) for f in before if (f["path"], f["sha256"]) not in now]
         if gone:
             return f"{gone[0]} is gone or changed since the last run"
+        log, here = pushed_in(self.previous.state), self.data.pushed
+        if log is not None and (here is None or here.log != log.log or here.position < log.position):
+            return f"the push log of {self.data.source.name} is not the one of the last run"
         return "the horizon changed" if self.previous.horizon != self.horizon else ""
 
     def _touched(self, session: Session, watermark: int, report: ViewReport) -> pa.Table:
         """The keys an incremental run refreshes."""
         assert self.previous is not None
         self._watch(Progress(f"{self.bound.name}: finding touched keys"))
-        known = {f["path"] for f in self.previous.state}
-        new = SourceData(self.data.source, tuple(p for p in self.data.parts if p.name not in known))
-        report.new_files = len(new.parts)
+        new = self.data.since(self.previous.state)
+        report.new_files = len(new.stamps)
+        report.pushed_rows = new.rows - sum(p.rows for p in new.parts if not isinstance(p, PushedPart))
         self._bind(session, self.data)
         self._bind(session, new, prefix=sql.NEW_PREFIX)
         parameters = {"previous": self.previous.watermark, "known_before": watermark, "horizon": self.horizon}
@@ -214,7 +222,7 @@ class _ViewRun:
             reach("materialize.written")
             report.keys = batch.count(table)
             report.keys_removed = 0 if touched is None else max(touched.num_rows - report.keys_written, 0)
-            publish(batch, self._generation(watermark, table, report.keys), self.services, self.views)
+            publish(batch, self._generation(watermark, table, report.keys), self.services, self.views, self.pushable)
             reach("materialize.published")
 
         self.store.write(fill, expected_bytes=spool.stat().st_size)
@@ -251,6 +259,18 @@ def _online_services(registry: BoundRegistry) -> Mapping[str, Mapping[str, Any]]
         for name, service in registry.services.items()
         if all(i.bound.view.online for i in service.instances)
     }
+
+
+def _pushable(registry: BoundRegistry) -> Mapping[str, Mapping[str, Any]]:
+    """What a server, which has no definitions, must know to take rows of the sources behind the views kept online."""
+    used = {view.view.source.name: view.view.source for view in registry.views.values() if view.view.online}
+    found: dict[str, Mapping[str, Any]] = {}
+    for name, source in used.items():
+        try:
+            found[name] = PushTarget.of(source, registry.schemas[name]).to_data()
+        except UsageError:
+            found[name] = {"row_key": []}
+    return found
 
 
 def _storage_keys(touched: pa.Table, families: Sequence[str]) -> Iterable[bytes]:

@@ -4,6 +4,7 @@ Metas, all JSON with `format`:
     epoch                        changes with every write; readers keep what they resolved while it stands
     view/<name>/<fingerprint>    the generation of a view by one definition: watermark, source state, table, columns
     service/<name>               the definition by which a service answers
+    source/<name>                what rows pushed to a source must bring, as the last run found it
 A service answers by its old definition until every view in it has a generation of the new one; then it switches at once,
 in the write that completes it. Definitions no service answers by any more are swept in the same write.
 """
@@ -19,8 +20,8 @@ from featurestore.errors import StoreFormat
 from featurestore.online.store import Batch
 
 GENERATION_FORMAT = 3
-"""2: views may hold any aggregate, with a parameter, and entries the known time. 3: records may be in columns, or indexed. What
-older formats wrote reads the same."""
+"""2: views may hold any aggregate, with a parameter, and entries the known time. 3: records may be in columns, or indexed; a state
+may name how much of a push log was read. What older formats wrote reads the same."""
 EPOCH = "epoch"
 
 
@@ -35,8 +36,9 @@ class Generation:
     """One complete state of a view online.
 
     watermark: facts known before it are in (microseconds). horizon: how far beyond it pending facts are kept.
-    state: the source files read, [{"path", "size", "sha256"}]. columns: the types of an entry's values, by name: the
-    view's latest features, then the measures of its windows, then the known time if an aggregate orders by it.
+    state: the source files read, [{"path", "size", "sha256"}], and how much of its push log, {"push_log", "log",
+    "position"}. columns: the types of an entry's values, by name: the view's latest features, then the measures of its
+    windows, then the known time if an aggregate orders by it.
     view: the view's own manifest.
     """
 
@@ -100,10 +102,21 @@ def next_number(metas: Metas) -> int:
     return 1 if raw is None else int(json.loads(raw)["epoch"]) + 1
 
 
-def publish(batch: Batch, new: Generation, services: Mapping[str, Mapping[str, Any]], views: Mapping[str, str]) -> None:
+def pushable_sources(metas: Metas) -> dict[str, dict[str, Any]]:
+    """What rows pushed to each source must bring, by name; {"row_key": []} for one that cannot be pushed to."""
+    return {name.removeprefix("source/"): read_json(raw) for name, raw in metas.metas("source/").items()}
+
+
+def publish(
+    batch: Batch,
+    new: Generation,
+    services: Mapping[str, Mapping[str, Any]],
+    views: Mapping[str, str],
+    sources: Mapping[str, Mapping[str, Any]] | None = None,
+) -> None:
     """Switch a view to a generation, then every service that has thereby become complete; sweep what nobody uses.
 
-    services: the registry's, as data. views: its views and their fingerprints.
+    services: the registry's, as data. views: its views and their fingerprints. sources: what pushes to them must bring.
     """
     batch.put_meta(_view_name(new.name, new.fingerprint), new.to_bytes())
     batch.put_meta(EPOCH, json.dumps({"format": GENERATION_FORMAT, "epoch": new.number}).encode())
@@ -112,14 +125,18 @@ def publish(batch: Batch, new: Generation, services: Mapping[str, Mapping[str, A
         if all((i["view"], i["fingerprint"]) in complete for i in service["instances"]):
             document = {"format": GENERATION_FORMAT, "name": name, **service}
             batch.put_meta(f"service/{name}", json.dumps(document, sort_keys=True, ensure_ascii=False).encode())
-    _forget_services(batch, services)
+    for name, source in (sources or {}).items():
+        document = {"format": GENERATION_FORMAT, **source}
+        batch.put_meta(f"source/{name}", json.dumps(document, sort_keys=True, ensure_ascii=False).encode())
+    _forget("service/", batch, services)
+    _forget("source/", batch, sources or {})
     _sweep(batch, services, views)
 
 
-def _forget_services(batch: Batch, services: Mapping[str, Mapping[str, Any]]) -> None:
-    """A service whose definition is gone from the registry is no longer answered."""
-    for name in batch.metas("service/"):
-        if name.removeprefix("service/") not in services:
+def _forget(prefix: str, batch: Batch, kept: Mapping[str, Mapping[str, Any]]) -> None:
+    """A service whose definition is gone from the registry is no longer answered, nor such a source pushed to."""
+    for name in batch.metas(prefix):
+        if name.removeprefix(prefix) not in kept:
             batch.delete_meta(name)
 
 

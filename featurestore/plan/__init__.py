@@ -2,6 +2,8 @@
 
 from featurestore.plan.build import facts_read, online_state, training_set
 from featurestore.plan.explain import explain, read_from
-from featurestore.plan.nodes import OnlineState, TrainingSet
+from featurestore.plan.nodes import OnlineState, TrainingSet, with_pushed
 
-__all__ = ["OnlineState", "TrainingSet", "explain", "facts_read", "online_state", "read_from", "training_set"]
+__all__ = [
+    "OnlineState", "TrainingSet", "explain", "facts_read", "online_state", "read_from", "training_set", "with_pushed",
+]  # fmt: skip

@@ -15,8 +15,9 @@ Instants are integer microseconds; how a dialect spells a node is the compiler's
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass, fields
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass, fields, replace
+from typing import TypeVar
 
 from featurestore.definitions import Source
 from featurestore.definitions.aggregation import AGGREGATES, Parameter, read_as
@@ -67,10 +68,15 @@ class Measure:
 
 @dataclass(frozen=True)
 class ReadSource:
-    """Rows of a source as stored: only the columns the view reads."""
+    """Rows of a source as stored: only the columns the view reads.
+
+    pushed: rows may have been pushed; those are known from their arrival on, whatever the source declares. It is a fact of
+    the data, not of the definition: `with_pushed` sets it.
+    """
 
     source: Source
     columns: tuple[TypedColumn, ...]
+    pushed: bool = False
 
 
 @dataclass(frozen=True)
@@ -246,6 +252,9 @@ Node = (
 )  # fmt: skip
 
 
+N = TypeVar("N")
+
+
 def children(node: object) -> Iterator[object]:
     """The nodes directly below a node, in field order."""
     for spec in fields(node):  # type: ignore[arg-type]
@@ -253,6 +262,20 @@ def children(node: object) -> Iterator[object]:
         for item in value if isinstance(value, tuple) else (value,):
             if isinstance(item, Node):
                 yield item
+
+
+def with_pushed(node: N, sources: Collection[str]) -> N:
+    """The same plan, in which the rows of some sources may have been pushed."""
+    if isinstance(node, ReadSource):
+        return replace(node, pushed=node.source.name in sources)
+
+    def changed(value: object) -> object:
+        if isinstance(value, tuple):
+            return tuple(map(changed, value))
+        return with_pushed(value, sources) if isinstance(value, Node) else value
+
+    values = {spec.name: changed(getattr(node, spec.name)) for spec in fields(node)}  # type: ignore[arg-type]
+    return replace(node, **values)  # type: ignore[type-var]
 
 
 def walk(node: object) -> Iterator[object]:

@@ -65,8 +65,8 @@ def run(
         if output is None:
             table = pa.concat_tables(list(build.batches()))
             return Done(table, build.report)
-        known = _Ahead(lambda: {name: identities.identify(d.stamps) or "memory" for name, d in sorted(data.items())})
-        sql = _Ahead(lambda: hashlib.sha256(training_set_sql(service, build.plan).encode()).hexdigest())
+        known = _Ahead(lambda: {name: d.state(identities) or "memory" for name, d in sorted(data.items())})
+        sql = _Ahead(lambda: hashlib.sha256(training_set_sql(service).encode()).hexdigest())
         tables = _starting(build.batches(), known, sql)
         manifest = files.write(output, build.schema, tables, lambda: describe(build, opened, known.result(), sql.result()))
         return Done(output, build.report, manifest)

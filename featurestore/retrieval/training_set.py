@@ -21,7 +21,7 @@ from featurestore.atomic import disk_errors
 from featurestore.compiler import duckdb as sql
 from featurestore.dtypes import TIMESTAMP
 from featurestore.engines.duckdb import Session, Settings
-from featurestore.engines.duckdb.checks import check_left_out, check_static, greatest_known
+from featurestore.engines.duckdb.checks import check_left_out, check_static, greatest_known, pushed_to
 from featurestore.engines.duckdb.window_choice import Choice, choose, described
 from featurestore.engines.exact import MOMENTS
 from featurestore.errors import DataError, UsageError
@@ -116,7 +116,7 @@ class Build:
         watch: Watcher | None = None,
     ) -> None:
         self.service, self.spine, self.request = service, spine, request
-        self.plan = planning.training_set(service)
+        self.plan = planning.with_pushed(planning.training_set(service), pushed_to(sources))
         self.report = Report(rows=spine.rows)
         self._sources, self._settings = sources, settings
         self._watch = watch or (lambda _: None)
@@ -276,7 +276,7 @@ class Build:
             data = self._sources[bound.view.source.name]
             counts = check_left_out(self._session, bound, data)
             if isinstance(bound, BoundLabel):
-                self._known[bound.name] = greatest_known(self._session, bound)
+                self._known[bound.name] = greatest_known(self._session, bound, data)
             if counts.whole:
                 self._whole[bound.name] = data
             self.report.left_out[bound.name] = counts.left_out

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from featurestore import plan as planning
 from featurestore.engines.duckdb import Session, Settings
+from featurestore.engines.duckdb.checks import pushed_to
 from featurestore.engines.duckdb.window_choice import AUTO, Choice, choose_without_spine
 from featurestore.plan.nodes import Window
 from featurestore.registry import BoundService
@@ -36,7 +37,7 @@ def window_plans(
         with Build(service, spine, sources, settings, request) as build:
             return [Chosen(part.instance, spine.rows, tuple(build.choices(part))) for part in build.window_parts]
     found = []
-    for part in planning.training_set(service).answers:
+    for part in planning.with_pushed(planning.training_set(service), pushed_to(sources)).answers:
         if not isinstance(part.part, Window):
             continue
         with Session(settings) as session:

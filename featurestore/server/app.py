@@ -2,24 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from http import HTTPStatus
+from pathlib import Path
 from typing import Any, NoReturn
 
 from fastapi import FastAPI, Request, Response
 from starlette.exceptions import HTTPException
 
 from featurestore.config import Server
-from featurestore.intervals import format_instant
+from featurestore.intervals import Duration, format_instant, parse_duration
 from featurestore.retrieval.online_features import OnlineReader, Service
+from featurestore.server import push as pushing
 from featurestore.server import schemas
-from featurestore.server.lookups import PATH, Lookups, Receive, Scope, Send
+from featurestore.server.bodies import Receive, Scope, Send
+from featurestore.server.lookups import PATH, Lookups
 from featurestore.server.problems import Refused, problem
 from featurestore.server.readiness import Readiness
 
 _ERRORS = {
     400: "The body is not JSON.",
-    404: "No such feature service.",
+    403: "Pushing is off.",
+    404: "No such feature service, or source.",
     408: "The body did not arrive in time.",
     409: "as_of is before a watermark.",
     413: "Too many bytes or rows.",
@@ -29,24 +33,41 @@ _ERRORS = {
 }
 
 
-class Application:
-    """Look-ups go straight to `Lookups`, all else to `rest`."""
+_LOOKUP_ERRORS = (400, 404, 408, 409, 413, 415, 422, 503)
+_PUSH_ERRORS = (400, 403, 404, 408, 413, 415, 422, 503)
 
-    def __init__(self, lookups: Lookups, rest: FastAPI) -> None:
-        self.lookups, self.rest = lookups, rest
+
+class Application:
+    """Look-ups go straight to `Lookups`, pushes to `Pushes`, all else to `rest`."""
+
+    def __init__(self, lookups: Lookups, pushes: pushing.Pushes, rest: FastAPI) -> None:
+        self.lookups, self.pushes, self.rest = lookups, pushes, rest
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http" and scope["path"] == PATH:
             await self.lookups(scope, receive, send)
+        elif scope["type"] == "http" and scope["path"].startswith(pushing.PATH):
+            await self.pushes(scope, receive, send)
         else:
             await self.rest(scope, receive, send)
 
 
-def create_app(reader: OnlineReader, *, limits: Server | None = None, readiness: Readiness | None = None) -> Application:
-    """The server's application over a reader. limits: by default those of an empty featurestore.toml."""
+def create_app(
+    reader: OnlineReader,
+    *,
+    limits: Server | None = None,
+    readiness: Readiness | None = None,
+    push_folder: Callable[[str], Path] | None = None,
+    push_skew: Duration | None = None,
+) -> Application:
+    """The server's application over a reader. limits: by default those of an empty featurestore.toml.
+
+    push_folder: where the push log of a source lies; without it no rows are taken. push_skew: by default five minutes.
+    """
     limits = limits or Server.model_validate({})
     readiness = readiness or Readiness()
-    return Application(Lookups(reader, limits, readiness), _rest(reader, readiness))
+    pushes = pushing.Pushes(reader, limits, push_folder, push_skew or parse_duration("5m"))
+    return Application(Lookups(reader, limits, readiness), pushes, _rest(reader, readiness))
 
 
 def _rest(reader: OnlineReader, readiness: Readiness) -> FastAPI:
@@ -59,7 +80,9 @@ def _rest(reader: OnlineReader, readiness: Readiness) -> FastAPI:
         redirect_slashes=False,
         exception_handlers={HTTPException: _http_error, Exception: _error},
     )
-    app.post(PATH, response_model=schemas.OnlineFeatures, responses=_documented(*_ERRORS))(online_features)
+    app.post(PATH, response_model=schemas.OnlineFeatures, responses=_documented(*_LOOKUP_ERRORS))(online_features)
+
+    app.post(f"{pushing.PATH}{{source}}", response_model=schemas.Pushed, responses=_documented(*_PUSH_ERRORS))(push)
 
     @app.get("/v1/feature-services", responses=_documented(503))
     async def feature_services() -> schemas.FeatureServices:
@@ -86,6 +109,11 @@ def _rest(reader: OnlineReader, readiness: Readiness) -> FastAPI:
 async def online_features(request: schemas.OnlineFeaturesRequest) -> NoReturn:
     """Look features up: one row per entity, all as of one instant."""
     raise AssertionError("look-ups are answered before they reach the framework")
+
+
+async def push(source: str, request: schemas.PushRequest) -> NoReturn:
+    """Take rows of a source: all or none, on the disk before they are acknowledged. Off unless the settings say so."""
+    raise AssertionError("pushes are answered before they reach the framework")
 
 
 def _documented(*statuses: int) -> dict[int | str, dict[str, Any]]:

@@ -20,12 +20,12 @@ from uvicorn.supervisors import Multiprocess
 
 from featurestore.config import Config
 from featurestore.errors import StoreError, UsageError
-from featurestore.intervals import SystemClock
+from featurestore.intervals import SystemClock, parse_duration
 from featurestore.retrieval.online_features import OnlineReader
 from featurestore.server.app import Application, create_app
 from featurestore.server.late import LateStore
 from featurestore.server.readiness import Readiness, awaited
-from featurestore.store import open_online
+from featurestore.store import open_online, push_folder
 
 KEEP_ALIVE = 75
 """Seconds an idle connection is kept: longer than the pools of clients and balancers keep theirs."""
@@ -71,7 +71,9 @@ def _application(config: Config, root: Path, names: list[str]) -> Application:
     identity = partial(_identity, root / config.online.path)
     store = LateStore(lambda: open_online(config, root, read_only=True), identity, lambda: reader.forget())
     reader = OnlineReader(store, SystemClock())
-    return create_app(reader, limits=config.server, readiness=Readiness(names))
+    skew = parse_duration(config.online.push_skew, what="online.push_skew")
+    folder = partial(push_folder, root)
+    return create_app(reader, limits=config.server, readiness=Readiness(names), push_folder=folder, push_skew=skew)
 
 
 def _identity(folder: Path) -> object:

@@ -66,6 +66,28 @@ class OnlineFeatures(_Closed):
     watermarks: dict[str, Instant] = Field(description="View -> facts known before this instant are in.")
 
 
+class PushRequest(_Closed):
+    """Rows of a source: all are taken, or none."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [{"rows": [{"payment_id": 17, "paid_at": "2026-01-31T13:45:00Z", "customer_id": 10038, "amount": 9.5}]}]
+        }
+    )
+
+    rows: list[dict[str, Any]] = Field(
+        description="Each with a value for every column of the source but the created timestamp; `deleted` may be left out. "
+        "Instants with an offset, dates YYYY-MM-DD, decimals as text, binary in base64; null is NULL."
+    )
+
+
+class Pushed(_Closed):
+    """The rows are on the disk."""
+
+    accepted: int = Field(description="How many: all that were sent.")
+    known_at: Instant = Field(description="When the last of them arrived: it is known from then on.")
+
+
 class Feature(_Closed):
     name: str
     type: str = Field(description="An Arrow type.", examples=["double"])

@@ -1,22 +1,27 @@
-"""What a source holds at one moment: its frozen files (or table), their schemas, and the column types.
+"""What a source holds at one moment: its frozen files (or table), the rows pushed to it, their schemas, the column types.
 
 `SourceData` checks that all files mean the same by a column before anything is read. Values are not looked at here.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from featurestore.definitions import ArrowSource, ParquetSource, Source
-from featurestore.dtypes import DType, from_arrow
+from featurestore.definitions.source import PUSHED_AT
+from featurestore.dtypes import TIMESTAMP, DType, from_arrow
 from featurestore.errors import FeatureStoreError, SourceError
-from featurestore.sources.files import FileStamp, expand
+from featurestore.sources.files import FileStamp, IdentityCache, expand
+from featurestore.sources.push_log import Compacted, Pushed, read_log, where_of
+from featurestore.sources.push_segments import POSITION, damaged
 
 
 @dataclass(frozen=True)
@@ -31,6 +36,15 @@ class Part:
 
     def read(self, columns: Sequence[str], batch_rows: int = 131_072) -> Iterator[pa.RecordBatch]:
         """The rows of some columns, batch by batch, with page checksums verified where the file has them."""
+        present = [c for c in columns if c != PUSHED_AT or c in self.schema.names]
+        for batch in self._batches(present, batch_rows):
+            if len(present) == len(columns):
+                yield batch
+            else:  # the rows of files did not arrive by push
+                arrays = [batch.column(c) if c in present else pa.nulls(batch.num_rows, TIMESTAMP.arrow) for c in columns]
+                yield pa.RecordBatch.from_arrays(arrays, names=list(columns))
+
+    def _batches(self, columns: Sequence[str], batch_rows: int) -> Iterator[pa.RecordBatch]:
         if self.table is not None:
             yield from self.table.select(columns).to_batches(max_chunksize=batch_rows)
         elif self.stamp is not None:
@@ -39,11 +53,38 @@ class Part:
 
 
 @dataclass(frozen=True)
+class PushedPart(Part):
+    """Rows that were pushed, of positions `first` to `last`: a table, or a Parquet file they were compacted into.
+
+    Times in it are instants, however the source's files write them. A column that the source did not have when they were
+    pushed is NULL in them.
+    """
+
+    first: int = 0
+    last: int = 0
+
+    def read(self, columns: Sequence[str], batch_rows: int = 131_072) -> Iterator[pa.RecordBatch]:
+        present = [c for c in columns if c in self.schema.names]
+        for batch in self._batches(list(dict.fromkeys([*present, POSITION])), batch_rows):
+            arrays = [batch.column(c) if c in present else pa.nulls(batch.num_rows) for c in columns]
+            yield pa.RecordBatch.from_arrays(arrays, names=list(columns))
+
+
+@dataclass(frozen=True)
+class UpTo:
+    """How much of a push log is read: of the log of that name, all up to a position."""
+
+    log: str
+    position: int
+
+
+@dataclass(frozen=True)
 class SourceData:
-    """A source and its parts, frozen. `where` places its errors."""
+    """A source and its parts, frozen. pushed: of its push log, None if nothing was ever pushed."""
 
     source: Source
     parts: tuple[Part, ...]
+    pushed: UpTo | None = None
 
     @property
     def rows(self) -> int:
@@ -51,7 +92,21 @@ class SourceData:
 
     @property
     def stamps(self) -> tuple[FileStamp, ...]:
-        return tuple(part.stamp for part in self.parts if part.stamp is not None)
+        """The source's own files: what a push log holds is named by its position."""
+        return tuple(p.stamp for p in self.parts if p.stamp is not None and not isinstance(p, PushedPart))
+
+    def state(self, identities: IdentityCache) -> list[dict[str, Any]]:
+        """What S says of the source: [{"path", "size", "sha256"}] of its files, then {"push_log", "log", "position"}."""
+        log = [] if self.pushed is None else [{"push_log": self.source.name, **asdict(self.pushed)}]
+        return [*identities.identify(self.stamps), *log]
+
+    def since(self, state: Sequence[Mapping[str, Any]]) -> SourceData:
+        """What is here and was not in an earlier state: other files, and what was pushed since."""
+        known = {entry["path"] for entry in state if "path" in entry}
+        before = pushed_in(state)
+        position = 0 if before is None else before.position
+        parts = [_after(p, position) if isinstance(p, PushedPart) else p for p in self.parts if p.name not in known]
+        return replace(self, parts=tuple(p for p in parts if p.rows))
 
     @cached_property
     def types(self) -> Mapping[str, DType]:
@@ -87,6 +142,11 @@ class SourceData:
                 raise SourceError("FS323", f"columns {twin!r} and {name!r} differ in case only, or are one", where=part.name)
 
     def _check_column(self, part: Part, column: str) -> None:
+        if isinstance(part, PushedPart):
+            if column in self.source.time_columns and column in part.schema.names:
+                return
+            if column not in part.schema.names and column not in (*self.source.row_key, self.source.event_timestamp):
+                return
         if column not in part.schema.names:
             raise SourceError(
                 "FS322", f"source {self.source.name!r}: column {column!r} is missing", where=part.name,
@@ -103,7 +163,8 @@ class SourceData:
             )
 
     def _check_zones(self, column: str) -> None:
-        kinds = {_naive(part.schema.field(column).type): part.name for part in self.parts}
+        files = [part for part in self.parts if not isinstance(part, PushedPart)]
+        kinds = {_naive(part.schema.field(column).type): part.name for part in files}
         kinds.pop(None, None)
         if len(kinds) > 1:
             raise SourceError(
@@ -124,19 +185,72 @@ def _naive(arrow: pa.DataType) -> bool | None:
     return arrow.tz is None if pa.types.is_timestamp(arrow) else None
 
 
-def open_source(source: Source, root: Path) -> SourceData:
-    """Freeze a source's files and read their footers.
+def open_source(source: Source, root: Path, push: Path | None = None, until: int | None = None) -> SourceData:
+    """Freeze a source's files and read their footers, and its push log, which lies in the folder `push`.
 
-    Raises: SourceError FS321 (no file), FS325 (not readable as Parquet).
+    until: the position up to which the log is read; all of it by default.
+    Raises: SourceError FS321 (no file), FS325 (not readable as Parquet), FS342 (pushed to, but no row_key);
+    StoreError FS440, FS441 (the push log).
     """
+    pushed = None if push is None else read_log(push, until)
+    if pushed is not None and not source.row_key:
+        what = f"rows were pushed to source {source.name!r}, which has no row_key: they would be facts a second time"
+        raise SourceError("FS342", what, where=source.place, hint="row_key= as it was, or remove .featurestore/push/…")
+    own = _own_parts(source, root)
+    if pushed is None:
+        return SourceData(source, own)
+    return SourceData(source, (*own, *_pushed_parts(pushed)), UpTo(pushed.log, pushed.position))
+
+
+def _own_parts(source: Source, root: Path) -> tuple[Part, ...]:
     if isinstance(source, ArrowSource):
-        return SourceData(
-            source,
-            (Part(name=source.name, schema=source.table.schema, rows=source.table.num_rows, table=source.table),),
-        )
+        return (Part(name=source.name, schema=source.table.schema, rows=source.table.num_rows, table=source.table),)
     assert isinstance(source, ParquetSource)
-    stamps = expand(source.path, root, where=source.place)
-    return SourceData(source, tuple(_parquet_part(stamp) for stamp in stamps))
+    return tuple(_parquet_part(stamp) for stamp in expand(source.path, root, where=source.place))
+
+
+def _pushed_parts(pushed: Pushed) -> Iterator[PushedPart]:
+    """The log's rows up to its position, those in Parquet first."""
+    for file in pushed.files:
+        yield _before(_compacted_part(file), pushed.position)
+    for table in pushed.tables:
+        yield _table_part(table)
+
+
+def _compacted_part(file: Compacted) -> PushedPart:
+    name = where_of(file.path)
+    try:
+        status = file.path.stat()
+    except FileNotFoundError:
+        raise damaged(name, "it is gone") from None
+    stamp = FileStamp(name, file.path, status.st_size, status.st_mtime_ns)
+    part = _parquet_part(stamp)
+    return PushedPart(name, part.schema, part.rows, stamp, None, file.first, file.last)
+
+
+def _table_part(table: pa.Table) -> PushedPart:
+    first, last = (table[POSITION][i].as_py() for i in (0, table.num_rows - 1))
+    return PushedPart(f"push log, positions {first} to {last}", table.schema, table.num_rows, None, table, first, last)
+
+
+def _after(part: PushedPart, position: int) -> PushedPart:
+    return part if part.first > position else _kept(part, pc.greater, position)
+
+
+def _before(part: PushedPart, position: int) -> PushedPart:
+    return part if part.last <= position else _kept(part, pc.less_equal, position)
+
+
+def _kept(part: PushedPart, compare: Callable[[Any, int], Any], position: int) -> PushedPart:
+    """The rows of a part on one side of a position; without any, a part of no rows."""
+    table = pa.Table.from_batches(list(part.read(part.schema.names)), schema=part.schema)
+    table = table.filter(compare(table[POSITION], position))
+    return _table_part(table) if table.num_rows else PushedPart(part.name, part.schema, 0, None, table)
+
+
+def pushed_in(state: Sequence[Mapping[str, Any]]) -> UpTo | None:
+    """How much of a push log a state holds (`SourceData.state`)."""
+    return next((UpTo(entry["log"], entry["position"]) for entry in state if "push_log" in entry), None)
 
 
 def _parquet_part(stamp: FileStamp) -> Part:

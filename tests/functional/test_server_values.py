@@ -173,7 +173,7 @@ def test_an_error_nobody_foresaw_is_a_500_that_tells_nothing(
 
 
 def test_a_body_that_never_comes_does_not_hold_the_connection(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("featurestore.server.lookups.BODY_SECONDS", 0.05)
+    monkeypatch.setattr("featurestore.server.bodies.BODY_SECONDS", 0.05)
     app = app_over({"k": [1], "x": [7]}, ["k"], [latest("x")])
     sent: list[Any] = []
 

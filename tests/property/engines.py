@@ -67,10 +67,15 @@ def by_oracle(service: FeatureService, tables: Sequence[pa.Table], spine: pa.Tab
     return Answered({name: cells[name] for name in types}, types, left_out, labels, answer.without_value)
 
 
-def by_duckdb(service: FeatureService, spine: pa.Table, question: Question, settings: Settings | None = None) -> Answered:
-    """Raises: AssertionError when the spine's own columns or the types do not come back as they must."""
+def by_duckdb(
+    service: FeatureService, spine: pa.Table, question: Question, settings: Settings | None = None, push: Path | None = None
+) -> Answered:
+    """push: where the source's push log lies.
+
+    Raises: AssertionError when the spine's own columns or the types do not come back as they must.
+    """
     source = service.instances[0].view.source
-    data = open_source(source, Path("/"))
+    data = open_source(source, Path("/"), push)
     bound = Registry.of([service]).bind({"facts": data.types}).service("service")
     request = Request(
         timezone=question.timezone, known_before=question.known_before, serving_lag=question.serving_lag,

@@ -9,7 +9,7 @@ from featurestore.compiler.duckdb.scalars import canonical, quoted
 from featurestore.compiler.statement import Steps, listed
 from featurestore.definitions import Source
 from featurestore.intervals import MICROS_PER_DAY
-from featurestore.plan.nodes import StaticLookup, Visible, facts_of
+from featurestore.plan.nodes import ReadSource, StaticLookup, Visible, facts_of
 
 REASONS = (
     "event_time_null", "event_time_out_of_range", "known_time_null", "known_time_out_of_range", "key_null", "row_key_null",
@@ -26,7 +26,7 @@ def left_out(read: Visible | StaticLookup) -> str:
     source = facts.rows.source
     assert source.event_timestamp is not None
     known_column = source.created_timestamp or source.event_timestamp
-    of_row = {"event_time": event_time(source), "known_time": known_time(source)}
+    of_row = {"event_time": event_time(source), "known_time": known_time(facts.rows)}
     of_row["no_known"] = f"{quoted(known_column)} IS NULL"
     known = [("known_time_null", "no_known AND known_time IS NULL"), ("known_time_out_of_range", "known_time IS NULL")]
     if versions is not None:
@@ -66,7 +66,7 @@ def ambiguous(read: Visible | StaticLookup) -> str | None:
     if versions is None:
         return None
     source, types = facts.rows.source, {c.name: c.dtype for c in facts.rows.columns}
-    group = [*(canonical(quoted(c), types[c]) for c in versions.row_key), f"({known_time(source)})"]
+    group = [*(canonical(quoted(c), types[c]) for c in versions.row_key), f"({known_time(facts.rows)})"]
     group += [quoted(source.row_order)] if source.row_order else []
     content = ", ".join(canonical(quoted(c.name), c.dtype) for c in facts.rows.columns)
     columns = [*(f"{g} AS group_{i}" for i, g in enumerate(group)), f"row({content}) AS content"]
@@ -75,7 +75,7 @@ def ambiguous(read: Visible | StaticLookup) -> str | None:
     # Inlined: the groups are found on narrow columns, and content is built for the few rows of those groups only.
     steps.add("rows_read", f"versions of source {source.name}",
               f"SELECT\n{listed(columns)}\nFROM {relation(source)}\n"
-              f"WHERE {not_null(row_keys)} AND ({known_time(source)}) IS NOT NULL",
+              f"WHERE {not_null(row_keys)} AND ({known_time(facts.rows)}) IS NOT NULL",
               materialized=False)  # fmt: skip
     groups = ", ".join(f"group_{i}" for i in range(len(group)))
     steps.add("repeated", "groups of more than one version",
@@ -90,12 +90,12 @@ def ambiguous(read: Visible | StaticLookup) -> str | None:
     )
 
 
-def greatest_known(source: Source) -> str:
+def greatest_known(rows: ReadSource) -> str:
     """The statement: greatest_known, the greatest known time of all rows, in microseconds; NULL without any.
 
     Every row tells how far the source has come: also a tombstone, a row without a key, and one known after the cut-off.
     """
     steps = Steps()
-    steps.add("rows_read", f"rows of source {source.name}: when each became known",
-              f"SELECT {known_time(source)} AS known_time\nFROM {relation(source)}")  # fmt: skip
+    steps.add("rows_read", f"rows of source {rows.source.name}: when each became known",
+              f"SELECT {known_time(rows)} AS known_time\nFROM {relation(rows.source)}")  # fmt: skip
     return steps.finish("up to when the source is known", "SELECT max(known_time) AS greatest_known\nFROM rows_read")

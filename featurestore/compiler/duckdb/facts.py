@@ -12,6 +12,7 @@ from featurestore.compiler.duckdb.scalars import canonical, condition, quoted, s
 from featurestore.compiler.duckdb.types import key_type
 from featurestore.compiler.statement import Steps, listed
 from featurestore.definitions import Source
+from featurestore.definitions.source import PUSHED_AT
 from featurestore.dtypes import DType
 from featurestore.expressions import Expr
 from featurestore.intervals import format_instant
@@ -59,8 +60,16 @@ def event_time(source: Source) -> str:
     return _micros(source.event_timestamp, source)
 
 
-def known_time(source: Source) -> str:
-    """k in microseconds: the created timestamp, or e + delay."""
+def known_time(rows: ReadSource) -> str:
+    """k in microseconds: of a pushed row its arrival, else the created timestamp, or e + delay."""
+    declared = _declared_known_time(rows.source)
+    if not rows.pushed:
+        return declared
+    arrival = _micros(PUSHED_AT, rows.source)
+    return f"CASE WHEN {quoted(PUSHED_AT)} IS NULL THEN {declared} ELSE {arrival} END"
+
+
+def _declared_known_time(source: Source) -> str:
     delay = source.known_delay.micros
     from_event = f"{event_time(source)} + {delay}" if delay else event_time(source)
     if source.created_timestamp is None:
@@ -110,7 +119,7 @@ def add_rows_read(steps: Steps, visible: Visible | Settled, name: str, source_re
     """
     facts, versions, where = chain_of(visible)
     rows, source = facts.rows, facts.rows.source
-    columns = [*key_selects(facts.keys), f"{event_time(source)} AS event_time", f"{known_time(source)} AS known_time"]
+    columns = [*key_selects(facts.keys), f"{event_time(source)} AS event_time", f"{known_time(rows)} AS known_time"]
     kept = ""
     if versions is not None:
         columns = [*_version_columns(rows, versions, where), *columns]

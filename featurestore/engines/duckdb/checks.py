@@ -12,7 +12,7 @@ from featurestore.engines.duckdb.reading import is_direct
 from featurestore.engines.duckdb.session import Session, errors
 from featurestore.errors import SourceError
 from featurestore.intervals import MICROS_PER_DAY
-from featurestore.plan.nodes import StaticLookup, facts_of
+from featurestore.plan.nodes import StaticLookup, Visible, facts_of
 from featurestore.registry import BoundFacts, BoundLabel
 from featurestore.sources import SourceData
 from featurestore.sources.footers import extents
@@ -30,7 +30,7 @@ class SourceCounts:
 
 def check_left_out(session: Session, bound: BoundFacts, data: SourceData) -> SourceCounts:
     """Count the rows a view leaves out. Raises: SourceError FS327 when one reason takes more than half of them."""
-    read = planning.facts_read(bound)
+    read = facts_read(bound, data)
     columns = bound.view.columns
     session.bind_source(data, columns, {c: bound.types[c] for c in columns})
     whole = nothing_left_out(bound, data)
@@ -49,14 +49,29 @@ def check_left_out(session: Session, bound: BoundFacts, data: SourceData) -> Sou
     return SourceCounts(rows, left_out, warnings, whole)
 
 
+def facts_read(bound: BoundFacts, data: SourceData) -> Visible | StaticLookup:
+    """The plan of a view's facts in data that is there."""
+    return planning.with_pushed(planning.facts_read(bound), pushed_to({data.source.name: data}))
+
+
+def pushed_to(sources: Mapping[str, SourceData]) -> set[str]:
+    """The sources of which rows were pushed."""
+    return {name for name, data in sources.items() if data.pushed is not None}
+
+
 def nothing_left_out(bound: BoundFacts, data: SourceData) -> bool:
     """Whether the files' footers prove that every row is a fact (or version) of a view, and that events have a time of day.
 
-    They do if times are read as they lie and in range, and no column that decides has a NULL.
+    They do if times are read as they lie and in range, and no column that decides has a NULL; not of a source with pushed
+    rows, which are not all in files.
     """
     source, read = bound.view.source, planning.facts_read(bound)
     times = [c for c in (source.event_timestamp, source.created_timestamp) if c is not None]
-    if isinstance(read, StaticLookup) or not all(is_direct(part, source, times, bound.types) for part in data.parts):
+    if (
+        isinstance(read, StaticLookup)
+        or data.pushed is not None
+        or not all(is_direct(part, source, times, bound.types) for part in data.parts)
+    ):
         return False
     facts, versions, _ = facts_of(read)
     keys = [k.source_column for k in facts.keys] if versions is None else versions.row_key
@@ -95,7 +110,9 @@ def check_static(session: Session, plan: StaticLookup) -> None:
         )  # fmt: skip
 
 
-def greatest_known(session: Session, bound: BoundLabel) -> int | None:
+def greatest_known(session: Session, bound: BoundLabel, data: SourceData) -> int | None:
     """Up to when a label's source, whose rows are bound, is known: their greatest known time; None without any."""
-    found: int | None = session.table(sql.greatest_known(bound.view.source)).to_pylist()[0]["greatest_known"]
+    read = facts_read(bound, data)
+    assert isinstance(read, Visible)
+    found: int | None = session.table(sql.greatest_known(facts_of(read)[0].rows)).to_pylist()[0]["greatest_known"]
     return found

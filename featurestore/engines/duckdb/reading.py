@@ -13,16 +13,18 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from featurestore.compiler.duckdb import quoted
+from featurestore.compiler.duckdb import quoted, sql_type
 from featurestore.definitions import Source
+from featurestore.definitions.source import PUSHED_AT
 from featurestore.dtypes import TIMESTAMP, DType
 from featurestore.sources import Part, SourceData
 from featurestore.sources.times import source_reading, to_micros
 
 
 def is_direct(part: Part, source: Source, columns: Sequence[str], types: Mapping[str, DType]) -> bool:
-    """DuckDB may read the file as it lies."""
-    return part.stamp is not None and all(_direct_column(part, source, c, types) for c in columns)
+    """DuckDB may read the file as it lies. What it has not got (`direct_select`) is no hindrance."""
+    present = [c for c in columns if c in part.schema.names]
+    return part.stamp is not None and all(_direct_column(part, source, c, types) for c in present)
 
 
 def _direct_column(part: Part, source: Source, column: str, types: Mapping[str, DType]) -> bool:
@@ -36,11 +38,28 @@ def _holds_half(arrow: pa.DataType) -> bool:
     return pa.types.is_float16(arrow) or (pa.types.is_list(arrow) and _holds_half(arrow.value_type))
 
 
-def direct_select(paths: Sequence[str], part: Part, columns: Sequence[str]) -> str:
-    """SELECT over files of one physical schema; naive times become instants of UTC."""
+def columns_bound(data: SourceData, columns: Sequence[str]) -> Sequence[str]:
+    """The columns of the relation: beside those asked for the arrival, where rows of the source were pushed."""
+    return columns if data.pushed is None else [*columns, PUSHED_AT]
+
+
+def physical(part: Part, columns: Sequence[str]) -> tuple[object, ...]:
+    """What parts that one SELECT reads have in common."""
+    return tuple(part.schema.field(c).type if c in part.schema.names else None for c in columns)
+
+
+def direct_select(
+    paths: Sequence[str], part: Part, data: SourceData, columns: Sequence[str], types: Mapping[str, DType]
+) -> str:
+    """SELECT over files of one physical schema; naive times become instants of UTC. The arrival is NULL in files, and so is
+    in pushed rows a column that the source did not have then; what files must have was checked before."""
     items = []
     for column in columns:
-        arrow, name = part.schema.field(column).type, quoted(column)
+        name = quoted(column)
+        if column not in part.schema.names:
+            items.append(f"CAST(NULL AS {sql_type(target_type(data.source, column, types))}) AS {name}")
+            continue
+        arrow = part.schema.field(column).type
         if pa.types.is_timestamp(arrow) and arrow.tz is None:
             items.append(f"timezone('UTC', CAST({name} AS TIMESTAMP)) AS {name}")
         else:
@@ -58,7 +77,7 @@ def copy(part: Part, data: SourceData, columns: Sequence[str], types: Mapping[st
 
 
 def target_type(source: Source, column: str, types: Mapping[str, DType]) -> DType:
-    return TIMESTAMP if column in source.time_columns else types[column]
+    return TIMESTAMP if column in (*source.time_columns, PUSHED_AT) else types[column]
 
 
 def normalised(batch: pa.RecordBatch, source: Source, schema: pa.Schema) -> pa.RecordBatch:
@@ -66,7 +85,9 @@ def normalised(batch: pa.RecordBatch, source: Source, schema: pa.Schema) -> pa.R
     arrays = []
     for field in schema:
         column = batch.column(field.name)
-        if pa.types.is_timestamp(field.type):
+        if pa.types.is_null(column.type):
+            arrays.append(pa.nulls(batch.num_rows, field.type))
+        elif pa.types.is_timestamp(field.type):
             arrays.append(to_micros(column, source_reading(source, field.name)).cast(field.type))
         else:
             arrays.append(_decoded(column).cast(field.type))

@@ -116,7 +116,8 @@ class Session:
     def bind_source(
         self, data: SourceData, columns: Sequence[str], types: Mapping[str, DType], *, prefix: str = SOURCE_PREFIX
     ) -> None:
-        """Make the rows of a source known as `source__<name>`: one SELECT per physical schema, times with a zone.
+        """Make the rows of a source known as `source__<name>`: one SELECT per physical schema, times with a zone. Where rows
+        were pushed, each row also has its arrival.
 
         Data that is bound with these columns already stays as it is.
         Raises: SourceError FS322 to FS325.
@@ -126,23 +127,24 @@ class Session:
         if bound is data and set(columns) <= set(held):
             return
         data.check(columns)
+        asked, columns = columns, reading.columns_bound(data, columns)
         self._bound.pop(name, None)
         before = self._copies.pop(name, [])
         selects, groups = [], dict[tuple[object, ...], list[Part]]()
         for part in data.parts:
             if reading.is_direct(part, data.source, columns, types):
-                groups.setdefault(tuple(part.schema.field(c).type for c in columns), []).append(part)
+                groups.setdefault(reading.physical(part, columns), []).append(part)
             else:
                 selects.append(self._copied(name, part, data, columns, types))
         for parts in groups.values():
             paths = [str(p.stamp.path) for p in parts if p.stamp is not None]
-            selects.append(reading.direct_select(paths, parts[0], columns))
+            selects.append(reading.direct_select(paths, parts[0], data, columns, types))
         with errors(data.source.place):
             self._con.execute(
                 f"CREATE OR REPLACE TEMP VIEW {quoted(name)} AS\n"
                 + "\nUNION ALL BY NAME\n".join(selects or [self._empty(data, columns, types)])
             )
-        self._bound[name] = (data, tuple(columns))
+        self._bound[name] = (data, tuple(asked))
         for path in before:
             path.unlink()
 

@@ -15,6 +15,7 @@ import pyarrow as pa
 
 from featurestore.definitions import FeatureView, Source, View
 from featurestore.definitions.aggregation import check_condition
+from featurestore.definitions.source import PUSHED_AT
 from featurestore.dtypes import DType, from_arrow
 from featurestore.engines.reference.evaluate import evaluator
 from featurestore.engines.reference.order import rank
@@ -117,6 +118,7 @@ def read_history(view: View, tables: Sequence[pa.Table]) -> History:
     source. DefinitionError for columns that cannot be the keys, times or operands they are declared to be.
     """
     types = column_types(view, tables)
+    tables = [_completed(view, table) for table in tables]
     for feature in view.features:
         feature.result_type(types)
     if view.condition is not None:
@@ -150,7 +152,26 @@ def column_types(view: View, tables: Sequence[pa.Table]) -> Mapping[str, DType]:
     return types
 
 
+def _was_pushed(table: pa.Table) -> bool:
+    """Whether a table holds rows that came by push: they alone tell their arrival."""
+    return PUSHED_AT in table.column_names
+
+
+def _completed(view: View, table: pa.Table) -> pa.Table:
+    """Pushed rows with NULL in the columns that the source did not have when they came."""
+    lacking = [c for c in view.columns if c not in table.column_names]
+    for column in lacking:
+        table = table.append_column(column, pa.nulls(table.num_rows))
+    return table
+
+
 def _check_column(source: Source, column: str, table: pa.Table, types: Mapping[str, DType], where: str) -> None:
+    if _was_pushed(table):  # their times are instants, whatever the files hold
+        needed = (*source.row_key, source.event_timestamp)
+        if column in (source.event_timestamp, source.created_timestamp) or (
+            column not in table.column_names and column not in needed
+        ):
+            return
     alike = [name for name in table.column_names if name.lower() == column.lower()]
     if len(alike) > 1:
         both = f"{alike[0]!r} and {alike[1]!r}"
@@ -174,7 +195,7 @@ def _folded(kind: pa.DataType) -> DType | None:
 
 
 def _refuse_mixed_zones(source: Source, column: str, tables: Sequence[pa.Table]) -> None:
-    kinds = [plain(table.schema.field(column).type) for table in tables]
+    kinds = [plain(table.schema.field(column).type) for table in tables if not _was_pushed(table)]
     naive = {kind.tz is None for kind in kinds if pa.types.is_timestamp(kind)}
     if len(naive) > 1:
         what = f"column {column!r} of source {source.name!r} is naive in one file and aware in another"
@@ -225,10 +246,12 @@ class _Reader:
         keys = read_keys([table.column(c) for c in self.view.key_columns], count, self.reading(""))
         events = self._times(table, source.event_timestamp)
         created = self._times(table, source.created_timestamp)
+        arrivals = self._times(table, PUSHED_AT if _was_pushed(table) else None)
         if source.deleted and table.num_rows and not all(isinstance(d, bool | None) for d in columns[source.deleted]):
             raise DefinitionError("FS219", f"column {source.deleted!r} of source {source.name!r} is not bool")
         by_row = [{c: values[i] for c, values in columns.items()} for i in range(count)]
-        return [self._row(*parts) for parts in zip(by_row, keys, events, created, strict=True)]
+        known = [self._known(*times) for times in zip(events, created, arrivals, strict=True)]
+        return [self._row(*parts) for parts in zip(by_row, keys, events, known, strict=True)]
 
     def _times(self, table: pa.Table, column: str | None) -> list[tuple[int | None, str]]:
         """(instant or None, why none) per row. Raises: DefinitionError FS219 for a column that holds no times."""
@@ -248,11 +271,11 @@ class _Reader:
         return (instant, "") if first <= instant < end else (None, "out_of_range")
 
     def _row(
-        self, values: Mapping[str, Any], key: Key | None, event: tuple[int | None, str], created: tuple[int | None, str]
+        self, values: Mapping[str, Any], key: Key | None, event: tuple[int | None, str], known: tuple[int | None, str]
     ) -> Row:
         source = self.source
         e, event_missing = event
-        k, known_missing = self._known(event, created)
+        k, known_missing = known
         row_key = tuple(rank(values[c]) for c in source.row_key) if source.row_key else None
         if row_key is not None and any(values[c] is None for c in source.row_key):
             row_key = None
@@ -263,9 +286,14 @@ class _Reader:
         kept = self.condition is None or self.condition(values) is True
         return Row(values, key, e, k, row_key, deleted, order, kept, self._results(values))
 
-    def _known(self, event: tuple[int | None, str], created: tuple[int | None, str]) -> tuple[int | None, str]:
-        """The known time k: the created time, or e + delay where there is none and the source says so."""
+    def _known(
+        self, event: tuple[int | None, str], created: tuple[int | None, str], arrival: tuple[int | None, str]
+    ) -> tuple[int | None, str]:
+        """The known time k: of a pushed row its arrival, else the created time, or e + delay where there is none and the
+        source says so."""
         source = self.source
+        if arrival != (None, "null"):
+            return arrival
         if source.created_timestamp and (created[0] is not None or source.created_null == "never"):
             return created
         return (None, event[1]) if event[0] is None else (event[0] + source.known_delay.micros, "")
