@@ -20,8 +20,8 @@ from featurestore.errors import StoreFormat
 from featurestore.online.store import Batch
 
 GENERATION_FORMAT = 3
-"""2: views may hold any aggregate, with a parameter, and entries the known time. 3: records may be in columns, or indexed; a state
-may name how much of a push log was read. What older formats wrote reads the same."""
+"""2: views may hold any aggregate, with a parameter, and entries the known time. 3: records may be in columns, or indexed; a
+state may name how much of a push log was read. What older formats wrote reads the same."""
 EPOCH = "epoch"
 
 
