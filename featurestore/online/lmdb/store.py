@@ -151,9 +151,16 @@ class _View:
         get = self._txn.get
         return [get(key, None, database) for key in keys]
 
-    def scan(self, table: str) -> Iterator[tuple[bytes, bytes]]:
+    def scan(self, table: str, after: bytes = b"") -> Iterator[tuple[bytes, bytes]]:
         database = self._tables.get(table)
-        return iter(()) if database is None else self._txn.cursor(database).iternext()
+        if database is None:
+            return iter(())
+        cursor = self._txn.cursor(database)
+        if after and not cursor.set_range(after):
+            return iter(())
+        if after and cursor.key() == after and not cursor.next():
+            return iter(())
+        return cursor.iternext()
 
     def count(self, table: str) -> int:
         database = self._tables.get(table)
