@@ -272,8 +272,9 @@ class _Step:
             session.bind("expiring", columns)
             session.execute(sql.touched_too(view.plan))
         self.touched_keys = session.table(sql.touched_count()).column(0)[0].as_py()
-        most = self.touched_keys > max(writing.IN_PLACE, self.previous.keys // 2)
-        return "more than half of the keys are touched" if most else ""
+        if self.touched_keys > max(writing.IN_PLACE, writing.MOST * self.previous.keys):
+            return f"{self.touched_keys:,} of {self.previous.keys:,} keys are touched"
+        return ""
 
     def _expiring(self, table: str) -> Iterator[list[bytes]]:
         """Keys of records that would not be exact for half a horizon from the new watermark on.

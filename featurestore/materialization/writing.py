@@ -23,6 +23,8 @@ RECORDS, BYTES = 200_000, 64 << 20
 """About what one transaction writes at most: records, and bytes of keys and records."""
 IN_PLACE = 200_000
 """An incremental run that touches more keys than this writes a new table instead of changing the one that is served."""
+MOST = 0.5
+"""One that would have to makes all keys anew if it touches more than this share of them: that costs less than copying."""
 
 Settle = Callable[[Batch, Generation | None, Generation, Sequence[bytes]], None]
 """What is done, in the transaction that publishes a run's generation, about keys that others changed in the live one while the

@@ -145,7 +145,8 @@ def turn_back(batch: Batch, made: Generation, former: Generation) -> None:
     if former.undo:
         tables.replace(batch, former.table, list(batch.scan(former.undo)))
     batch.delete_meta(_kept_name(former))
-    batch.put_meta(_view_name(made.name, made.fingerprint), replace(former, undo="").to_bytes())
+    live = replace(former, undo="", keys=batch.count(former.table))
+    batch.put_meta(_view_name(made.name, made.fingerprint), live.to_bytes())
     batch.put_meta(EPOCH, _numbered(next_number(batch)))
 
 

@@ -368,7 +368,7 @@ def test_a_store_written_before_there_were_parameters_is_read() -> None:
     store.materialize()
     with store.online.read() as snapshot:
         documents = {name: json.loads(raw) for name, raw in snapshot.metas().items()}
-    assert {d["format"] for d in documents.values()} == {GENERATION_FORMAT} == {2}
+    assert {d["format"] for d in documents.values()} == {GENERATION_FORMAT} == {3}
     store.online.write(
         lambda batch: [batch.put_meta(n, json.dumps(d | {"format": 1}).encode()) for n, d in documents.items()] and None
     )
