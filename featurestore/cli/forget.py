@@ -10,7 +10,6 @@ from featurestore.cli.answer import Answer
 from featurestore.cli.command import Run
 from featurestore.cli.get import pairs, typed_key
 from featurestore.errors import RequestError, UsageError
-from featurestore.registry import known
 
 if TYPE_CHECKING:
     from featurestore.materialization.forget import Forgotten
@@ -31,6 +30,8 @@ def forget(
     Example:
       featurestore forget customer=10038
     """
+    from featurestore.registry import known
+
     name, equals, value = entity.partition("=")
     columns = known(run.store.registry.entities, name, "entity").join_keys
     if equals and (len(columns) != 1 or key):
