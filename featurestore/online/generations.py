@@ -23,7 +23,7 @@ from typing import Any, Protocol
 
 from featurestore.errors import StoreFormat
 from featurestore.online import tables
-from featurestore.online.store import TOTAL, Batch, OnlineStore
+from featurestore.online.store import Batch, OnlineStore
 
 GENERATION_FORMAT = 3
 """2: views may hold any aggregate, with a parameter, and entries the known time. 3: generations are kept, and runs have
@@ -193,15 +193,20 @@ def _forget_generations(batch: Batch, services: Mapping[str, Mapping[str, Any]],
 
 
 def sweep_tables(store: OnlineStore) -> int:
-    """Drop every table of a view that no document names any more. The caller holds the lock. Returns: bytes set free."""
+    """Drop every table of a view that no document names any more. The caller holds the lock; should it have lost it, a table
+    that a run has taken up meanwhile stays. Returns: bytes set free."""
     sizes = store.sizes()
+    with store.read() as snapshot:
+        named = _named(snapshot)
     freed = 0
-    for table in [name for name in sizes if name != TOTAL and tables.belongs_to_a_view(name)]:
-        with store.read() as snapshot:
-            wanted = table in _named(snapshot)
-        if not wanted:
-            store.write(lambda batch, table=table: batch.drop(table))  # type: ignore[misc]
-            freed += sizes[table]
+    for table in [name for name in sizes if tables.belongs_to_a_view(name) and name not in named]:
+
+        def drop(batch: Batch, table: str = table) -> None:
+            if table not in _named(batch):
+                batch.drop(table)
+
+        store.write(drop)
+        freed += sizes[table]
     return freed
 
 
