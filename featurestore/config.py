@@ -48,6 +48,9 @@ class Offline(_Section):
 class Online(_Section):
     store: str = Field("lmdb", pattern="^(lmdb|memory)$", description="the online store: lmdb, or memory for one process")
     path: str = Field(".featurestore/online", description="folder of the LMDB store, relative to the project")
+    keep: int = Field(
+        2, ge=1, description="generations kept of each view, the live one among them: what `rollback` can go back to"
+    )
     horizon: str = Field(
         "30d", description="how far beyond a watermark pending facts are kept; later ones wait for a later run"
     )

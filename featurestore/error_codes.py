@@ -446,6 +446,19 @@ CODES: Mapping[str, ErrorCode] = {
         "memory limit reached: Out of Memory Error: … · try a higher memory_limit",
         "Raise `[offline] memory_limit` or `--memory-limit`.",
     ),
+    "FS410": ErrorCode(
+        "Another run went ahead",
+        "A run lost its lock (its process was stopped for long, or the store lies on a disk shared by machines), and another "
+        "one has published meanwhile. Nothing of the slower one is published: the watermark never goes back.",
+        "another run of view 'card_payments' went ahead of this one, which changed nothing · try featurestore status",
+        "Nothing is to be done; keep one schedule per store.",
+    ),
+    "FS411": ErrorCode(
+        "Nothing to go back to",
+        "`rollback` was asked of a view of which no former generation is kept.",
+        "view 'card_payments' has no generation before number 7 · try featurestore materialize --full",
+        "Mend the source and materialize; `[online] keep` says how many generations are kept.",
+    ),
     "FS440": ErrorCode(
         "A push log is damaged",
         "A file below `.featurestore/push/` was changed, cut or removed by something else, or the disk returned other bytes.",

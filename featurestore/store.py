@@ -14,7 +14,7 @@ from featurestore import config as settings
 from featurestore import discovery
 from featurestore.definitions import Definition, FeatureService
 from featurestore.dtypes import DType, parse_dtype
-from featurestore.errors import DefinitionError, SourceError, UsageError
+from featurestore.errors import DefinitionError, SourceError, StoreError, UsageError
 from featurestore.intervals import Clock, SystemClock, parse_duration, parse_instant
 from featurestore.registry import MANIFEST_FORMAT, BoundRegistry, BoundService, Registry, known
 from featurestore.sources import IdentityCache, SourceData, open_source
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
     from featurestore.engines.duckdb import Settings
     from featurestore.materialization import ViewReport
+    from featurestore.materialization.forget import Forgotten
+    from featurestore.materialization.upkeep import Collected, RolledBack
     from featurestore.online.store import OnlineStore
     from featurestore.progress import Progress
     from featurestore.retrieval.online_features import OnlineFeatures, OnlineReader
@@ -293,8 +295,57 @@ class FeatureStore:
             horizon=parse_duration(self.config.online.horizon, what="online.horizon"),
             known_before=_instant(known_before),
             full=full,
+            keep=self.config.online.keep,
             watch=watch,
         )
+
+    def rollback(self, view: str) -> RolledBack:
+        """Turn a view back to the generation before the live one; its watermark goes back with it.
+
+        Raises: UsageError FS101, StoreError FS402, FS411 (nothing to go back to), StoreLocked FS401.
+        """
+        from featurestore.materialization import upkeep
+
+        return upkeep.roll_back(self._filled(), view)
+
+    def gc(self, *, keep: int = 1) -> Collected:
+        """Drop all but `keep` generations of each view, and what interrupted runs left.
+
+        Raises: UsageError FS102, StoreError FS402, StoreLocked FS401.
+        """
+        from featurestore.materialization import upkeep
+
+        return upkeep.collect(self._filled(), keep)
+
+    def forget(self, entity: str, key: Any) -> Forgotten:
+        """Take an entity's records out of the online store, and tell which sources still hold rows of it.
+
+        Args: key: the value of the entity's join key, or {join key: value}.
+        Raises: UnknownName FS101, RequestError FS502, FS504, StoreLocked FS401, SourceError, StoreError.
+        """
+        from featurestore.materialization.forget import forget
+
+        columns = known(self.registry.entities, entity, "entity").join_keys
+        named = key if isinstance(key, Mapping) else {columns[0]: key}
+        try:
+            store: OnlineStore | None = self._filled()
+        except StoreError as error:
+            if error.code != "FS402":
+                raise
+            store = None
+        return forget(self.bound, self.source, store, entity, named)
+
+    def key_families(self, entity: str) -> dict[str, str]:
+        """Join key -> the family its values compare in. Raises: UnknownName FS101."""
+        from featurestore.materialization.forget import families
+
+        known(self.registry.entities, entity, "entity")
+        return families(self.bound, entity)
+
+    def _filled(self) -> OnlineStore:
+        """The online store, for writing to what it holds. Raises: StoreError FS402 where there is none yet."""
+        _ = self.reader.store  # does not create a store where there is none
+        return self.online
 
     def get_online_features(
         self,

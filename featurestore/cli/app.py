@@ -11,14 +11,29 @@ from typing import Any
 import typer
 
 from featurestore.cli import answer as answers
-from featurestore.cli import build, check, compact, compile, explain, get, init, materialize, push, serve, status
+from featurestore.cli import (
+    build,
+    check,
+    compact,
+    compile,
+    explain,
+    forget,
+    gc,
+    get,
+    init,
+    materialize,
+    push,
+    rollback,
+    serve,
+    status,
+)  # fmt: skip
 from featurestore.cli.answer import Answer
 from featurestore.cli.command import Asked, add
 from featurestore.cli.interrupt import Interrupts
 from featurestore.errors import FeatureStoreError
 
 COMMANDS = (init.init, check.check, compile.compile, explain.explain, build.build, materialize.materialize, get.get,
-            serve.serve, push.push, compact.compact, status.status)  # fmt: skip
+            serve.serve, push.push, compact.compact, status.status, rollback.rollback, gc.gc, forget.forget)  # fmt: skip
 
 HELP = """Point-in-time correct features, offline and online, from one definition.
 

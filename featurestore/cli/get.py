@@ -47,8 +47,8 @@ def get(
     """
     _advise(run)
     families, types = _asked_by(run, service)
-    entity = {name: [_typed(name, text, families[name])] for name, text in _pairs(keys or (), "key", families).items()}
-    brought = _pairs(request or (), "request column", types)
+    entity = {name: [typed_key(name, text, families[name])] for name, text in pairs(keys or (), "key", families).items()}
+    brought = pairs(request or (), "request column", types)
     values = {name: [_brought(name, text, types[name])] for name, text in brought.items()}
     return _answer(run, run.store.get_online_features(service, entity, request=values, as_of=as_of, include=INCLUDES))
 
@@ -93,7 +93,7 @@ def _defined(run: Run) -> Mapping[str, Any] | None:
         return None
 
 
-def _pairs(given: Sequence[str], what: str, names: Mapping[str, Any]) -> dict[str, str]:
+def pairs(given: Sequence[str], what: str, names: Mapping[str, Any]) -> dict[str, str]:
     """NAME=VALUE arguments. Raises: RequestError FS502 for another shape, an unknown, missing or repeated name."""
     pairs: dict[str, str] = {}
     for argument in given:
@@ -116,7 +116,7 @@ def _pairs(given: Sequence[str], what: str, names: Mapping[str, Any]) -> dict[st
     return pairs
 
 
-def _typed(name: str, text: str, family: str) -> object:
+def typed_key(name: str, text: str, family: str) -> object:
     """A key's value, read as its family. Raises: RequestError FS504."""
     read, shape = _READERS[family]
     try:

@@ -28,7 +28,7 @@ def materialize(
     """Bring the online store to a watermark.
 
     Each view switches to its new state at once. A watermark before the stored one leaves nothing to do. Killed at any
-    moment, the last complete state answers.
+    moment, the last complete state answers, and the same command goes on where the killed one was.
 
     Example:
       featurestore materialize --known-before 2026-01-01T00:00:00Z
@@ -50,9 +50,12 @@ def _line(report: ViewReport) -> str:
     line = f"{report.view}: {report.mode}{why}, watermark {report.watermark}"
     line += f", {report.keys:,} keys, {report.keys_written:,} written"
     for count, what in (
+        (report.keys_resumed, "of them by an interrupted run"),
+        (report.keys_kept, "kept"),
         (report.keys_removed, "removed"),
         (report.keys_held_back, "with facts held back"),
         (report.new_files, "new files"),
     ):
         line += f", {count:,} {what}" if count else ""
+    line += f"; {show.size(report.bytes_written)} in {report.seconds:.1f} s, {report.keys_per_second:,} keys/s, {report.how}"
     return line + (f"; left out: {show.counts(report.left_out)}" if report.left_out else "")

@@ -1,5 +1,6 @@
-"""Fill the online store: idempotent runs that bring each view to a new watermark."""
+"""Fill the online store: idempotent runs that bring each view to a new watermark, and what keeps the store in order."""
 
-from featurestore.materialization.run import ViewReport, materialize
+from featurestore.materialization.report import ViewReport
+from featurestore.materialization.run import KEEP, materialize
 
-__all__ = ["ViewReport", "materialize"]
+__all__ = ["KEEP", "ViewReport", "materialize"]

@@ -1,23 +1,25 @@
 """One run of the materializer: bring each view's online state to a new watermark.
 
-A run is idempotent: the state of a key is replaced as F gives it, so replaying or overlapping runs end in the same
-store. It is incremental where it can be: it reads the files the last run did not see and the rows that became known
-since, among them those pushed, and refreshes every key they touch; where a file of the last run is gone or changed, the
-view is made anew.
+A run is idempotent: the state of a key is replaced as F gives it, so replaying or overlapping runs end in the same store. It is
+incremental where it can be: it reads the files the last run did not see and the rows that became known since, among them those
+pushed, and refreshes every key they touch, and every key whose record is about to expire; where a file of the last run is gone
+or changed, the view is made anew. How records then reach the store is `writing`'s business; here is decided which.
 """
 
 from __future__ import annotations
 
+import hashlib
+import json
 import logging
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
-from pathlib import Path
+from dataclasses import replace
+from itertools import chain, islice
 from typing import Any
 
 import pyarrow as pa
 
 from featurestore import plan as planning
-from featurestore.atomic import disk_errors
 from featurestore.compiler import duckdb as sql
 from featurestore.dtypes import INT64
 from featurestore.engines.duckdb import Session, Settings
@@ -25,12 +27,18 @@ from featurestore.engines.duckdb.checks import check_left_out, check_static, pus
 from featurestore.errors import UsageError
 from featurestore.failpoints import reach
 from featurestore.intervals import Clock, Duration, format_instant
+from featurestore.materialization import writing
 from featurestore.materialization.indexing import Indexing
-from featurestore.materialization.records import PAIRS, pairs
-from featurestore.online.codec import encode_keys, storage_keys
-from featurestore.online.generations import Generation, generation, next_number, publish
+from featurestore.materialization.records import pairs
+from featurestore.materialization.report import ViewReport
+from featurestore.materialization.writing import Chunk, NotTheSame, Settle, Writing, chunks, unsettled
+from featurestore.online import runs, tables
+from featurestore.online.codec import decode_key, encode_keys, storage_keys
+from featurestore.online.generations import Generation, generation, keep, publish, sweep_tables, trim
 from featurestore.online.layout import Layout
+from featurestore.online.runs import COPY, IN_PLACE, NEW_TABLE, Running
 from featurestore.online.store import Batch, OnlineStore
+from featurestore.online.tables import ABSENT
 from featurestore.plan.nodes import OnlineState, StaticLookup, Visible, measures, ordered_by_time
 from featurestore.progress import Progress, Watcher
 from featurestore.registry import BoundRegistry, BoundView
@@ -39,28 +47,9 @@ from featurestore.sources.push_rows import PushTarget
 
 log = logging.getLogger(__name__)
 
-
-@dataclass
-class ViewReport:
-    """What a run did to one view. mode: "full", "incremental", or "nothing"; reason says why, when it is not plain."""
-
-    view: str
-    mode: str
-    watermark: str
-    fingerprint: str
-    generation: int = 0
-    reason: str = ""
-    keys: int = 0
-    keys_written: int = 0
-    keys_removed: int = 0
-    keys_held_back: int = 0
-    new_files: int = 0
-    pushed_rows: int = 0
-    left_out: dict[str, int] = field(default_factory=dict)
-    warnings: list[str] = field(default_factory=list)
-
-    def to_dict(self) -> dict[str, Any]:
-        return asdict(self)
+KEEP = 2
+"""Generations of a view that a store keeps, the live one among them."""
+_EXPIRING_AT_ONCE = 100_000
 
 
 def materialize(
@@ -75,12 +64,16 @@ def materialize(
     horizon: Duration,
     known_before: int | None = None,
     full: bool = False,
+    keep: int = KEEP,
+    settle: Settle = unsettled,
     watch: Watcher | None = None,
 ) -> list[ViewReport]:
     """Bring `views` to the watermark `known_before` (default: now), one after the other.
 
+    keep: generations kept per view, the live one among them. settle: what is done about keys that others changed while a
+    run was under way.
     Raises: UsageError FS108 for a watermark in the future; StoreLocked FS401 while another run holds the store;
-    SourceError, StoreError. Views already done keep their new generation.
+    StoreError FS410 for a run that was overtaken; SourceError, StoreError. Views already done keep their new generation.
     """
     now = clock.now()
     watermark = now if known_before is None else known_before
@@ -92,12 +85,12 @@ def materialize(
         reports = []
         for name in views:
             data = sources(registry.views[name].view.source.name)
-            run = _ViewRun(registry, registry.views[name], data, store, settings, identities, horizon.micros, watch)
-            reports.append(run.to(watermark, full=full))
+            view = _View(registry, registry.views[name], data, store, settings, identities, horizon.micros, keep, settle, watch)
+            reports.append(view.to(watermark, full=full))
         return reports
 
 
-class _ViewRun:
+class _View:
     """One view's way to a new generation."""
 
     def __init__(
@@ -109,11 +102,14 @@ class _ViewRun:
         settings: Settings,
         identities: IdentityCache,
         horizon: int,
+        keep: int,
+        settle: Settle,
         watch: Watcher | None,
     ) -> None:
         self.bound, self.data, self.store, self.settings = bound, data, store, settings
-        self.horizon = horizon
+        self.horizon, self.keep, self.settle = horizon, keep, settle
         self.plan: OnlineState = planning.with_pushed(planning.online_state(bound), pushed_to({data.source.name: data}))
+        self.static = isinstance(self.plan.facts, StaticLookup)
         self.services = _online_services(registry)
         self.views = {name: view.fingerprint for name, view in registry.views.items() if view.view.online}
         self.pushable = _pushable(registry)
@@ -124,125 +120,331 @@ class _ViewRun:
             known=ordered_by_time(self.plan.windows),
         )
         self.families = [k.family for k in bound.keys]
-        self._watch = watch or (lambda _: None)
-        with store.read() as snapshot:
-            self.previous = generation(snapshot, bound.name, bound.fingerprint)
-            self.number = next_number(snapshot)
+        self.watch = watch or (lambda _: None)
+
+    @property
+    def name(self) -> str:
+        return self.bound.name
 
     def to(self, watermark: int, *, full: bool) -> ViewReport:
         """Make the generation of `watermark`, or say why there is nothing to do."""
-        previous, name = self.previous, self.bound.name
+        previous = self.previous()
         if previous is not None and watermark < previous.watermark:
             return ViewReport(
-                name, "nothing", format_instant(previous.watermark), self.bound.fingerprint, previous.number,
-                f"the store already knows facts up to {format_instant(previous.watermark)}", previous.keys,
+                self.name, "nothing", format_instant(previous.watermark), self.bound.fingerprint, previous.number,
+                f"the store already knows facts up to {format_instant(previous.watermark)}", keys=previous.keys,
             )  # fmt: skip
+        left = self._left(watermark, full)
+        if left is None or left.watermark == watermark:
+            return self._make(watermark, full, left)
+        first = self._make(left.watermark, full, left)
+        second = self._make(watermark, full=False)
+        second.reason = second.reason or f"after the run to {first.watermark} that was left half-way"
+        second.keys_resumed = first.keys_resumed
+        return second
+
+    def _make(self, watermark: int, full: bool, left: Running | None = None) -> ViewReport:
+        """One step, taking up what a run that died has left; anew from nothing if that turns out to be of other data."""
+        try:
+            return _Step(self, watermark, left).make(full)
+        except NotTheSame:
+            log.warning("%s: what an interrupted run left does not fit the data; begun anew", self.name)
+            return _Step(self, watermark, None).make(full)
+
+    def previous(self) -> Generation | None:
+        with self.store.read() as snapshot:
+            return generation(snapshot, self.name, self.bound.fingerprint)
+
+    def state_digest(self) -> str:
+        """One name for the source files as they are; "" where there are none to name."""
+        return hashlib.sha256(json.dumps(self.state, sort_keys=True).encode()).hexdigest() if self.data.stamps else ""
+
+    def _left(self, watermark: int, full: bool) -> Running | None:
+        """The run that died half-way, if this one would do the same, or go on from where it was going."""
+        with self.store.read() as snapshot:
+            left = runs.running(snapshot, self.name)
+        previous = self.previous()
+        if left is None or not left.state or left.how not in (NEW_TABLE, COPY) or (full and left.how == COPY):
+            return None
+        if self.static:  # the same at every watermark
+            left = replace(left, watermark=watermark)
+        would = replace(
+            left, fingerprint=self.bound.fingerprint, base=0 if previous is None else previous.number,
+            watermark=min(left.watermark, watermark), horizon=self.horizon, state=self.state_digest(),
+        )  # fmt: skip
+        return left if left.same(would) else None
+
+
+class _Step:
+    """One generation in the making."""
+
+    def __init__(self, view: _View, watermark: int, left: Running | None) -> None:
+        self.view, self.watermark, self.left = view, watermark, left
+        self.previous = view.previous()
+        self.touched_keys = 0
+        self._started = time.monotonic()
+
+    def make(self, full: bool) -> ViewReport:
+        view, left = self.view, self.left
+        self.writing = Writing(view.store, self._begin(), self._told)
+        self.report = ViewReport(
+            view.name, "full", format_instant(self.watermark), view.bound.fingerprint, self.run.number,
+            keys_resumed=0 if left is None or left.how == COPY else left.written,
+        )  # fmt: skip
+        with Session(view.settings) as self.session:
+            counts = check_left_out(self.session, view.bound, view.data)
+            self.report.left_out, self.report.warnings = counts.left_out, counts.warnings
+            if self._decided(full) == NEW_TABLE:
+                self._fill()
+            elif self.run.how == COPY:
+                self._copy(self._read_touched(), self._chunks())
+            else:
+                self._in_place()
+        sweep_tables(view.store)
+        return self._told_of()
+
+    @property
+    def run(self) -> Running:
+        return self.writing.run
+
+    def _begin(self) -> Running:
+        view, begun = self.view, list[Running]()
+
+        def fill(batch: Batch) -> None:
+            state = view.state_digest()
+            base = 0 if self.previous is None else self.previous.number
+            begun[:] = [
+                runs.take_over(batch, replace(self.left, watermark=self.watermark)) if self.left is not None
+                else runs.begin(batch, view.name, view.bound.fingerprint, base=base, watermark=self.watermark,
+                                horizon=view.horizon, state=state)
+            ]  # fmt: skip
+
+        view.store.write(fill)
+        sweep_tables(view.store)
+        reach("materialize.begun")
+        return begun[0]
+
+    # What is to be done.
+
+    def _decided(self, full: bool) -> str:
+        """How this run writes: as the one it takes up did, or a new table, a copy, or in place."""
         reason = "asked for" if full else self._why_full()
-        with Session(self.settings) as session:
-            counts = check_left_out(session, self.bound, self.data)
-            report = ViewReport(
-                name, "full" if reason else "incremental", format_instant(watermark), self.bound.fingerprint, self.number,
-                reason, left_out=counts.left_out, warnings=counts.warnings,
-            )  # fmt: skip
-            touched = None if reason else self._touched(session, watermark, report)
-            spool = session.folder / "state.arrow"
-            self._compute(session, spool, watermark, touched)
-            self._check_unchanged()
-            reach("materialize.computed")
-            self._write(spool, watermark, touched, report)
-        return report
+        if self.left is not None and self.left.how == NEW_TABLE:
+            self.report.reason = reason or "an interrupted run was"
+            return NEW_TABLE
+        if not reason:
+            reason = self._find_touched()
+        self.report.reason = reason
+        self.report.mode = "full" if reason else "incremental"
+        if self.left is None:
+            how = NEW_TABLE if reason else IN_PLACE if self.touched_keys <= writing.IN_PLACE else COPY
+            self._decide(how)
+        elif reason:
+            raise NotTheSame
+        return self.run.how
+
+    def _decide(self, how: str) -> None:
+        in_place = how == IN_PLACE and self.previous is not None
+        self.writing.decide(how, self.previous.table if in_place else tables.name_of(self.view.name, self.run.number))  # type: ignore[union-attr]
 
     def _why_full(self) -> str:
-        """Why the view must be made anew, or "" if a step from its last generation is enough."""
+        """Why the view must be made anew, or "" if a step from its last generation may be enough."""
         if self.previous is None:
             return "first generation of this definition"
-        if isinstance(self.plan.facts, StaticLookup):
+        if self.view.static:
             return "a static source has no history to follow"
-        if not self.data.stamps:
+        if not self.view.data.stamps:
             return "a table from memory has no files to compare"
-        now = {(f["path"], f["sha256"]) for f in self.state if "path" in f}
+        now = {(f["path"], f["sha256"]) for f in self.view.state if "path" in f}
         before = [f for f in self.previous.state if "path" in f]
         gone = [str(f["path"]) for f in before if (f["path"], f["sha256"]) not in now]
         if gone:
             return f"{gone[0]} is gone or changed since the last run"
-        log, here = pushed_in(self.previous.state), self.data.pushed
+        log, here = pushed_in(self.previous.state), self.view.data.pushed
         if log is not None and (here is None or here.log != log.log or here.position < log.position):
-            return f"the push log of {self.data.source.name} is not the one of the last run"
-        return "the horizon changed" if self.previous.horizon != self.horizon else ""
+            return f"the push log of {self.view.data.source.name} is not the one of the last run"
+        return "the horizon changed" if self.previous.horizon != self.view.horizon else ""
 
-    def _touched(self, session: Session, watermark: int, report: ViewReport) -> pa.Table:
-        """The keys an incremental run refreshes."""
+    def _find_touched(self) -> str:
+        """Find the keys an incremental run refreshes, as the relation `touched`. Returns: why there are too many, or ""."""
         assert self.previous is not None
-        self._watch(Progress(f"{self.bound.name}: finding touched keys"))
-        new = self.data.since(self.previous.state)
-        report.new_files = len(new.stamps)
-        report.pushed_rows = new.rows - sum(p.rows for p in new.parts if not isinstance(p, PushedPart))
-        self._bind(session, self.data)
-        self._bind(session, new, prefix=sql.NEW_PREFIX)
-        parameters = {"previous": self.previous.watermark, "known_before": watermark, "horizon": self.horizon}
-        table = session.table(sql.touched(self.plan), parameters)
-        session.bind("touched", table)
-        return table
+        view, session = self.view, self.session
+        self._told("finding touched keys", 0)
+        new = view.data.since(self.previous.state)
+        self.report.new_files = len(new.stamps)
+        self.report.pushed_rows = new.rows - sum(p.rows for p in new.parts if not isinstance(p, PushedPart))
+        self._bind(view.data)
+        self._bind(new, prefix=sql.NEW_PREFIX)
+        parameters = {"previous": self.previous.watermark, "known_before": self.watermark, "horizon": view.horizon}
+        session.execute(sql.find_touched(view.plan), parameters)
+        for keys in self._expiring(self.previous.table):
+            columns = self._columns(keys)
+            if columns is None:
+                return "a record is about to expire whose key is too long to be read back"
+            session.bind("expiring", columns)
+            session.execute(sql.touched_too(view.plan))
+        self.touched_keys = session.table(sql.touched_count()).column(0)[0].as_py()
+        if self.touched_keys > max(writing.IN_PLACE, writing.MOST * self.previous.keys):
+            return f"{self.touched_keys:,} of {self.previous.keys:,} keys are touched"
+        return ""
 
-    def _bind(self, session: Session, data: SourceData, **prefix: str) -> None:
-        columns = self.bound.view.columns
-        session.bind_source(data, columns, {c: self.bound.types[c] for c in columns}, **prefix)
+    def _expiring(self, table: str) -> Iterator[list[bytes]]:
+        """Keys of records that would not be exact for half a horizon from the new watermark on.
 
-    def _compute(self, session: Session, spool: Path, watermark: int, touched: pa.Table | None) -> None:
-        """Run the state's statement and keep (key, record) pairs in a file: the write may read them more than once."""
-        self._bind(session, self.data)
-        if isinstance(self.plan.facts, StaticLookup):
-            check_static(session, self.plan.facts)
-        exact = isinstance(self.plan.facts, Visible) and self.plan.facts.exact
-        statement = sql.online_state(self.plan, limited=touched is not None)
-        parameters = {"known_before": watermark, "known_shift": 0, "horizon": self.horizon}
-        done = 0
-        with disk_errors(spool), pa.OSFile(str(spool), "wb") as sink, pa.ipc.new_stream(sink, PAIRS) as writer:
-            rows, indexing = session.reader(statement, parameters), Indexing(self.plan, watermark, self.horizon)
-            for batch in pairs(rows, self.families, self.layout, exact=exact, indexing=indexing):
-                writer.write_batch(batch)
-                done += batch.num_rows
-                self._watch(Progress(f"{self.bound.name}: computing", done))
+        Half, so that a record that is exact for a whole horizon is made anew once in half a horizon, not by every run, and
+        the store stays exact for half a horizon should no run come.
+        """
+        bound = self.watermark + self.view.horizon // 2
+        after = b""
+        while True:
+            with self.view.store.read() as snapshot:
+                entries = list(islice(tables.expiring(snapshot, table, bound, after), _EXPIRING_AT_ONCE))
+            if not entries:
+                return
+            yield [key for _, key in entries]
+            after = entries[-1][0] + entries[-1][1]
 
-    def _check_unchanged(self) -> None:
-        for stamp in self.data.stamps:
+    def _columns(self, stored: Sequence[bytes]) -> pa.Table | None:
+        """Storage keys as columns; None if one is a digest, which cannot be read back."""
+        families, keys = self.view.families, self.view.bound.keys
+        if any(key[:1] != b"\0" for key in stored):
+            return None
+        values = [decode_key(key[1:], families) for key in stored]
+        arrays = [pa.array([row[i] for row in values], key.dtype.arrow) for i, key in enumerate(keys)]
+        names = [f"key_{key.name}" for key in keys]
+        return pa.table(arrays or [pa.array([0] * len(stored), pa.int32())], names=names or ["key_all"])
+
+    def _bind(self, data: SourceData, **prefix: str) -> None:
+        bound = self.view.bound
+        columns = bound.view.columns
+        self.session.bind_source(data, columns, {c: bound.types[c] for c in columns}, **prefix)
+
+    # Making it.
+
+    def _fill(self) -> None:
+        self.writing.fill(self._records())
+        reach("materialize.computed")
+        self._publish()
+
+    def _copy(self, keys: Iterable[bytes], made: Iterable[Chunk]) -> None:
+        assert self.previous is not None
+        self.writing.copy(self.previous.table)
+        self.writing.refresh(keys, made)
+        reach("materialize.refreshed")
+        self._publish()
+
+    def _in_place(self) -> None:
+        """Change the touched records in the transaction that publishes; into a copy after all if they are much to hold."""
+        assert self.previous is not None
+        keys = list(self._read_touched())
+        rows, made = dict.fromkeys(keys, ABSENT), self._chunks()
+        size = held = 0
+        for chunk in made:
+            rows.update(chunk.rows)
+            size, held = size + chunk.bytes, held + chunk.held
+            if size > writing.BYTES:
+                collected = [(key, record) for key, record in rows.items() if record]
+                del rows
+                self._decide(COPY)
+                return self._copy(keys, chain([Chunk(collected, held, size)], made))
+        reach("materialize.computed")
+        self.writing.run = replace(self.run, written=sum(map(bool, rows.values())), held=held, size=size)
+        self._publish(rows)
+        return None
+
+    def _read_touched(self) -> Iterator[bytes]:
+        """The storage keys in the relation `touched`. The session can do nothing else until they are read."""
+        families = self.view.families
+        for batch in self.session.reader(sql.touched_keys(self.view.plan)):
+            columns = [batch.column(i) for i in range(len(families))]
+            yield from storage_keys(encode_keys(columns, families, rows=batch.num_rows)).to_pylist()
+
+    def _chunks(self) -> Iterator[Chunk]:
+        return chunks(self._records())
+
+    def _records(self) -> Iterator[pa.RecordBatch]:
+        """Run the state's statement, for all keys or for those touched; nothing happens before the first is asked for."""
+        view = self.view
+        self._bind(view.data)
+        if isinstance(view.plan.facts, StaticLookup):
+            check_static(self.session, view.plan.facts)
+        exact = isinstance(view.plan.facts, Visible) and view.plan.facts.exact
+        statement = sql.online_state(view.plan, limited=self.report.mode == "incremental")
+        parameters = {"known_before": self.watermark, "known_shift": 0, "horizon": view.horizon}
+        self._told("computing", 0)
+        rows, indexing = self.session.reader(statement, parameters), Indexing(view.plan, self.watermark, view.horizon)
+        yield from pairs(rows, view.families, view.layout, exact=exact, indexing=indexing)
+
+    # Publishing it.
+
+    def _publish(self, rows: Mapping[bytes, bytes] | None = None) -> None:
+        """The one transaction that readers see: generation, services, and for a step in place the records. Others' changes
+        are settled in it. Raises: StoreError FS410 if another run went ahead."""
+        for stamp in self.view.data.stamps:
             stamp.check()
 
-    def _write(self, spool: Path, watermark: int, touched: pa.Table | None, report: ViewReport) -> None:
-        """Records, generation and services in one transaction: readers see all of it or none."""
-        table = f"{self.bound.name}@{self.number}" if touched is None or self.previous is None else self.previous.table
-
         def fill(batch: Batch) -> None:
-            report.keys_written = report.keys_held_back = 0
-            if touched is not None:
-                batch.delete(table, _storage_keys(touched, self.families))
-            batch.put(table, self._counted(spool, report))
-            if touched is None and self.previous is not None:
-                batch.drop(self.previous.table)
+            self._check_fence(batch)
+            changed = [key for key, _ in batch.scan(self.run.changed)]
+            undo = None if rows is None else self._replaced(batch, rows, changed)
+            new = self._generation(batch)
+            if changed:
+                self.view.settle(batch, self.previous, new, changed)
+            new = replace(new, keys=batch.count(new.table))
             reach("materialize.written")
-            report.keys = batch.count(table)
-            report.keys_removed = 0 if touched is None else max(touched.num_rows - report.keys_written, 0)
-            publish(batch, self._generation(watermark, table, report.keys), self.services, self.views, self.pushable)
+            self._keep(batch, undo)
+            publish(batch, new, self.view.services, self.view.views, self.view.pushable)
+            trim(batch, new, self.view.keep)
+            runs.end(batch, self.run)
+            self.report.keys = new.keys
             reach("materialize.published")
 
-        self.store.write(fill, expected_bytes=spool.stat().st_size)
+        self.view.store.write(fill, expected_bytes=0 if rows is None else 2 * self.run.size)
         reach("materialize.done")
 
-    def _counted(self, spool: Path, report: ViewReport) -> Iterator[tuple[bytes, bytes]]:
-        with pa.memory_map(str(spool)) as source, pa.ipc.open_stream(source) as stream:
-            for batch in stream:
-                yield from zip(batch.column(0).to_pylist(), batch.column(1).to_pylist(), strict=True)
-                report.keys_written += batch.num_rows
-                report.keys_held_back += batch.column(2).true_count
-                self._watch(Progress(f"{self.bound.name}: writing", report.keys_written))
-                reach("materialize.batch")
+    def _check_fence(self, batch: Batch) -> None:
+        runs.check(batch, self.run)
+        current = generation(batch, self.view.name, self.view.bound.fingerprint)
+        if self.run.base != (0 if current is None else current.number):
+            raise runs.overtaken(self.view.name)
 
-    def _generation(self, watermark: int, table: str, keys: int) -> Generation:
-        columns = tuple((name, dtype.name) for name, dtype in entry_columns(self.plan))
+    def _replaced(self, batch: Batch, rows: Mapping[bytes, bytes], changed: Sequence[bytes]) -> dict[bytes, bytes]:
+        """Change records in place. Returns: what undoes it, and what may become of keys that others changed."""
+        others = zip(changed, batch.get(self.run.table, changed), strict=True)
+        before = {key: old or ABSENT for key, old in others}
+        return before | dict(tables.replace(batch, self.run.table, rows.items()))
+
+    def _keep(self, batch: Batch, undo: dict[bytes, bytes] | None) -> None:
+        """Keep the generation before, unless a step in place has left it as it was: then only W and S have moved."""
+        if self.previous is None or self.view.keep < 2 or undo == {}:
+            return
+        table = "" if undo is None else tables.name_of(self.view.name, self.run.number, "/undo")
+        if undo is not None:
+            batch.put(table, sorted(undo.items()))
+        keep(batch, self.previous, table)
+
+    def _generation(self, batch: Batch) -> Generation:
+        view = self.view
+        columns = tuple((name, dtype.name) for name, dtype in entry_columns(view.plan))
         return Generation(
-            self.bound.name, self.bound.fingerprint, self.number, watermark, self.horizon, table, keys, columns,
-            tuple(self.state), self.bound.to_manifest(),
+            view.name, view.bound.fingerprint, self.run.number, self.watermark, view.horizon, self.run.table, 0, columns,
+            tuple(view.state), view.bound.to_manifest(),
         )  # fmt: skip
+
+    # Telling of it.
+
+    def _told(self, stage: str, done: int) -> None:
+        total = self.touched_keys or (0 if self.previous is None else self.previous.keys)
+        self.view.watch(Progress(f"{self.view.name}: {stage}", done, total if stage != "computing" and total else None))
+
+    def _told_of(self) -> ViewReport:
+        run, report = self.run, self.report
+        report.how, report.keys_written, report.keys_held_back, report.bytes_written = run.how, run.written, run.held, run.size
+        report.keys_kept = max(report.keys - run.written, 0)
+        report.keys_removed = max(self.touched_keys - run.written, 0) if report.mode == "incremental" else 0
+        report.seconds = round(time.monotonic() - self._started, 3)
+        report.keys_per_second = round((run.written - report.keys_resumed) / max(report.seconds, 0.001))
+        return report
 
 
 def entry_columns(plan: OnlineState) -> list[tuple[str, Any]]:
@@ -271,8 +473,3 @@ def _pushable(registry: BoundRegistry) -> Mapping[str, Mapping[str, Any]]:
         except UsageError:
             found[name] = {"row_key": []}
     return found
-
-
-def _storage_keys(touched: pa.Table, families: Sequence[str]) -> Iterable[bytes]:
-    columns = [touched.column(i).combine_chunks() for i in range(len(families))]
-    return storage_keys(encode_keys(columns, families, rows=touched.num_rows)).to_pylist()  # type: ignore[no-any-return]

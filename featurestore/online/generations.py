@@ -2,27 +2,36 @@
 
 Metas, all JSON with `format`:
     epoch                        changes with every write; readers keep what they resolved while it stands
+    last_number                  the last number given to a run: no number, and so no table's name, is ever used twice
     view/<name>/<fingerprint>    the generation of a view by one definition: watermark, source state, table, columns
+    kept/<name>/<fingerprint>/N  a former generation, number N, that the view can be turned back to
+    run/<name>                   a run of the view under way (`runs`)
     service/<name>               the definition by which a service answers
     source/<name>                what rows pushed to a source must bring, as the last run found it
 A service answers by its old definition until every view in it has a generation of the new one; then it switches at once,
-in the write that completes it. Definitions no service answers by any more are swept in the same write.
+in the write that completes it. Definitions no service answers by any more are forgotten in the same write.
+
+What is forgotten here are documents. The tables they named are then nobody's; `sweep_tables` drops such, each in a write of
+its own, and what a crash leaves of that the next run sweeps.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Protocol
 
 from featurestore.errors import StoreFormat
-from featurestore.online.store import Batch
+from featurestore.online import tables
+from featurestore.online.store import Batch, OnlineStore
 
 GENERATION_FORMAT = 3
 """2: views may hold any aggregate, with a parameter, and entries the known time. 3: records may be in columns, or indexed; a
-state may name how much of a push log was read. What older formats wrote reads the same."""
+state may name how much of a push log was read; generations are kept, and runs have documents of their own. What older formats
+wrote reads the same."""
 EPOCH = "epoch"
+_LAST_NUMBER = "last_number"
 
 
 class Metas(Protocol):
@@ -39,7 +48,8 @@ class Generation:
     state: the source files read, [{"path", "size", "sha256"}], and how much of its push log, {"push_log", "log",
     "position"}. columns: the types of an entry's values, by name: the view's latest features, then the measures of its
     windows, then the known time if an aggregate orders by it.
-    view: the view's own manifest.
+    view: the view's own manifest. undo: of a kept one, the table of records that turn the next newer generation back into
+    it; "" if it has a table of its own.
     """
 
     name: str
@@ -52,6 +62,7 @@ class Generation:
     columns: tuple[tuple[str, str], ...]
     state: tuple[Mapping[str, Any], ...]
     view: Mapping[str, Any] = field(repr=False)
+    undo: str = ""
     format: int = GENERATION_FORMAT
 
     def to_bytes(self) -> bytes:
@@ -80,6 +91,10 @@ def _view_name(view: str, fingerprint: str) -> str:
     return f"view/{view}/{fingerprint}"
 
 
+def _kept_name(made: Generation) -> str:
+    return f"kept/{made.name}/{made.fingerprint}/{made.number:020d}"
+
+
 def generation(metas: Metas, view: str, fingerprint: str) -> Generation | None:
     """The generation of a view by one definition, if there is one."""
     raw = metas.meta(_view_name(view, fingerprint))
@@ -96,10 +111,51 @@ def served_services(metas: Metas) -> dict[str, dict[str, Any]]:
     return {name.removeprefix("service/"): read_json(raw) for name, raw in metas.metas("service/").items()}
 
 
-def next_number(metas: Metas) -> int:
-    """A number no generation has had: tables are named by it, so that no name is ever used twice."""
-    raw = metas.meta(EPOCH)
-    return 1 if raw is None else int(json.loads(raw)["epoch"]) + 1
+def kept_generations(metas: Metas, made: Generation) -> list[Generation]:
+    """The former generations of a view that are kept, by the same definition; the oldest first."""
+    return [Generation.from_bytes(raw) for raw in metas.metas(f"kept/{made.name}/{made.fingerprint}/").values()]
+
+
+def next_number(batch: Batch) -> int:
+    """Take a number that nothing in the store has had."""
+    last = [json.loads(raw) for raw in (batch.meta(EPOCH), batch.meta(_LAST_NUMBER)) if raw is not None]
+    number = 1 + max((int(document["epoch"]) for document in last), default=0)
+    batch.put_meta(_LAST_NUMBER, _numbered(number))
+    return number
+
+
+def _numbered(number: int) -> bytes:
+    return json.dumps({"format": GENERATION_FORMAT, "epoch": number}).encode()
+
+
+def keep(batch: Batch, former: Generation, undo: str = "") -> None:
+    """Keep a generation that a newer one is about to replace. undo: see `Generation`."""
+    kept = replace(former, undo=undo)
+    batch.put_meta(_kept_name(kept), kept.to_bytes())
+
+
+def trim(batch: Batch, made: Generation, count: int) -> list[Generation]:
+    """Forget the oldest kept generations of a view until, with the live one, `count` are left. Returns: those forgotten."""
+    kept = kept_generations(batch, made)
+    forgotten = kept[: max(len(kept) - (count - 1), 0)]
+    for one in forgotten:
+        batch.delete_meta(_kept_name(one))
+    return forgotten
+
+
+def turn_back(batch: Batch, made: Generation, former: Generation) -> None:
+    """Make the newest kept generation the live one again, and forget the one that was; records, W and S go back with it."""
+    if former.undo:
+        tables.replace(batch, former.table, list(batch.scan(former.undo)))
+    batch.delete_meta(_kept_name(former))
+    live = replace(former, undo="", keys=batch.count(former.table))
+    batch.put_meta(_view_name(made.name, made.fingerprint), live.to_bytes())
+    batch.put_meta(EPOCH, _numbered(next_number(batch)))
+
+
+def change(batch: Batch, made: Generation, *, kept: bool) -> None:
+    """Write a generation's document anew: its number of keys has changed, and nothing else."""
+    batch.put_meta(_kept_name(made) if kept else _view_name(made.name, made.fingerprint), made.to_bytes())
 
 
 def pushable_sources(metas: Metas) -> dict[str, dict[str, Any]]:
@@ -114,12 +170,12 @@ def publish(
     views: Mapping[str, str],
     sources: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> None:
-    """Switch a view to a generation, then every service that has thereby become complete; sweep what nobody uses.
+    """Switch a view to a generation, then every service that has thereby become complete; forget what nobody uses.
 
     services: the registry's, as data. views: its views and their fingerprints. sources: what pushes to them must bring.
     """
     batch.put_meta(_view_name(new.name, new.fingerprint), new.to_bytes())
-    batch.put_meta(EPOCH, json.dumps({"format": GENERATION_FORMAT, "epoch": new.number}).encode())
+    batch.put_meta(EPOCH, _numbered(new.number))
     complete = {(g.name, g.fingerprint) for g in generations(batch)}
     for name, service in services.items():
         if all((i["view"], i["fingerprint"]) in complete for i in service["instances"]):
@@ -130,7 +186,7 @@ def publish(
         batch.put_meta(f"source/{name}", json.dumps(document, sort_keys=True, ensure_ascii=False).encode())
     _forget("service/", batch, services)
     _forget("source/", batch, sources or {})
-    _sweep(batch, services, views)
+    _forget_generations(batch, services, views)
 
 
 def _forget(prefix: str, batch: Batch, kept: Mapping[str, Mapping[str, Any]]) -> None:
@@ -140,12 +196,45 @@ def _forget(prefix: str, batch: Batch, kept: Mapping[str, Mapping[str, Any]]) ->
             batch.delete_meta(name)
 
 
-def _sweep(batch: Batch, services: Mapping[str, Mapping[str, Any]], views: Mapping[str, str]) -> None:
-    """Drop generations that neither the registry nor a service still answered by its old definition names."""
+def _forget_generations(batch: Batch, services: Mapping[str, Mapping[str, Any]], views: Mapping[str, str]) -> None:
+    """Forget generations that neither the registry nor a service still answered by its old definition names."""
     wanted = set(views.items())
     for service in [*served_services(batch).values(), *services.values()]:
         wanted |= {(i["view"], i["fingerprint"]) for i in service["instances"]}
     for old in generations(batch):
         if (old.name, old.fingerprint) not in wanted:
-            batch.drop(old.table)
+            trim(batch, old, 1)
             batch.delete_meta(_view_name(old.name, old.fingerprint))
+    for name in batch.metas("run/"):
+        if name.removeprefix("run/") not in views:
+            batch.delete_meta(name)
+
+
+def sweep_tables(store: OnlineStore) -> int:
+    """Drop every table of a view that no document names any more. The caller holds the lock; should it have lost it, a table
+    that a run has taken up meanwhile stays. Returns: bytes set free."""
+    sizes = store.sizes()
+    with store.read() as snapshot:
+        named = _named(snapshot)
+    freed = 0
+    for table in [name for name in sizes if tables.belongs_to_a_view(name) and name not in named]:
+
+        def drop(batch: Batch, table: str = table) -> None:
+            if table not in _named(batch):
+                batch.drop(table)
+
+        store.write(drop)
+        freed += sizes[table]
+    return freed
+
+
+def _named(metas: Metas) -> set[str]:
+    """The tables of generations live and kept, and of runs under way, with what lies beside them."""
+    named: set[str] = set()
+    for raw in (*metas.metas("view/").values(), *metas.metas("kept/").values()):
+        made = read_json(raw)
+        named |= {made["table"], tables.until_index(made["table"]), made.get("undo", "")}
+    for raw in metas.metas("run/").values():
+        run = read_json(raw)
+        named |= {run["table"], tables.until_index(run["table"]), run["changed"]}
+    return named

@@ -36,8 +36,8 @@ class _State:
         rows = self._tables.get(table, _NOTHING)
         return [rows.get(key) for key in keys]
 
-    def scan(self, table: str) -> Iterator[tuple[bytes, bytes]]:
-        return iter(sorted(self._tables.get(table, _NOTHING).items()))
+    def scan(self, table: str, after: bytes = b"") -> Iterator[tuple[bytes, bytes]]:
+        return iter(sorted(row for row in self._tables.get(table, _NOTHING).items() if row[0] > after))
 
     def count(self, table: str) -> int:
         return len(self._tables.get(table, _NOTHING))

@@ -45,8 +45,9 @@ class Snapshot(Protocol):
         """
         ...
 
-    def scan(self, table: str) -> Iterator[tuple[bytes, bytes]]:
-        """Every (key, value) in order of the keys' bytes. Valid while the snapshot is open."""
+    def scan(self, table: str, after: bytes = b"") -> Iterator[tuple[bytes, bytes]]:
+        """Every (key, value) in order of the keys' bytes, from the first key greater than `after` on. Valid while the
+        snapshot is open."""
         ...
 
     def count(self, table: str) -> int:
@@ -62,6 +63,10 @@ class Batch(Protocol):
     def metas(self, prefix: str = "") -> dict[str, bytes]: ...
 
     def get(self, table: str, keys: Sequence[bytes]) -> list[bytes | None]: ...
+
+    def scan(self, table: str, after: bytes = b"") -> Iterator[tuple[bytes, bytes]]:
+        """As a snapshot's. The table must not be written to before the scan has ended or is let go."""
+        ...
 
     def count(self, table: str) -> int: ...
 

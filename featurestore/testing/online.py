@@ -98,6 +98,24 @@ class OnlineStoreContract:
         put(store, "t", [(b"k" + key, key) for key in keys])
         assert all_of(store, "t") == [(b"k" + key, key) for key in sorted(keys)]
 
+    def test_a_scan_goes_on_after_any_key_whether_it_is_there_or_not(self, store: OnlineStore) -> None:
+        put(store, "t", [(b"b", b"1"), (b"d", b"2"), (b"f", b"3")])
+        expected = {b"a": b"bdf", b"b": b"df", b"c": b"df", b"d": b"f", b"f": b"", b"g": b""}
+        with store.read() as snapshot:
+            found = {after: b"".join(key for key, _ in snapshot.scan("t", after)) for after in expected}
+            assert list(snapshot.scan("missing", b"a")) == []
+        assert found == expected
+
+    def test_a_batch_scans_what_was_there_and_what_it_wrote(self, store: OnlineStore) -> None:
+        put(store, "t", [(b"a", b"1"), (b"b", b"1")])
+
+        def fill(batch: Batch) -> None:
+            batch.put("t", [(b"c", b"2")])
+            batch.put("copy", list(batch.scan("t", b"a")))
+
+        store.write(fill)
+        assert all_of(store, "copy") == [(b"b", b"1"), (b"c", b"2")]
+
     def test_unsorted_input_with_repeated_keys_keeps_the_last_value(self, store: OnlineStore) -> None:
         put(store, "t", [(b"b", b"1"), (b"a", b"1"), (b"b", b"2"), (b"a", b"2"), (b"a", b"3")])
         assert all_of(store, "t") == [(b"a", b"3"), (b"b", b"2")]

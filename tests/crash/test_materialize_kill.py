@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import resource
+import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
@@ -17,13 +18,24 @@ import pyarrow.parquet as pq
 import pytest
 
 from featurestore import FeatureStore, FeatureStoreError
+from featurestore.materialization import ViewReport, writing
+from featurestore.online.generations import generations, kept_generations
+from featurestore.online.runs import all_running
 from tests.crash.killing import CONTEXT, KILLED, PATIENCE, fail_points, kill_at_random, run
 
 CUSTOMERS, GENERATIONS = 300, 80
 HOUR = 3_600_000_000
 START = 1_704_067_200_000_000
-OLD_STANDS = ("materialize.computed", "materialize.batch", "materialize.written", "materialize.published")
-NEW_STANDS = ("materialize.done",)
+FULL, IN_PLACE, COPY = "full", "in place", "copy"
+OLD_STANDS = {
+    FULL: ("begun", "batch", "chunk", "computed", "written", "published"),
+    IN_PLACE: ("begun", "computed", "written", "published"),
+    COPY: ("begun", "copying", "copied", "removing", "batch", "chunk", "refreshed", "written", "published"),
+}
+NEW_STANDS = ("done",)
+TAKEN_UP = {FULL: {"chunk", "computed", "written", "published"}, IN_PLACE: set[str](), COPY: set[str]()}
+"""After a kill at these moments the next run finds records of its own there; a copy begins its own records anew."""
+PER_TRANSACTION = 100
 RANDOM_KILLS = 22
 VIEWS = ("newest", "history")
 
@@ -85,17 +97,21 @@ class Project:
         self.reached = min(expected.values())
 
 
-def materialize(root: Path, generation: int, full: bool) -> None:
+def materialize(root: Path, generation: int, way: str) -> list[ViewReport]:
+    """A run in several transactions, by the way asked for."""
+    writing.RECORDS = PER_TRANSACTION
+    writing.IN_PLACE, writing.MOST = (0, 2.0) if way == COPY else (CUSTOMERS, 0.5)
     store = FeatureStore(root)
-    store.materialize(known_before=watermark(generation), full=full)
+    reports = store.materialize(known_before=watermark(generation), full=way == FULL)
     store.online.close()
+    return reports
 
 
 @pytest.fixture
 def project(tmp_path: Path) -> Iterator[Project]:
     """A project at generation 0, and a process that looks every customer up all the time."""
     made = new_project(tmp_path / "project")
-    materialize(made.root, 0, full=False)
+    materialize(made.root, 0, IN_PLACE)
     stop, (answer, told) = CONTEXT.Event(), CONTEXT.Pipe(duplex=False)
     reader = CONTEXT.Process(target=look_up, args=(made.root, stop, told), daemon=True)
     reader.start()
@@ -143,29 +159,39 @@ def new_project(root: Path) -> Project:
 
 
 def test_every_moment_the_code_names_is_tested() -> None:
-    assert {*OLD_STANDS, *NEW_STANDS} == fail_points("materialize")
+    named = {f"materialize.{moment}" for moments in (*OLD_STANDS.values(), NEW_STANDS) for moment in moments}
+    assert named == fail_points("materialize")
+    assert set(UPKEEP) == {*fail_points("rollback"), *fail_points("gc"), *fail_points("forget")}
 
 
-def test_killed_at_every_named_moment_the_old_generation_stands_or_the_new_one(project: Project) -> None:
-    for full in (False, True):
-        for moment in OLD_STANDS:
-            old = project.reached
-            assert run(materialize, project.root, old + 1, full, fail_at=moment) == KILLED, f"{moment} is never reached"
-            project.check(newest=old, history=old)
-        for moment in NEW_STANDS:  # reached when the first view has switched; the second one has not begun
-            old = project.reached
-            assert run(materialize, project.root, old + 1, full, fail_at=moment) == KILLED
-            project.check(newest=old, history=old + 1)
-        materialize(project.root, project.reached + 1, full)
+@pytest.mark.parametrize("way", OLD_STANDS)
+def test_killed_at_every_named_moment_the_old_generation_stands_and_the_next_run_goes_on(project: Project, way: str) -> None:
+    for moment in OLD_STANDS[way]:
+        old = project.reached
+        code = run(materialize, project.root, old + 1, way, fail_at=f"materialize.{moment}")
+        assert code == KILLED, f"{moment} is never reached"
+        project.check(newest=old, history=old)
+        reports = materialize(project.root, old + 1, way)
+        assert [report.how.replace("new table", FULL) for report in reports] == [way, way]
+        assert (reports[0].keys_resumed > 0) == (moment in TAKEN_UP[way]), moment
+        project.check(newest=old + 1, history=old + 1)
+        as_never_disturbed(project)
+    for moment in NEW_STANDS:  # reached when the first view has switched; the second one has not begun
+        old = project.reached
+        assert run(materialize, project.root, old + 1, way, fail_at=f"materialize.{moment}") == KILLED
+        project.check(newest=old, history=old + 1)
+        materialize(project.root, old + 1, way)
         project.check(newest=old + 1, history=old + 1)
     finished(project)
 
 
 def test_killed_at_any_moment_the_old_generation_stands_or_the_new_one(project: Project) -> None:
+    ways = list(OLD_STANDS)
+
     def attempt(moment: float) -> int:
         old = project.standing()
         new = min(old.values()) + 1
-        code = run(materialize, project.root, new, new % 2 == 1, after=moment)
+        code = run(materialize, project.root, new, ways[new % 3], after=moment)
         stands = project.standing()
         assert all(stands[view] in (old[view], new) for view in VIEWS), (old, stands)
         return code
@@ -174,36 +200,81 @@ def test_killed_at_any_moment_the_old_generation_stands_or_the_new_one(project: 
     finished(project)
 
 
+def rollback(root: Path) -> None:
+    FeatureStore(root).rollback("newest")
+
+
+def gc(root: Path) -> None:
+    FeatureStore(root).gc()
+
+
+def forget(root: Path) -> None:
+    FeatureStore(root).forget("customer", CUSTOMERS)
+
+
+UPKEEP = {
+    "rollback.turned": (rollback, 1), "rollback.done": (rollback, 0), "gc.forgotten": (gc, 1), "gc.done": (gc, 1),
+    "forget.removed": (forget, 1), "forget.done": (forget, 1),
+}  # fmt: skip
+"""Moment -> the work, and the generation that the view then stands at."""
+
+
+@pytest.mark.parametrize("moment", UPKEEP)
+@pytest.mark.parametrize("way", OLD_STANDS)
+def test_killed_while_the_store_is_put_in_order_it_stands_as_it_was_or_as_asked(tmp_path: Path, moment: str, way: str) -> None:
+    project = new_project(tmp_path / "project")
+    materialize(project.root, 0, FULL)
+    materialize(project.root, 1, way)
+    work, expected = UPKEEP[moment]
+    assert run(work, project.root, fail_at=moment) == KILLED
+    project.check(newest=expected, history=1)
+    finished(project)
+
+
 def finished(project: Project) -> None:
     """The next run needs no repair, and ends in the store that a run which nobody disturbed ever would have made."""
     generation = max(project.standing().values()) + 1
-    materialize(project.root, generation, full=False)
+    materialize(project.root, generation, IN_PLACE)
     project.check(newest=generation, history=generation)
     store = FeatureStore(project.root)
     assert {report.mode for report in store.materialize(known_before=watermark(generation - 1))} == {"nothing"}
     project.check(newest=generation, history=generation)
-    fresh = new_project(project.root.with_name("fresh"))
-    materialize(fresh.root, generation, full=False)
-    assert records(project.root) == records(fresh.root)
+    as_never_disturbed(project)
     assert sorted(os.listdir(project.root / ".featurestore" / "online")) == ["data.mdb", "lock.mdb", "materialize.lock"]
     store.online.close()
 
 
+def as_never_disturbed(project: Project) -> None:
+    """Every record is, byte for byte, that of a store made at once, and no table is there that nobody names."""
+    folder = project.root.with_name("fresh")
+    fresh = new_project(folder)
+    materialize(fresh.root, project.reached, IN_PLACE)
+    assert records(project.root) == records(fresh.root)
+    shutil.rmtree(folder)
+    store = FeatureStore(project.root)
+    with store.online.read() as snapshot:
+        live = generations(snapshot)
+        kept = [one for made in live for one in kept_generations(snapshot, made)]
+        assert all_running(snapshot) == []
+    assert set(store.online.sizes()) - {"total"} == {one.undo or one.table for one in kept} | {one.table for one in live}
+    store.online.close()
+
+
 def records(root: Path) -> dict[str, list[tuple[bytes, bytes]]]:
-    """Every record of the store, by view."""
+    """Every record that is served, by view."""
     store = FeatureStore(root)
     with store.online.read() as snapshot:
-        tables = {table: list(snapshot.scan(table)) for table in store.online.sizes() if "@" in table}
+        rows = {made.name: list(snapshot.scan(made.table)) for made in generations(snapshot)}
     store.online.close()
-    assert len(tables) == len(VIEWS), "tables that no generation names"
-    return {table.split("@")[0]: rows for table, rows in tables.items()}
+    assert len(rows) == len(VIEWS)
+    return rows
 
 
 def materialize_on_a_full_disk(root: Path, limit: int, told: Path) -> None:
     """No file may grow beyond `limit` bytes: what a full disk does, to one process."""
     resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
     try:
-        materialize(root, 2, full=True)
+        materialize(root, 2, FULL)
     except FeatureStoreError as error:
         told.write_text(error.code)
 
@@ -216,14 +287,8 @@ def test_a_full_disk_is_an_error_that_changes_nothing(project: Project, tmp_path
     finished(project)
 
 
-def test_a_disk_too_full_for_the_spool_is_an_error_that_changes_nothing(project: Project, tmp_path: Path) -> None:
-    assert run(materialize_on_a_full_disk, project.root, 8_192, tmp_path / "told") == 0
-    assert (tmp_path / "told").read_text() == "FS405"
-    project.check(newest=0, history=0)
-
-
 def test_what_killed_runs_left_in_the_temporary_folder_is_swept(tmp_path: Path) -> None:
     project = new_project(tmp_path / "project")
-    assert run(materialize, project.root, 0, False, fail_at="materialize.computed") == KILLED
-    materialize(project.root, 0, full=False)
+    assert run(materialize, project.root, 0, FULL, fail_at="materialize.computed") == KILLED
+    materialize(project.root, 0, FULL)
     assert list((project.root / ".featurestore" / "tmp").iterdir()) == []

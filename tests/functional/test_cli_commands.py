@@ -384,3 +384,92 @@ def test_a_changed_definition_waits_for_materialize(cli, project):
     file.write_text(file.read_text().replace('ttl="90d"', 'ttl="30d"'))
     result = cli("status", "--json").json["result"]
     assert (result["waiting_views"], result["services"], result["sql_stale"]) == (["card_payments"], ["fraud_v1"], True)
+
+
+# rollback, gc, forget
+
+
+def test_a_view_is_turned_back_and_goes_on_from_there(cli, project, entity):
+    asked = ("get", "fraud_v1", *entity, "--as-of", "2026-01-02T00:00:00Z", "--json")
+    before = cli(*asked).json["result"]["features"]
+    assert cli("materialize", "--known-before", "2026-01-02T00:00:00Z", "--full").code == 0
+    done = cli("rollback", "card_payments", "--json").json["result"]
+    assert (done["watermark_before"], done["watermark"]) == ("2026-01-02T00:00:00.000000Z", "2026-01-01T00:00:00.000000Z")
+    assert (done["view"], done["left"]) == ("card_payments", 0)
+    assert cli(*asked).json["result"]["features"] == before
+    said = cli("rollback", "merchant_profile").out.splitlines()
+    assert said[1] == "watermark: 2026-01-02T00:00:00.000000Z before, 2026-01-01T00:00:00.000000Z now"
+    [report, _] = cli("materialize", "--known-before", "2026-01-02T00:00:00Z", "--json").json["result"]["views"]
+    assert report["mode"] == "incremental"
+
+
+def test_what_cannot_be_turned_back(cli, project):
+    said = cli("rollback", "card_payments", "--json")
+    assert (said.code, said.json["errors"][0]["code"]) == (5, "FS411")
+    said = cli("rollback", "card_payment", "--json")
+    assert (said.code, said.json["errors"][0]["code"], said.json["errors"][0]["try"]) == (2, "FS101", "card_payments")
+    assert cli("rollback").code == 2
+    shutil.rmtree(project / ".featurestore")
+    for command in (("rollback", "card_payments"), ("gc",)):
+        assert (cli(*command).code, cli(*command).err.split()[0]) == (5, "FS402")
+    assert not (project / ".featurestore" / "online").exists()
+
+
+def test_gc_drops_what_status_shows_as_kept(cli, project):
+    cli("materialize", "--known-before", "2026-01-02T00:00:00Z", "--full")
+    kept = cli("status", "--json").json["result"]["kept"]
+    assert [(g["view"], g["watermark"][:10]) for g in kept] == [
+        ("card_payments", "2026-01-01"),
+        ("merchant_profile", "2026-01-01"),
+    ]
+    assert "kept, for rollback:" in cli("status").out
+    assert cli("gc", "--keep", "2", "--json").json["result"]["dropped"] == []
+    done = cli("gc", "--json").json["result"]
+    assert [g["view"] for g in done["dropped"]] == ["card_payments", "merchant_profile"]
+    assert done["bytes_freed"] == sum(g["bytes"] for g in kept)
+    assert cli("status", "--json").json["result"]["kept"] == []
+    assert (cli("gc", "--keep", "0").code, cli("gc", "--keep", "x").code) == (2, 2)
+
+
+def test_somebody_forgotten_is_as_nobody(cli, project, entity):
+    asked = ("get", "fraud_v1", *entity, "--as-of", "2026-01-01T00:00:00Z", "--json")
+    nobody = cli(*asked[:2], "customer_id=999999999", *asked[3:]).json["result"]["features"]
+    assert cli(*asked).json["result"]["features"] != nobody
+    customer = entity[0].removeprefix("customer_id=")
+    done = cli("forget", f"customer={customer}", "--json").json["result"]
+    assert [(r["view"], r["records"]) for r in done["removed"]] == [("card_payments", 1)]
+    assert {s["source"] for s in done["sources"]} == {"payments"}
+    assert cli(*asked).json["result"]["features"] == nobody
+    said = cli("forget", "customer", "--key", f"customer_id={customer}").out
+    assert said.startswith("the online store held nothing of it\nstill in the sources")
+    assert cli("forget", "customer=999999999").out.endswith("no source holds a row of it\n")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code"),
+    [(["customr=1"], "FS101"), (["customer"], "FS502"), (["customer=x"], "FS504"),
+     (["customer=1", "--key", "customer_id=1"], "FS100"),
+     (["customer", "--key", "id=1"], "FS502"), (["customer", "--key", "customer_id"], "FS502"), ([], "FS100")],
+)  # fmt: skip
+def test_whom_nobody_knows_cannot_be_forgotten(cli, project, arguments, code):
+    said = cli("forget", *arguments, "--json")
+    assert (said.code, said.json["errors"][0]["code"]) == (2, code)
+
+
+def test_a_run_interrupted_half_way_is_shown_and_taken_up(cli, project, monkeypatch):
+    from featurestore.materialization import writing
+
+    def reach(name):
+        if name == "materialize.chunk":
+            raise KeyboardInterrupt
+
+    asked = ("materialize", "card_payments", "--full", "--known-before", WATERMARK)
+    with monkeypatch.context() as patched:
+        patched.setattr(writing, "RECORDS", 10)
+        patched.setattr(writing, "reach", reach)
+        assert cli(*asked).code == 130
+    [left] = cli("status", "--json").json["result"]["runs"]
+    assert (left["view"], left["written"]) == ("card_payments", 10)
+    assert "was interrupted with 10 keys written" in cli("status").out
+    assert "10 of them by an interrupted run" in cli(*asked).out
+    assert cli("status", "--json").json["result"]["runs"] == []

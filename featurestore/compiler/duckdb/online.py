@@ -133,6 +133,31 @@ def _static(steps: Steps, plan: OnlineState, rows: StaticLookup) -> str:
     return steps.finish("the state, by key", f"SELECT\n{listed(columns)}\nFROM facts\nORDER BY {', '.join(keys)}")
 
 
+def touched_count() -> str:
+    """How many keys are in the relation `touched`."""
+    return "SELECT count(*) AS keys FROM touched"
+
+
+def touched_keys(plan: OnlineState) -> str:
+    """The keys in the relation `touched`."""
+    return f"SELECT {_keys(plan)} FROM touched"
+
+
+def touched_too(plan: OnlineState) -> str:
+    """Add the keys of the relation `expiring` to `touched`."""
+    return f"INSERT INTO touched\nSELECT {_keys(plan)} FROM expiring ANTI JOIN touched USING ({_keys(plan)})"
+
+
+def _keys(plan: OnlineState) -> str:
+    assert isinstance(plan.facts, Visible)
+    return ", ".join(key_names(facts_of(plan.facts)[0].keys))
+
+
+def find_touched(plan: OnlineState) -> str:
+    """As `touched`, kept as the relation `touched`: the engine may spill it."""
+    return f"CREATE OR REPLACE TEMP TABLE touched AS\n{touched(plan)}"
+
+
 def touched(plan: OnlineState) -> str:
     """The statement that finds the keys a run must refresh: key columns, distinct, none NULL.
 

@@ -156,10 +156,16 @@ class _View:
         found = [get(key, None, database) for key in keys]
         return [value if value is None or len(value) > LARGE else bytes(value) for value in found]
 
-    def scan(self, table: str) -> Iterator[tuple[bytes, bytes]]:
+    def scan(self, table: str, after: bytes = b"") -> Iterator[tuple[bytes, bytes]]:
         database = self._tables.get(table)
-        rows = () if database is None else self._txn.cursor(database).iternext()
-        return ((bytes(key), bytes(value)) for key, value in rows)
+        if database is None:
+            return iter(())
+        cursor = self._txn.cursor(database)
+        if after and not cursor.set_range(after):
+            return iter(())
+        if after and bytes(cursor.key()) == after and not cursor.next():
+            return iter(())
+        return ((bytes(key), bytes(value)) for key, value in cursor.iternext())
 
     def count(self, table: str) -> int:
         database = self._tables.get(table)

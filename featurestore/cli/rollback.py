@@ -1,0 +1,31 @@
+"""`featurestore rollback`: turn a view back to its generation before."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from featurestore.cli.answer import Answer
+from featurestore.cli.command import Run
+
+
+def rollback(
+    run: Run, view: Annotated[str, typer.Argument(metavar="VIEW", help="A feature view of the online store.")]
+) -> Answer:
+    """Turn a view back to the generation before the live one.
+
+    Its watermark goes back with it: this is the one thing that may. The generation that was live is gone, and the next
+    materialize goes on from the one that is. Says what changes.
+
+    Example:
+      featurestore rollback card_payments
+    """
+    done = run.store.rollback(view)
+    lines = [
+        f"{done.view}: back from generation {done.generation_before} to {done.generation}",
+        f"watermark: {done.watermark_before} before, {done.watermark} now",
+        f"keys: {done.keys_before:,} before, {done.keys:,} now",
+        f"it can be turned back {done.left} more {'time' if done.left == 1 else 'times'}",
+    ]
+    return Answer({**done.to_dict(), "warnings": run.warnings}, "\n".join(lines))

@@ -1,0 +1,192 @@
+"""Forget an entity: take its records out of the online store, and say who could bring them back.
+
+Decides where a key can be: in the tables of every generation, live and kept, with what lies beside them; in half-written
+tables, which are dropped whole; and in the sources, which are not ours to change and are only counted. What else may
+remember keys (logs of pushes, logs of answers) is asked in `_in_logs`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from featurestore.errors import RequestError, SourceError
+from featurestore.failpoints import reach
+from featurestore.online import runs, tables
+from featurestore.online.codec import decode_key, encode_key, encode_keys, storage_key
+from featurestore.online.generations import Generation, change, generations, kept_generations, sweep_tables
+from featurestore.online.store import Batch, OnlineStore, Snapshot
+from featurestore.online.tables import ABSENT
+from featurestore.registry import BoundFacts, BoundRegistry
+from featurestore.sources import Part, SourceData
+
+
+@dataclass
+class Forgotten:
+    """What was forgotten, and who still knows.
+
+    removed: [{"view", "generation", "kept", "records"}] of generations that held records. sources: [{"source", "file",
+    "rows"}]: the next run that reads these rows brings the key back. logs: what was taken out of logs. unreadable: records of
+    views with further keys whose key is too long to be read back, so that nobody can say whose they are.
+    """
+
+    entity: str
+    key: dict[str, Any]
+    removed: list[dict[str, Any]] = field(default_factory=list)
+    sources: list[dict[str, Any]] = field(default_factory=list)
+    logs: list[dict[str, Any]] = field(default_factory=list)
+    unreadable: int = 0
+
+    def to_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def forget(
+    registry: BoundRegistry,
+    sources: Callable[[str], SourceData],
+    store: OnlineStore | None,
+    entity: str,
+    key: Mapping[str, object],
+) -> Forgotten:
+    """Take every record out of the store whose key columns of these names have these values.
+
+    key: a value for each of the entity's join keys. Views with further keys lose every record that has these among them.
+    store: None where there is none yet; then the sources alone are looked through.
+    Raises: RequestError FS502, FS504 for a key that is not the entity's; StoreLocked FS401; SourceError.
+    """
+    _check(registry, entity, key)
+    told = Forgotten(entity, dict(key))
+    if store is not None:
+        with store.lock():
+            _from_store(store, key, told)
+    told.logs = _in_logs(entity, key)
+    told.sources = list(_in_sources(registry, sources, key))
+    return told
+
+
+def families(registry: BoundRegistry, entity: str) -> dict[str, str]:
+    """The family of each join key, as the first view of the entity has it; of an entity no view has, text."""
+    names = registry.registry.entities[entity].join_keys
+    found = {key.name: key.family for facts in reversed(_facts(registry)) for key in facts.keys}
+    return {name: found.get(name, "text") for name in names}
+
+
+def _check(registry: BoundRegistry, entity: str, key: Mapping[str, object]) -> None:
+    wanted = families(registry, entity)
+    if set(key) != set(wanted):
+        raise RequestError(
+            "FS502", f"a key of entity {entity!r} has the columns {', '.join(wanted)}, got {', '.join(key) or 'none'}",
+            known=wanted,
+        )  # fmt: skip
+    for name, family in wanted.items():
+        try:
+            encode_key([key[name]], [family])
+        except ValueError as error:
+            raise RequestError("FS504", f"key {name!r} takes {family}: {error}") from error
+
+
+def _in_logs(entity: str, key: Mapping[str, object]) -> list[dict[str, Any]]:
+    """Take the key out of every log that keeps keys, as [{"log", "rows"}]. There is none yet: a log adds itself here."""
+    return []
+
+
+# The store.
+
+
+def _from_store(store: OnlineStore, key: Mapping[str, object], told: Forgotten) -> None:
+    with store.read() as snapshot:
+        live = generations(snapshot)
+        made = [(one, False) for one in live] + [(one, True) for of in live for one in kept_generations(snapshot, of)]
+        found = {}
+        for one, _ in made:
+            for table in (one.table, one.undo):
+                if table and table not in found:
+                    found[table] = _stored(snapshot, one, table, key, told)
+
+    def fill(batch: Batch) -> None:
+        told.removed = []
+        for left in runs.all_running(batch):
+            runs.give_up(batch, left.view)
+        for one, kept in made:
+            if one.undo:  # what it had would come back with it
+                batch.delete(one.undo, found[one.undo])
+                continue
+            gone = tables.replace(batch, one.table, ((k, ABSENT) for k in found[one.table]))
+            if gone:
+                change(batch, replace(one, keys=batch.count(one.table)), kept=kept)
+                told.removed.append({"view": one.name, "generation": one.number, "kept": kept, "records": len(gone)})
+        reach("forget.removed")
+
+    store.write(fill)
+    reach("forget.done")
+    sweep_tables(store)
+
+
+def _stored(snapshot: Snapshot, made: Generation, table: str, key: Mapping[str, object], told: Forgotten) -> list[bytes]:
+    """The storage keys of a table that have these values."""
+    columns = [(column["name"], column["family"]) for column in made.view["keys"]]
+    wanted = {i: key[name] for i, (name, _) in enumerate(columns) if name in key}
+    if len(wanted) < len(key):
+        return []
+    try:
+        parts = {i: encode_key([value], [columns[i][1]]) for i, value in wanted.items()}
+    except ValueError:  # keys of another family: none of them is this one
+        return []
+    if len(parts) == len(columns):
+        whole = storage_key(b"".join(parts[i] for i in range(len(columns))))
+        return [whole] if snapshot.get(table, [whole]) != [None] else []
+    return list(_matching(snapshot, table, [family for _, family in columns], parts, told))
+
+
+def _matching(
+    snapshot: Snapshot, table: str, families: Sequence[str], parts: Mapping[int, bytes], told: Forgotten
+) -> Iterator[bytes]:
+    for stored, _ in snapshot.scan(table):
+        if stored[:1] != b"\0":
+            told.unreadable += 1
+            continue
+        values = decode_key(stored[1:], families)
+        if all(encode_key([values[i]], [families[i]]) == part for i, part in parts.items()):
+            yield bytes(stored)
+
+
+# The sources.
+
+
+def _in_sources(
+    registry: BoundRegistry, sources: Callable[[str], SourceData], key: Mapping[str, object]
+) -> Iterator[dict[str, Any]]:
+    seen = set()
+    for facts in _facts(registry):
+        columns = tuple((k.name, k.column, k.family) for k in facts.keys if k.name in key)
+        asked = (facts.view.source.name, columns)
+        if len(columns) < len(key) or asked in seen:
+            continue
+        seen.add(asked)
+        for part in sources(facts.view.source.name).parts:
+            rows = _rows(part, columns, key)
+            if rows:
+                yield {"source": facts.view.source.name, "file": part.name, "rows": rows}
+
+
+def _rows(part: Part, columns: Sequence[tuple[str, str, str]], key: Mapping[str, object]) -> int:
+    """How many rows of a file have the key. Keys compare as the store's do, whatever the width or encoding of a column."""
+    of = [family for _, _, family in columns]
+    try:
+        wanted = pa.scalar(encode_key([key[name] for name, _, _ in columns], of), pa.binary())
+        return sum(
+            pc.sum(pc.equal(encode_keys([batch.column(c) for _, c, _ in columns], of), wanted)).as_py() or 0
+            for batch in part.read(list(dict.fromkeys(c for _, c, _ in columns)))
+        )
+    except ValueError:
+        return 0
+    except (pa.ArrowException, OSError) as error:
+        raise SourceError("FS325", f"cannot be read: {str(error).splitlines()[0]}", where=part.name) from error
+
+
+def _facts(registry: BoundRegistry) -> list[BoundFacts]:
+    return [*registry.views.values(), *registry.labels.values()]
