@@ -420,6 +420,12 @@ CODES: Mapping[str, ErrorCode] = {
         "memory limit reached: Out of Memory Error: … · try a higher memory_limit",
         "Raise `[offline] memory_limit` or `--memory-limit`.",
     ),
+    "FS410": ErrorCode(
+        "The online store cannot be asked",
+        "Redis is down or slow, has come back empty, or may evict rows by itself.",
+        "Redis does not answer: Connection refused · in redis 127.0.0.1:6379/0 · try again later",
+        "Nothing in this process: it connects again by itself. After a loss of data run `featurestore materialize`.",
+    ),
     "FS501": ErrorCode(
         "The online store does not know the service",
         "No service of that name can be answered: it was never materialized, or is misspelt.",

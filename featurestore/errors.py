@@ -11,6 +11,7 @@
     │   └── SourceError
     └── StoreError          exit 5   disk, lock, online store                               (HTTP 503)
         ├── StoreLocked
+        ├── StoreUnavailable        … the store cannot be asked now; look-ups say `unavailable`
         └── StoreFormat
 
 The class decides the exit code and the HTTP status; the code (`FSnnn`) decides the page in docs/reference/errors.md,
@@ -108,6 +109,10 @@ class StoreError(FeatureStoreError):
 
 
 class StoreLocked(StoreError):
+    pass
+
+
+class StoreUnavailable(StoreError):
     pass
 
 

@@ -34,10 +34,17 @@ class LateStore:
 
     def read(self) -> AbstractContextManager[Snapshot]:
         """A snapshot of the store that is there. Raises: StoreError where none is."""
+        return self._current().read()
+
+    def recall(self) -> AbstractContextManager[Snapshot]:
+        """The same, of a state that may be remembered."""
+        return self._current().recall()
+
+    def _current(self) -> OnlineStore:
         if self._store is None or time.monotonic() >= self._look_at:
             self._look()
         assert self._store is not None
-        return self._store.read()
+        return self._store
 
     def _look(self) -> None:
         """Open what is there; where nothing new can be opened, what is open goes on answering."""

@@ -57,6 +57,8 @@ class LmdbStore:
     def read(self) -> _Snapshot:
         return _Snapshot(self._environment or self._closed())
 
+    recall = read
+
     def write(self, fill: Callable[[Batch], None], *, expected_bytes: int = 0) -> None:
         environment = self._writable()
         if shutil.disk_usage(self.path).free < expected_bytes:
@@ -150,6 +152,9 @@ class _View:
             return [None] * len(keys)
         get = self._txn.get
         return [get(key, None, database) for key in keys]
+
+    def get_many(self, requests: Sequence[tuple[str, Sequence[bytes]]]) -> list[list[bytes | None]]:
+        return [self.get(table, keys) for table, keys in requests]
 
     def scan(self, table: str) -> Iterator[tuple[bytes, bytes]]:
         database = self._tables.get(table)
