@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import socket
 import subprocess
+import threading
 import time
 from pathlib import Path
 from types import TracebackType
@@ -87,3 +89,66 @@ class RedisServer:
     def _signal(self, number: int) -> None:
         assert self._process is not None
         os.kill(self._process.pid, number)
+
+
+class Proxy:
+    """Stands between a client and the server: counts what is sent to it, and can cut the line at a chosen moment."""
+
+    def __init__(self, server: RedisServer) -> None:
+        self._server = server
+        self._listening = socket.create_server(("127.0.0.1", 0))
+        self.port = self._listening.getsockname()[1]
+        self.sent: list[bytes] = []
+        self._cut_at, self._deliver = b"", False
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    @property
+    def url(self) -> str:
+        return f"redis://127.0.0.1:{self.port}/0"
+
+    def cut_at(self, command: bytes, *, deliver: bool) -> None:
+        """Cut the line when `command` next comes by: before the server has it, or after, and without its reply."""
+        self._cut_at, self._deliver = command, deliver
+
+    def close(self) -> None:
+        self._listening.close()
+
+    def _accept(self) -> None:
+        while True:
+            try:
+                client, _ = self._listening.accept()
+            except OSError:
+                return
+            server = socket.create_connection(("127.0.0.1", self._server.port))
+            threading.Thread(target=self._forward, args=(client, server), daemon=True).start()
+
+    def _forward(self, client: socket.socket, server: socket.socket) -> None:
+        with client, server:
+            back = threading.Thread(target=self._back, args=(server, client), daemon=True)
+            back.start()
+            while data := _received(client):
+                self.sent.append(data)
+                if self._cut_at and self._cut_at in data:
+                    self._cut_at = b""
+                    if self._deliver:
+                        client.shutdown(socket.SHUT_RDWR)
+                        server.sendall(data)
+                        time.sleep(0.2)
+                    break
+                server.sendall(data)
+            for end in (client, server):
+                with contextlib.suppress(OSError):
+                    end.shutdown(socket.SHUT_RDWR)
+            back.join()
+
+    def _back(self, server: socket.socket, client: socket.socket) -> None:
+        while data := _received(server):
+            with contextlib.suppress(OSError):
+                client.sendall(data)
+
+
+def _received(end: socket.socket) -> bytes:
+    try:
+        return end.recv(1 << 20)
+    except OSError:
+        return b""

@@ -8,13 +8,14 @@ into the transaction.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from itertools import chain, islice
 from typing import Any
 
-from featurestore.online.redis.layout import Layout, Memory, State, Table, new_tag, next_epoch, state_of
+from featurestore.online.redis.layout import Layout, Memory, State, Table, new_tag, next_epoch
 from featurestore.online.redis.links import Link, checked, packed
-from featurestore.online.redis.reader import Metas
-from featurestore.online.store import check_keys, check_name
+from featurestore.online.redis.reader import Metas, read_state, state_commands
+from featurestore.online.store import Moved, check_keys, check_name
 
 _CHUNK = 1_000
 STAGING_SECONDS = 600
@@ -29,17 +30,15 @@ def begin(link: Link, layout: Layout) -> tuple[State, Memory]:
     Raises: redis-py's exceptions, StoreFormat.
     """
     watch = packed(b"WATCH", layout.epoch)
-    epoch = packed(b"GET", layout.epoch)
-    reads = [packed(b"HGETALL", layout.metas), packed(b"HGETALL", layout.tables), packed(b"INFO", b"memory")]
     while True:
-        *replies, info, again = link.ask_all([watch, epoch, *reads, epoch])
-        _, found, metas, tables = checked(replies)
-        if found is None:
+        with suppress(Moved):
+            watched, *replies = link.ask_all([watch, *state_commands(layout)])
+            checked([watched])
+            state, memory = read_state(replies, layout)
+            if state is not None:
+                return state, memory
             _create(link, layout)
-        elif found == again:
-            return state_of(found, metas, tables, layout.where), Memory.from_info(info)
-        else:
-            link.ask(b"UNWATCH")
+        link.ask(b"UNWATCH")
 
 
 def _create(link: Link, layout: Layout) -> None:

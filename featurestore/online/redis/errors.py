@@ -27,6 +27,10 @@ def resting(where: str) -> StoreUnavailable:
     return StoreUnavailable("FS410", "Redis did not answer a moment ago", where=where, hint="again later")
 
 
+def restless(where: str) -> StoreUnavailable:
+    return StoreUnavailable("FS410", "the online store is being written to all the time", where=where, hint="again later")
+
+
 def incomplete(where: str) -> StoreError:
     hint = "no other program to delete them, and featurestore materialize --full"
     return StoreError("FS403", "rows of the online store have gone from Redis", where=where, hint=hint)

@@ -1,8 +1,8 @@
 """Reading from Redis: states are read as a whole, kept in the process, and proven with every row that is read.
 
-Redis has no snapshots. A snapshot here is a state (epoch, metas, catalog) that was read in one transaction; the rows read
-under it come in one MGET with the epoch. If that is still the state's, the rows are the state's too, because every write
-changes the epoch in the transaction that changes anything else. If it is another one, the snapshot says `Moved`.
+Redis has no snapshots. A snapshot here is a state (epoch, metas, catalog) that was read between two looks at one epoch; the
+rows read under it come in one MGET with the epoch. If that is still the state's, the rows are the state's too, because
+every write changes the epoch in the transaction that changes anything else. If not, the snapshot says `Moved`.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from typing import Any, TypeVar
 
 from featurestore.errors import StoreError, StoreUnavailable
@@ -22,9 +23,29 @@ log = logging.getLogger(__name__)
 
 REST = 1.0
 """Seconds for which Redis is not asked again after it has not answered: else everybody would wait out the deadline."""
+MOVES = 20
+"""How often a state is read again because another was written meanwhile."""
 _STEP = 1_000
 
 T = TypeVar("T")
+
+
+def state_commands(layout: Layout) -> list[bytes]:
+    """What to send to learn the state. No transaction: a server that is out of memory refuses those, even to read."""
+    epoch, metas, tables = packed(b"GET", layout.epoch), packed(b"HGETALL", layout.metas), packed(b"HGETALL", layout.tables)
+    return [epoch, packed(b"INFO", b"memory"), metas, tables, epoch]
+
+
+def read_state(replies: list[Any], layout: Layout) -> tuple[State | None, Memory]:
+    """The state that the replies tell of, None where there is none; and how the server's memory is.
+
+    Raises: Moved if it was written to meanwhile, redis-py's exceptions, StoreFormat.
+    """
+    memory = Memory.from_info(replies.pop(1))
+    before, metas, tables, after = checked(replies)
+    if before != after:
+        raise Moved
+    return None if before is None else state_of(before, metas, tables, layout.where), memory
 
 
 class Metas:
@@ -104,16 +125,15 @@ class Reader:
 
     def fetch(self, missing: Callable[[str], StoreError] = errors.empty) -> Snapshot:
         """The state as it is now. Raises: StoreUnavailable, StoreFormat, and what `missing` makes where there is none."""
-        layout = self.layout
-        reads = [packed(b"GET", layout.epoch), packed(b"HGETALL", layout.metas), packed(b"HGETALL", layout.tables)]
-        commands = [packed(b"INFO", b"memory"), packed(b"MULTI"), *reads, packed(b"EXEC")]
-        info, *replies = self._asked(lambda: self._links.ask_all(commands))
-        epoch, metas, tables = self._asked(lambda: checked(replies)[-1])
-        if epoch is None:
-            self._kept = None
-            raise missing(layout.where)
-        Memory.from_info(info).check_keeps(layout.where)
-        return self.keep(state_of(epoch, metas, tables, layout.where))
+        for _ in range(MOVES):
+            with suppress(Moved):
+                state, memory = self._asked(lambda: read_state(self._links.ask_all(state_commands(self.layout)), self.layout))
+                if state is None:
+                    self._kept = None
+                    raise missing(self.layout.where)
+                memory.check_keeps(self.layout.where)
+                return self.keep(state)
+        raise errors.restless(self.layout.where)
 
     def recall(self) -> Snapshot:
         """The state last known here, without asking."""
