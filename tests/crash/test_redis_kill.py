@@ -88,7 +88,7 @@ def test_killed_writers_tear_nothing_and_what_they_leave_is_swept(server: RedisS
                 staged += client.scard("fs:shop:garbage")
         nursery.stdin.close()
     assert generations == sorted(generations)
-    assert generations[-1] > KILLS
+    assert generations[-1] > 3
     assert staged > 0  # some were killed between the first row and the switch
     time.sleep(1.1)
     with reader.lock():
