@@ -184,7 +184,7 @@ def test_a_slow_redis_holds_nobody_up_beyond_the_deadline(project: Path, server:
             slowest = max(slowest, time.monotonic() - start)
             time.sleep(0.1)
         server.resume()
-        assert slowest < 1.5
+        assert slowest < 3
         end = time.monotonic() + 10
         while "present" not in served.ask({**QUESTION, "as_of": WATERMARK}).json["statuses"][0]:
             assert time.monotonic() < end

@@ -19,6 +19,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from redis.connection import Connection, parse_url
+from redis.exceptions import ConnectionError
 
 from featurestore.errors import UsageError
 from featurestore.online.redis.errors import LATE, LOST, REFUSED
@@ -50,17 +51,32 @@ def checked(replies: list[Any]) -> list[Any]:
 
 
 class Link:
-    """One connection. Replies come in the order asked; an error reply of one command leaves the connection usable."""
+    """One connection. Replies come in the order asked; an error reply of one command leaves the connection usable.
+
+    A lost one stays lost. redis-py would connect again at the next command, and what was watched would be so no more.
+    """
 
     def __init__(self, connection: Any) -> None:
         self._connection = connection
+        self._lost = False
 
     def send(self, command: bytes) -> None:
-        self._connection.send_packed_command((command,), check_health=False)
+        """Raises: redis-py's exceptions."""
+        if self._lost:
+            raise ConnectionError("the connection was lost")
+        try:
+            self._connection.send_packed_command((command,), check_health=False)
+        except LOST:
+            self._lost = True
+            raise
 
     def reply(self) -> Any:
         """The next reply. Raises: redis-py's exceptions."""
-        return self._connection.read_response()
+        try:
+            return self._connection.read_response()
+        except LOST:
+            self._lost = True
+            raise
 
     def replies(self, count: int) -> list[Any]:
         """The next replies; an error reply is in its place in the list."""

@@ -149,15 +149,16 @@ class Reader:
         self._kept = None
 
     def rows(self, snapshot: Snapshot, names: list[bytes]) -> list[bytes | None]:
-        """The values of rows by their keys in Redis, at the snapshot's state. Raises: Moved, StoreUnavailable."""
+        """The values of rows by their keys in Redis, at the snapshot's state.
+
+        Raises: Moved, also where no state is left: who then asks for the present one is told. StoreUnavailable.
+        """
         command = packed(b"MGET", self.layout.epoch, *names)
         values: list[bytes | None] = self._asked(lambda: self._links.ask(command))
         epoch = values.pop(0)
         if epoch != snapshot.state.epoch:
             if self._kept is snapshot:
                 self._kept = None
-            if epoch is None:
-                raise errors.empty(self.layout.where)
             raise Moved
         return values
 
