@@ -79,7 +79,7 @@ def _text(result: dict[str, Any]) -> str:
         header = ("view", "generation", "watermark", "age", "keys", "size")
         rows = [(g["view"], g["generation"], g["watermark"], show.age(g["age_us"]), g["keys"], show.size(g["bytes"]))
                 for g in result["generations"]]  # fmt: skip
-        lines += [show.table(header, rows), "", f"online store: {show.size(result['bytes'])} on disk"]
+        lines += [show.table(header, rows), "", f"online store: {show.size(result['bytes'])}"]
     else:
         lines.append("online store: empty (featurestore materialize)")
     lines.append(f"can answer: {', '.join(result['services']) or 'no service'}")

@@ -191,6 +191,18 @@ def test_a_slow_redis_holds_nobody_up_beyond_the_deadline(project: Path, server:
             time.sleep(0.05)
 
 
+def test_a_server_that_starts_while_redis_is_slow_does_not_let_requests_queue_up(project: Path, server: RedisServer) -> None:
+    FeatureStore(project).materialize(known_before=WATERMARK)
+    server.pause()
+    with serving(project) as served:
+        start = time.monotonic()
+        for _ in range(30):
+            assert served.ask(QUESTION).status == 503
+        assert time.monotonic() - start < 4
+        server.resume()
+        until(served, 200, QUESTION)
+
+
 def test_new_generations_and_services_are_noticed_by_a_warm_server(project: Path, server: RedisServer) -> None:
     with serving(project) as served:
         FeatureStore(project).materialize(known_before=EARLIER)
