@@ -420,7 +420,7 @@ CODES: Mapping[str, ErrorCode] = {
         "memory limit reached: Out of Memory Error: … · try a higher memory_limit",
         "Raise `[offline] memory_limit` or `--memory-limit`.",
     ),
-    "FS410": ErrorCode(
+    "FS412": ErrorCode(
         "The online store cannot be asked",
         "Redis is down or slow, has come back empty, or may evict rows by itself.",
         "Redis does not answer: Connection refused · in redis 127.0.0.1:6379/0 · try again later",

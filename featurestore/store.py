@@ -286,7 +286,7 @@ class FeatureStore:
 
 
 def open_online(config: settings.Config, root: Path | None, *, read_only: bool = False) -> OnlineStore:
-    """The store that the settings name; in memory without a project folder. Raises: StoreError FS402 to FS410."""
+    """The store that the settings name; in memory without a project folder. Raises: StoreError FS402 to FS412."""
     if root is None or config.online.store == "memory":
         from featurestore.online.memory import MemoryStore
 

@@ -328,14 +328,14 @@ class OnlineReader:
             ask: checks a question against the service; it may be called again.
             statuses: whether who asks is told statuses. Without them a value that is unavailable would look absent, so that
                 is an error then.
-        Raises: UnknownName FS501, what `ask` raises, StoreError; StoreUnavailable FS410 without statuses, or for a service
+        Raises: UnknownName FS501, what `ask` raises, StoreError; StoreUnavailable FS412 without statuses, or for a service
         that was never resolved.
         """
         try:
             for _ in range(MOVES):
                 with self.store.recall() as snapshot, suppress(Moved):
                     return self._looked_up(snapshot, name, ask)
-            raise StoreUnavailable("FS410", f"the online store was written to during each of {MOVES} look-ups")
+            raise StoreUnavailable("FS412", f"the online store was written to during each of {MOVES} look-ups")
         except StoreUnavailable:
             service = self._resolved.known(name)
             if service is None or not statuses:

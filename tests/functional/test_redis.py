@@ -118,7 +118,7 @@ def test_the_command_line_works_with_redis(project: Path, cli: Cli, server: Redi
     server.stop()
     for command in (["get", "fraud_v1", "customer_id=10038", "merchant_id=m00001"], ["status"], ["materialize"]):
         outcome = cli(*command, "--json")
-        assert (outcome.code, outcome.json["errors"][0]["code"]) == (5, "FS410"), command
+        assert (outcome.code, outcome.json["errors"][0]["code"]) == (5, "FS412"), command
 
 
 def test_a_bad_setting_is_a_usage_error(project: Path, cli: Cli) -> None:
@@ -152,7 +152,7 @@ def test_while_redis_is_down_every_cell_says_unavailable(project: Path, server: 
             assert answer.json["statuses"] == [["unavailable"] * len(before["feature_names"])]
             assert answer.json["watermarks"] == before["watermarks"]
         blind = served.ask({**QUESTION, "include": []})  # NULL without a status would look absent
-        assert (blind.status, blind.json["code"], blind.headers["retry-after"]) == (503, "FS410", "1")
+        assert (blind.status, blind.json["code"], blind.headers["retry-after"]) == (503, "FS412", "1")
         assert served.ask({**QUESTION, "entities": {}}).status == 422
         assert served.get("/ready").status == 503
         assert served.get("/v1/feature-services").status == 503

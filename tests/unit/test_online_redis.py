@@ -131,7 +131,7 @@ def test_down_is_unavailable_and_it_connects_again_by_itself(store: RedisStore, 
     put(store, "t", rows(3))
     server.stop()
     for _ in range(3):
-        with pytest.raises(StoreUnavailable, match="FS410"):
+        with pytest.raises(StoreUnavailable, match="FS412"):
             get(store)
     with pytest.raises(StoreUnavailable), store.read():
         pytest.fail("read")

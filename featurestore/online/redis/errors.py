@@ -19,16 +19,16 @@ UNCHANGED = "the online store is as it was before"
 
 def unavailable(error: BaseException, where: str) -> StoreUnavailable:
     return StoreUnavailable(
-        "FS410", f"Redis does not answer: {str(error) or type(error).__name__}", where=where, hint="again later"
+        "FS412", f"Redis does not answer: {str(error) or type(error).__name__}", where=where, hint="again later"
     )
 
 
 def resting(where: str) -> StoreUnavailable:
-    return StoreUnavailable("FS410", "Redis did not answer a moment ago", where=where, hint="again later")
+    return StoreUnavailable("FS412", "Redis did not answer a moment ago", where=where, hint="again later")
 
 
 def restless(where: str) -> StoreUnavailable:
-    return StoreUnavailable("FS410", "the online store is being written to all the time", where=where, hint="again later")
+    return StoreUnavailable("FS412", "the online store is being written to all the time", where=where, hint="again later")
 
 
 def incomplete(where: str) -> StoreError:
@@ -39,7 +39,7 @@ def incomplete(where: str) -> StoreError:
 def empty(where: str) -> StoreUnavailable:
     """For a store that was there: Redis came back without it, which is not the same as knowing nobody."""
     what = "the online store in Redis is gone: it was restarted empty, or emptied"
-    return StoreUnavailable("FS410", what, where=where, hint="featurestore materialize")
+    return StoreUnavailable("FS412", what, where=where, hint="featurestore materialize")
 
 
 def absent(where: str) -> StoreError:
@@ -49,7 +49,7 @@ def absent(where: str) -> StoreError:
 def evicting(policy: str, where: str) -> StoreUnavailable:
     """A server that may drop rows by itself: what it dropped would look as if it had never been."""
     what = f"Redis may evict rows at any time (maxmemory-policy {policy}); they would look absent"
-    return StoreUnavailable("FS410", what, where=where, hint="maxmemory-policy noeviction")
+    return StoreUnavailable("FS412", what, where=where, hint="maxmemory-policy noeviction")
 
 
 def no_memory(where: str) -> StoreError:

@@ -37,7 +37,7 @@ class RedisStore:
         deadline: seconds to wait for Redis when reading. A write waits longer.
     Opening to write makes the store; opening `read_only` where there is none is a StoreError FS402. Any number of stores,
     threads, processes and machines may share it. It is one Redis that accepts writes, not a cluster.
-    Raises: StoreUnavailable FS410 when Redis does not answer, UsageError FS107 for a bad URL.
+    Raises: StoreUnavailable FS412 when Redis does not answer, UsageError FS107 for a bad URL.
     """
 
     def __init__(self, url: str, project: str, *, read_only: bool = False, deadline: float = DEADLINE) -> None:
