@@ -190,6 +190,43 @@ class Online:
         return [Figure(name, *figure) for name, figure in found.items()]
 
 
+class Redis:
+    """The example project with its store in a Redis of its own, and redis-py reading the same keys from there."""
+
+    def __init__(self, scratch: Path) -> None:
+        self._scratch = scratch
+        self._best: dict[str, float] = {}
+
+    def measure(self) -> list[Figure]:
+        import lookups
+
+        project = self._scratch / "in_redis"
+        with lookups.redis_server(self._scratch) as url:
+            commands = [["materialize", "--project", str(project)]]
+            if not project.exists():
+                commands.insert(0, ["init", str(project)])
+            for command in commands:
+                arguments = [sys.executable, "-m", "featurestore.cli", *command]
+                subprocess.run(arguments, check=True, stdout=subprocess.DEVNULL, env=lookups.in_redis(url))
+            found = lookups.run(project, url)
+        self._best = {name: min(micros, self._best.get(name, micros)) for name, micros in found.items()}
+        best = self._best
+        explained = (
+            f"Redis: {best['features']:.0f} features of two views, one process, redis-py without hiredis, one connection. A "
+            f"look-up of {lookups.MANY} rows takes {best['many_look_up'] / 1000:.2f} ms, most of it to evaluate windows."
+        )
+        one = f"look-up {best['one_look_up']:.0f} µs, MGET {best['one_mget']:.0f} µs"
+        many = f"read {best['many_read']:.0f} µs, MGET {best['many_mget']:.0f} µs"
+        return [
+            Figure("redis", best["one_mget"] / best["one_look_up"], one, explained=explained),
+            Figure("redis_read", best["many_mget"] / best["many_read"], many),
+        ]
+
+
+def redis_(place: Place) -> Case:
+    return Redis(place.scratch)
+
+
 class Help:
     def __init__(self) -> None:
         self._seconds: list[float] = []
@@ -210,6 +247,6 @@ def help_(place: Place) -> Case:
 
 CASES: dict[str, Callable[[Place], Case]] = {
     "event_time": event_time, "created_time": created_time, "versions": versions, "feast": feast,
-    "materialize": materialize, "serve": serving, "help": help_, **windows.CASES,
+    "materialize": materialize, "serve": serving, "redis": redis_, "help": help_, **windows.CASES,
     **{name: partial(lambda name, place: Online(place.scratch, name), name) for name in online.MEASURED},
 }  # fmt: skip

@@ -46,10 +46,16 @@ class Offline(_Section):
 
 
 class Online(_Section):
-    store: str = Field("lmdb", pattern="^(lmdb|memory)$", description="the online store: lmdb, or memory for one process")
+    store: str = Field(
+        "lmdb", pattern="^(lmdb|redis|memory)$", description="the online store: lmdb, redis, or memory for one process"
+    )
     path: str = Field(".featurestore/online", description="folder of the LMDB store, relative to the project")
     keep: int = Field(
         2, ge=1, description="generations kept of each view, the live one among them: what `rollback` can go back to"
+    )
+    url: str = Field("redis://127.0.0.1:6379/0", description="the Redis to use: redis://, rediss:// or unix://")
+    deadline: str = Field(
+        "250ms", pattern=r"^[1-9]\d{0,5} ?(ms|s)$", description="how long a look-up waits for Redis before it says unavailable"
     )
     horizon: str = Field(
         "30d", description="how far beyond a watermark pending facts are kept; later ones wait for a later run"

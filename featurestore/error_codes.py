@@ -459,6 +459,12 @@ CODES: Mapping[str, ErrorCode] = {
         "view 'card_payments' has no generation before number 7 · try featurestore materialize --full",
         "Mend the source and materialize; `[online] keep` says how many generations are kept.",
     ),
+    "FS412": ErrorCode(
+        "The online store cannot be asked",
+        "Redis is down or slow, has come back empty, or may evict rows by itself.",
+        "Redis does not answer: Connection refused · in redis 127.0.0.1:6379/0 · try again later",
+        "Nothing in this process: it connects again by itself. After a loss of data run `featurestore materialize`.",
+    ),
     "FS440": ErrorCode(
         "A push log is damaged",
         "A file below `.featurestore/push/` was changed, cut or removed by something else, or the disk returned other bytes.",

@@ -12,6 +12,7 @@
     │   └── PushError               … rows that were pushed and cannot be taken             (HTTP 422)
     └── StoreError          exit 5   disk, lock, online store                               (HTTP 503)
         ├── StoreLocked
+        ├── StoreUnavailable        … the store cannot be asked now; look-ups say `unavailable`
         └── StoreFormat
 
 The class decides the exit code and the HTTP status; the code (`FSnnn`) decides the page in docs/reference/errors.md,
@@ -113,6 +114,10 @@ class StoreError(FeatureStoreError):
 
 
 class StoreLocked(StoreError):
+    pass
+
+
+class StoreUnavailable(StoreError):
     pass
 
 

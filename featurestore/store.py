@@ -15,7 +15,7 @@ from featurestore import discovery
 from featurestore.definitions import Definition, FeatureService
 from featurestore.dtypes import DType, parse_dtype
 from featurestore.errors import DefinitionError, SourceError, StoreError, UsageError
-from featurestore.intervals import Clock, SystemClock, parse_duration, parse_instant
+from featurestore.intervals import MICROS_PER_SECOND, Clock, SystemClock, parse_duration, parse_instant
 from featurestore.registry import MANIFEST_FORMAT, BoundRegistry, BoundService, Registry, known
 from featurestore.sources import IdentityCache, SourceData, open_source
 
@@ -404,11 +404,16 @@ class FeatureStore:
 
 
 def open_online(config: settings.Config, root: Path | None, *, read_only: bool = False) -> OnlineStore:
-    """The store that the settings name; in memory without a project folder. Raises: StoreError FS402 to FS408."""
+    """The store that the settings name; in memory without a project folder. Raises: StoreError FS402 to FS412."""
     if root is None or config.online.store == "memory":
         from featurestore.online.memory import MemoryStore
 
         return MemoryStore()
+    if config.online.store == "redis":
+        from featurestore.online.redis import RedisStore
+
+        seconds = parse_duration(config.online.deadline, what="online.deadline").micros / MICROS_PER_SECOND
+        return RedisStore(config.online.url, config.project.name, read_only=read_only, deadline=seconds)
     from featurestore.online.lmdb import LmdbStore
 
     return LmdbStore(root / config.online.path, read_only=read_only)
@@ -417,6 +422,18 @@ def open_online(config: settings.Config, root: Path | None, *, read_only: bool =
 def push_folder(root: Path, source: str) -> Path:
     """Where a source's push log lies in a project."""
     return root / ".featurestore" / "push" / source
+
+
+def online_identity(config: settings.Config, root: Path) -> object:
+    """Tells the store that `open_online` would open from another that has taken its place; None where there is none.
+
+    A store in Redis notices by itself when another takes its place.
+    """
+    if config.online.store == "redis":
+        return config.online.url
+    from featurestore.online.lmdb.files import file_identity
+
+    return file_identity(root / config.online.path)
 
 
 def _instant(given: str | int | None) -> int | None:
@@ -430,4 +447,4 @@ def _columns(entities: Mapping[str, Any] | Sequence[Mapping[str, Any]]) -> dict[
     return {name: [row.get(name) for row in entities] for name in names}
 
 
-__all__ = ["FeatureStore", "open_online", "push_folder"]
+__all__ = ["FeatureStore", "online_identity", "open_online", "push_folder"]

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import hypothesis
 import pytest
 
 from tests import needs
+
+if TYPE_CHECKING:
+    from tests.redis_server import RedisServer
 
 pytest.register_assert_rewrite("tests.spec.loader")  # a failing case shows which cells differ
 
@@ -37,6 +41,15 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def require() -> Callable[[str], str]:
     """`require("redis-server")` is its path; without it the test skips, or fails if FEATURESTORE_REQUIRE lists it."""
     return needs.require_program
+
+
+@pytest.fixture(scope="session")
+def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
+    """A redis-server for tests that leave it running; each takes a project name of its own."""
+    from tests.redis_server import RedisServer
+
+    with RedisServer(tmp_path_factory.mktemp("redis")) as server:
+        yield server
 
 
 @pytest.fixture(scope="session")

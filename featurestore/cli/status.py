@@ -144,7 +144,7 @@ def _text(result: dict[str, Any]) -> str:
         lines += [_table(result["generations"]), *_expiring(result["generations"]), ""]
         if result["kept"]:
             lines += ["kept, for rollback:", _table(result["kept"]), ""]
-        lines.append(f"online store: {show.size(result['bytes'])} on disk")
+        lines.append(f"online store: {show.size(result['bytes'])}")
     else:
         lines.append("online store: empty (featurestore materialize)")
     lines.append(f"can answer: {', '.join(result['services']) or 'no service'}")

@@ -36,6 +36,9 @@ class _State:
         rows = self._tables.get(table, _NOTHING)
         return [rows.get(key) for key in keys]
 
+    def get_many(self, requests: Sequence[tuple[str, Sequence[bytes]]]) -> list[list[bytes | None]]:
+        return [self.get(table, keys) for table, keys in requests]
+
     def scan(self, table: str, after: bytes = b"") -> Iterator[tuple[bytes, bytes]]:
         return iter(sorted(row for row in self._tables.get(table, _NOTHING).items() if row[0] > after))
 
@@ -97,6 +100,8 @@ class MemoryStore:
 
     def read(self) -> nullcontext[_State]:
         return nullcontext(self._now())
+
+    recall = read
 
     def write(self, fill: Callable[[Batch], None], *, expected_bytes: int = 0) -> None:
         with self._writing:

@@ -27,8 +27,18 @@ TOTAL = "total"
 """The entry of `sizes()` that is no table, and therefore a name no table may have."""
 
 
+class Moved(Exception):
+    """The store has another state by now, and this snapshot can read no rows of its own any more: open another."""
+
+
 class Snapshot(Protocol):
-    """One state of the store, the same from the first call to the last, whatever is written meanwhile."""
+    """One state of the store, the same from the first call to the last, whatever is written meanwhile.
+
+    A store that can keep old states (LMDB, memory) gives *isolated* snapshots: they go on answering. One that cannot
+    (Redis) gives *optimistic* ones: `get`, `get_many` and `scan` answer as of the snapshot, or raise `Moved` because
+    something was written since. An answer is never of another state, and never of two. Metas and counts are always the
+    snapshot's.
+    """
 
     def meta(self, name: str) -> bytes | None:
         """The meta of that name, or None."""
@@ -42,6 +52,13 @@ class Snapshot(Protocol):
         """One answer per key, order and duplicates kept; None where the key or the whole table is missing.
 
         A large value may be a memoryview, valid while the snapshot is open, of which only what is looked at is read.
+        """
+        ...
+
+    def get_many(self, requests: Sequence[tuple[str, Sequence[bytes]]]) -> list[list[bytes | None]]:
+        """`get` for many tables in one go, which a store far away answers in one round trip.
+
+        Also of no requests at all: then it does nothing but raise `Moved` where `get` would.
         """
         ...
 
@@ -93,7 +110,10 @@ class Batch(Protocol):
 
 
 class OnlineStore(Protocol):
-    """Eight bytes-level verbs under everything online. Safe to use from many threads at once."""
+    """Nine bytes-level verbs under everything online. Safe to use from many threads at once.
+
+    Every verb raises StoreUnavailable where the store cannot be asked: it says nothing of what the store holds.
+    """
 
     @property
     def format(self) -> int:
@@ -104,12 +124,21 @@ class OnlineStore(Protocol):
         """One consistent state, for as long as it is open. Readers never wait for writers, nor writers for readers."""
         ...
 
-    def write(self, fill: Callable[[Batch], None], *, expected_bytes: int = 0) -> None:
-        """Let `fill` change the store: all or nothing, durable (fsync) on return.
+    def recall(self) -> AbstractContextManager[Snapshot]:
+        """A state that was the store's not long ago, at less cost than `read`; for look-ups.
 
-        `fill` may be called again from the start, against the same old state, when the store had to make room: it must
-        be repeatable, with fresh iterators each time. What it raises aborts everything and propagates. A write within
-        a write is an error. `expected_bytes` is a hint of keys plus values to come, so that room is made once.
+        An isolated store gives what `read` gives. An optimistic one may give a state it remembers: `get_many` proves that
+        it is still the present one, or raises `Moved`; the next `recall` then gives a newer one.
+        """
+        ...
+
+    def write(self, fill: Callable[[Batch], None], *, expected_bytes: int = 0) -> None:
+        """Let `fill` change the store: all or nothing, durable (fsync, or as Redis is set up) on return.
+
+        `fill` may be called again from the start, when the store had to make room or another writer came first (then
+        against that one's state): it must be repeatable, with fresh iterators each time. What it raises aborts
+        everything and propagates. A write within a write is an error. `expected_bytes` is a hint of keys plus values to
+        come, so that room is made once.
 
         Raises: StoreError (exit 5) when the disk is full, a bound is broken or the store was opened read-only; in each
         case nothing has changed.
@@ -119,6 +148,7 @@ class OnlineStore(Protocol):
     def lock(self) -> AbstractContextManager[None]:
         """The right to materialize: one holder across processes and threads. It does not hold up `read` or `write`.
 
+        Where it can be lost (a lease that expired), writes made under it fail with StoreLocked from then on.
         Raises: StoreLocked, at once, naming the process that holds it. A holder that dies gives it up.
         """
         ...

@@ -11,17 +11,18 @@ import json
 import operator
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from datetime import date, timedelta
 from decimal import Decimal
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from featurestore.dtypes import DATE, TIMESTAMP, DType
-from featurestore.errors import RequestError, StoreError, TooEarly, UnknownName, nearest
+from featurestore.errors import RequestError, StoreError, StoreUnavailable, TooEarly, UnknownName, UsageError, nearest
 from featurestore.intervals import Clock, format_instant
 from featurestore.online.codec import encode_key, storage_key
 from featurestore.online.generations import EPOCH, generation, served_services
-from featurestore.online.store import OnlineStore, Snapshot
+from featurestore.online.store import Moved, OnlineStore, Snapshot
 from featurestore.retrieval.online_request import Values, checked_request
 from featurestore.retrieval.online_view import Answer, View
 
@@ -155,6 +156,15 @@ def as_date(days: int) -> date | int:
         return days
 
 
+class Checked(NamedTuple):
+    """A question, checked against the service it is for."""
+
+    keys: Keys
+    rows: int
+    t: int
+    request: Values | None = None
+
+
 class Service:
     """A service resolved against one state of the store."""
 
@@ -186,18 +196,29 @@ class Service:
             )
         return as_of
 
-    def look_up(self, snapshot: Snapshot, keys: Keys, rows: int, t: int, request: Values | None = None) -> Cells:
-        """The answers for `rows` rows of checked keys and request values, all as of t."""
+    def look_up(self, snapshot: Snapshot, asked: Checked) -> Cells:
+        """The answers to a checked question, all as of its t; every record is read in one go.
+
+        Raises: Moved, StoreUnavailable.
+        """
         stored: dict[tuple[str, ...], list[bytes | None]] = {}
-        answers = []
+        requests = []
         for view in self.views:
-            asked = stored.get(view.key_columns)
-            if asked is None:
-                asked = stored[view.key_columns] = _stored_keys([keys[c] for c in view.key_columns], view.families, rows)
-            answer = view.answer
-            answers.append([answer(record, t) for record in _records(snapshot, view.table, asked)])
-        found = Found(self, answers, t)
-        return found if self.on_demand is None else self.on_demand.added(answers, found, request or {}, rows)
+            keys = stored.get(view.key_columns)
+            if keys is None:
+                columns = [asked.keys[c] for c in view.key_columns]
+                keys = stored[view.key_columns] = _stored_keys(columns, view.families, asked.rows)
+            requests.append((view.table, keys))
+        records, t = _records(snapshot, requests), asked.t
+        return self._together([[view.answer(r, t) for r in of] for view, of in zip(self.views, records, strict=True)], asked)
+
+    def unavailable(self, asked: Checked) -> Cells:
+        """The answers where the store cannot be asked: nothing is known, and nothing looks absent (CONTRACT 8)."""
+        return self._together([[view.unavailable] * asked.rows for view in self.views], asked)
+
+    def _together(self, answers: list[list[Answer]], asked: Checked) -> Cells:
+        found = Found(self, answers, asked.t)
+        return found if self.on_demand is None else self.on_demand.added(answers, found, asked.request or {}, asked.rows)
 
 
 def _on_demand(definition: Mapping[str, Any], views: Sequence[View]) -> OnDemand | None:
@@ -215,12 +236,16 @@ def _view(instance: Mapping[str, Any], snapshot: Snapshot) -> View:
     return View(instance, made)
 
 
-def _records(snapshot: Snapshot, table: str, keys: list[bytes | None]) -> list[bytes | None]:
-    """One record per key; None where the key is None or not in the store."""
-    asked = [key for key in keys if key is not None]
-    found = snapshot.get(table, asked)
-    if len(asked) == len(keys):
-        return found
+def _records(snapshot: Snapshot, requests: list[tuple[str, list[bytes | None]]]) -> list[list[bytes | None]]:
+    """One record per table and key; None where the key is None or not in the store."""
+    asked = [(table, [key for key in keys if key is not None]) for table, keys in requests]
+    return [
+        found if len(found) == len(keys) else _spread(found, keys)
+        for found, (_, keys) in zip(snapshot.get_many(asked), requests, strict=True)
+    ]
+
+
+def _spread(found: list[bytes | None], keys: list[bytes | None]) -> list[bytes | None]:
     rest = iter(found)
     return [None if key is None else next(rest) for key in keys]
 
@@ -241,8 +266,15 @@ def _stored_key(values: tuple[object, ...], families: Sequence[str]) -> bytes | 
         return None
 
 
+MOVES = 20
+"""How often a look-up is begun anew because another write has come: far more often than a store can be written to."""
+
+
 class OnlineReader:
-    """Look-ups against one store. Safe for many threads; keeps resolved services until the store's epoch moves."""
+    """Look-ups against one store. Safe for many threads; keeps resolved services until the store's epoch moves.
+
+    They are kept also while the store cannot be asked: then every look-up says `unavailable`, by the service as last known.
+    """
 
     def __init__(self, store: OnlineStore, clock: Clock) -> None:
         self.store, self.clock = store, clock
@@ -281,12 +313,43 @@ class OnlineReader:
         unknown = [i for i in include if i not in INCLUDES]
         if unknown:
             raise RequestError("FS502", f"unknown include {unknown[0]!r}", known=INCLUDES)
-        with self.store.read() as snapshot:
-            service = self.service(snapshot, name)
+
+        def ask(service: Service) -> Checked:
             keys, rows = checked_keys(service, entities)
             values = checked_request(service.request, request or {}, rows)
-            found = service.look_up(snapshot, keys, rows, service.instant(as_of, self.clock), values)
-        return OnlineFeatures(service, found)
+            return Checked(keys, rows, service.instant(as_of, self.clock), values)
+
+        return OnlineFeatures(*self.look_up(name, ask))
+
+    def look_up(self, name: str, ask: Callable[[Service], Checked], *, statuses: bool = True) -> tuple[Service, Cells]:
+        """The answers of a service, and the service as it was for them.
+
+        Args:
+            ask: checks a question against the service; it may be called again.
+            statuses: whether who asks is told statuses. Without them a value that is unavailable would look absent, so that
+                is an error then.
+        Raises: UnknownName FS501, what `ask` raises, StoreError; StoreUnavailable FS412 without statuses, or for a service
+        that was never resolved.
+        """
+        try:
+            for _ in range(MOVES):
+                with self.store.recall() as snapshot, suppress(Moved):
+                    return self._looked_up(snapshot, name, ask)
+            raise StoreUnavailable("FS412", f"the online store was written to during each of {MOVES} look-ups")
+        except StoreUnavailable:
+            service = self._resolved.known(name)
+            if service is None or not statuses:
+                raise
+            return service, service.unavailable(ask(service))
+
+    def _looked_up(self, snapshot: Snapshot, name: str, ask: Callable[[Service], Checked]) -> tuple[Service, Cells]:
+        try:
+            service = self.service(snapshot, name)
+            asked = ask(service)
+        except UsageError:
+            snapshot.get_many([])  # a state remembered may be an old one: of the present one the question may be right
+            raise
+        return service, service.look_up(snapshot, asked)
 
 
 class _Resolved:
@@ -295,6 +358,10 @@ class _Resolved:
     def __init__(self, epoch: bytes | None, definitions: Mapping[str, Mapping[str, Any]]) -> None:
         self.epoch, self.definitions = epoch, definitions
         self._services: dict[str, Service] = {}
+
+    def known(self, name: str) -> Service | None:
+        """The service, if it was asked for before."""
+        return self._services.get(name)
 
     def service(self, snapshot: Snapshot, name: str) -> Service:
         found = self._services.get(name)
@@ -361,4 +428,4 @@ def _brief(value: object) -> str:
     return text if len(text) <= 60 else f"{text[:59]}…"
 
 
-__all__ = ["Found", "INCLUDES", "OnlineFeatures", "OnlineReader", "Service", "as_date", "checked_keys"]
+__all__ = ["Checked", "Found", "INCLUDES", "OnlineFeatures", "OnlineReader", "Service", "as_date", "checked_keys"]

@@ -15,7 +15,7 @@ from featurestore.engines.reference.evaluate import CAST_EVALUATORS, evaluator
 from featurestore.expressions import columns
 from featurestore.intervals import MICROS_PER_DAY
 from featurestore.retrieval.online_request import Values
-from featurestore.retrieval.online_view import NULL, PRESENT, STALE, UNAVAILABLE, Answer, View
+from featurestore.retrieval.online_view import NULL, PRESENT, STALE, UNAVAILABLE, UNKNOWN, Answer, View
 
 _LAST_DAY = (2**63 - 1) // MICROS_PER_DAY
 
@@ -148,8 +148,8 @@ def _unknown(answers: Sequence[Answer]) -> dict[int, str]:
     found: dict[int, str] = {}
     start = 0
     for values, status, _, unavailable in answers:
-        if status is STALE:
-            found.update(dict.fromkeys(range(start, start + len(values)), STALE))
+        if status in UNKNOWN:
+            found.update(dict.fromkeys(range(start, start + len(values)), status))
         for position in unavailable:
             found[start + position] = UNAVAILABLE
         start += len(values)

@@ -22,6 +22,8 @@ from featurestore.retrieval.online_folds import FOLDS, TIMED, VALUES, Aggregated
 from featurestore.retrieval.online_indexed import LOOKS
 
 PRESENT, NULL, EXPIRED, NOT_FOUND, STALE, UNAVAILABLE = "present", "null", "expired", "not_found", "stale", "unavailable"
+UNKNOWN = (STALE, UNAVAILABLE)
+"""Statuses of cells whose value at t the store cannot tell."""
 
 Answer = tuple[tuple[Any, ...], str, int | None, tuple[int, ...]]
 """One key's answer: a value per feature; the status of the latest ones (PRESENT also where their value is NULL) and the
@@ -55,6 +57,8 @@ class View:
         self._arrange = _picker(_places(self._is_latest), len(chosen))
         self._nothing: Answer = (self._together(self._no_latest, Listed(0, [], 0, None), 0)[0], NOT_FOUND, None, ())
         self._stale: Answer = ((None,) * len(chosen), STALE, None, ())
+        self.unavailable: Answer = ((None,) * len(chosen), UNAVAILABLE, None, ())
+        """Of a key whose record cannot be had."""
 
     def answer(self, record: bytes | memoryview | None, t: int) -> Answer:
         """The features of one key as of t. A record exact only up to an earlier instant has no values."""
@@ -79,8 +83,8 @@ class View:
     def statuses(self, answer: Answer) -> list[str]:
         """One status per feature."""
         values, status, _, unavailable = answer
-        if status is STALE:
-            return [STALE] * len(values)
+        if status in UNKNOWN:
+            return [status] * len(values)
         found = [
             status if is_latest and status is not PRESENT else NULL if value is None else PRESENT
             for value, is_latest in zip(values, self._is_latest, strict=True)

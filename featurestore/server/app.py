@@ -11,6 +11,7 @@ from fastapi import FastAPI, Request, Response
 from starlette.exceptions import HTTPException
 
 from featurestore.config import Server
+from featurestore.errors import FeatureStoreError
 from featurestore.intervals import Duration, format_instant, parse_duration
 from featurestore.retrieval.online_features import OnlineReader, Service
 from featurestore.server import push as pushing
@@ -78,7 +79,8 @@ def _rest(reader: OnlineReader, readiness: Readiness) -> FastAPI:
         docs_url=None,  # their pages load scripts from elsewhere
         redoc_url=None,
         redirect_slashes=False,
-        exception_handlers={HTTPException: _http_error, Exception: _error},
+        # What is raised on purpose has a handler of its own: for `Exception`, each would also be logged with its traceback.
+        exception_handlers={HTTPException: _http_error, FeatureStoreError: _error, Exception: _error},
     )
     app.post(PATH, response_model=schemas.OnlineFeatures, responses=_documented(*_LOOKUP_ERRORS))(online_features)
 

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 
-from featurestore.errors import StoreError
+from featurestore.errors import StoreError, StoreUnavailable
 from featurestore.online.store import Batch, OnlineStore, Snapshot
 
 LOOK_EVERY = 1.0
@@ -31,13 +31,29 @@ class LateStore:
         self._store: OnlineStore | None = None
         self._opened: object = None
         self._look_at = 0.0
+        self._unavailable: StoreUnavailable | None = None
 
     def read(self) -> AbstractContextManager[Snapshot]:
         """A snapshot of the store that is there. Raises: StoreError where none is."""
-        if self._store is None or time.monotonic() >= self._look_at:
+        return self._current().read()
+
+    def recall(self) -> AbstractContextManager[Snapshot]:
+        """The same, of a state that may be remembered."""
+        return self._current().recall()
+
+    def _current(self) -> OnlineStore:
+        if time.monotonic() >= self._look_at:
             self._look()
+        elif self._store is None:
+            self._look_soon()
         assert self._store is not None
-        return self._store.read()
+        return self._store
+
+    def _look_soon(self) -> None:
+        """What is not there yet is looked for at once; what did not answer is given time, for waiting adds up."""
+        if self._unavailable is not None:
+            raise self._unavailable.with_traceback(None)
+        self._look()
 
     def _look(self) -> None:
         """Open what is there; where nothing new can be opened, what is open goes on answering."""
@@ -45,9 +61,11 @@ class LateStore:
         found = self._identity()
         if self._store is not None and found in (None, self._opened):
             return
+        self._unavailable = None
         try:
             store = self._open_store()
-        except StoreError:
+        except StoreError as error:
+            self._unavailable = error if isinstance(error, StoreUnavailable) else None
             if self._store is None:
                 raise
             return

@@ -6,9 +6,11 @@ for a framework to serialize again.
 
 from __future__ import annotations
 
+from functools import partial
+
 from featurestore.config import Server
 from featurestore.errors import UnknownName
-from featurestore.retrieval.online_features import OnlineReader, Service, checked_keys
+from featurestore.retrieval.online_features import Checked, OnlineReader, Service, checked_keys
 from featurestore.retrieval.online_request import checked_request
 from featurestore.server import asked, bodies
 from featurestore.server.bodies import Receive, Scope, Send
@@ -40,21 +42,24 @@ class Lookups:
         """The answer to one request's body. Raises: FeatureStoreError."""
         question = asked.read(body)
         reader = self._reader
-        with reader.store.read() as snapshot:
-            try:
-                service = reader.service(snapshot, question.feature_service)
-            except UnknownName as error:
+        try:
+            ask, statuses = partial(self._checked, question), "statuses" in question.include
+            service, found = reader.look_up(question.feature_service, ask, statuses=statuses)
+        except UnknownName as error:
+            with reader.store.read() as snapshot:
                 self._readiness.check_awaited(reader.services(snapshot), question.feature_service)
-                raise error
-            keys, rows = checked_keys(service, question.keys(service))
-            if rows > self._limits.max_rows:
-                raise bodies.too_large(f"{rows} rows asked for; one request takes {self._limits.max_rows}")
-            t = service.instant(question.as_of, reader.clock)
-            values = None
-            if service.request or question.request:
-                values = checked_request(service.request, question.values(service), rows)
-            found = service.look_up(snapshot, keys, rows, t, values)
+            raise error
         return self._wire(service, question.int64_text).answer(found, question.include)
+
+    def _checked(self, question: asked.Asked, service: Service) -> Checked:
+        """The question, checked against the service. Raises: RequestError, Refused 413."""
+        keys, rows = checked_keys(service, question.keys(service))
+        if rows > self._limits.max_rows:
+            raise bodies.too_large(f"{rows} rows asked for; one request takes {self._limits.max_rows}")
+        t = service.instant(question.as_of, self._reader.clock)
+        if not (service.request or question.request):
+            return Checked(keys, rows, t)
+        return Checked(keys, rows, t, checked_request(service.request, question.values(service), rows))
 
     def _wire(self, service: Service, int64_text: bool) -> Wire:
         wire = self._wires.get((service.name, int64_text))

@@ -5,7 +5,6 @@ One process by default; with more workers each opens the store itself, after it 
 
 from __future__ import annotations
 
-import os
 import signal
 import socket
 import sys
@@ -25,7 +24,7 @@ from featurestore.retrieval.online_features import OnlineReader
 from featurestore.server.app import Application, create_app
 from featurestore.server.late import LateStore
 from featurestore.server.readiness import Readiness, awaited
-from featurestore.store import open_online, push_folder
+from featurestore.store import online_identity, open_online, push_folder
 
 KEEP_ALIVE = 75
 """Seconds an idle connection is kept: longer than the pools of clients and balancers keep theirs."""
@@ -68,21 +67,12 @@ def serve(
 
 def _application(config: Config, root: Path, names: list[str]) -> Application:
     """What each worker runs, made in the worker."""
-    identity = partial(_identity, root / config.online.path)
-    store = LateStore(lambda: open_online(config, root, read_only=True), identity, lambda: reader.forget())
+    opening, identity = partial(open_online, config, root, read_only=True), partial(online_identity, config, root)
+    store = LateStore(opening, identity, lambda: reader.forget())
     reader = OnlineReader(store, SystemClock())
     skew = parse_duration(config.online.push_skew, what="online.push_skew")
     folder = partial(push_folder, root)
     return create_app(reader, limits=config.server, readiness=Readiness(names), push_folder=folder, push_skew=skew)
-
-
-def _identity(folder: Path) -> object:
-    """Tells the store's file from another that takes its name."""
-    try:
-        found = os.stat(folder / "data.mdb")
-    except OSError:
-        return None
-    return found.st_dev, found.st_ino
 
 
 class _Server(uvicorn.Server):

@@ -38,6 +38,8 @@ _FENCE = re.compile(r"^```(?P<info>[^`\n]*)\n(?P<body>.*?)^```$", re.MULTILINE |
 _END = "--- end of block ---"
 PORT = "127.0.0.1:8000"
 """The address in the pages; a free port takes its place."""
+REDIS_PORT = "6379"
+"""The port of a Redis that a page starts; likewise."""
 
 
 def pages() -> list[Path]:
@@ -94,9 +96,7 @@ class Reader:
         self.home.mkdir()
         self.namespace: dict[str, Any] = {"__name__": "page"}
         self.printed = {"output": "", "errors": ""}
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            self.port = free.getsockname()[1]
+        self.port, self.redis_port = _free_ports()
         self.shell: subprocess.Popen[str] | None = None
 
     def __enter__(self) -> Reader:
@@ -112,7 +112,7 @@ class Reader:
 
     def read(self, block: Block) -> None:
         """Do what the block asks. Raises: AssertionError naming the block."""
-        text = block.text.replace(PORT, f"127.0.0.1:{self.port}")
+        text = block.text.replace(PORT, f"127.0.0.1:{self.port}").replace(REDIS_PORT, str(self.redis_port))
         kind = next((k for k in ("output", "errors") if k in block.options), "")
         if not block.runs:
             return
@@ -191,6 +191,13 @@ class Reader:
                 return lines
             lines.append(line.rstrip("\n"))
         raise AssertionError("the shell has gone:\n" + "\n".join(lines))
+
+
+def _free_ports() -> tuple[int, int]:
+    with socket.socket() as one, socket.socket() as other:
+        one.bind(("127.0.0.1", 0))
+        other.bind(("127.0.0.1", 0))
+        return one.getsockname()[1], other.getsockname()[1]
 
 
 def anchors(page: Path) -> set[str]:

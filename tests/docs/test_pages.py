@@ -18,8 +18,9 @@ _CODE = re.compile(r"^```.*?^```$|`[^`\n]*`", re.MULTILINE | re.DOTALL)
 @pytest.mark.parametrize("page", pages(), ids=lambda path: path.relative_to(ROOT).as_posix())
 def test_the_blocks_of_a_page_run(page: Path, tmp_path: Path):
     needed = page.read_text(encoding="utf-8")
-    if "\ncurl " in needed:
-        require_program("curl")
+    for program in ("curl", "redis-server"):
+        if f"\n{program} " in needed:
+            require_program(program)
     with Reader(tmp_path) as reader:
         for block in blocks(page):
             reader.read(block)

@@ -60,6 +60,8 @@ class LmdbStore:
     def read(self) -> _Snapshot:
         return _Snapshot(self._environment or self._closed())
 
+    recall = read
+
     def write(self, fill: Callable[[Batch], None], *, expected_bytes: int = 0) -> None:
         environment = self._writable()
         if shutil.disk_usage(self.path).free < expected_bytes:
@@ -155,6 +157,9 @@ class _View:
         get = self._txn.get
         found = [get(key, None, database) for key in keys]
         return [value if value is None or len(value) > LARGE else bytes(value) for value in found]
+
+    def get_many(self, requests: Sequence[tuple[str, Sequence[bytes]]]) -> list[list[bytes | None]]:
+        return [self.get(table, keys) for table, keys in requests]
 
     def scan(self, table: str, after: bytes = b"") -> Iterator[tuple[bytes, bytes]]:
         database = self._tables.get(table)
