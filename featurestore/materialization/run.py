@@ -237,11 +237,16 @@ class _Step:
         self.report.reason = reason
         self.report.mode = "full" if reason else "incremental"
         if self.left is None:
-            how = NEW_TABLE if reason else IN_PLACE if self.touched_keys <= writing.IN_PLACE else COPY
+            how = NEW_TABLE if reason else IN_PLACE if self.touched_keys <= self._few else COPY
             self._decide(how)
         elif reason:
             raise NotTheSame
         return self.run.how
+
+    @property
+    def _few(self) -> int:
+        """So many records are changed in place."""
+        return min(writing.IN_PLACE, self.view.store.at_once)
 
     def _decide(self, how: str) -> None:
         in_place = how == IN_PLACE and self.previous is not None
@@ -284,7 +289,8 @@ class _Step:
             session.bind("expiring", columns)
             session.execute(sql.touched_too(view.plan))
         self.touched_keys = session.table(sql.touched_count()).column(0)[0].as_py()
-        if self.touched_keys > max(writing.IN_PLACE, writing.MOST * self.previous.keys):
+        most = max(self._few, writing.MOST * self.previous.keys) if view.store.ordered else self._few
+        if self.touched_keys > most:
             return f"{self.touched_keys:,} of {self.previous.keys:,} keys are touched"
         return ""
 
@@ -360,7 +366,7 @@ class _Step:
             yield from storage_keys(encode_keys(columns, families, rows=batch.num_rows)).to_pylist()
 
     def _chunks(self) -> Iterator[Chunk]:
-        return chunks(self._records())
+        return chunks(self._records(), writing.records_at_once(self.view.store))
 
     def _records(self) -> Iterator[pa.RecordBatch]:
         """Run the state's statement, for all keys or for those touched; nothing happens before the first is asked for."""

@@ -50,23 +50,28 @@ class Chunk:
     bytes: int
 
 
-def chunks(batches: Iterable[pa.RecordBatch]) -> Iterator[Chunk]:
-    """(key, record, held) batches, cut and joined to the size of transactions."""
+def records_at_once(store: OnlineStore) -> int:
+    """About how many records one transaction writes at most."""
+    return min(RECORDS, store.at_once)
+
+
+def chunks(batches: Iterable[pa.RecordBatch], records: int) -> Iterator[Chunk]:
+    """(key, record, held) batches, cut and joined to the size of transactions of so many records."""
     chunk = Chunk([], 0, 0)
     for batch in batches:
-        for piece in _pieces(batch):
+        for piece in _pieces(batch, records):
             chunk.rows += zip(piece.column(0).to_pylist(), piece.column(1).to_pylist(), strict=True)
             chunk.held += piece.column(2).true_count
             chunk.bytes += piece.nbytes
-            if len(chunk.rows) >= RECORDS or chunk.bytes >= BYTES:
+            if len(chunk.rows) >= records or chunk.bytes >= BYTES:
                 yield chunk
                 chunk = Chunk([], 0, 0)
     if chunk.rows:
         yield chunk
 
 
-def _pieces(batch: pa.RecordBatch) -> Iterator[pa.RecordBatch]:
-    length = max(1, min(RECORDS, BYTES * batch.num_rows // max(batch.nbytes, 1)))
+def _pieces(batch: pa.RecordBatch, records: int) -> Iterator[pa.RecordBatch]:
+    length = max(1, min(records, BYTES * batch.num_rows // max(batch.nbytes, 1)))
     for start in range(0, batch.num_rows, length):
         yield batch.slice(start, length)
 
@@ -86,7 +91,7 @@ class Writing:
     def fill(self, batches: Iterable[pa.RecordBatch]) -> None:
         """Write a new table; go on after what a run that died has written. Raises: NotTheSame, StoreError."""
         batches = self._after_what_is_there(batches) if self.run.written else batches
-        self._write(chunks(batches), tables.put_new)
+        self._write(chunks(batches, records_at_once(self.store)), tables.put_new)
 
     def _after_what_is_there(self, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         """Records come in one order, so those written are the first ones; that the last of them is there is looked up."""
@@ -149,7 +154,7 @@ class Writing:
         """Replace the records of `keys`, in the copy, by those that come. Doing so twice is as good as once."""
         self.run = replace(self.run, written=0, held=0, size=0)
         stream = iter(keys)
-        while some := [(key, ABSENT) for key in islice(stream, RECORDS)]:
+        while some := [(key, ABSENT) for key in islice(stream, records_at_once(self.store))]:
 
             def fill(batch: Batch, rows: list[Row] = some) -> None:
                 runs.advance(batch, self.run)

@@ -91,6 +91,7 @@ class MemoryStore:
     """An online store that lives and dies with this object."""
 
     format = FORMAT
+    at_once, ordered = 1 << 30, True
 
     def __init__(self) -> None:
         self._state: _State | None = _State({}, {})

@@ -115,6 +115,11 @@ class OnlineStore(Protocol):
     Every verb raises StoreUnavailable where the store cannot be asked: it says nothing of what the store holds.
     """
 
+    at_once: int
+    """How many records one write may change before readers have to wait for it."""
+    ordered: bool
+    """Whether a table lies in order of its keys, so that a part of it can be scanned without looking at all of it."""
+
     @property
     def format(self) -> int:
         """The layout number the store was created with, at most `FORMAT`."""

@@ -23,6 +23,7 @@ class LateStore:
     """
 
     format = 0
+    at_once, ordered = 0, False
 
     def __init__(
         self, open_store: Callable[[], OnlineStore], identity: Callable[[], object], changed: Callable[[], None]

@@ -365,7 +365,7 @@ def test_records_too_large_to_hold_go_into_a_copy(project: Project, monkeypatch:
 def test_bytes_bound_a_transaction_as_records_do(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(writing, "BYTES", 1_000)
     batch = pa.record_batch({"key": [b"%04d" % i for i in range(100)], "record": [b"r" * 96] * 100, "held": [False] * 100})
-    sizes = [(len(c.rows), c.bytes) for c in writing.chunks([batch, batch])]
+    sizes = [(len(c.rows), c.bytes) for c in writing.chunks([batch, batch], writing.RECORDS)]
     assert sum(n for n, _ in sizes) == 200
     assert max(b for _, b in sizes) < 3_000
 

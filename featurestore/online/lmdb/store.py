@@ -48,6 +48,8 @@ class LmdbStore:
     path (not over NFS). Those of one process share one environment.
     """
 
+    at_once, ordered = 1 << 30, True  # readers never wait
+
     def __init__(self, path: Path, *, read_only: bool = False, map_size: int = MAP_SIZE) -> None:
         self.path = Path(path)
         self.read_only = read_only

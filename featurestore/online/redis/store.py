@@ -40,6 +40,8 @@ class RedisStore:
     Raises: StoreUnavailable FS412 when Redis does not answer, UsageError FS107 for a bad URL.
     """
 
+    at_once, ordered = 5_000, False  # Redis does nothing else while it makes a switch
+
     def __init__(self, url: str, project: str, *, read_only: bool = False, deadline: float = DEADLINE) -> None:
         self._links = Links(url, deadline)
         self._layout = Layout(project, self._links.where)
