@@ -226,20 +226,25 @@ def _rest(reader: OnlineReader, readiness: Readiness, access: Access, connection
         text, kind = render(metrics, reader, version("featurestore"))
         return Response(text, headers={"content-type": kind})
 
-    if access.restricted:
-        _add_security(app)
+    _describe(app, restricted=access.restricted)
     return app
 
 
-def _add_security(app: FastAPI) -> None:
+def _describe(app: FastAPI, *, restricted: bool) -> None:
+    """Add to the OpenAPI document what the framework cannot know: errors have one media type, and how keys are sent."""
     described = app.openapi
 
     def openapi() -> dict[str, Any]:
         document = described()
-        document["components"]["securitySchemes"] = {
-            "bearer": {"type": "http", "scheme": "bearer", "description": "As `featurestore keys add` prints it."},
-            "header": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
-        }
+        for operation in (operation for path in document["paths"].values() for operation in path.values()):
+            for status, response in operation["responses"].items():
+                if status >= "400":
+                    response["content"].pop("application/json", None)
+        if restricted:
+            document["components"]["securitySchemes"] = {
+                "bearer": {"type": "http", "scheme": "bearer", "description": "As `featurestore keys add` prints it."},
+                "header": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
+            }
         return document
 
     app.openapi = openapi  # type: ignore[method-assign]
