@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import tomllib
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
-from featurestore.errors import UsageError, nearest
+from featurestore.errors import DefinitionError, UsageError, nearest
+from featurestore.intervals import parse_duration
 
 FILE_NAME = "featurestore.toml"
 SIZE = r"\d+(\.\d+)? ?([kKmMgGtT][iI]?)?[bB]"
@@ -22,6 +23,25 @@ CONFIG_FORMAT = 1
 
 class _Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+def _duration(text: str) -> str:
+    try:
+        parse_duration(text)
+    except DefinitionError as error:
+        raise ValueError(f"{error.what}, such as {error.hint}") from None
+    return text
+
+
+def _positive_duration(text: str) -> str:
+    if not parse_duration(_duration(text)).micros:
+        raise ValueError("must be longer than nothing")
+    return text
+
+
+def _switch(value: bool | str) -> bool | str:
+    """The environment knows text alone."""
+    return {"true": True, "false": False}.get(value, value) if isinstance(value, str) else value
 
 
 class Project(_Section):
@@ -67,7 +87,28 @@ class Server(_Section):
     host: str = Field("127.0.0.1", description="address the server binds")
     port: int = Field(8000, ge=0, le=65535, description="port the server binds; 0: any free one")
     max_rows: int = Field(10_000, ge=1, description="entities one request may ask for, or rows it may push")
+    max_cells: int = Field(1_000_000, ge=1, description="values one answer may hold: entities times features")
     max_body: int = Field(8_000_000, ge=1_000, description="bytes of a request body")
+    max_queue: int = Field(
+        512, ge=1, description="complete requests that may wait in one process; beyond it 503 with Retry-After"
+    )
+    max_connections: int = Field(
+        2_000, ge=8, description="connections one process holds; beyond it those that ask nothing are closed, oldest first"
+    )
+    receive_deadline: Annotated[str, AfterValidator(_positive_duration)] = Field(
+        "8s", description="how long a request may take to arrive, from its connection or its first byte to its last"
+    )
+    drain: Annotated[str, AfterValidator(_duration)] = Field(
+        "1s", description="how long requests are still taken after SIGTERM, while /ready says 503"
+    )
+    api_keys: str | None = Field(
+        None,
+        description="file of API keys, relative to the project, written by `featurestore keys`; without one only a loopback "
+        "address is bound",
+    )
+    access_log: Annotated[bool | str, AfterValidator(_switch)] = Field(
+        False, description="one line of JSON per request: true for stderr, or a file, relative to the project"
+    )
     push: bool = Field(False, description="take rows by POST /v1/push/{source}")
 
 

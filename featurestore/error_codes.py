@@ -94,6 +94,24 @@ CODES: Mapping[str, ErrorCode] = {
         "sql/ is stale: 2 of its files are not what the definitions say · in plan/fraud_v1.txt · try featurestore compile",
         "Run `featurestore compile` and commit what it changed, after reading it.",
     ),
+    "FS121": ErrorCode(
+        "Not in the open without keys",
+        "`serve` was to bind an address that other machines reach, and no API keys are configured.",
+        "0.0.0.0 can be reached by others, and this server has no API keys · try featurestore keys add NAME, and …",
+        "Make a key by `featurestore keys add NAME` and set `[server] api_keys`; or bind 127.0.0.1.",
+    ),
+    "FS122": ErrorCode(
+        "The file of API keys cannot be read",
+        "The file that `[server] api_keys` names is missing, is no such file, or has a newer format.",
+        "there is no file of API keys · in keys.toml · try featurestore keys add NAME",
+        "Write it by `featurestore keys` only. A running server keeps the keys it read before.",
+    ),
+    "FS123": ErrorCode(
+        "No such API key, or not another one",
+        "`featurestore keys` got a name, id, scope or service it cannot use, or a third key for one name.",
+        "'scorer' has 2 keys, the most at a time · known: 1f0c9b7a, 77aa01c2 · try featurestore keys revoke 1f0c9b7a",
+        "`featurestore keys list` shows what there is; revoke the old key first.",
+    ),
     "FS140": ErrorCode(
         "A source cannot be pushed to",
         "The source declares no `row_key` (or is static), so that the row that follows in a file would be a second fact; or a "
@@ -527,8 +545,8 @@ CODES: Mapping[str, ErrorCode] = {
     ),
     "FS508": ErrorCode(
         "The request is too large or too slow",
-        "It has more rows or bytes than `[server] max_rows` and `max_body` allow, or did not arrive in time.",
-        "the body has more than 8000000 bytes · try smaller requests, or [server] max_rows and max_body",
+        "It is beyond `max_rows`, `max_cells` or `max_body` of `[server]`, or did not arrive within its `receive_deadline`.",
+        "the body has more than 8000000 bytes · try smaller requests, or [server] max_body",
         "Split the request, or raise the limit.",
     ),
     "FS509": ErrorCode(
@@ -548,6 +566,30 @@ CODES: Mapping[str, ErrorCode] = {
         "Something unforeseen happened while a request was answered.",
         "the server failed; its log says how",
         "Read the server's log; report it.",
+    ),
+    "FS521": ErrorCode(
+        "No valid API key",
+        "The request has no API key, or one that the server does not know (any more).",
+        "this server asks for an API key · try Authorization: Bearer …",
+        "Send a key as `Authorization: Bearer …` or `X-API-Key`; `featurestore keys add` makes one.",
+    ),
+    "FS522": ErrorCode(
+        "The API key does not allow this",
+        "The key lacks the scope, or the feature service is not among those it is limited to.",
+        "the API key 'scorer' may not ask for feature service 'fraud_v2' · known: fraud_v1 · try featurestore keys add",
+        "Use a key made for it: `featurestore keys add NAME --service S --scope lookup`.",
+    ),
+    "FS523": ErrorCode(
+        "The server is busy",
+        "More requests or connections wait in one process than `[server] max_queue` and `max_connections` allow.",
+        "too many requests wait for an answer · try the same request again, a little later",
+        "Ask again after Retry-After; if it stays so, more `--workers` or servers.",
+    ),
+    "FS524": ErrorCode(
+        "Not a request",
+        "What came is no HTTP/1.1, or its head is too large.",
+        "this is no request of HTTP/1.1",
+        "Mend the client; only plain HTTP/1.1 is spoken here.",
     ),
     "FS540": ErrorCode(
         "Pushing is off",

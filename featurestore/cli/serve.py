@@ -24,7 +24,7 @@ def serve(
 ) -> Answer:
     """Serve look-ups over HTTP until SIGTERM or Ctrl-C.
 
-    Needs neither registry/, sql/ nor the sources.
+    Needs neither registry/, sql/ nor the sources. Without API keys (featurestore keys) it listens on this machine only.
 
     Example:
       featurestore serve --port 8000 --workers 2

@@ -1,9 +1,11 @@
-"""The ASGI application: the hot path in front, everything else by FastAPI behind it."""
+"""The ASGI application: hot paths in front, everything else by FastAPI behind them; every request is counted and told of."""
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping
 from http import HTTPStatus
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -11,46 +13,150 @@ from fastapi import FastAPI, Request, Response
 from starlette.exceptions import HTTPException
 
 from featurestore.config import Server
-from featurestore.errors import FeatureStoreError
-from featurestore.intervals import Duration, format_instant, parse_duration
+from featurestore.errors import FeatureStoreError, StoreError
+from featurestore.intervals import MICROS_PER_SECOND, Duration, format_instant, parse_duration
 from featurestore.retrieval.online_features import OnlineReader, Service
 from featurestore.server import push as pushing
 from featurestore.server import schemas
-from featurestore.server.bodies import Receive, Scope, Send
+from featurestore.server.access_log import AccessLog, Line
+from featurestore.server.connections import LATE, Connections
+from featurestore.server.exchange import Exchange, Message, Receive, Route, Routes, Scope, Send
+from featurestore.server.hot import Gone, HotPaths, refuse_if_busy
+from featurestore.server.keys import Access, Key
 from featurestore.server.lookups import PATH, Lookups
-from featurestore.server.problems import Refused, problem
+from featurestore.server.metrics import Metrics, render
+from featurestore.server.problems import Headers, Refused, problem
 from featurestore.server.readiness import Readiness
 
 _ERRORS = {
     400: "The body is not JSON.",
-    403: "Pushing is off.",
+    401: "No API key, or one that is not known.",
+    403: "The API key does not allow this, or pushing is off.",
     404: "No such feature service, or source.",
-    408: "The body did not arrive in time.",
+    408: "The request did not arrive in time.",
     409: "as_of is before a watermark.",
-    413: "Too many bytes or rows.",
+    413: "Too many bytes, rows or values.",
     415: "Not application/json.",
     422: "A wrong or missing field, key column, type or length.",
-    503: "The online store cannot answer yet, or now; see Retry-After.",
+    503: "The server or the online store cannot answer yet, or now; see Retry-After.",
 }
 
+_SECURED: dict[str, Any] = {"security": [{"bearer": []}, {"header": []}]}
+_METRICS: dict[int | str, dict[str, Any]] = {200: {"content": {"text/plain": {"schema": {"type": "string"}}}}}
 
-_LOOKUP_ERRORS = (400, 404, 408, 409, 413, 415, 422, 503)
-_PUSH_ERRORS = (400, 403, 404, 408, 413, 415, 422, 503)
+_NEEDS_NO_KEY = ("/health", "/openapi.json")
+_NEVER_BUSY = ("/health", "/metrics")
+_TOLD_APART = ("/v1/feature-services", "/health", "/ready", "/metrics", "/openapi.json")
+"""Paths that metrics know by name. All others are one, so that nobody can fill the memory with paths."""
+_CLOSED_BY_CLIENT = 499
+"""As logs of other servers call a request whose client went away."""
 
 
 class Application:
-    """Look-ups go straight to `Lookups`, pushes to `Pushes`, all else to `rest`."""
+    """Hot paths by the table, all else by `rest`. connections: what the protocol below shares with it."""
 
-    def __init__(self, lookups: Lookups, pushes: pushing.Pushes, rest: FastAPI) -> None:
-        self.lookups, self.pushes, self.rest = lookups, pushes, rest
+    def __init__(
+        self,
+        routes: Routes,
+        rest: FastAPI,
+        hot: HotPaths,
+        access: Access,
+        connections: Connections,
+        metrics: Metrics,
+        log: AccessLog | None,
+    ) -> None:
+        self.routes, self.rest, self.hot, self.access = routes, rest, hot, access
+        self.connections, self.metrics, self.log = connections, metrics, log
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http" and scope["path"] == PATH:
-            await self.lookups(scope, receive, send)
-        elif scope["type"] == "http" and scope["path"].startswith(pushing.PATH):
-            await self.pushes(scope, receive, send)
+        if scope["type"] != "http":
+            await self._live(receive, send)
+            return
+        start = time.perf_counter()
+        exchange = Exchange(scope)
+        path = scope["path"]
+        found = self.routes.find(path)
+        if found is None:
+            name = path if path in _TOLD_APART else "other"
+            status, size = await self._rest(exchange, receive, send)
         else:
-            await self.rest(scope, receive, send)
+            route, exchange.given = found
+            name = route.path
+            status, size = await self._hot(route, exchange, receive, send)
+        seconds = time.perf_counter() - start
+        self.metrics.answered(name, status, seconds, exchange.rows, exchange.cells)
+        if self.log is not None:
+            self.log.add(_line(exchange, status, seconds, size))
+
+    async def _live(self, receive: Receive, send: Send) -> None:
+        """The server's own beginning and end."""
+        await receive()
+        await send({"type": "lifespan.startup.complete"})
+        await receive()
+        if self.log is not None:
+            self.log.close()
+        await send({"type": "lifespan.shutdown.complete"})
+
+    async def _hot(self, route: Route, exchange: Exchange, receive: Receive, send: Send) -> tuple[int, int]:
+        """Answer by a route. Returns: status and bytes."""
+        try:
+            body, headers, status = await self.hot.run(route, exchange, receive)
+        except Gone:
+            return _gone(exchange), 0
+        except Exception as error:
+            status, headers, body = problem(error)
+        await self._send(exchange, status, headers, body, send)
+        return status, len(body)
+
+    async def _send(self, exchange: Exchange, status: int, headers: Headers, body: bytes, send: Send) -> None:
+        headers = [*headers, (b"content-length", b"%d" % len(body)), (b"x-request-id", exchange.request_id)]
+        if self.connections.draining:
+            headers.append((b"connection", b"close"))
+        await send({"type": "http.response.start", "status": status, "headers": headers})
+        await send({"type": "http.response.body", "body": body})
+
+    async def _rest(self, exchange: Exchange, receive: Receive, send: Send) -> tuple[int, int]:
+        """Answer by the framework. Returns: status and bytes."""
+        scope, status, size = exchange.scope, 0, 0
+
+        async def observed(message: Message) -> None:
+            nonlocal status, size
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                message["headers"] = [*message["headers"], (b"x-request-id", exchange.request_id)]
+                if self.connections.draining:
+                    message["headers"].append((b"connection", b"close"))
+            else:
+                size += len(message.get("body", b""))
+            await send(message)
+
+        try:
+            if scope["path"] not in _NEEDS_NO_KEY:
+                exchange.key = self.access.key(exchange.headers)
+            if scope["path"] not in _NEVER_BUSY:
+                refuse_if_busy(exchange)
+        except FeatureStoreError as error:
+            status, headers, body = problem(error)
+            await self._send(exchange, status, headers, body, send)
+            return status, len(body)
+        scope.setdefault("state", {})["key"] = exchange.key
+        try:
+            await self.rest(scope, receive, observed)
+        except Exception:
+            if not status:
+                raise  # else it was answered and logged, and the framework raises it once more
+        return status or _gone(exchange), size
+
+
+def _gone(exchange: Exchange) -> int:
+    return HTTPStatus.REQUEST_TIMEOUT.value if exchange.scope.get(LATE) else _CLOSED_BY_CLIENT
+
+
+def _line(exchange: Exchange, status: int, seconds: float, size: int) -> Line:
+    scope, key = exchange.scope, exchange.key
+    now = time.time_ns() // 1_000
+    return Line(now, scope["method"], scope["path"], status, seconds, size, exchange.rows, exchange.service, key.name, key.id,
+                exchange.request_id)  # fmt: skip
 
 
 def create_app(
@@ -58,20 +164,33 @@ def create_app(
     *,
     limits: Server | None = None,
     readiness: Readiness | None = None,
+    access: Access | None = None,
+    metrics: Metrics | None = None,
+    log: AccessLog | None = None,
     push_folder: Callable[[str], Path] | None = None,
     push_skew: Duration | None = None,
 ) -> Application:
-    """The server's application over a reader. limits: by default those of an empty featurestore.toml.
-
-    push_folder: where the push log of a source lies; without it no rows are taken. push_skew: by default five minutes.
+    """The server's application over a reader. limits: by default those of an empty featurestore.toml; access: by default
+    anyone's. push_folder: where the push log of a source lies; without it no rows are taken. push_skew: by default five
+    minutes.
     """
     limits = limits or Server.model_validate({})
-    readiness = readiness or Readiness()
-    pushes = pushing.Pushes(reader, limits, push_folder, push_skew or parse_duration("5m"))
-    return Application(Lookups(reader, limits, readiness), pushes, _rest(reader, readiness))
+    readiness, access, metrics = readiness or Readiness(), access or Access(), metrics or Metrics()
+    connections = Connections(
+        receive_seconds=parse_duration(limits.receive_deadline).micros / MICROS_PER_SECOND,
+        max_connections=limits.max_connections,
+        max_queue=limits.max_queue,
+    )
+    metrics.follow(connections, log)
+    routes = Routes(
+        Route(PATH, "lookup", Lookups(reader, limits, readiness).answer),
+        Route(pushing.PATH, "push", pushing.Pushes(reader, limits, push_folder, push_skew or parse_duration("5m")).answer),
+    )
+    rest = _rest(reader, readiness, access, connections, metrics)
+    return Application(routes, rest, HotPaths(access, limits.max_body), access, connections, metrics, log)
 
 
-def _rest(reader: OnlineReader, readiness: Readiness) -> FastAPI:
+def _rest(reader: OnlineReader, readiness: Readiness, access: Access, connections: Connections, metrics: Metrics) -> FastAPI:
     app = FastAPI(
         title="featurestore",
         description="Features of the online store, as of now or of an instant since its watermarks.",
@@ -79,33 +198,65 @@ def _rest(reader: OnlineReader, readiness: Readiness) -> FastAPI:
         docs_url=None,  # their pages load scripts from elsewhere
         redoc_url=None,
         redirect_slashes=False,
-        # What is raised on purpose has a handler of its own: for `Exception`, each would also be logged with its traceback.
         exception_handlers={HTTPException: _http_error, FeatureStoreError: _error, Exception: _error},
     )
-    app.post(PATH, response_model=schemas.OnlineFeatures, responses=_documented(*_LOOKUP_ERRORS))(online_features)
+    secured = _SECURED if access.restricted else {}
+    keyed = (401,) if access.restricted else ()
+    hot = [status for status in _ERRORS if access.restricted or status not in (401, 403)]
+    app.post(PATH, response_model=schemas.OnlineFeatures, responses=_documented(*hot), openapi_extra=secured)(online_features)
+    pushed = [status for status in _ERRORS if status != 409 and (access.restricted or status != 401)]
+    app.post(pushing.PATH, response_model=schemas.Pushed, responses=_documented(*pushed), openapi_extra=secured)(push)
 
-    app.post(f"{pushing.PATH}{{source}}", response_model=schemas.Pushed, responses=_documented(*_PUSH_ERRORS))(push)
-
-    @app.get("/v1/feature-services", responses=_documented(503))
-    async def feature_services() -> schemas.FeatureServices:
+    @app.get("/v1/feature-services", responses=_documented(*keyed, 503), openapi_extra=secured)
+    async def feature_services(request: Request) -> schemas.FeatureServices:
         """The services that can be asked, with their keys, features and watermarks."""
+        key: Key = request.state.key
         with reader.store.read() as snapshot:
             services = reader.services(snapshot)
-        return schemas.FeatureServices(feature_services=[_shown(service) for service in services.values()])
+        return schemas.FeatureServices(feature_services=[_shown(s) for s in services.values() if key.may_see(s.name)])
 
     @app.get("/health")
     async def health() -> schemas.State:
         """The process is alive; says nothing of the store."""
         return schemas.State(status="ok")
 
-    @app.get("/ready", responses=_documented(503))
+    @app.get("/ready", responses=_documented(*keyed, 503), openapi_extra=secured)
     async def ready() -> schemas.State:
-        """Every service that is to be answered has a generation; 503 until then."""
+        """Every service that is to be answered has a generation; 503 until then, and once the server is told to stop."""
+        if connections.draining:
+            raise StoreError("FS510", "the server was told to stop", hint="another server")
         with reader.store.read() as snapshot:
             readiness.check(reader.services(snapshot))
         return schemas.State(status="ready")
 
+    @app.get("/metrics", responses=_documented(*keyed, 503) | _METRICS, response_class=Response, openapi_extra=secured)
+    async def prometheus() -> Response:
+        """What the server counts, as Prometheus reads it."""
+        text, kind = render(metrics, reader, version("featurestore"))
+        return Response(text, headers={"content-type": kind})
+
+    _describe(app, restricted=access.restricted)
     return app
+
+
+def _describe(app: FastAPI, *, restricted: bool) -> None:
+    """Add to the OpenAPI document what the framework cannot know: errors have one media type, and how keys are sent."""
+    described = app.openapi
+
+    def openapi() -> dict[str, Any]:
+        document = described()
+        for operation in (operation for path in document["paths"].values() for operation in path.values()):
+            for status, response in operation["responses"].items():
+                if status >= "400":
+                    response["content"].pop("application/json", None)
+        if restricted:
+            document["components"]["securitySchemes"] = {
+                "bearer": {"type": "http", "scheme": "bearer", "description": "As `featurestore keys add` prints it."},
+                "header": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
+            }
+        return document
+
+    app.openapi = openapi  # type: ignore[method-assign]
 
 
 async def online_features(request: schemas.OnlineFeaturesRequest) -> NoReturn:

@@ -6,6 +6,7 @@ The class decides the status. What a store or a bug has to say about this machin
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterable
 from http import HTTPStatus
 
 import orjson
@@ -22,9 +23,17 @@ class Refused(FeatureStoreError):
     """A request that HTTP itself gives a status for. closes: what is left of its body is not worth reading."""
 
     def __init__(
-        self, status: HTTPStatus, code: str, what: str, *, hint: str = "", headers: Headers | None = None, closes: bool = False
+        self,
+        status: HTTPStatus,
+        code: str,
+        what: str,
+        *,
+        known: Iterable[str] = (),
+        hint: str = "",
+        headers: Headers | None = None,
+        closes: bool = False,
     ) -> None:
-        super().__init__(code, what, hint=hint)
+        super().__init__(code, what, known=known, hint=hint)
         self.http_status = status  # type: ignore[misc]
         self.headers = [*(headers or []), *([(b"connection", b"close")] if closes else [])]
 

@@ -20,21 +20,19 @@ from featurestore.intervals import Duration
 from featurestore.materialization.pushed import push
 from featurestore.online.generations import pushable_sources
 from featurestore.retrieval.online_features import OnlineReader
-from featurestore.server import bodies
-from featurestore.server.bodies import Receive, Scope, Send
-from featurestore.server.problems import Refused, problem
+from featurestore.server.exchange import Exchange, Reply
+from featurestore.server.lookups import too_large
+from featurestore.server.problems import Refused
 from featurestore.sources.push_log import PushLog
 from featurestore.sources.push_rows import PushTarget
 from featurestore.typed_values import strict_json
 
-PATH = "/v1/push/"
-SCOPE = "push"
-"""What a caller must be allowed to do: a right of its own, apart from look-ups."""
+PATH = "/v1/push/{source}"
 _AT_ONCE = 32
 
 
 class Pushes:
-    """The ASGI application of the paths below PATH.
+    """Takes the rows of requests.
 
     folder: where the push log of a source lies; None: there is no project to write into, so pushing is off.
     """
@@ -44,31 +42,21 @@ class Pushes:
         self._logs: dict[str, PushLog] = {}
         self._threads = ThreadPoolExecutor(_AT_ONCE, "push")
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        try:
-            if not self._limits.push or self._folder is None:
-                hint = "push = true in [server]"
-                raise Refused(HTTPStatus.FORBIDDEN, "FS540", "this server takes no rows", hint=hint, closes=True)
-            bodies.check(scope, scope["path"], self._limits.max_body)
-            body = await bodies.read(receive, self._limits.max_body)
-            status, headers, answer = 200, bodies.JSON, await self.answer(scope["path"].removeprefix(PATH), body)
-        except bodies.Gone:
-            return
-        except Exception as error:
-            status, headers, answer = problem(error)
-        await bodies.answer(send, status, headers, answer)
-
-    async def answer(self, source: str, body: bytes) -> bytes:
-        """Take the rows of one request's body. Raises: FeatureStoreError; nothing was then taken."""
-        target = self._target(source)
-        log = self._log(source)
+    async def answer(self, exchange: Exchange, body: bytes) -> Reply:
+        """Take the rows of one request. Raises: FeatureStoreError; nothing was then taken."""
+        if not self._limits.push or self._folder is None:
+            hint = "push = true in [server]"
+            raise Refused(HTTPStatus.FORBIDDEN, "FS540", "this server takes no rows", hint=hint, closes=True)
+        target = self._target(exchange.given)
+        log = self._log(exchange.given)
         loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._threads, self._push, log, target, body)
+        return Reply(await loop.run_in_executor(self._threads, self._push, exchange, log, target, body))
 
-    def _push(self, log: PushLog, target: PushTarget, body: bytes) -> bytes:
+    def _push(self, exchange: Exchange, log: PushLog, target: PushTarget, body: bytes) -> bytes:
         rows = _rows(body)
+        exchange.rows = len(rows)
         if len(rows) > self._limits.max_rows:
-            raise bodies.too_large(f"{len(rows)} rows pushed; one request takes {self._limits.max_rows}")
+            raise too_large(f"{len(rows)} rows pushed; one request takes {self._limits.max_rows}")
         done = push(log, target, rows, clock=self._reader.clock, skew=self._skew, from_json=True)
         return orjson.dumps(done.to_dict())
 
@@ -100,4 +88,4 @@ def _rows(body: bytes) -> list[object]:
     return given["rows"]
 
 
-__all__ = ["PATH", "SCOPE", "Pushes"]
+__all__ = ["PATH", "Pushes"]

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import logging
+import os
+import time
 from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
@@ -10,12 +13,44 @@ from typing import Any
 from featurestore.errors import StoreError, UsageError
 from featurestore.registry import MANIFEST_FORMAT
 
+log = logging.getLogger(__name__)
+
+LOOK_EVERY = 1.0
+"""Seconds between looks at whether the manifest has changed."""
+
 
 class Readiness:
-    """awaited: the services a manifest promises; without one, any service will do."""
+    """Which services are to be answered: those a manifest promises; without one, any will do.
 
-    def __init__(self, awaited: Collection[str] = ()) -> None:
-        self.awaited = tuple(awaited)
+    The file is looked at again every second, so that a deployment may lay a new one there. One that cannot be read leaves
+    the services that were read last. Raises: UsageError FS107 if it cannot be read at the start.
+    """
+
+    def __init__(self, manifest: Path | None = None) -> None:
+        self._manifest = manifest
+        self._seen: object = None
+        self._look_at = 0.0
+        self._awaited: tuple[str, ...] = ()
+        if manifest is not None:
+            self._seen = _identity(manifest)
+            self._awaited = tuple(awaited(manifest))
+
+    @property
+    def awaited(self) -> tuple[str, ...]:
+        if self._manifest is not None and time.monotonic() >= self._look_at:
+            self._look(self._manifest)
+        return self._awaited
+
+    def _look(self, manifest: Path) -> None:
+        self._look_at = time.monotonic() + LOOK_EVERY
+        found = _identity(manifest)
+        if found == self._seen:
+            return
+        self._seen = found
+        try:
+            self._awaited = tuple(awaited(manifest))
+        except UsageError as error:
+            log.error("the manifest read before stays in force: %s", error)
 
     def check(self, served: Collection[str]) -> None:
         """Raises: StoreError FS510 (503) naming what is missing."""
@@ -30,6 +65,14 @@ class Readiness:
         """Raises: StoreError FS510 for a service that is not there yet, rather than unknown."""
         if not served or name in self.awaited:
             self.check(served)
+
+
+def _identity(path: Path) -> object:
+    try:
+        found = os.stat(path)
+    except OSError:
+        return None
+    return found.st_mtime_ns, found.st_size, found.st_ino
 
 
 def awaited(manifest: Path) -> list[str]:

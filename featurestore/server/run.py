@@ -5,31 +5,38 @@ One process by default; with more workers each opens the store itself, after it 
 
 from __future__ import annotations
 
+import asyncio
+import ipaddress
+import resource
 import signal
 import socket
 import sys
+import tempfile
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
+from types import FrameType
 
 import uvicorn
 from uvicorn.supervisors import Multiprocess
 
 from featurestore.config import Config
 from featurestore.errors import StoreError, UsageError
-from featurestore.intervals import SystemClock, parse_duration
+from featurestore.intervals import MICROS_PER_SECOND, SystemClock, parse_duration
 from featurestore.retrieval.online_features import OnlineReader
+from featurestore.server.access_log import AccessLog
 from featurestore.server.app import Application, create_app
+from featurestore.server.connections import GRACE, KEEP_ALIVE, Connections, Protocol
+from featurestore.server.keys import Access
 from featurestore.server.late import LateStore
-from featurestore.server.readiness import Readiness, awaited
+from featurestore.server.metrics import Metrics
+from featurestore.server.readiness import Readiness
 from featurestore.store import online_identity, open_online, push_folder
 
-KEEP_ALIVE = 75
-"""Seconds an idle connection is kept: longer than the pools of clients and balancers keep theirs."""
-GRACE = 5
-"""Seconds that requests under way have when the server is told to stop."""
+SPARE_FILES = 256
+"""Files a worker has open beside its connections, at most."""
 STARTS_WITHIN = 60
 """Seconds after which a worker that says nothing is replaced: on a busy machine imports alone may take many."""
 
@@ -48,14 +55,21 @@ def serve(
         root: the project folder, for the paths in `config`; only the online store below it is read.
         host, port: instead of those in `config`; port 0 is any that is free.
         manifest: sql/manifest.json; /ready is 503 until every service in it that is kept online has a generation.
-    Raises: UsageError FS107 (a store that no other process can fill, a bad manifest), StoreError FS407 (address taken).
+    Raises: UsageError FS107 (a store that no other process can fill, a bad manifest), FS121 (an address that others reach,
+    without API keys), FS122 (a bad file of keys), StoreError FS407 (address taken).
     """
     if config.online.store == "memory":
         what = "online.store = 'memory' cannot be served: no other process could fill it"
         raise UsageError("FS107", what, hint='store = "lmdb"')
-    names = awaited(manifest) if manifest is not None else []
-    with _bound(host or config.server.host, config.server.port if port is None else port) as listening, _quiet_signals():
-        settings = _settings(partial(_application, config, root, names), workers)
+    Readiness(manifest)  # what is wrong with a file is said here, before a worker trips over it
+    keys = None if config.server.api_keys is None else root / config.server.api_keys
+    Access(keys)
+    with (
+        _bound(host or config.server.host, config.server.port if port is None else port, guarded=keys is not None) as listening,
+        _quiet_signals(),
+        _shared_folder(workers) as shared,
+    ):
+        settings = _settings(partial(_application, config, root, manifest, shared), workers)
         address = _address(listening)
         if workers > 1:
             listening.listen(settings.backlog)
@@ -65,14 +79,76 @@ def serve(
             _Server(settings, lambda: _tell(address)).run([listening])
 
 
-def _application(config: Config, root: Path, names: list[str]) -> Application:
-    """What each worker runs, made in the worker."""
+@contextmanager
+def _shared_folder(workers: int) -> Iterator[Path | None]:
+    """Where workers leave their metrics for each other."""
+    if workers == 1:
+        yield None
+        return
+    with tempfile.TemporaryDirectory(prefix="featurestore-", ignore_cleanup_errors=True) as folder:
+        yield Path(folder)
+
+
+def _application(config: Config, root: Path, manifest: Path | None, shared: Path | None) -> Application:
+    """What each worker runs, made in the worker, within its loop."""
     opening, identity = partial(open_online, config, root, read_only=True), partial(online_identity, config, root)
     store = LateStore(opening, identity, lambda: reader.forget())
     reader = OnlineReader(store, SystemClock())
-    skew = parse_duration(config.online.push_skew, what="online.push_skew")
-    folder = partial(push_folder, root)
-    return create_app(reader, limits=config.server, readiness=Readiness(names), push_folder=folder, push_skew=skew)
+    server = config.server
+    _allow_connections(server.max_connections)
+    metrics = Metrics(shared)
+    app = create_app(
+        reader,
+        limits=server,
+        readiness=Readiness(manifest),
+        access=Access(None if server.api_keys is None else root / server.api_keys),
+        metrics=metrics,
+        log=_access_log(server.access_log, root),
+        push_folder=partial(push_folder, root),
+        push_skew=parse_duration(config.online.push_skew, what="online.push_skew"),
+    )
+    loop = asyncio.get_running_loop()
+    metrics.keep_leaving(loop)
+    _drain_on_sigterm(app.connections, parse_duration(server.drain).micros / MICROS_PER_SECOND, loop)
+    return app
+
+
+def _access_log(setting: bool | str, root: Path) -> AccessLog | None:
+    if setting is False:
+        return None
+    return AccessLog(None if setting is True else root / setting)
+
+
+def _allow_connections(number: int) -> None:
+    """As many open files as that takes, as far as the system lets us."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = number + SPARE_FILES
+    if hard != resource.RLIM_INFINITY:
+        wanted = min(wanted, hard)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+
+
+def _drain_on_sigterm(connections: Connections, seconds: float, loop: asyncio.AbstractEventLoop) -> None:
+    """Go on answering for a while after SIGTERM, so that whoever sends requests here can see that it should not.
+
+    uvicorn's own handler, which stops taking connections and finishes what is under way, is called after that time; at once
+    on a second SIGTERM.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        return
+    stop = signal.getsignal(signal.SIGTERM)
+    if not callable(stop):
+        return
+
+    def drain(number: int, frame: FrameType | None) -> None:
+        if connections.draining or not seconds:
+            stop(number, frame)
+            return
+        connections.draining = True
+        loop.call_soon_threadsafe(loop.call_later, seconds, stop, number, None)
+
+    signal.signal(signal.SIGTERM, drain)
 
 
 class _Server(uvicorn.Server):
@@ -93,10 +169,11 @@ def _settings(application: Callable[[], Application], workers: int) -> uvicorn.C
         factory=True,
         workers=workers,
         interface="asgi3",
-        lifespan="off",
+        lifespan="on",
+        http=Protocol,
         ws="none",
         access_log=False,
-        log_level="warning",
+        log_level="error",
         server_header=False,
         proxy_headers=False,
         timeout_keep_alive=KEEP_ALIVE,
@@ -105,10 +182,18 @@ def _settings(application: Callable[[], Application], workers: int) -> uvicorn.C
     )
 
 
-def _bound(host: str, port: int) -> socket.socket:
-    """A socket at the address, open for connections of the family that the host names."""
+def _bound(host: str, port: int, *, guarded: bool = False) -> socket.socket:
+    """A socket at the address, open for connections of the family that the host names.
+
+    Raises: UsageError FS121 for an address that others reach, unless it is guarded by keys; StoreError FS407.
+    """
     try:
         family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
+        if not guarded and not ipaddress.ip_address(str(address[0]).partition("%")[0]).is_loopback:
+            raise UsageError(
+                "FS121", f"{host} can be reached by others, and this server has no API keys",
+                hint='featurestore keys add NAME, and [server] api_keys = "keys.toml"',
+            )  # fmt: skip
         listening = socket.socket(family, socket.SOCK_STREAM)
         try:
             listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
+from pydantic.json_schema import SkipJsonSchema
 
 Key = int | str | bool | None
 Value = float | int | str | bool | list[Any] | None
@@ -41,11 +42,11 @@ class OnlineFeaturesRequest(_Closed):
         description="What on-demand features take from the request: one list of values per column, one value per entity. "
         "Dates, binary and NaN are written as in answers, instants with an offset; null is NULL.",
     )
-    as_of: Instant | None = Field(
+    as_of: Instant | SkipJsonSchema[None] = Field(
         None, description="The instant to answer for, RFC 3339 with an offset; not before the watermarks. Default: now."
     )
     include: list[Literal["statuses", "event_timestamps"]] = Field([], description="What to add to the values.")
-    int64: Literal["string"] | None = Field(
+    int64: Literal["string"] | SkipJsonSchema[None] = Field(
         None, description="Write 64-bit integers as text, and read integer keys from text: for clients that count in doubles."
     )
 

@@ -67,13 +67,18 @@ class Served:
         finally:
             connection.close()
 
-    def get(self, path: str) -> Answer:
-        return self.send("GET", path)
+    def get(self, path: str, headers: Mapping[str, str] | None = None) -> Answer:
+        return self.send("GET", path, headers=headers)
 
-    def ask(self, question: Any = None, **fields: Any) -> Answer:
+    def ask(self, question: Any = None, headers: Mapping[str, str] | None = None, **fields: Any) -> Answer:
         """POST a question: an object, or its bytes, or its fields."""
         given = question if isinstance(question, bytes) else json.dumps(fields if question is None else question).encode()
-        return self.send("POST", PATH, given, {"content-type": "application/json"})
+        return self.send("POST", PATH, given, {"content-type": "application/json", **(headers or {})})
+
+    def metrics(self) -> dict[str, float]:
+        """What /metrics tells, by name and labels as they are written."""
+        lines = self.get("/metrics").body.decode().splitlines()
+        return {name: float(value) for name, _, value in (line.rpartition(" ") for line in lines if line[:1] != "#")}
 
     def stop(self, number: int = signal.SIGTERM) -> int:
         """Its exit code after the signal."""
@@ -82,18 +87,24 @@ class Served:
 
 
 @contextmanager
-def serving(root: Path, *, workers: int = 1, manifest: str = "", script: Path | None = None) -> Iterator[Served]:
-    """A server process on a free port. script: where to keep the program, which workers import again."""
+def serving(
+    root: Path, *, workers: int = 1, manifest: str = "", script: Path | None = None, **settings: object
+) -> Iterator[Served]:
+    """A server process on a free port, over the project `root`.
+
+    script: where to keep the program, which workers import again. settings: of [server]; it stops at once by default.
+    """
+    given = {f"FEATURESTORE_SERVER__{name}".upper(): str(value) for name, value in {"drain": "0s", **settings}.items()}
     program = (script or root / "serve.py").absolute()
     program.write_text(_SERVE, encoding="utf-8")
     process = subprocess.Popen(
         [sys.executable, str(program), str(root), str(workers), manifest],
-        stderr=subprocess.PIPE, text=True, env={**os.environ, "PYTHONPATH": str(ROOT)},
+        stderr=subprocess.PIPE, text=True, env={**os.environ, "PYTHONPATH": str(ROOT), **given},
     )  # fmt: skip
     try:
         assert process.stderr is not None
         said = process.stderr.readline()
-        assert said.startswith("serving on http://127.0.0.1:"), said + process.stderr.read()
+        assert said.startswith("serving on http://"), said + process.stderr.read()
         yield Served(int(said.rsplit(":", 1)[1]), process)
     finally:
         if process.poll() is None:

@@ -38,6 +38,7 @@ def test_openapi_describes_closed_shapes_and_every_reference_leads_somewhere(ser
         "/v1/feature-services",
         "/health",
         "/ready",
+        "/metrics",
     }
     asked = document["paths"]["/v1/online-features"]["post"]
     assert {"200", "400", "404", "409", "413", "415", "422", "503"} <= set(asked["responses"])

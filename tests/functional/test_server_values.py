@@ -170,20 +170,3 @@ def test_an_error_nobody_foresaw_is_a_500_that_tells_nothing(
     assert "secret" not in answer.text
     assert answer.json()["code"] == "FS511"
     assert "the secret" in caplog.text
-
-
-def test_a_body_that_never_comes_does_not_hold_the_connection(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("featurestore.server.bodies.BODY_SECONDS", 0.05)
-    app = app_over({"k": [1], "x": [7]}, ["k"], [latest("x")])
-    sent: list[Any] = []
-
-    async def receive() -> Any:
-        await asyncio.sleep(60)
-
-    async def send(message: Any) -> None:
-        sent.append(message)
-
-    headers = [(b"content-type", b"application/json")]
-    asyncio.run(app({"type": "http", "method": "POST", "path": PATH, "headers": headers}, receive, send))
-    assert sent[0]["status"] == 408
-    assert (b"connection", b"close") in sent[0]["headers"]

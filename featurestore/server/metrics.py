@@ -1,0 +1,188 @@
+"""What the server counts, for Prometheus: plain numbers while requests are answered, families only when they are asked for.
+
+Each worker counts for itself. With several, each leaves its numbers in a folder every second, and whoever is asked adds
+them up: its own as of now, the others' as of the last second, those of workers that died as they left them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import secrets
+from bisect import bisect_left
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from featurestore.atomic import alive
+from featurestore.errors import FeatureStoreError
+from featurestore.intervals import MICROS_PER_SECOND
+from featurestore.online.generations import generations
+from featurestore.retrieval.online_features import OnlineReader
+
+if TYPE_CHECKING:
+    from featurestore.server.access_log import AccessLog
+    from featurestore.server.connections import Connections
+
+BUCKETS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
+"""Upper bounds of the latency histogram, in seconds."""
+LEAVE_EVERY = 1.0
+
+_PLACES = tuple(map(str, range(len(BUCKETS) + 1)))
+
+Numbers = Counter[tuple[str, ...]]
+"""(what, label, …) -> how much; "seconds" are a float."""
+_COUNTERS = {
+    "rows": ("featurestore_rows", "Entities asked for in answered requests."),
+    "cells": ("featurestore_cells", "Values answered: entities times features."),
+    "lost_lines": ("featurestore_access_log_lost_lines", "Lines the access log gave up because they could not be written."),
+}
+_GAUGES = {
+    "waiting": ("featurestore_requests_in_flight", "Complete requests that are not answered yet."),
+    "connections": ("featurestore_connections", "Open connections."),
+}
+
+
+class Metrics:
+    """The numbers of one process, and where it leaves them for the others."""
+
+    def __init__(self, folder: Path | None = None) -> None:
+        self._numbers: Numbers = Counter()
+        self._connections: Connections | None = None
+        self._log: AccessLog | None = None
+        self._file = None if folder is None else folder / f"{os.getpid()}-{secrets.token_hex(4)}.json"
+        self._left = ""
+
+    def follow(self, connections: Connections, log: AccessLog | None) -> None:
+        """Tell of these too, which count for themselves."""
+        self._connections, self._log = connections, log
+
+    def answered(self, route: str, status: int, seconds: float, rows: int, cells: int) -> None:
+        """Count one request."""
+        numbers = self._numbers
+        numbers["requests", route, str(status)] += 1
+        numbers["bucket", route, _PLACES[bisect_left(BUCKETS, seconds)]] += 1
+        numbers["seconds", route] += seconds  # type: ignore[assignment]
+        if rows and status == 200:
+            numbers["rows",] += rows
+            numbers["cells",] += cells
+
+    def own(self) -> tuple[Numbers, Counter[str]]:
+        """The numbers of this process, and what is true of it now."""
+        numbers, gauges = Counter(self._numbers), Counter[str]()
+        if self._connections is not None:
+            numbers.update({("closed", reason): number for reason, number in self._connections.closed.items()})
+            gauges = Counter(waiting=self._connections.waiting, connections=self._connections.open)
+        if self._log is not None:
+            numbers["lost_lines",] += self._log.lost
+        return numbers, gauges
+
+    def together(self) -> tuple[Numbers, Counter[str]]:
+        """The numbers of all workers, and what is true of those that live."""
+        numbers, gauges = self.own()
+        for left in self._others():
+            numbers.update({tuple(key): value for key, value in left["numbers"]})
+            if alive(left["pid"]):
+                gauges.update(left["gauges"])
+        return numbers, gauges
+
+    def _others(self) -> Iterator[dict[str, Any]]:
+        if self._file is None:
+            return
+        for path in self._file.parent.glob("*.json"):
+            if path != self._file:
+                yield json.loads(path.read_text(encoding="utf-8"))
+
+    def keep_leaving(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Leave the numbers for the other workers, now and every second."""
+        if self._file is not None:
+            self._leave(self._file)
+            loop.call_later(LEAVE_EVERY, self.keep_leaving, loop)
+
+    def _leave(self, file: Path) -> None:
+        numbers, gauges = self.own()
+        text = json.dumps({"pid": os.getpid(), "numbers": list(numbers.items()), "gauges": gauges})
+        if text == self._left:
+            return
+        written = file.with_suffix(".partial")
+        with contextlib.suppress(OSError):  # the folder goes with the server
+            written.write_text(text, encoding="utf-8")
+            os.replace(written, file)
+            self._left = text
+
+
+def render(metrics: Metrics, reader: OnlineReader, version: str) -> tuple[bytes, str]:
+    """The text of /metrics and its content type."""
+    from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
+
+    families = [*_of_requests(*metrics.together()), *_of_store(reader), *_of_build(version)]
+    return generate_latest(_Collected(families)), CONTENT_TYPE_LATEST
+
+
+class _Collected:
+    """Families, as the renderer wants to be given them."""
+
+    def __init__(self, families: Iterable[Any]) -> None:
+        self.collect = lambda: families
+
+
+def _of_requests(numbers: Numbers, gauges: Counter[str]) -> Iterator[Any]:
+    from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
+
+    requests = CounterMetricFamily("featurestore_requests", "Requests answered.", labels=["route", "status"])
+    closed = CounterMetricFamily("featurestore_connections_closed", "Connections closed on clients.", labels=["reason"])
+    for (what, *labels), value in sorted(numbers.items()):
+        if what in ("requests", "closed"):
+            (requests if what == "requests" else closed).add_metric(labels, value)
+    latency = HistogramMetricFamily(
+        "featurestore_request_seconds", "From the head of a request to its answer.", labels=["route"]
+    )
+    for what, *labels in sorted(numbers):
+        if what == "seconds":
+            latency.add_metric(labels, _cumulative(numbers, labels[0]), numbers["seconds", labels[0]])
+    yield from (requests, latency, closed)
+    for what, (name, meaning) in _COUNTERS.items():
+        yield CounterMetricFamily(name, meaning, numbers[what,])
+    for what, (name, meaning) in _GAUGES.items():
+        yield GaugeMetricFamily(name, meaning, gauges[what])
+
+
+def _cumulative(numbers: Numbers, route: str) -> list[tuple[str, int]]:
+    found, total = [], 0
+    for i, bound in enumerate((*map(str, BUCKETS), "+Inf")):
+        total += numbers["bucket", route, _PLACES[i]]
+        found.append((bound, total))
+    return found
+
+
+def _of_store(reader: OnlineReader) -> Iterator[Any]:
+    from prometheus_client.core import GaugeMetricFamily
+
+    labels = ["view", "fingerprint"]
+    number = GaugeMetricFamily("featurestore_generation", "Number of the view's generation.", labels=labels)
+    age = GaugeMetricFamily("featurestore_watermark_age_seconds", "Time since the view's watermark.", labels=labels)
+    services = 0
+    up = 1
+    try:
+        with reader.store.read() as snapshot:
+            services = len(reader.services(snapshot))
+            for made in generations(snapshot):
+                of = [made.name, made.fingerprint]
+                number.add_metric(of, made.number)
+                age.add_metric(of, (reader.clock.now() - made.watermark) / MICROS_PER_SECOND)
+    except FeatureStoreError:
+        up = 0
+    yield from (number, age)
+    yield GaugeMetricFamily("featurestore_store_up", "1 if the online store can be read.", up)
+    yield GaugeMetricFamily("featurestore_services", "Feature services that can be answered.", services)
+
+
+def _of_build(version: str) -> Iterator[Any]:
+    from prometheus_client.core import GaugeMetricFamily
+
+    build = GaugeMetricFamily("featurestore_build_info", "What runs.", labels=["version"])
+    build.add_metric([version], 1)
+    yield build
