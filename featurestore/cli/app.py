@@ -34,7 +34,8 @@ from featurestore.cli.interrupt import Interrupts
 from featurestore.errors import FeatureStoreError
 
 COMMANDS = (init.init, check.check, compile.compile, explain.explain, build.build, materialize.materialize, get.get,
-            serve.serve, push.push, compact.compact, keys.keys, status.status, rollback.rollback, gc.gc, forget.forget)  # fmt: skip
+            serve.serve, keys.keys, push.push, compact.compact, status.status, rollback.rollback, gc.gc,
+            forget.forget)  # fmt: skip
 
 HELP = """Point-in-time correct features, offline and online, from one definition.
 

@@ -96,7 +96,7 @@ def test_several_workers_are_added_up_also_when_one_was_killed(filled: Path) -> 
         for _ in range(40):  # each on a connection of its own: they spread over the workers
             assert served.ask(QUESTION).status == 200
         name = f'featurestore_requests_total{{{HOT},status="200"}}'
-        assert within_seconds(lambda: served.metrics()[name] == 40)
+        assert within_seconds(lambda: served.metrics().get(name) == 40)
         children = Path(f"/proc/{served.process.pid}/task/{served.process.pid}/children").read_text().split()
         workers = [pid for pid in children if b"spawn_main" in Path(f"/proc/{pid}/cmdline").read_bytes()]
         assert len(workers) == 2
