@@ -11,14 +11,14 @@ from typing import Any
 import typer
 
 from featurestore.cli import answer as answers
-from featurestore.cli import build, check, compile, explain, get, init, materialize, serve, status
+from featurestore.cli import build, check, compile, explain, get, init, materialize, serve, status, verify
 from featurestore.cli.answer import Answer
 from featurestore.cli.command import Asked, add
 from featurestore.cli.interrupt import Interrupts
 from featurestore.errors import FeatureStoreError
 
 COMMANDS = (init.init, check.check, compile.compile, explain.explain, build.build, materialize.materialize, get.get,
-            serve.serve, status.status)  # fmt: skip
+            serve.serve, status.status, verify.verify)  # fmt: skip
 
 HELP = """Point-in-time correct features, offline and online, from one definition.
 

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -16,7 +17,7 @@ import pyarrow.parquet as pq
 from featurestore.definitions import ArrowSource, ParquetSource, Source
 from featurestore.dtypes import DType, from_arrow
 from featurestore.errors import FeatureStoreError, SourceError
-from featurestore.sources.files import FileStamp, expand
+from featurestore.sources.files import FileStamp, IdentityCache, expand, stamped
 
 
 @dataclass(frozen=True)
@@ -137,6 +138,37 @@ def open_source(source: Source, root: Path) -> SourceData:
     assert isinstance(source, ParquetSource)
     stamps = expand(source.path, root, where=source.place)
     return SourceData(source, tuple(_parquet_part(stamp) for stamp in stamps))
+
+
+def reopen_source(source: Source, state: Sequence[Mapping[str, Any]], root: Path, identities: IdentityCache) -> SourceData:
+    """The files of a recorded source state ([{"path", "size", "sha256"}]), and no others, as they were when it was recorded.
+
+    Raises: SourceError FS335 for a file that is gone or changed, or a source of which no files were recorded; FS325.
+    """
+    if not state:
+        raise SourceError("FS335", f"source {source.name!r} was a table in memory: nothing tells whether it is the same now")
+    stamps = tuple(_recorded(file, root) for file in state)
+    for file, now in zip(state, identities.identify(stamps), strict=True):
+        if now != dict(file):
+            raise _gone(str(file["path"]), "changed")
+    return SourceData(source, tuple(_parquet_part(stamp) for stamp in stamps))
+
+
+def _recorded(file: Mapping[str, Any], root: Path) -> FileStamp:
+    """The file where it was recorded. One of another size needs no reading to be another."""
+    name = str(file["path"])
+    try:
+        stamp = stamped(root / name, name)
+    except OSError:
+        raise _gone(name, "gone") from None
+    if stamp.size != file["size"]:
+        raise _gone(name, "changed")
+    return stamp
+
+
+def _gone(name: str, what: str) -> SourceError:
+    what = f"a file that the online store was made from is {what}"
+    return SourceError("FS335", what, where=name, hint="featurestore materialize --full")
 
 
 def _parquet_part(stamp: FileStamp) -> Part:

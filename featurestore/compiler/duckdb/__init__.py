@@ -11,6 +11,7 @@ from featurestore.compiler.duckdb.facts import SOURCE_PREFIX, relation
 from featurestore.compiler.duckdb.latest import EXPIRED, FOUND, NOT_FOUND, latest
 from featurestore.compiler.duckdb.on_demand import ASKED, MISSED, on_demand, operand_column
 from featurestore.compiler.duckdb.online import HELD, IN_WINDOW, LATEST, NEW_PREFIX, online_state, touched
+from featurestore.compiler.duckdb.probes import keys_read, times_of_facts
 from featurestore.compiler.duckdb.scalars import quoted
 from featurestore.compiler.duckdb.static import duplicates, static
 from featurestore.compiler.duckdb.types import key_type, sql_type
@@ -57,6 +58,6 @@ def statements(plan: Part) -> list[PartStatement]:
 __all__ = [
     "ASKED", "EXPIRED", "FOUND", "HELD", "IN_WINDOW", "LATEST", "MACROS", "MISSED", "NEW_PREFIX", "NOT_FOUND", "REASONS",
     "SOURCE_PREFIX", "WINDOW_PLANS", "Asked", "PartStatement", "ambiguous", "duplicates", "greatest_known", "key_type",
-    "latest", "left_out", "on_demand", "online_state", "operand_column", "plans_for", "quoted", "relation", "sql_type",
-    "statements", "static", "strands", "touched", "window_sql",
+    "keys_read", "latest", "left_out", "on_demand", "online_state", "operand_column", "plans_for", "quoted", "relation",
+    "sql_type", "statements", "static", "strands", "times_of_facts", "touched", "window_sql",
 ]  # fmt: skip
