@@ -15,16 +15,15 @@ from typing import Any, NamedTuple
 
 import pyarrow as pa
 
-from featurestore import trees
 from featurestore.audit.probes import Key, Probe, key_array
 from featurestore.definitions import FeatureService, ViewInstance
-from featurestore.dtypes import DType, parse_dtype
+from featurestore.dtypes import DType
 from featurestore.engines.duckdb import Session, Settings
 from featurestore.engines.reference.evaluate import evaluator
 from featurestore.errors import DataError
 from featurestore.expressions import Call, Cast, Expr, columns
-from featurestore.plan.nodes import OnDemand, Output
-from featurestore.registry import BoundView, Operand, bind_service
+from featurestore.plan.nodes import OnDemand
+from featurestore.registry import BoundView, bind_service
 from featurestore.retrieval.on_demand import OnDemandColumns
 from featurestore.retrieval.online_on_demand import DAY_CASTS
 from featurestore.retrieval.spine import open_spine
@@ -122,14 +121,8 @@ def _stored_type(kind: pa.DataType) -> pa.DataType:
 class OnDemandTruth:
     """The on-demand features of one view of a service, over offline cells."""
 
-    def __init__(self, definition: Mapping[str, Any], settings: Settings) -> None:
-        self.name: str = definition["name"]
-        operands = tuple(Operand(name, origin, column, parse_dtype(t)) for name, origin, column, t in definition["operands"])
-        outputs = tuple(
-            Output(f["name"], parse_dtype(f["type"]), trees.from_data(f["expression"])) for f in definition["features"]
-        )
-        self._node = OnDemand(definition["view"], self.name, definition["fingerprint"], operands, outputs)
-        self._settings = settings
+    def __init__(self, node: OnDemand, settings: Settings) -> None:
+        self._node, self._settings = node, settings
 
     @property
     def features(self) -> dict[str, DType]:

@@ -10,14 +10,14 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from featurestore.audit.probes import Anchor, Key, Probe, Probes, times_of
 from featurestore.audit.truth import OVERFLOW, Cell, OnDemandTruth, ViewTruth, alike
-from featurestore.definitions import OnDemandInstance
+from featurestore.definitions import OnDemandInstance, ViewInstance
 from featurestore.dtypes import DType
 from featurestore.engines.duckdb import Settings
 from featurestore.errors import DefinitionError, SourceError, UnknownName, UsageError, nearest
@@ -25,11 +25,12 @@ from featurestore.intervals import FOREVER, format_instant
 from featurestore.online.codec import encode_key, storage_key
 from featurestore.online.generations import Generation, generation, served_services
 from featurestore.online.store import Snapshot
-from featurestore.plan import online_state
+from featurestore.plan import online_state, training_set
+from featurestore.plan.nodes import OnDemand
 from featurestore.progress import Progress, Watcher
-from featurestore.registry import BoundView, Registry, bind_on_demand, bind_view
+from featurestore.registry import BoundView, Registry, bind_service, bind_view
 from featurestore.retrieval.online_features import OnlineReader, Service, as_date
-from featurestore.retrieval.online_view import EXPIRED, NOT_FOUND, STALE, UNAVAILABLE
+from featurestore.retrieval.online_view import EXPIRED, NOT_FOUND, STALE, UNAVAILABLE, View
 from featurestore.sources import IdentityCache, reopen_source
 
 EXAMPLES = 4
@@ -164,6 +165,29 @@ class Offline:
             raise DefinitionError("FS203", _OTHER, hint="featurestore materialize")
         return ViewTruth(bound, data, self.settings, made.watermark)
 
+    def on_demand(self, service: str, views: Mapping[str, BoundView]) -> dict[str, OnDemand]:
+        """The on-demand views of a service as the registry has them, those that read other views than these left out."""
+        defined = self.registry.services.get(service)
+        if defined is None:
+            return {}
+        kept = [given for given in defined.features if _views_of(given) <= views.keys()]
+        if not any(isinstance(given, OnDemandInstance) for given in kept):
+            return {}
+        bound = bind_service(replace(defined, features=kept, labels=()), views, {})
+        return {node.name: node for node in training_set(bound).on_demand}
+
+
+def _views_of(given: ViewInstance | OnDemandInstance) -> set[str]:
+    return {i.view.name for i in given.view.inputs} if isinstance(given, OnDemandInstance) else {given.view.name}
+
+
+def _why_not(asked: Mapping[str, Any], node: OnDemand | None) -> str:
+    """Why an on-demand view of the store cannot be verified, or ""."""
+    if node is None:
+        return "an input is unverifiable, or the registry's service does not have the view"
+    same = node.fingerprint == asked["fingerprint"] and [o.name for o in node.outputs] == [f["name"] for f in asked["features"]]
+    return "" if same else f"{_OTHER}; try featurestore materialize"
+
 
 def verify(
     reader: OnlineReader,
@@ -222,9 +246,13 @@ class _Instance:
         return dict(self.definition["features"])
 
     @property
+    def hidden(self) -> dict[str, str]:
+        """Column computed for on-demand features alone -> feature of the view."""
+        return dict(self.definition.get("hidden", ()))
+
+    @property
     def computed(self) -> dict[str, str]:
-        """The same, and the columns hidden for on-demand features."""
-        return {**self.returned, **dict(self.definition.get("hidden", ()))}
+        return {**self.returned, **self.hidden}
 
     @cached_property
     def columns(self) -> tuple[str, ...]:
@@ -240,7 +268,7 @@ class _Instance:
 
 @dataclass
 class _Answers:
-    """What the online store answered: per probe its cells by column; per view whether it holds the key."""
+    """What the online store answered: per probe its cells by column, hidden ones too; per view whether it holds the key."""
 
     cells: list[dict[str, Cell]]
     held: dict[str, list[bool]]
@@ -253,7 +281,7 @@ class _ServiceRun:
         self._reader, self._offline, self._sample, self._seed = reader, offline, sample, seed
         self.report = ServiceVerification(name)
         self._instances: list[_Instance] = []
-        self._on_demand: list[tuple[OnDemandTruth, ViewVerification]] = []
+        self._on_demand: list[tuple[Mapping[str, Any], OnDemandTruth | None, ViewVerification]] = []
 
     def result(self) -> ServiceVerification:
         with self._reader.store.read() as snapshot:
@@ -270,8 +298,8 @@ class _ServiceRun:
         true = self._true_cells()
         for instance in self._instances:
             self._judge_view(instance, true)
-        for truth, report in self._on_demand:
-            self._judge_on_demand(truth, report, true)
+        for asked, computed, report in self._on_demand:
+            self._judge_on_demand([f["name"] for f in asked["features"]], computed, report, true)
         return self.report
 
     # What is to be verified.
@@ -291,22 +319,12 @@ class _ServiceRun:
             self._instances.append(_Instance(given, made, truth, report))
             if given["features"]:
                 self.report.views[report.view] = report
+        nodes = self._offline.on_demand(self.report.service, views)
         for asked in definition.get("on_demand", ()):
-            report = ViewVerification(asked["name"], reason=self._why_not(asked, views))
-            self._on_demand.append((OnDemandTruth(asked, self._offline.settings), report))
+            report = ViewVerification(asked["name"], reason=_why_not(asked, nodes.get(asked["name"])))
+            computed = None if report.reason else OnDemandTruth(nodes[asked["name"]], self._offline.settings)
+            self._on_demand.append((asked, computed, report))
             self.report.views[report.view] = report
-
-    def _why_not(self, asked: Mapping[str, Any], views: Mapping[str, BoundView]) -> str:
-        """Why an on-demand view cannot be verified, or ""."""
-        view = self._offline.registry.on_demand.get(asked["view"])
-        if view is None:
-            return _UNKNOWN
-        missing = sorted({i.view.name for i in view.inputs} - views.keys())
-        if missing:
-            return f"its input {missing[0]} is unverifiable"
-        if bind_on_demand(OnDemandInstance(view=view), views).fingerprint != asked["fingerprint"]:
-            return f"{_OTHER}; try featurestore materialize"
-        return ""
 
     def _probes(self, service: Service, snapshot: Snapshot) -> list[Probe]:
         anchors: dict[tuple[str, tuple[str, ...]], Anchor] = {}
@@ -334,14 +352,14 @@ class _ServiceRun:
             for row, values, statuses, events in parts:
                 told = zip(service.feature_names, values, statuses, events, strict=True)
                 cells[row] = {name: Cell(*cell) for name, *cell in told}
-        return _Answers(cells, {i.report.view: self._held(i, snapshot) for i in self._instances})
-
-    def _held(self, instance: _Instance, snapshot: Snapshot) -> list[bool]:
-        """Whether the table holds a record of each probe's key."""
-        families = [key["family"] for key in instance.made.view["keys"]]
-        keys = [_stored_key(instance.key(probe), families) for probe in self.probes]
-        records = iter(snapshot.get(instance.made.table, [key for key in keys if key is not None]))
-        return [key is not None and next(records) is not None for key in keys]
+        held = {}
+        for instance, view in zip(self._instances, service.views, strict=True):
+            records = _records(snapshot, view, [instance.key(probe) for probe in self.probes])
+            held[instance.report.view] = [record is not None for record in records]
+            if instance.hidden:
+                for row, record in enumerate(records):
+                    cells[row].update(_hidden_cells(view, record, self.probes[row].t, instance.hidden))
+        return _Answers(cells, held)
 
     # What is true.
 
@@ -361,7 +379,7 @@ class _ServiceRun:
 
     def _truth_of(self, instance: _Instance, truth: ViewTruth) -> dict[str, list[Cell | None]]:
         """All features in one build; those that online call some cell `unavailable`, each by itself."""
-        unavailable = {out: self._unavailable(out) for out in instance.returned}
+        unavailable = {out: self._unavailable(out) for out in instance.computed}
         alone = {out for out, rows in unavailable.items() if rows}
         everywhere = range(len(self.probes))
         together = {out: name for out, name in instance.computed.items() if out not in alone}
@@ -420,40 +438,39 @@ class _ServiceRun:
                 self._example(report, row, out, online, offline, cause)
         report.causes = dict(counted.most_common())
 
-    def _judge_on_demand(self, truth: OnDemandTruth, report: ViewVerification, true: Mapping[str, list[Cell | None]]) -> None:
+    def _judge_on_demand(
+        self,
+        features: Sequence[str],
+        truth: OnDemandTruth | None,
+        report: ViewVerification,
+        true: Mapping[str, list[Cell | None]],
+    ) -> None:
         """A cell is compared where all that it reads is known offline."""
-        if not report.reason and not all(column in true for column in truth.inputs):
-            report.reason = "an input is unverifiable"
-        inputs: dict[str, list[Any]] = {}
-        found: dict[str, list[Cell]] = {}
-        if not report.reason:
-            inputs = {c: [None if cell is None else cell.value for cell in true[c]] for c in truth.inputs}
-            found = truth.cells(self.probes, inputs)
+        if truth is not None and not all(column in true for column in truth.inputs):
+            truth, report.reason = None, "an input is unverifiable"
+        if truth is None:
+            report.cells[UNVERIFIABLE] += len(self.probes) * len(features)
+            return
+        inputs = {c: [None if cell is None else cell.value for cell in true[c]] for c in truth.inputs}
+        found = truth.cells(self.probes, inputs)
         counted: Counter[str] = Counter()
-        for out in truth.features:
-            reads = truth.reads(out)
+        for out in features:
             for row, cells in enumerate(self._answers.cells):
-                online = cells[out]
-                if report.reason:
-                    outcome = UNVERIFIABLE
-                elif online.status in (STALE, UNAVAILABLE):
-                    outcome = online.status
-                else:
-                    outcome = _outcome(online, found[out][row], None)
-                    if outcome == DIFFERENT and online.status == found[out][row].status:
-                        known = {c: values[row] for c, values in inputs.items()}
-                        outcome = EQUAL if truth.agrees(out, online.value, self.probes[row], known) else DIFFERENT
+                online, offline = cells[out], found[out][row]
+                outcome = online.status if online.status in (STALE, UNAVAILABLE) else _outcome(online, offline, None)
+                if outcome == DIFFERENT and online.status == offline.status:
+                    known = {c: values[row] for c, values in inputs.items()}
+                    outcome = EQUAL if truth.agrees(out, online.value, self.probes[row], known) else DIFFERENT
                 report.cells[outcome] += 1
                 if outcome == DIFFERENT:
-                    cause = "input" if self._input_differs(reads, row, true) else "value"
+                    cause = "input" if self._input_differs(truth.reads(out), row, true) else "value"
                     counted[cause] += 1
-                    self._example(report, row, out, online, found[out][row], cause)
+                    self._example(report, row, out, online, offline, cause)
         report.causes = dict(counted.most_common())
 
     def _input_differs(self, reads: Sequence[str], row: int, true: Mapping[str, list[Cell | None]]) -> bool:
-        """Whether a returned feature that the cell reads differs itself."""
-        cells = self._answers.cells[row]
-        return any(c in cells and _outcome(cells[c], true[c][row], None) == DIFFERENT for c in reads)
+        """Whether a feature of a view that the cell reads differs itself."""
+        return any(_outcome(self._answers.cells[row][c], true[c][row], None) == DIFFERENT for c in reads)
 
     def _example(self, report: ViewVerification, row: int, out: str, online: Cell, offline: Cell, cause: str) -> None:
         if sum(example.cause == cause for example in report.examples) >= EXAMPLES:
@@ -512,6 +529,20 @@ def _reason(error: SourceError | DefinitionError) -> str:
     """Why a view cannot be verified, in a line: the file first, where there is one."""
     place = f"{error.where}: " if error.code == "FS335" and error.where else ""
     return f"{place}{error.what}" + (f"; try {error.hint}" if error.hint else "")
+
+
+def _records(snapshot: Snapshot, view: View, keys: Sequence[Key]) -> list[bytes | None]:
+    """The records a view holds of some keys; None where it holds none."""
+    stored = [_stored_key(key, view.families) for key in keys]
+    found = iter(snapshot.get(view.table, [key for key in stored if key is not None]))
+    return [None if key is None else next(found) for key in stored]
+
+
+def _hidden_cells(view: View, record: bytes | None, t: int, hidden: Mapping[str, str]) -> dict[str, Cell]:
+    answer = view.answer(record, t)
+    cells = zip(answer[0], view.statuses(answer), view.event_timestamps(answer), strict=True)
+    named = {name: Cell(*cell) for name, cell in zip(view.feature_names, cells, strict=True)}
+    return {name: named[name] for name in hidden}
 
 
 def _stored_key(key: Key, families: Sequence[str]) -> bytes | None:
