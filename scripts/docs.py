@@ -313,7 +313,9 @@ def definitions() -> str:
         *_object("LabelView", featurestore.LabelView),
         *_object("FeatureService", featurestore.FeatureService),
         *_object("FeatureStore", featurestore.FeatureStore),
-        *_methods(featurestore.FeatureStore, ("build_training_set", "materialize", "get_online_features"), owner="store"),
+        *_methods(
+            featurestore.FeatureStore, ("build_training_set", "materialize", "get_online_features", "verify"), owner="store"
+        ),
         "## OnlineFeatures",
         "What `get_online_features` returns.",
         *described(OnlineFeatures.__doc__),
