@@ -324,6 +324,9 @@ def definitions() -> str:
     return page("Definitions and FeatureStore", "docstrings in featurestore/definitions and featurestore/store.py", parts)
 
 
+_STORE = ("build_training_set", "materialize", "get_online_features", "verify")
+
+
 def _catalogue() -> str:
     """All aggregates, from their table."""
     from featurestore.definitions.aggregation import AGGREGATES, DEFAULT_HISTOGRAM_SIZE

@@ -186,10 +186,10 @@ def wrong(service: FeatureService, looks: list[Look], root: Path) -> Iterator[st
     tables: dict[str, pa.Table] = {}
     names = list(service.feature_names)
     for instance in service.listed:
-        asked: dict[tuple[int, State], list[tuple[Look, int]]] = {}
+        by_state: dict[tuple[int, State], list[tuple[Look, int]]] = {}
         for look in looks:
-            asked.setdefault(look.made[instance.name], []).extend((look, row) for row in range(len(look.customers)))
-        for (watermark, state), rows in asked.items():
+            by_state.setdefault(look.made[instance.name], []).extend((look, row) for row in range(len(look.customers)))
+        for (watermark, state), rows in by_state.items():
             for name in state:
                 tables.setdefault(name, pq.read_table(root / name))
             true = oracle(instance, [tables[name] for name in state], watermark, rows)
@@ -199,7 +199,8 @@ def wrong(service: FeatureService, looks: list[Look], root: Path) -> Iterator[st
                 for (look, row), value, status, event in zip(rows, *columns, strict=True):
                     told = comparable(look.rows[row][at]), look.statuses[row][at], look.events[row][at]
                     if told != (comparable(value), status, event):
-                        yield f"{feature} of {look.customers[row]} at {look.t}, W {watermark}: {told}, but {value} {status} {event}"
+                        asked = f"{feature} of {look.customers[row]} at {look.t}, W {watermark}"
+                        yield f"{asked}: {told}, but {value} {status} {event}"
 
 
 def oracle(instance: ViewInstance, tables: list[pa.Table], watermark: int, rows: list[tuple[Look, int]]) -> Any:
