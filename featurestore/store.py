@@ -258,6 +258,7 @@ class FeatureStore:
         *,
         sample: int = 1_000,
         seed: int = 0,
+        scratch: int = 2,
         watch: Callable[[Progress], None] | None = None,
     ) -> Verification:
         """Compare online answers with the offline truth at the same instants, watermarks and source files, cell by cell.
@@ -265,6 +266,7 @@ class FeatureStore:
         Args:
             service: its name, or the definition; None: each that is kept online.
             sample: how many rows (keys and instants) are asked of each service. seed: which ones.
+            scratch: how many stores are made in memory for each view, each just before an event, and asked around it.
         Returns: Verification: `ok` if something was compared and nothing differs, `cells` counted by what became of them,
             `services` with their views and examples, `to_dict()`. Nothing is written.
         Raises: UnknownName FS101, FS501, UsageError FS102, StoreError.
@@ -273,7 +275,7 @@ class FeatureStore:
 
         name = service.name if isinstance(service, FeatureService) else service
         offline = Offline(self.registry, self._base, self.engine_settings(), self.identities)
-        return verify(self.reader, offline, service=name, sample=sample, seed=seed, watch=watch)
+        return verify(self.reader, offline, service=name, sample=sample, seed=seed, scratch=scratch, watch=watch)
 
     @cached_property
     def online(self) -> OnlineStore:

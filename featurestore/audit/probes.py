@@ -151,7 +151,7 @@ class Probes:
         """Keys that rows of the source name, also those of no fact."""
         plan = planning.online_state(bound)
         with Session(self._settings) as session:
-            _bind(session, bound, data)
+            bind(session, bound, data)
             table = session.table(sql.keys_read(plan), {"count": wanted, "seed": self._seed})
         return keys_of(table, len(bound.keys))
 
@@ -233,6 +233,11 @@ class Probes:
 _NEAR = {-1: " - 1 µs", 0: "", 1: " + 1 µs"}
 
 
+def around(e: int) -> dict[int, str]:
+    """An event's instant and its neighbours, and what they are."""
+    return {e + near: f"e{said}" for near, said in _NEAR.items()}
+
+
 def spans_of(plan: OnlineState, bound: BoundView) -> dict[int, str]:
     """How long after its event a fact turns something, and what: {microseconds: "e + w"}."""
     spans = {0: "e"}
@@ -252,7 +257,7 @@ def times_of(
 ) -> dict[Key, list[int]]:
     """Event times of some facts of each key that has any; parameters as `sql.times_of_facts` takes them."""
     with Session(settings) as session:
-        _bind(session, bound, data)
+        bind(session, bound, data)
         session.bind("touched", key_table(bound, keys))
         table = session.table(sql.times_of_facts(plan), {"known_shift": 0, **parameters})
     times: dict[Key, list[int]] = {}
@@ -262,7 +267,8 @@ def times_of(
     return times
 
 
-def _bind(session: Session, bound: BoundView, data: SourceData) -> None:
+def bind(session: Session, bound: BoundView, data: SourceData) -> None:
+    """Make the rows of a view's source known to a session."""
     columns = bound.view.columns
     session.bind_source(data, columns, {c: bound.types[c] for c in columns})
 
@@ -310,4 +316,7 @@ def _narrow(number: float) -> float:
     return float(struct.unpack("<f", struct.pack("<f", number))[0])
 
 
-__all__ = ["LAST_INSTANT", "Anchor", "Key", "Probe", "Probes", "key_array", "key_table", "keys_of", "spans_of", "times_of"]
+__all__ = [
+    "LAST_INSTANT", "Anchor", "Key", "Probe", "Probes", "around", "bind", "key_array", "key_table", "keys_of", "spans_of",
+    "times_of",
+]  # fmt: skip

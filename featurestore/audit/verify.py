@@ -13,9 +13,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
+from random import Random
 from typing import Any
 
-from featurestore.audit.probes import Anchor, Key, Probe, Probes, times_of
+from featurestore.audit.probes import LAST_INSTANT, Anchor, Key, Probe, Probes, around, times_of
+from featurestore.audit.scratch import Scratch
 from featurestore.audit.truth import OVERFLOW, Cell, OnDemandTruth, ViewTruth, alike
 from featurestore.definitions import OnDemandInstance, ViewInstance
 from featurestore.dtypes import DType
@@ -39,6 +41,9 @@ EXPLAINED = 200
 """Of how many differing rows of a view the cause is looked for."""
 OVERFLOWS_CHECKED = 8
 """Of how many `unavailable` cells of a feature the offline sum is computed: each takes builds of its own."""
+
+SCRATCH_KEYS = 20
+"""Of how many keys a scratch store is made."""
 
 EQUAL, DIFFERENT, UNVERIFIABLE = "equal", "different", "unverifiable"
 _UNKNOWN = "the registry does not define the view"
@@ -71,7 +76,8 @@ class ViewVerification:
 
     cells: {equal, different, stale, unavailable, unverifiable: number}. An `unavailable` cell is one whose sum leaves its
     type offline too, a `stale` one lies beyond the instant up to which its record is exact. reason: why it is unverifiable.
-    causes: {cause: cells that differ}.
+    causes: {cause: cells that differ}. scratch: what became of cells asked of stores made just before an event, {"stores",
+    "equal", "different": number}; they are not among `cells`.
     """
 
     view: str
@@ -80,6 +86,7 @@ class ViewVerification:
     reason: str = ""
     cells: dict[str, int] = field(default_factory=lambda: dict.fromkeys(OUTCOMES, 0))
     causes: dict[str, int] = field(default_factory=dict)
+    scratch: dict[str, int] = field(default_factory=lambda: {"stores": 0, EQUAL: 0, DIFFERENT: 0})
     examples: list[Difference] = field(default_factory=list)
 
     def to_dict(self) -> dict[str, Any]:
@@ -89,6 +96,7 @@ class ViewVerification:
             **self.cells,
             "reason": self.reason or None,
             "causes": self.causes,
+            "scratch": self.scratch,
             "examples": [e.to_dict() for e in self.examples],
         }
 
@@ -125,9 +133,14 @@ class Verification:
         return {outcome: sum(view.cells[outcome] for view in self.views) for outcome in OUTCOMES}
 
     @property
+    def different(self) -> int:
+        """Cells that differ, those of scratch stores too."""
+        return self.cells[DIFFERENT] + sum(view.scratch[DIFFERENT] for view in self.views)
+
+    @property
     def compared(self) -> int:
-        cells = self.cells
-        return cells[EQUAL] + cells[DIFFERENT]
+        """Cells whose two answers were compared, those of scratch stores too."""
+        return self.different + self.cells[EQUAL] + sum(view.scratch[EQUAL] for view in self.views)
 
     @property
     def unverifiable(self) -> dict[str, str]:
@@ -138,7 +151,7 @@ class Verification:
 
     @property
     def ok(self) -> bool:
-        return self.compared > 0 and not self.cells[DIFFERENT]
+        return self.cells[EQUAL] > 0 and not self.different
 
     def to_dict(self) -> dict[str, Any]:
         services = {name: service.to_dict() for name, service in self.services.items()}
@@ -196,14 +209,19 @@ def verify(
     service: str | None = None,
     sample: int = 1_000,
     seed: int = 0,
+    scratch: int = 2,
     watch: Watcher | None = None,
 ) -> Verification:
     """Ask `sample` questions of one service, or of each that the online store can answer or the registry defines.
+
+    scratch: how many stores are made in memory for each view, each just before an event.
 
     Raises: UnknownName FS101, FS501 (the store cannot answer it yet), UsageError FS102, StoreError.
     """
     if sample < 1:
         raise UsageError("FS102", f"--sample {sample} asks nothing", hint="--sample 1000")
+    if scratch < 0:
+        raise UsageError("FS102", f"--scratch {scratch} is below 0", hint="--scratch 0")
     done = Verification(sample, seed)
     with reader.store.read() as snapshot:
         served = served_services(snapshot)
@@ -212,7 +230,7 @@ def verify(
     for name in [service] if service is not None else sorted({*served, *_kept_online(offline.registry)}):
         if watch is not None:
             watch(Progress(f"verifying {name}"))
-        done.services[name] = _ServiceRun(reader, offline, name, sample, seed).result()
+        done.services[name] = _ServiceRun(reader, offline, name, sample, seed, scratch).result()
     return done
 
 
@@ -277,8 +295,8 @@ class _Answers:
 class _ServiceRun:
     """One service, from its questions to its report."""
 
-    def __init__(self, reader: OnlineReader, offline: Offline, name: str, sample: int, seed: int) -> None:
-        self._reader, self._offline, self._sample, self._seed = reader, offline, sample, seed
+    def __init__(self, reader: OnlineReader, offline: Offline, name: str, sample: int, seed: int, scratch: int) -> None:
+        self._reader, self._offline, self._sample, self._seed, self._stores = reader, offline, sample, seed, scratch
         self.report = ServiceVerification(name)
         self._instances: list[_Instance] = []
         self._on_demand: list[tuple[Mapping[str, Any], OnDemandTruth | None, ViewVerification]] = []
@@ -371,6 +389,7 @@ class _ServiceRun:
                 continue
             try:
                 true |= self._truth_of(instance, instance.truth)
+                self._ask_scratch_stores(instance, instance.truth)
             except SourceError as error:
                 if error.code != "FS326":
                     raise
@@ -472,11 +491,49 @@ class _ServiceRun:
         """Whether a feature of a view that the cell reads differs itself."""
         return any(_outcome(self._answers.cells[row][c], true[c][row], None) == DIFFERENT for c in reads)
 
+    # Stores made just before an event.
+
+    def _ask_scratch_stores(self, instance: _Instance, truth: ViewTruth) -> None:
+        if truth.bound.view.source.static or not instance.returned:
+            return
+        rng, made = Random(f"scratch {self._seed}"), instance.made
+        keys = [key for key in dict.fromkeys(map(instance.key, self.probes)) if None not in key]
+        times = times_of(
+            online_state(truth.bound), truth.bound, truth.data, keys, truth.settings, known_before=made.watermark,
+            horizon=made.horizon, since=-(2**62), each=SCRATCH_KEYS, seed=self._seed,
+        )  # fmt: skip
+        events = sorted({e for known in times.values() for e in known if abs(e) < LAST_INSTANT})
+        for e in rng.sample(events, min(self._stores, len(events))):
+            own = [key for key, known in times.items() if e in known]
+            others = rng.sample(list(times), min(SCRATCH_KEYS, len(times)))
+            self._ask_scratch_store(instance, truth, list(dict.fromkeys([*own, *others]))[:SCRATCH_KEYS], e)
+
+    def _ask_scratch_store(self, instance: _Instance, truth: ViewTruth, keys: Sequence[Key], e: int) -> None:
+        store = Scratch(truth, instance.made, instance.definition, keys, e - 1)
+        report, asked = instance.report, [(key, t, why) for key in keys for t, why in around(e).items()]
+        report.scratch["stores"] += 1
+        features = list(dict.fromkeys(instance.returned.values()))
+        before = replace(truth, known_before=e - 1)
+        true = before.cells(features, [key for key, _, _ in asked], [t for _, t, _ in asked])
+        for row, (key, t, why) in enumerate(asked):
+            online = store.cells(key, t)
+            for out, name in instance.returned.items():
+                outcome = _outcome(online[out], true[name][row], instance.feature(name)["aggregate"])
+                if outcome not in (EQUAL, DIFFERENT):
+                    continue
+                report.scratch[outcome] += 1
+                if outcome == DIFFERENT:
+                    probe = Probe(dict(zip(instance.columns, key, strict=True)), t, {}, f"{why}, of a store made just before e")
+                    self._add_example(report, probe, out, online[out], true[name][row], "scratch store")
+
     def _example(self, report: ViewVerification, row: int, out: str, online: Cell, offline: Cell, cause: str) -> None:
+        self._add_example(report, self.probes[row], out, online, offline, cause)
+
+    def _add_example(self, report: ViewVerification, probe: Probe, out: str, online: Cell, offline: Cell, cause: str) -> None:
         if sum(example.cause == cause for example in report.examples) >= EXAMPLES:
             return
-        probe, dtype = self.probes[row], self._types[out]
-        at, sides = format_instant(probe.t), (_told(online, dtype), _told(offline, dtype))
+        at, dtype = format_instant(probe.t), self._types[out]
+        sides = _told(online, dtype), _told(offline, dtype)
         report.examples.append(Difference(out, probe.keys, at, *sides, cause, probe.why, probe.request))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -25,6 +26,9 @@ def verify(
     ] = None,
     sample: Annotated[int, typer.Option(metavar="N", help="How many rows (keys and instants) are asked of a service.")] = 1_000,
     seed: Annotated[int, typer.Option(metavar="N", help="Which rows: the same seed asks the same.")] = 0,
+    scratch: Annotated[
+        int, typer.Option(metavar="N", help="How many stores are made in memory for each view, each just before an event.")
+    ] = 2,
 ) -> Answer:
     """Compare online answers with the offline truth at the same instants, watermarks and source files.
 
@@ -36,7 +40,7 @@ def verify(
       featurestore verify fraud_v1 --sample 5000
     """
     with run.progress() as watch:
-        found = run.store.verify(service, sample=sample, seed=seed, watch=watch)
+        found = run.store.verify(service, sample=sample, seed=seed, scratch=scratch, watch=watch)
     for name, reason in found.unverifiable.items():
         run.warn(f"{name} is unverifiable: {reason}")
     result = {**found.to_dict(), "warnings": run.warnings}
@@ -44,12 +48,11 @@ def verify(
 
 
 def _errors(found: Verification) -> list[FeatureStoreError]:
-    cells = found.cells
-    if cells["different"]:
-        views = ", ".join(sorted({view.view for view in found.views if view.cells["different"]}))
-        what = f"{cells['different']:,} of {found.compared:,} cells differ: {views}"
+    if found.different:
+        views = ", ".join(sorted({v.view for v in found.views if v.cells["different"] or v.scratch["different"]}))
+        what = f"{found.different:,} of {found.compared:,} cells differ: {views}"
         return [CheckFailed("FS121", what, hint="featurestore materialize --full")]
-    if not found.compared:
+    if not found.ok:
         why = "; ".join(f"{name}: {reason}" for name, reason in found.unverifiable.items())
         why = why or ("every answer was stale or unavailable" if found.services else "no service is kept online")
         return [CheckFailed("FS122", f"nothing could be verified: {why}", hint="featurestore materialize")]
@@ -68,11 +71,19 @@ def _service(name: str, service: ServiceVerification) -> str:
     for view, told in service.to_dict()["views"].items():
         rows.append((view, told["watermark"] or "on demand", *(told[outcome] for outcome in header[2:])))
     parts = [f"{name}: {service.rows:,} rows asked; cells:", show.table(header, rows, indent="  ")]
+    parts += [line for view, found in service.views.items() if (line := _scratch(view, found.scratch))]
     for view, found in service.views.items():
         parts += [f"\n{view}, by cause: {show.counts(found.causes, plain=True)}"] if found.causes else []
-        for cause in found.causes:
+        for cause in dict.fromkeys(example.cause for example in found.examples):
             parts += [_difference(e) for e in [e for e in found.examples if e.cause == cause][:SHOWN]]
     return "\n".join(parts)
+
+
+def _scratch(view: str, counted: Mapping[str, int]) -> str:
+    if not counted["stores"]:
+        return ""
+    said = f"{counted['equal']:,} cells equal, {counted['different']:,} different"
+    return f"  {view}, {counted['stores']} stores made just before an event: {said}"
 
 
 def _difference(example: Difference) -> str:

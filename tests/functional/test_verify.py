@@ -30,6 +30,7 @@ from featurestore.intervals import FixedClock, format_instant
 from featurestore.online.codec import RecordCodec, encode_key, storage_key
 from featurestore.online.generations import Generation, generations
 from featurestore.online.memory import MemoryStore
+from featurestore.retrieval.online_view import View
 from tests.functional.conftest import WATERMARK
 
 DAY = 86_400_000_000
@@ -87,7 +88,7 @@ def stored(k: int) -> bytes:
 
 def right(found: Verification) -> None:
     assert found.unverifiable == {}
-    assert found.cells["different"] == 0, [d for view in found.views for d in view.examples]
+    assert found.different == 0, [d for view in found.views for d in view.examples]
     assert found.cells["equal"] > 0
     assert found.ok
 
@@ -315,6 +316,22 @@ def test_facts_known_too_late_are_called_so(tmp_path):
     assert causes(found) == {"known time", "key that should not be there"} or causes(found) == {"key that should not be there"}
 
 
+def test_a_fact_that_counts_at_its_own_instant_is_caught_on_a_store_made_just_before_it(tmp_path, monkeypatch):
+    """All facts are long past: the live store cannot be asked for their instants any more."""
+    write(tmp_path / "a.parquet", *[(k, (k - 99) * DAY, (k - 100) * DAY, k) for k in range(20)], columns="k e c x")
+    store = store_of(tmp_path, latest("x"), source={"created_timestamp": "c"})
+    found = store.verify(sample=200, scratch=5)
+    right(found)
+    assert [view.scratch for view in found.views] == [{"stores": 5, "equal": 300, "different": 0}]
+    newest = View._newest
+    monkeypatch.setattr(View, "_newest", lambda self, entries, t: newest(self, entries, t + 1))
+    found = store.verify(sample=200, scratch=5)
+    [view] = found.views
+    assert (found.cells["different"], view.scratch["different"], found.ok) == (0, 5, False)
+    assert {(d.probe, d.cause) for d in view.examples} == {("e, of a store made just before e", "scratch store")}
+    assert store.verify(sample=200, scratch=0).ok
+
+
 def test_a_wrong_on_demand_feature_says_whether_its_input_was_wrong(tmp_path):
     store = on_demand_store(tmp_path)
     tamper(store, lambda made, rows: {stored(3): rows[stored(4)]})
@@ -447,6 +464,7 @@ def test_a_service_that_waits_for_its_first_run_is_said_to(tmp_path):
 
 def test_a_name_or_a_number_typed_wrong_is_refused(cli, project):
     assert (cli("verify", "fraud_v2").code, cli("verify", "--sample", "0").code) == (2, 2)
+    assert cli("verify", "--scratch", "-1").code == 2
     assert "try fraud_v1" in cli("verify", "fraud_v2").err
     with pytest.raises(UsageError) as refused:
         FeatureStore(".").verify("fraud_v1", sample=0)
