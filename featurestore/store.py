@@ -21,7 +21,7 @@ from featurestore.sources import IdentityCache, SourceData, open_source
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from featurestore.audit.verify import Verification
+    from featurestore.audit.report import Verification
     from featurestore.engines.duckdb import Settings
     from featurestore.materialization import ViewReport
     from featurestore.online.store import OnlineStore
@@ -271,7 +271,8 @@ class FeatureStore:
             `services` with their views and examples, `to_dict()`. Nothing is written.
         Raises: UnknownName FS101, FS501, UsageError FS102, StoreError.
         """
-        from featurestore.audit.verify import Offline, verify
+        from featurestore.audit.offline import Offline
+        from featurestore.audit.verify import verify
 
         name = service.name if isinstance(service, FeatureService) else service
         offline = Offline(self.registry, self._base, self.engine_settings(), self.identities)

@@ -9,31 +9,36 @@ Which questions are asked is `probes`' business, what is true that of `truth`.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
-from pathlib import Path
 from random import Random
 from typing import Any
 
+from featurestore.audit.offline import Offline, reason_of, why_not
 from featurestore.audit.probes import LAST_INSTANT, Anchor, Key, Probe, Probes, around, times_of
+from featurestore.audit.report import (
+    DIFFERENT,
+    EQUAL,
+    UNVERIFIABLE,
+    Difference,
+    ServiceVerification,
+    Verification,
+    ViewVerification,
+)
 from featurestore.audit.scratch import Scratch
 from featurestore.audit.truth import OVERFLOW, Cell, OnDemandTruth, ViewTruth, alike
-from featurestore.definitions import OnDemandInstance, ViewInstance
 from featurestore.dtypes import DType
-from featurestore.engines.duckdb import Settings
 from featurestore.errors import DefinitionError, SourceError, UnknownName, UsageError, nearest
 from featurestore.intervals import FOREVER, format_instant
 from featurestore.online.codec import encode_key, storage_key
 from featurestore.online.generations import Generation, generation, served_services
 from featurestore.online.store import Snapshot
-from featurestore.plan import online_state, training_set
-from featurestore.plan.nodes import OnDemand
+from featurestore.plan import online_state
 from featurestore.progress import Progress, Watcher
-from featurestore.registry import BoundView, Registry, bind_service, bind_view
+from featurestore.registry import BoundView, Registry
 from featurestore.retrieval.online_features import OnlineReader, Service, as_date
 from featurestore.retrieval.online_view import EXPIRED, NOT_FOUND, STALE, UNAVAILABLE, View
-from featurestore.sources import IdentityCache, reopen_source
 
 EXAMPLES = 4
 """How many differing cells of each cause a view reports in full."""
@@ -44,162 +49,6 @@ OVERFLOWS_CHECKED = 8
 
 SCRATCH_KEYS = 20
 """Of how many keys a scratch store is made."""
-
-EQUAL, DIFFERENT, UNVERIFIABLE = "equal", "different", "unverifiable"
-_UNKNOWN = "the registry does not define the view"
-_OTHER = "the store answers by another definition of the view than the registry's"
-OUTCOMES = (EQUAL, DIFFERENT, STALE, UNAVAILABLE, UNVERIFIABLE)
-
-
-@dataclass
-class Difference:
-    """One cell that differs. keys, request, online and offline as people write them; probe: what the instant is."""
-
-    feature: str
-    keys: Mapping[str, Any]
-    as_of: str
-    online: Mapping[str, Any]
-    offline: Mapping[str, Any]
-    cause: str
-    probe: str = ""
-    request: Mapping[str, Any] = field(default_factory=dict)
-
-    def to_dict(self) -> dict[str, Any]:
-        told = {"feature": self.feature, "key": dict(self.keys), "as_of": self.as_of, "probe": self.probe or "any instant"}
-        told |= {"request": dict(self.request)} if self.request else {}
-        return {**told, "online": dict(self.online), "offline": dict(self.offline), "cause": self.cause}
-
-
-@dataclass
-class ViewVerification:
-    """What became of the cells of one view (on-demand views too, which have no watermark).
-
-    cells: {equal, different, stale, unavailable, unverifiable: number}. An `unavailable` cell is one whose sum leaves its
-    type offline too, a `stale` one lies beyond the instant up to which its record is exact. reason: why it is unverifiable.
-    causes: {cause: cells that differ}. scratch: what became of cells asked of stores made just before an event, {"stores",
-    "equal", "different": number}; they are not among `cells`.
-    """
-
-    view: str
-    watermark: int | None = None
-    source_files: int = 0
-    reason: str = ""
-    cells: dict[str, int] = field(default_factory=lambda: dict.fromkeys(OUTCOMES, 0))
-    causes: dict[str, int] = field(default_factory=dict)
-    scratch: dict[str, int] = field(default_factory=lambda: {"stores": 0, EQUAL: 0, DIFFERENT: 0})
-    examples: list[Difference] = field(default_factory=list)
-
-    def to_dict(self) -> dict[str, Any]:
-        return {
-            "watermark": None if self.watermark is None else format_instant(self.watermark),
-            "source_files": self.source_files,
-            **self.cells,
-            "reason": self.reason or None,
-            "causes": self.causes,
-            "scratch": self.scratch,
-            "examples": [e.to_dict() for e in self.examples],
-        }
-
-
-@dataclass
-class ServiceVerification:
-    """What became of one service: rows asked, and its views by name."""
-
-    service: str
-    rows: int = 0
-    reason: str = ""
-    views: dict[str, ViewVerification] = field(default_factory=dict)
-
-    def to_dict(self) -> dict[str, Any]:
-        views = {name: view.to_dict() for name, view in self.views.items()}
-        return {"rows": self.rows, "reason": self.reason or None, "views": views}
-
-
-@dataclass
-class Verification:
-    """What `verify` found. `ok`: something was compared, and nothing differs."""
-
-    sample: int
-    seed: int
-    services: dict[str, ServiceVerification] = field(default_factory=dict)
-
-    @property
-    def views(self) -> Iterator[ViewVerification]:
-        return (view for service in self.services.values() for view in service.views.values())
-
-    @property
-    def cells(self) -> dict[str, int]:
-        """Cells of all views, by what became of them."""
-        return {outcome: sum(view.cells[outcome] for view in self.views) for outcome in OUTCOMES}
-
-    @property
-    def different(self) -> int:
-        """Cells that differ, those of scratch stores too."""
-        return self.cells[DIFFERENT] + sum(view.scratch[DIFFERENT] for view in self.views)
-
-    @property
-    def compared(self) -> int:
-        """Cells whose two answers were compared, those of scratch stores too."""
-        return self.different + self.cells[EQUAL] + sum(view.scratch[EQUAL] for view in self.views)
-
-    @property
-    def unverifiable(self) -> dict[str, str]:
-        """What could not be compared, and why: {"service" or "service/view": reason}."""
-        reasons = {name: service.reason for name, service in self.services.items()}
-        reasons |= {f"{n}/{view.view}": view.reason for n, s in self.services.items() for view in s.views.values()}
-        return {name: reason for name, reason in reasons.items() if reason}
-
-    @property
-    def ok(self) -> bool:
-        return self.cells[EQUAL] > 0 and not self.different
-
-    def to_dict(self) -> dict[str, Any]:
-        services = {name: service.to_dict() for name, service in self.services.items()}
-        return {"sample": self.sample, "seed": self.seed, **self.cells, "services": services}
-
-
-@dataclass(frozen=True)
-class Offline:
-    """What the offline side needs: definitions, where their files lie, and what the engine may use."""
-
-    registry: Registry
-    root: Path
-    settings: Settings
-    identities: IdentityCache
-
-    def truth(self, made: Generation) -> ViewTruth:
-        """F as the generation has it. Raises: SourceError FS335; DefinitionError where the registry's view is another."""
-        view = self.registry.views.get(made.name)
-        if view is None:
-            raise DefinitionError("FS203", _UNKNOWN)
-        data = reopen_source(view.source, made.state, self.root, self.identities)
-        bound = bind_view(view, data.types)
-        if bound.fingerprint != made.fingerprint:
-            raise DefinitionError("FS203", _OTHER, hint="featurestore materialize")
-        return ViewTruth(bound, data, self.settings, made.watermark)
-
-    def on_demand(self, service: str, views: Mapping[str, BoundView]) -> dict[str, OnDemand]:
-        """The on-demand views of a service as the registry has them, those that read other views than these left out."""
-        defined = self.registry.services.get(service)
-        if defined is None:
-            return {}
-        kept = [given for given in defined.features if _views_of(given) <= views.keys()]
-        if not any(isinstance(given, OnDemandInstance) for given in kept):
-            return {}
-        bound = bind_service(replace(defined, features=kept, labels=()), views, {})
-        return {node.name: node for node in training_set(bound).on_demand}
-
-
-def _views_of(given: ViewInstance | OnDemandInstance) -> set[str]:
-    return {i.view.name for i in given.view.inputs} if isinstance(given, OnDemandInstance) else {given.view.name}
-
-
-def _why_not(asked: Mapping[str, Any], node: OnDemand | None) -> str:
-    """Why an on-demand view of the store cannot be verified, or ""."""
-    if node is None:
-        return "an input is unverifiable, or the registry's service does not have the view"
-    same = node.fingerprint == asked["fingerprint"] and [o.name for o in node.outputs] == [f["name"] for f in asked["features"]]
-    return "" if same else f"{_OTHER}; try featurestore materialize"
 
 
 def verify(
@@ -333,13 +182,13 @@ class _ServiceRun:
                 truth = self._offline.truth(made)
                 views[made.name] = truth.bound
             except (SourceError, DefinitionError) as error:
-                report.reason = _reason(error)
+                report.reason = reason_of(error)
             self._instances.append(_Instance(given, made, truth, report))
             if given["features"]:
                 self.report.views[report.view] = report
         nodes = self._offline.on_demand(self.report.service, views)
         for asked in definition.get("on_demand", ()):
-            report = ViewVerification(asked["name"], reason=_why_not(asked, nodes.get(asked["name"])))
+            report = ViewVerification(asked["name"], reason=why_not(asked, nodes.get(asked["name"])))
             computed = None if report.reason else OnDemandTruth(nodes[asked["name"]], self._offline.settings)
             self._on_demand.append((asked, computed, report))
             self.report.views[report.view] = report
@@ -582,12 +431,6 @@ class _Causes:
         return "another fact" if online.event != offline.event else "value"
 
 
-def _reason(error: SourceError | DefinitionError) -> str:
-    """Why a view cannot be verified, in a line: the file first, where there is one."""
-    place = f"{error.where}: " if error.code == "FS335" and error.where else ""
-    return f"{place}{error.what}" + (f"; try {error.hint}" if error.hint else "")
-
-
 def _records(snapshot: Snapshot, view: View, keys: Sequence[Key]) -> list[bytes | None]:
     """The records a view holds of some keys; None where it holds none."""
     stored = [_stored_key(key, view.families) for key in keys]
@@ -646,4 +489,4 @@ def _readable(value: Any, dtype: DType) -> Any:
     return as_date(value) if dtype.name == "date32" else value
 
 
-__all__ = ["Difference", "Offline", "ServiceVerification", "Verification", "ViewVerification", "verify"]
+__all__ = ["verify"]

@@ -13,7 +13,7 @@ from featurestore.cli.command import Run
 from featurestore.errors import FeatureStoreError
 
 if TYPE_CHECKING:
-    from featurestore.audit.verify import Difference, ServiceVerification, Verification
+    from featurestore.audit.report import Difference, ServiceVerification, Verification
 
 SHOWN = 2
 """Differing cells of each cause that are printed; --json has more."""

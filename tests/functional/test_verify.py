@@ -23,7 +23,7 @@ from featurestore import (
     agg,
     latest,
 )
-from featurestore.audit.verify import Verification
+from featurestore.audit.report import Verification
 from featurestore.dtypes import parse_dtype
 from featurestore.errors import UnknownName
 from featurestore.intervals import FixedClock, format_instant
