@@ -94,14 +94,14 @@ CODES: Mapping[str, ErrorCode] = {
         "sql/ is stale: 2 of its files are not what the definitions say · in plan/fraud_v1.txt · try featurestore compile",
         "Run `featurestore compile` and commit what it changed, after reading it.",
     ),
-    "FS121": ErrorCode(
+    "FS131": ErrorCode(
         "Online answers are not the offline truth",
         "`verify` asked the online store and its source files the same, and found cells that differ.",
         "3 of 11,000 cells differ: card_payments · try featurestore materialize --full",
         "Read the examples: each names key, instant, feature, both answers, and the cause where it can be told. Make the views "
         "anew with `featurestore materialize --full`; if cells differ again, please report it.",
     ),
-    "FS122": ErrorCode(
+    "FS132": ErrorCode(
         "Nothing could be verified",
         "Not one cell could be compared: the files the store was made from are gone or changed, or it answers by other "
         "definitions than the registry's.",

@@ -51,11 +51,11 @@ def _errors(found: Verification) -> list[FeatureStoreError]:
     if found.different:
         views = ", ".join(sorted({v.view for v in found.views if v.cells["different"] or v.scratch["different"]}))
         what = f"{found.different:,} of {found.compared:,} cells differ: {views}"
-        return [CheckFailed("FS121", what, hint="featurestore materialize --full")]
+        return [CheckFailed("FS131", what, hint="featurestore materialize --full")]
     if not found.ok:
         why = "; ".join(f"{name}: {reason}" for name, reason in found.unverifiable.items())
         why = why or ("every answer was stale or unavailable" if found.services else "no service is kept online")
-        return [CheckFailed("FS122", f"nothing could be verified: {why}", hint="featurestore materialize")]
+        return [CheckFailed("FS132", f"nothing could be verified: {why}", hint="featurestore materialize")]
     return []
 
 

@@ -364,11 +364,11 @@ def test_differences_end_with_exit_1_and_name_the_cell(cli, project):
     found.online.close()
     said = cli("verify", "fraud_v1", "--sample", 400)
     assert said.code == 1
-    assert "FS121" in said.err
+    assert "FS131" in said.err
     assert "merchant_profile" in said.err
     assert "cause    key missing" in said.out
     result = cli("verify", "--sample", 400, "--json").json
-    assert (result["ok"], result["errors"][0]["code"]) == (False, "FS121")
+    assert (result["ok"], result["errors"][0]["code"]) == (False, "FS131")
     view = result["result"]["services"]["fraud_v1"]["views"]["merchant_profile"]
     example = view["examples"][0]
     assert view["causes"] == {"key missing": view["different"]}
@@ -415,7 +415,7 @@ def test_nothing_verifiable_ends_with_exit_1(cli, project):
     shutil.rmtree("data")
     said = cli("verify", "--sample", 50)
     assert said.code == 1
-    assert "FS122 nothing could be verified" in said.err
+    assert "FS132 nothing could be verified" in said.err
     assert cli("verify", "--sample", 50, "--json").json["result"]["unverifiable"] == 50 * 8
 
 
