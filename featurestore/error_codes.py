@@ -112,6 +112,20 @@ CODES: Mapping[str, ErrorCode] = {
         "'scorer' has 2 keys, the most at a time · known: 1f0c9b7a, 77aa01c2 · try featurestore keys revoke 1f0c9b7a",
         "`featurestore keys list` shows what there is; revoke the old key first.",
     ),
+    "FS131": ErrorCode(
+        "Online answers are not the offline truth",
+        "`verify` asked the online store and its source files the same, and found cells that differ.",
+        "3 of 11,000 cells differ: card_payments · try featurestore materialize --full",
+        "Read the examples: each names key, instant, feature, both answers, and the cause where it can be told. Make the views "
+        "anew with `featurestore materialize --full`; if cells differ again, please report it.",
+    ),
+    "FS132": ErrorCode(
+        "Nothing could be verified",
+        "Not one cell could be compared: the files the store was made from are gone or changed, or it answers by other "
+        "definitions than the registry's.",
+        "nothing could be verified: card_payments is unverifiable · try featurestore materialize",
+        "Materialize, so that the store's source files are those that are there, then verify again.",
+    ),
     "FS140": ErrorCode(
         "A source cannot be pushed to",
         "The source declares no `row_key` (or is static), so that the row that follows in a file would be a second fact; or a "
@@ -390,6 +404,13 @@ CODES: Mapping[str, ErrorCode] = {
         "One reason (such as a NULL event time) keeps most rows of a source from being facts.",
         "900 of 1000 rows of source 'payments' are left out: known_time_null (view 'card_payments')",
         "Mend the data or the declaration; `allow_left_out=True` if it is meant.",
+    ),
+    "FS335": ErrorCode(
+        "A file of a recorded source state is gone or changed",
+        "What the online store was made from can no longer be read, so its answers cannot be compared with anything.",
+        "a file that the online store was made from is gone · in data/payments/2025-02.parquet · try featurestore materialize "
+        "--full",
+        "Put the file back, or materialize anew from the files that are there. Add files, and do not rewrite old ones.",
     ),
     "FS340": ErrorCode(
         "A pushed row is wrong",

@@ -22,6 +22,7 @@ from featurestore.sources import IdentityCache, SourceData, open_source
 if TYPE_CHECKING:
     import pyarrow as pa
 
+    from featurestore.audit.report import Verification
     from featurestore.engines.duckdb import Settings
     from featurestore.materialization import ViewReport
     from featurestore.materialization.forget import Forgotten
@@ -368,6 +369,32 @@ class FeatureStore:
         name = service if isinstance(service, str) else service.name
         brought = _columns(request or {})
         return self.reader.get(name, _columns(entities), request=brought, as_of=_instant(as_of), include=include)
+
+    def verify(
+        self,
+        service: str | FeatureService | None = None,
+        *,
+        sample: int = 1_000,
+        seed: int = 0,
+        scratch: int = 2,
+        watch: Callable[[Progress], None] | None = None,
+    ) -> Verification:
+        """Compare online answers with the offline truth at the same instants, watermarks and source files, cell by cell.
+
+        Args:
+            service: its name, or the definition; None: each that is kept online.
+            sample: how many rows (keys and instants) are asked of each service. seed: which ones.
+            scratch: how many stores are made in memory for each view, each just before an event, and asked around it.
+        Returns: Verification: `ok` if something was compared and nothing differs, `cells` counted by what became of them,
+            `services` with their views and examples, `to_dict()`. Nothing is written.
+        Raises: UnknownName FS101, FS501, UsageError FS102, StoreError.
+        """
+        from featurestore.audit.offline import Offline
+        from featurestore.audit.verify import verify
+
+        name = service.name if isinstance(service, FeatureService) else service
+        offline = Offline(self.registry, self._base, self.engine_settings(), self.identities, self.push_folder)
+        return verify(self.reader, offline, service=name, sample=sample, seed=seed, scratch=scratch, watch=watch)
 
     @cached_property
     def online(self) -> OnlineStore:

@@ -315,7 +315,7 @@ def definitions() -> str:
         *_object("FeatureStore", featurestore.FeatureStore),
         *_methods(
             featurestore.FeatureStore,
-            ("build_training_set", "push", "compact", "materialize", "get_online_features"),
+            ("build_training_set", "push", "compact", "materialize", "get_online_features", "verify"),
             owner="store",
         ),
         "## OnlineFeatures",
@@ -324,6 +324,9 @@ def definitions() -> str:
         *_methods(OnlineFeatures, ("to_dict", "to_arrow"), owner="found"),
     ]
     return page("Definitions and FeatureStore", "docstrings in featurestore/definitions and featurestore/store.py", parts)
+
+
+_STORE = ("build_training_set", "materialize", "get_online_features", "verify")
 
 
 def _catalogue() -> str:

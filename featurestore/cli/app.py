@@ -27,6 +27,7 @@ from featurestore.cli import (
     rollback,
     serve,
     status,
+    verify,
 )  # fmt: skip
 from featurestore.cli.answer import Answer
 from featurestore.cli.command import Asked, add
@@ -35,7 +36,7 @@ from featurestore.errors import FeatureStoreError
 
 COMMANDS = (init.init, check.check, compile.compile, explain.explain, build.build, materialize.materialize, get.get,
             serve.serve, keys.keys, push.push, compact.compact, status.status, rollback.rollback, gc.gc,
-            forget.forget)  # fmt: skip
+            forget.forget, verify.verify)  # fmt: skip
 
 HELP = """Point-in-time correct features, offline and online, from one definition.
 

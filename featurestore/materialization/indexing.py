@@ -41,6 +41,12 @@ class State:
         return State(change(self.kind), change(self.event), latest, measures, known)
 
 
+def layout(plan: OnlineState) -> Layout:
+    """That of a view's records."""
+    types = [m.dtype for m in measures(plan.windows)]
+    return Layout([o.dtype for o in plan.latest], types, known=ordered_by_time(plan.windows))
+
+
 class Indexing:
     """Indexed records of one run: of a view, from a watermark to a horizon (both microseconds)."""
 

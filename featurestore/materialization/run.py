@@ -28,14 +28,13 @@ from featurestore.errors import UsageError
 from featurestore.failpoints import reach
 from featurestore.intervals import Clock, Duration, format_instant
 from featurestore.materialization import writing
-from featurestore.materialization.indexing import Indexing
+from featurestore.materialization.indexing import Indexing, layout
 from featurestore.materialization.records import pairs
 from featurestore.materialization.report import ViewReport
 from featurestore.materialization.writing import Chunk, NotTheSame, Settle, Writing, chunks, unsettled
 from featurestore.online import runs, tables
 from featurestore.online.codec import decode_key, encode_keys, storage_keys
 from featurestore.online.generations import Generation, generation, keep, publish, sweep_tables, trim
-from featurestore.online.layout import Layout
 from featurestore.online.runs import COPY, IN_PLACE, NEW_TABLE, Running
 from featurestore.online.store import Batch, OnlineStore
 from featurestore.online.tables import ABSENT
@@ -114,11 +113,7 @@ class _View:
         self.views = {name: view.fingerprint for name, view in registry.views.items() if view.view.online}
         self.pushable = _pushable(registry)
         self.state = data.state(identities)
-        self.layout = Layout(
-            [o.dtype for o in self.plan.latest],
-            [m.dtype for m in measures(self.plan.windows)],
-            known=ordered_by_time(self.plan.windows),
-        )
+        self.layout = layout(self.plan)
         self.families = [k.family for k in bound.keys]
         self.watch = watch or (lambda _: None)
 

@@ -1,6 +1,16 @@
 """What a source can be, as Arrow data: Parquet files, tables from memory, and a log of the rows pushed to it."""
 
-from featurestore.sources.data import Part, PushedPart, SourceData, UpTo, open_source, pushed_in
+from featurestore.sources.data import Part, PushedPart, SourceData, UpTo, open_source, pushed_in, reopen_source
 from featurestore.sources.files import FileStamp, IdentityCache
 
-__all__ = ["FileStamp", "IdentityCache", "Part", "PushedPart", "SourceData", "UpTo", "open_source", "pushed_in"]
+__all__ = [
+    "FileStamp",
+    "IdentityCache",
+    "Part",
+    "PushedPart",
+    "SourceData",
+    "UpTo",
+    "open_source",
+    "pushed_in",
+    "reopen_source",
+]

@@ -19,7 +19,7 @@ from featurestore.definitions import ArrowSource, ParquetSource, Source
 from featurestore.definitions.source import PUSHED_AT
 from featurestore.dtypes import TIMESTAMP, DType, from_arrow
 from featurestore.errors import FeatureStoreError, SourceError
-from featurestore.sources.files import FileStamp, IdentityCache, expand
+from featurestore.sources.files import FileStamp, IdentityCache, expand, stamped
 from featurestore.sources.push_log import Compacted, Pushed, read_log, where_of
 from featurestore.sources.push_segments import POSITION, damaged
 
@@ -251,6 +251,48 @@ def _kept(part: PushedPart, compare: Callable[[Any, int], Any], position: int) -
 def pushed_in(state: Sequence[Mapping[str, Any]]) -> UpTo | None:
     """How much of a push log a state holds (`SourceData.state`)."""
     return next((UpTo(entry["log"], entry["position"]) for entry in state if "push_log" in entry), None)
+
+
+def reopen_source(
+    source: Source, state: Sequence[Mapping[str, Any]], root: Path, identities: IdentityCache, push: Path | None = None
+) -> SourceData:
+    """The files of a recorded source state (`SourceData.state`), and no others, as they were when it was recorded, and as much
+    of the push log in the folder `push` as was read then.
+
+    Raises: SourceError FS335 for a file or log that is gone or changed, or a source of which no files were recorded; FS325;
+    StoreError FS440, FS441 (the push log).
+    """
+    files = [entry for entry in state if "path" in entry]
+    if not files:
+        raise SourceError("FS335", f"source {source.name!r} was a table in memory: nothing tells whether it is the same now")
+    stamps = tuple(_recorded(file, root) for file in files)
+    for file, now in zip(files, identities.identify(stamps), strict=True):
+        if now != dict(file):
+            raise _gone(str(file["path"]), "changed")
+    own, upto = tuple(_parquet_part(stamp) for stamp in stamps), pushed_in(state)
+    if upto is None:
+        return SourceData(source, own)
+    pushed = None if push is None else read_log(push, upto.position)
+    if pushed is None or pushed.log != upto.log:
+        raise _gone(f"the push log of {source.name}", "gone" if pushed is None else "another one")
+    return SourceData(source, (*own, *_pushed_parts(pushed)), upto)
+
+
+def _recorded(file: Mapping[str, Any], root: Path) -> FileStamp:
+    """The file where it was recorded. One of another size needs no reading to be another."""
+    name = str(file["path"])
+    try:
+        stamp = stamped(root / name, name)
+    except OSError:
+        raise _gone(name, "gone") from None
+    if stamp.size != file["size"]:
+        raise _gone(name, "changed")
+    return stamp
+
+
+def _gone(name: str, what: str) -> SourceError:
+    what = f"a file that the online store was made from is {what}"
+    return SourceError("FS335", what, where=name, hint="featurestore materialize --full")
 
 
 def _parquet_part(stamp: FileStamp) -> Part:

@@ -57,9 +57,14 @@ def expand(patterns: Sequence[str], root: Path, *, where: str = "") -> tuple[Fil
             raise SourceError("FS321", f"no file matches {pattern!r}", where=where, hint="the path, relative to the project")
         for path in paths:
             name = os.path.relpath(path, root).replace(os.sep, "/")
-            stat = os.stat(path)
-            found[name] = FileStamp(name, Path(path), stat.st_size, stat.st_mtime_ns)
+            found[name] = stamped(Path(path), name)
     return tuple(found[name] for name in sorted(found))
+
+
+def stamped(path: Path, name: str) -> FileStamp:
+    """A file as it is now. Raises: OSError."""
+    stat = path.stat()
+    return FileStamp(name, path, stat.st_size, stat.st_mtime_ns)
 
 
 def sha256(path: Path) -> str:

@@ -250,7 +250,7 @@ REFUSED = [
     ({"rows": [row(2) | {"paid_at": "2200-01-01T00:00:00Z"}]}, "payments", 422, "FS341"),
     ({"rows": [row(i) for i in range(51)]}, "payments", 413, "FS508"),
     ({"rows": [row(2)]}, "payment", 404, "FS101"),
-    ({"rows": [row(2)]}, "../payments", 404, "FS101"),
+    ({"rows": [row(2)]}, "../payments", 404, "FS509"),
     ({"rows": [row(2)]}, "", 404, "FS101"),
     ({"rows": [row(2)]}, "clicks", 422, "FS140"),
 ]

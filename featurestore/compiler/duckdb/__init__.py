@@ -21,6 +21,7 @@ from featurestore.compiler.duckdb.online import (
     touched_keys,
     touched_too,
 )
+from featurestore.compiler.duckdb.probes import keys_read, times_of_facts
 from featurestore.compiler.duckdb.scalars import quoted
 from featurestore.compiler.duckdb.static import duplicates, static
 from featurestore.compiler.duckdb.types import key_type, sql_type
@@ -67,6 +68,7 @@ def statements(plan: Part) -> list[PartStatement]:
 __all__ = [
     "ASKED", "EXPIRED", "FOUND", "HELD", "IN_WINDOW", "LATEST", "MACROS", "MISSED", "NEW_PREFIX", "NOT_FOUND", "REASONS",
     "SOURCE_PREFIX", "WINDOW_PLANS", "Asked", "PartStatement", "ambiguous", "duplicates", "find_touched", "greatest_known",
-    "key_type", "latest", "left_out", "on_demand", "online_state", "operand_column", "plans_for", "quoted", "relation",
-    "sql_type", "statements", "static", "strands", "touched_count", "touched_keys", "touched_too", "window_sql",
+    "key_type", "keys_read", "latest", "left_out", "on_demand", "online_state", "operand_column", "plans_for", "quoted",
+    "relation", "sql_type", "statements", "static", "strands", "times_of_facts", "touched_count", "touched_keys",
+    "touched_too", "window_sql",
 ]  # fmt: skip

@@ -44,7 +44,7 @@ def online_state(plan: OnlineState, *, limited: bool) -> str:
     steps = Steps()
     if isinstance(plan.facts, StaticLookup):
         return _static(steps, plan, plan.facts)
-    _in_force(steps, plan.facts, limited)
+    add_in_force(steps, plan.facts, limited)
     branches = [_held_rows(plan)]
     if plan.latest:
         _newest(steps, plan.facts)
@@ -55,7 +55,7 @@ def online_state(plan: OnlineState, *, limited: bool) -> str:
     return steps.finish("the state, by key", "\nUNION ALL\n".join(branches) + f"\nORDER BY {keys}, __kind, __event")
 
 
-def _in_force(steps: Steps, visible: Visible, limited: bool) -> None:
+def add_in_force(steps: Steps, visible: Visible, limited: bool) -> None:
     """The steps `in_force` (facts at the watermark, of the keys to refresh) and `current` (those before the horizon)."""
     add_facts(steps, visible)
     facts, versions, _ = facts_of(visible)

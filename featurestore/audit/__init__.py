@@ -1,0 +1,1 @@
+"""Judge what was answered: online answers against the offline truth."""
