@@ -251,7 +251,7 @@ REFUSED = [
     ({"rows": [row(i) for i in range(51)]}, "payments", 413, "FS508"),
     ({"rows": [row(2)]}, "payment", 404, "FS101"),
     ({"rows": [row(2)]}, "../payments", 404, "FS509"),
-    ({"rows": [row(2)]}, "", 404, "FS101"),
+    ({"rows": [row(2)]}, "", 404, "FS509"),
     ({"rows": [row(2)]}, "clicks", 422, "FS140"),
 ]
 
