@@ -486,6 +486,24 @@ CODES: Mapping[str, ErrorCode] = {
         "the server failed; its log says how",
         "Read the server's log; report it.",
     ),
+    "FS520": ErrorCode(
+        "No such view or feature online",
+        "A `view:feature` of a look-up in Feast's form names a view without a generation, or a feature it does not have.",
+        "view 'card_payments' has no feature 'amount_sum_2d' · known: card_country, count_1h, … · try amount_sum_1d",
+        "Take a name that is known; materialize a new view, and put a new on-demand view into a service.",
+    ),
+    "FS521": ErrorCode(
+        "No format that is accepted",
+        "The request's Accept header admits none of the formats that answers come in.",
+        "no answer comes as 'text/csv' · try Accept: application/json or application/vnd.apache.arrow.stream",
+        "Accept JSON or an Arrow stream, or leave the header out.",
+    ),
+    "FS522": ErrorCode(
+        "A value the store cannot vouch for",
+        "A cell of a look-up in Feast's form is stale or unavailable; Feast's clients would take it for absent.",
+        "'amount_sum_1d' is stale for entity 3 of the request · try featurestore materialize; …",
+        "Materialize. `POST /v1/online-features` answers all other cells, and says which ones it cannot.",
+    ),
     "FS901": ErrorCode(
         "Something unforeseen",
         "A defect of this program, or of a library below it.",

@@ -46,6 +46,10 @@ class Found:
     def __init__(self, service: Service, answers: list[list[Answer]], t: int) -> None:
         self._service, self._answers, self.t = service, answers, t
 
+    def by_view(self) -> list[tuple[View, list[Answer]]]:
+        """The views of the service, and what each has answered, row by row."""
+        return list(zip(self._service.views, self._answers, strict=True))
+
     def rows(self) -> list[Sequence[Any]]:
         if len(self._answers) == 1:
             return [answer[0] for answer in self._answers[0]]
@@ -159,6 +163,7 @@ class Service:
     """A service resolved against one state of the store."""
 
     def __init__(self, definition: Mapping[str, Any], snapshot: Snapshot) -> None:
+        self.definition = definition
         self.name: str = definition["name"]
         self.fingerprint: str = definition["fingerprint"]
         self.views = [_view(instance, snapshot) for instance in definition["instances"]]
@@ -260,6 +265,10 @@ class OnlineReader:
         """All services that can be answered, by name."""
         current = self._current(snapshot)
         return {name: current.service(snapshot, name) for name in current.definitions}
+
+    def state(self, snapshot: Snapshot) -> object:
+        """The same object as long as the store says the same of itself: what others resolved of it stands as long."""
+        return self._current(snapshot)
 
     def _current(self, snapshot: Snapshot) -> _Resolved:
         epoch = snapshot.meta(EPOCH)

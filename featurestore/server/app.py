@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from http import HTTPStatus
 from typing import Any, NoReturn
 
@@ -12,14 +12,15 @@ from starlette.exceptions import HTTPException
 from featurestore.config import Server
 from featurestore.intervals import format_instant
 from featurestore.retrieval.online_features import OnlineReader, Service
-from featurestore.server import schemas
+from featurestore.server import feast, formats, schemas
 from featurestore.server.lookups import PATH, Lookups, Receive, Scope, Send
 from featurestore.server.problems import Refused, problem
 from featurestore.server.readiness import Readiness
 
 _ERRORS = {
     400: "The body is not JSON.",
-    404: "No such feature service.",
+    404: "No such feature service, view or feature.",
+    406: "Neither of the formats answers come in is accepted.",
     408: "The body did not arrive in time.",
     409: "as_of is before a watermark.",
     413: "Too many bytes or rows.",
@@ -30,14 +31,15 @@ _ERRORS = {
 
 
 class Application:
-    """Look-ups go straight to `Lookups`, all else to `rest`."""
+    """Look-ups go straight to `Lookups` of their path, all else to `rest`."""
 
-    def __init__(self, lookups: Lookups, rest: FastAPI) -> None:
-        self.lookups, self.rest = lookups, rest
+    def __init__(self, lookups: Iterable[Lookups], rest: FastAPI) -> None:
+        self.lookups, self.rest = {of.path: of for of in lookups}, rest
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http" and scope["path"] == PATH:
-            await self.lookups(scope, receive, send)
+        lookups = self.lookups.get(scope["path"]) if scope["type"] == "http" else None
+        if lookups is not None:
+            await lookups(scope, receive, send)
         else:
             await self.rest(scope, receive, send)
 
@@ -46,7 +48,8 @@ def create_app(reader: OnlineReader, *, limits: Server | None = None, readiness:
     """The server's application over a reader. limits: by default those of an empty featurestore.toml."""
     limits = limits or Server.model_validate({})
     readiness = readiness or Readiness()
-    return Application(Lookups(reader, limits, readiness), _rest(reader, readiness))
+    lookups = [of(reader, limits, readiness) for of in (Lookups, feast.FeastLookups)]
+    return Application(lookups, _rest(reader, readiness))
 
 
 def _rest(reader: OnlineReader, readiness: Readiness) -> FastAPI:
@@ -59,7 +62,12 @@ def _rest(reader: OnlineReader, readiness: Readiness) -> FastAPI:
         redirect_slashes=False,
         exception_handlers={HTTPException: _http_error, Exception: _error},
     )
-    app.post(PATH, response_model=schemas.OnlineFeatures, responses=_documented(*_ERRORS))(online_features)
+    answers: dict[int | str, dict[str, Any]] = {
+        200: {"content": {formats.ARROW.decode(): {}}, "description": "In JSON, or as an Arrow stream if accepted."}
+    }
+    app.post(PATH, response_model=schemas.OnlineFeatures, responses=answers | _documented(*_ERRORS))(online_features)
+    of_feast = _documented(*(status for status in _ERRORS if status not in (406, 409)))
+    app.post(feast.PATH, response_model=schemas.FeastResponse, responses=of_feast)(feast_features)
 
     @app.get("/v1/feature-services", responses=_documented(503))
     async def feature_services() -> schemas.FeatureServices:
@@ -85,6 +93,11 @@ def _rest(reader: OnlineReader, readiness: Readiness) -> FastAPI:
 
 async def online_features(request: schemas.OnlineFeaturesRequest) -> NoReturn:
     """Look features up: one row per entity, all as of one instant."""
+    raise AssertionError("look-ups are answered before they reach the framework")
+
+
+async def feast_features(request: schemas.FeastRequest) -> NoReturn:
+    """Look features up as Feast's clients do, as of now: one column per join key and feature."""
     raise AssertionError("look-ups are answered before they reach the framework")
 
 
