@@ -142,9 +142,11 @@ def test_the_store_reads_a_view_at_a_time_with_its_types(asked: Asked) -> None:
 
 
 def test_where_feast_has_a_value_its_own_server_answers_the_same(asked: Asked, tmp_path: Path) -> None:
-    """Names, values, times and shape; its times lose what is below a second. NULL and expired it calls PRESENT too."""
+    """Names, values, times and shape. Apart from what Feast loses on its way into its store (NaN, integers above 2^53,
+    fractions of seconds), and from NULL and expired values, which it calls PRESENT."""
     questions: list[dict[str, Any]] = [
-        {"features": [f"stats:{name}" for name in (*STATS, "tags", "home")], "entities": {"driver_id": [1, 2**53 + 1, 5]}},
+        {"features": [f"stats:{name}" for name in (*STATS, "tags", "home")], "entities": {"driver_id": [1]}},
+        {"features": ["stats:trips", "stats:city", "stats:tags", "stats:home"], "entities": {"driver_id": [5, 1]}},
         {"features": ["dishes:dish", "dishes:price"], "entities": {"shop": ["x", "y"], "driver_id": [1, 1], "zz": [0, 0]}},
         {"features": ["dishes:price", "stats:trips"], "entities": {"driver_id": [1], "shop": ["x"]}, "full_feature_names": True,
          "include_feature_view_version_metadata": True},
