@@ -504,6 +504,30 @@ CODES: Mapping[str, ErrorCode] = {
         "'amount_sum_1d' is stale for entity 3 of the request · try featurestore materialize; …",
         "Materialize. `POST /v1/online-features` answers all other cells, and says which ones it cannot.",
     ),
+    "FS523": ErrorCode(
+        "The server cannot be reached",
+        "`Client` got no connection to the server, or no answer in time.",
+        "http://127.0.0.1:8000 cannot be reached: [Errno 111] Connection refused · try featurestore serve",
+        "Start the server, mend the address, or give `timeout=` more seconds.",
+    ),
+    "FS524": ErrorCode(
+        "Something else answered",
+        "`Client` got an answer that no featurestore server gives: another program, a proxy, or another version.",
+        "http://127.0.0.1:8000/ready answered 502 with text/html: '<html>…'",
+        "Mend the address, or look at what stands between client and server.",
+    ),
+    "FS525": ErrorCode(
+        "The client was used in a way it cannot serve",
+        "Its URL or API key is none, the name of a source cannot be one, or statuses were read that were not asked for.",
+        "statuses were not asked for · try include=(\"statuses\",)",
+        "Give what the message names.",
+    ),
+    "FS526": ErrorCode(
+        "The client needs httpx",
+        "`Client` and `AsyncClient` speak HTTP by httpx, which comes with the extra `client`.",
+        "the client needs httpx, which is not installed · try pip install 'featurestore[client]'",
+        "Install the extra.",
+    ),
     "FS901": ErrorCode(
         "Something unforeseen",
         "A defect of this program, or of a library below it.",
