@@ -113,13 +113,13 @@ def sdk(home: Path, data: Path, server: str, questions: list[dict[str, Any]]) ->
 def _program(asked: dict[str, Any]) -> dict[str, Any]:
     command = [python(), str(PROGRAM)]
     done = subprocess.run(
-        command, input=json.dumps(asked), capture_output=True, text=True, cwd=asked["home"], env=_environment(), timeout=300
+        command, input=json.dumps(asked), capture_output=True, text=True, cwd=asked["home"], env=environment(), timeout=300
     )
     assert done.returncode == 0, done.stderr[-3000:]
     return json.loads(done.stdout.splitlines()[-1])  # type: ignore[no-any-return]
 
 
-def _environment() -> dict[str, str]:
+def environment() -> dict[str, str]:
     """Without our package: it is not Feast's to import."""
     return {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
 
@@ -134,7 +134,7 @@ def feast_server(home: Path, data: Path) -> Iterator[int]:
     command = [python(), "-W", "ignore", "-m", "feast.cli.cli", "serve", "--port", str(port)]
     said = home / "serve.log"
     with said.open("wb") as log:
-        process = subprocess.Popen(command, cwd=home, stdout=log, stderr=log, env={**_environment(), "HOME": str(home)})
+        process = subprocess.Popen(command, cwd=home, stdout=log, stderr=log, env={**environment(), "HOME": str(home)})
     try:
         for _ in range(600):
             with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port)):

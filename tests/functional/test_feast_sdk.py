@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -11,8 +12,9 @@ from typing import Any
 import pytest
 
 from benchmarks.environments import FEAST_VERSION
+from tests.docs.pages import DOCS, PORT, blocks
 from tests.functional import fleet
-from tests.functional.serving import Served, serving
+from tests.functional.serving import Served, make_project, serving
 
 pytestmark = pytest.mark.slow  # importing Feast alone takes many seconds
 DRIVERS = [1, 2, 3, 2**53 + 1, 99]
@@ -163,6 +165,23 @@ def test_where_feast_has_a_value_its_own_server_answers_the_same(asked: Asked, t
         (tmp_path / "client").mkdir()
         said = fleet.sdk(tmp_path / "client", asked.root, f"http://127.0.0.1:{port}", [QUESTIONS["empty"]])
         assert said["answers"][0] == asked.said["empty"]
+
+
+def test_what_the_page_on_feast_shows_is_what_the_sdk_prints(tmp_path: Path) -> None:
+    page = DOCS / "how-to" / "feast.md"
+    shop = make_project(tmp_path / "shop", rows=20_000)
+    with serving(shop) as served:
+        for block in blocks(page):
+            if block.options.get("title", "").startswith("feast/"):
+                path = tmp_path / block.options["title"]
+                path.parent.mkdir(exist_ok=True)
+                path.write_text(block.text.replace(PORT, f"127.0.0.1:{served.port}"), encoding="utf-8")
+        command = [fleet.python(), "-W", "ignore", "ask.py"]
+        done = subprocess.run(
+            command, cwd=tmp_path / "feast", env=fleet.environment(), capture_output=True, text=True, timeout=120
+        )
+    assert done.returncode == 0, done.stderr
+    assert f"It prints `{done.stdout.splitlines()[-1]}`." in page.read_text(encoding="utf-8")
 
 
 def _posted(server: Served, question: dict[str, Any]) -> dict[str, Any]:
