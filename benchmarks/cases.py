@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import data as generated
+import feast_serve
 import windows
 from data import Place
 from environments import environment
@@ -196,5 +197,5 @@ def help_(place: Place) -> Case:
 
 CASES: dict[str, Callable[[Place], Case]] = {
     "event_time": event_time, "created_time": created_time, "versions": versions, "feast": feast,
-    "materialize": materialize, "serve": serving, "help": help_, **windows.CASES,
+    "materialize": materialize, "serve": serving, "feast_serve": feast_serve.case, "help": help_, **windows.CASES,
 }  # fmt: skip
