@@ -7,7 +7,6 @@ to take them apart again.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from featurestore.dtypes import TIMESTAMP, DType
@@ -22,34 +21,36 @@ if TYPE_CHECKING:
 class Columns:
     """What was found, a column per feature, in service order. Values are as stored: dates are days, times microseconds."""
 
+    __slots__ = ("_found", "rows", "service", "t", "values")
+
     def __init__(self, service: Service, found: Cells, rows: int) -> None:
         self.service, self.t, self.rows = service, found.t, rows
         self._found = found
+        self.values: list[Sequence[Any]] = []
+        if isinstance(found, Found):
+            for view, answers in found.by_view():
+                self.values += _turned([answer[0] for answer in answers], view.feature_names)
+        else:
+            self.values += _turned(found.rows(), service.feature_names)
 
-    @cached_property
-    def values(self) -> list[Sequence[Any]]:
-        if isinstance(self._found, Found):
-            parts = [_turned([answer[0] for answer in answers], view.feature_names) for view, answers in self._found.by_view()]
-            return [column for part in parts for column in part]
-        return _turned(self._found.rows(), self.service.feature_names)
-
-    @cached_property
     def statuses(self) -> list[Sequence[str] | None]:
         """None for a feature that is present in every row: a value that is there is present."""
-        if not any(None in column for column in self.values):
-            return [None] * len(self.values)
-        if isinstance(self._found, Found):
-            tell = [_told(view, answers) for view, answers in self._found.by_view() for _ in view.feature_names]
-            places = [i for view, _ in self._found.by_view() for i in range(len(view.feature_names))]
-        else:
-            tell = [self._found.statuses().__getitem__] * len(self.values)
-            places = list(range(len(self.values)))
+        lacking = [None in column for column in self.values]
+        if True not in lacking:
+            return [None] * len(lacking)
         return [
-            [told(row)[i] if value is None else PRESENT for row, value in enumerate(column)] if None in column else None
-            for column, told, i in zip(self.values, tell, places, strict=True)
+            [told(row)[i] if value is None else PRESENT for row, value in enumerate(column)] if lacks else None
+            for column, lacks, (told, i) in zip(self.values, lacking, self._tellers(), strict=True)
         ]
 
-    @cached_property
+    def _tellers(self) -> list[tuple[Callable[[int], Sequence[str]], int]]:
+        """Per feature: what tells the statuses of a row, and which of them is the feature's."""
+        if isinstance(self._found, Found):
+            views = [(_told(view, answers), len(view.feature_names)) for view, answers in self._found.by_view()]
+            return [(told, i) for told, features in views for i in range(features)]
+        told = self._found.statuses().__getitem__
+        return [(told, i) for i in range(len(self.values))]
+
     def event_timestamps(self) -> list[Sequence[int | None]]:
         """Microseconds. Features of one view share a column, the same object."""
         if isinstance(self._found, Found):
@@ -64,10 +65,10 @@ class Columns:
         names, types = self.service.feature_names, self.service.feature_types
         columns = {name: arrow(c, dtype) for name, dtype, c in zip(names, types, self.values, strict=True)}
         if statuses:
-            for name, told in zip(names, self.statuses, strict=True):
+            for name, told in zip(names, self.statuses(), strict=True):
                 columns[f"{name}__status"] = pa.repeat(PRESENT, self.rows) if told is None else pa.array(told, pa.string())
         if event_timestamps:
-            for name, events in zip(names, self.event_timestamps, strict=True):
+            for name, events in zip(names, self.event_timestamps(), strict=True):
                 columns[f"{name}__event_timestamp"] = arrow(events, TIMESTAMP)
         return pa.table(columns)
 

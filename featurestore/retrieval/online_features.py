@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 from featurestore.dtypes import DATE, TIMESTAMP, DType
 from featurestore.errors import RequestError, StoreError, TooEarly, UnknownName, nearest
 from featurestore.intervals import Clock, format_instant
-from featurestore.online.codec import encode_key, storage_key
+from featurestore.online.codec import encode_key, lookup_keys, storage_key
 from featurestore.online.generations import EPOCH, generation, served_services
 from featurestore.online.store import OnlineStore, Snapshot
 from featurestore.retrieval.online_request import Values, checked_request
@@ -233,6 +233,8 @@ def _records(snapshot: Snapshot, table: str, keys: list[bytes | None]) -> list[b
 def _stored_keys(columns: Sequence[Sequence[object]], families: Sequence[str], rows: int) -> list[bytes | None]:
     if not columns:
         return [_stored_key((), ())] * rows
+    if len(columns) == 1:
+        return lookup_keys(columns[0], families[0])
     return [_stored_key(values, families) for values in zip(*columns, strict=True)]
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
 from http import HTTPStatus
@@ -59,7 +59,7 @@ def read(body: bytes) -> Asked:
     given = json_object(body, FIELDS)
     entities = lists(given.get("entities"), "entities", '{"customer_id": [1, 2]}')
     request = lists(given.get("request", {}), "request", '{"amount": [9.5, 20.0]}')
-    refuse_repeated(body, given, entities, request, texts=(given.get("as_of"),))
+    refuse_repeated(body, given, entities, request, text=given.get("as_of"))
     return Asked(
         _service(given.get("feature_service")),
         entities,
@@ -128,17 +128,17 @@ def _integer(value: Any, what: str) -> Any:
     return int(Decimal(value)) if len(value) > 19 else int(value)
 
 
-def refuse_repeated(body: bytes, *objects: Mapping[str, Any], texts: Iterable[object] = ()) -> None:
+def refuse_repeated(body: bytes, *objects: Mapping[str, Any], text: object = "") -> None:
     """A name given twice in one object: orjson would keep the last in silence.
 
-    Every name is followed by a colon, so as many colons as names, and as `texts` hold, mean that nothing is repeated, and
+    Every name is followed by a colon, so as many colons as names, and as `text` holds, mean that nothing is repeated, and
     that is cheap to see. Only where there are others (in a text key) is the body read a second time.
 
     Raises: Refused FS505 (400), RequestError FS506.
     """
     colons = sum(map(len, objects))
-    if b"\\u003" not in body:  # as a colon may also be written
-        colons += sum(text.count(":") for text in texts if isinstance(text, str))
+    if isinstance(text, str) and b"\\u003" not in body:  # as a colon may also be written
+        colons += text.count(":")
     if body.count(b":") != colons:
         try:
             json.loads(body, object_pairs_hook=_distinct)

@@ -12,9 +12,9 @@ of `entities` that nobody needs is passed over, times and dates are whole second
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import lru_cache
+from itertools import chain
 from math import isfinite
 from typing import Any, NamedTuple
 
@@ -66,7 +66,7 @@ def read(body: bytes) -> Question:
     given = asked.json_object(body, FIELDS)
     entities = asked.lists(given.get("entities"), "entities", '{"customer_id": [1, 2]}')
     features, service = given.get("features", []), given.get("feature_service")
-    if not isinstance(features, list) or not all(isinstance(name, str) for name in features):
+    if not isinstance(features, list) or not {str}.issuperset(map(type, features)):
         raise RequestError("FS506", "features must be a list of names", hint='["view:feature"]')
     if service is not None and not isinstance(service, str):
         raise RequestError("FS506", "feature_service must be the name of a service")
@@ -75,7 +75,7 @@ def read(body: bytes) -> Question:
     for flag in _FLAGS:
         if not isinstance(given.get(flag, False), bool):
             raise RequestError("FS506", f"{flag} must be true or false")
-    asked.refuse_repeated(body, given, entities, texts=(*features, service or ""))
+    asked.refuse_repeated(body, given, entities, text="".join(features) + (service or ""))
     return Question(tuple(features), service or "", entities, *(given.get(flag, False) for flag in _FLAGS))
 
 
@@ -91,14 +91,26 @@ def _rows(entities: Mapping[str, Sequence[Any]]) -> int:
 # What the names mean.
 
 
-@dataclass(frozen=True)
 class Meaning:
-    """A service to look up, and under which names, plain and full, its features are told."""
+    """A service to look up, and how its features are told: names, plain and full, and what writes their values."""
 
-    service: Service
-    plain: tuple[str, ...]
-    full: tuple[str, ...]
-    views: tuple[str, ...]
+    def __init__(self, service: Service, plain: Sequence[str], full: Sequence[str], views: Sequence[str]) -> None:
+        self.service, self.views = service, views
+        self._names = {False: tuple(plain), True: tuple(full)}
+        self._twice = {which: _twice([*service.keys, *names]) for which, names in self._names.items()}
+        self.floats = [i for i, dtype in enumerate(service.feature_types) if dtype.is_float]
+        writers = [(i, _writer(dtype)) for i, dtype in enumerate(service.feature_types) if not dtype.is_float]
+        self.writers = [(i, write) for i, write in writers if write is not None]
+
+    def names(self, full: bool) -> tuple[str, ...]:
+        """What the features are called. Raises: RequestError FS506 where two columns would be called the same."""
+        if self._twice[full]:
+            raise RequestError("FS506", f"two columns would be called {self._twice[full]!r}", hint='"full_feature_names": true')
+        return self._names[full]
+
+
+def _twice(names: Sequence[str]) -> str:
+    return next((name for i, name in enumerate(names) if name in names[:i]), "")
 
 
 class References:
@@ -258,15 +270,17 @@ class FeastLookups(Lookups):
             meaning = self._meaning(snapshot, question)
             service = meaning.service
             given = _only(question.entities, service.keys)
-            names = meaning.full if question.full_names else meaning.plain
-            _check_distinct([*given, *names])
+            names = meaning.names(question.full_names)
             keys, _ = checked_keys(service, given)
             request = None
             if service.request:
                 request = checked_request(service.request, _only(question.entities, service.request), rows)
             found = service.look_up(snapshot, keys, rows, service.instant(None, reader.clock), request)
-        views = meaning.views if question.with_views else None
-        return _answer(Columns(service, found, rows), given, names, views)
+        metadata: dict[str, Any] = {"feature_names": [*given, *names]}
+        if question.with_views:
+            metadata["feature_view_metadata"] = [{"name": view} for view in meaning.views]
+        results = _results(Columns(service, found, rows), given, names, meaning)
+        return orjson.dumps({"results": results, "metadata": metadata})
 
     def _meaning(self, snapshot: Snapshot, question: Question) -> Meaning:
         references = self._current(snapshot)
@@ -289,41 +303,33 @@ def _only(entities: Mapping[str, Sequence[Any]], columns: Mapping[str, Any]) -> 
     return {column: values for column, values in entities.items() if column in columns}
 
 
-def _check_distinct(names: Sequence[str]) -> None:
-    if len(set(names)) < len(names):
-        twice = next(name for i, name in enumerate(names) if name in names[:i])
-        raise RequestError("FS506", f"two columns would be called {twice!r}", hint='"full_feature_names": true')
+def _results(
+    columns: Columns, keys: Mapping[str, Sequence[Any]], names: Sequence[str], meaning: Meaning
+) -> list[dict[str, Any]]:
+    """The keys' columns, then those of the features. What columns share is encoded once."""
+    present, no_times = _repeated("PRESENT", columns.rows), _repeated(_NO_TIME, columns.rows)
+    results = [{"values": v, "statuses": _of_key(v, present), "event_timestamps": no_times} for v in keys.values()]
+    times: dict[int, orjson.Fragment] = {}  # by the identity of a column, which features share
+    for name, values, statuses, events in zip(
+        names, _written(columns, meaning), columns.statuses(), columns.event_timestamps(), strict=True
+    ):
+        shown = times.get(id(events))
+        if shown is None:
+            shown = times[id(events)] = orjson.Fragment(orjson.dumps([_NO_TIME if e is None else _time(e) for e in events]))
+        told = present if statuses is None else _told(name, statuses)
+        results.append({"values": values, "statuses": told, "event_timestamps": shown})
+    return results
 
 
-def _answer(columns: Columns, keys: Mapping[str, Sequence[Any]], names: Sequence[str], views: Sequence[str] | None) -> bytes:
-    """The keys' columns, then those of the features, and their names; the views, if they are to be told."""
-    present, no_times = (_repeated(text, columns.rows) for text in (b'"PRESENT"', orjson.dumps(_NO_TIME)))
-    vectors = [_vector(orjson.dumps(values), _of_key(values, present), no_times) for values in keys.values()]
-    times: dict[int, bytes] = {}  # by the identity of a column, which features share
-    cells = zip(names, columns.service.feature_types, columns.values, columns.statuses, columns.event_timestamps, strict=True)
-    for name, dtype, values, statuses, events in cells:
-        told = present if statuses is None else orjson.dumps(_told(name, statuses))
-        if id(events) not in times:
-            times[id(events)] = orjson.dumps([_NO_TIME if e is None else _time(e) for e in events])
-        vectors.append(_vector(_written(values, dtype), told, times[id(events)]))
-    metadata: dict[str, Any] = {"feature_names": [*keys, *names]}
-    if views is not None:
-        metadata["feature_view_metadata"] = [{"name": view} for view in views]
-    return b"".join((b'{"results":[', b",".join(vectors), b'],"metadata":', orjson.dumps(metadata), b"}"))
+@lru_cache(maxsize=64)
+def _repeated(text: str, rows: int) -> orjson.Fragment:
+    return orjson.Fragment(orjson.dumps([text] * rows))
 
 
-def _vector(values: bytes, statuses: bytes, times: bytes) -> bytes:
-    return b'{"values":%b,"statuses":%b,"event_timestamps":%b}' % (values, statuses, times)
-
-
-def _of_key(values: Sequence[Any], present: bytes) -> bytes:
+def _of_key(values: Sequence[Any], present: orjson.Fragment) -> Any:
     if None not in values:
         return present
-    return orjson.dumps([_STATUSES[NULL if value is None else PRESENT] for value in values])
-
-
-def _repeated(text: bytes, rows: int) -> bytes:
-    return b"[" + b",".join([text] * rows) + b"]"
+    return [_STATUSES[NULL if value is None else PRESENT] for value in values]
 
 
 def _told(name: str, statuses: Sequence[str]) -> list[str]:
@@ -354,17 +360,22 @@ def _second(second: int) -> str:
 _Writer = Callable[[Any], Any]
 
 
-def _written(values: Sequence[Any], dtype: DType) -> bytes:
-    """A column as JSON."""
-    if dtype.is_float and _all_finite(values):
-        return orjson.dumps(values)
-    write = _writer(dtype)
-    return orjson.dumps(values if write is None else [None if value is None else write(value) for value in values])
+def _written(columns: Columns, meaning: Meaning) -> list[Sequence[Any]]:
+    """The columns' values as JSON has them."""
+    values = columns.values
+    writers = meaning.writers
+    if not _all_finite(values[i] for i in meaning.floats):
+        writers = writers + [(i, wire.number) for i in meaning.floats]
+    if writers:
+        values = list(values)
+        for i, write in writers:
+            values[i] = [None if value is None else write(value) for value in values[i]]
+    return values
 
 
-def _all_finite(values: Sequence[float | None]) -> bool:
+def _all_finite(columns: Iterable[Sequence[float | None]]) -> bool:
     """Their sum tells: it may be infinite also where none of them is, never finite where one is not."""
-    return isfinite(sum(filter(None, values)))
+    return isfinite(sum(filter(None, chain.from_iterable(columns))))
 
 
 @lru_cache(maxsize=1024)

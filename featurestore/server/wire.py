@@ -75,7 +75,7 @@ def _second(second: int) -> str:
     return text.removesuffix("000000Z") + "%06dZ"
 
 
-def _float(value: float) -> float | str:
+def number(value: float) -> float | str:
     if isfinite(value):
         return value
     return "NaN" if value != value else "Infinity" if value > 0 else "-Infinity"
@@ -95,7 +95,7 @@ def _decimal(value: Any) -> str:
 
 
 _WRITERS: Mapping[str, Writer] = {
-    "float": _float, "double": _float, "binary": _binary, "date32": _date, "timestamp[us, UTC]": instant,
+    "float": number, "double": number, "binary": _binary, "date32": _date, "timestamp[us, UTC]": instant,
 }  # fmt: skip
 
 
