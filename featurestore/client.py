@@ -77,17 +77,17 @@ class RemoteFeatures:
 
     @cached_property
     def statuses(self) -> list[list[str]]:
-        """present, null, expired, not_found, stale or unavailable. Raises: UsageError FS525 if not included."""
+        """present, null, expired, not_found, stale or unavailable. Raises: UsageError FS565 if not included."""
         return self._beside("statuses", "__status")
 
     @cached_property
     def event_timestamps(self) -> list[list[int | None]]:
-        """Microseconds; None where a feature has none. Raises: UsageError FS525 if not included."""
+        """Microseconds; None where a feature has none. Raises: UsageError FS565 if not included."""
         return self._beside("event_timestamps", "__event_timestamp")
 
     def _beside(self, what: str, suffix: str) -> list[list[Any]]:
         if what not in self._include:
-            raise UsageError("FS525", f"{what} were not asked for", hint=f'include=("{what}",)')
+            raise UsageError("FS565", f"{what} were not asked for", hint=f'include=("{what}",)')
         return _turned([_values(self._table[name + suffix]) for name in self.feature_names], self._table.num_rows)
 
     def to_dict(self) -> dict[str, list[Any]]:
@@ -166,7 +166,7 @@ def _ready() -> _Call:
 
 def _push(source: str, rows: Sequence[Mapping[str, Any]]) -> _Call:
     if not _is_name(source):
-        raise UsageError("FS525", f"{source!r} is not the name of a source")
+        raise UsageError("FS565", f"{source!r} is not the name of a source")
     return _Call("POST", f"/v1/push/{source}", _read_pushed, _body({"rows": list(rows)}))
 
 
@@ -326,11 +326,11 @@ _KINDS: Mapping[int, type[FeatureStoreError]] = {404: UnknownName, 409: TooEarly
 def _not_ours(response: httpx.Response) -> StoreError:
     kind = response.headers.get("content-type", "no content type")
     what = f"{response.url} answered {response.status_code} with {kind}: {response.text[:80]!r}"
-    return StoreError("FS524", what, hint="the address of a featurestore server, or a look at what stands before it")
+    return StoreError("FS564", what, hint="the address of a featurestore server, or a look at what stands before it")
 
 
 def _unreachable(url: str, error: Exception) -> StoreError:
-    return StoreError("FS523", f"{url} cannot be reached: {str(error) or type(error).__name__}", hint="featurestore serve")
+    return StoreError("FS563", f"{url} cannot be reached: {str(error) or type(error).__name__}", hint="featurestore serve")
 
 
 def _wait(call: _Call, response: httpx.Response, left: int) -> float | None:
@@ -348,7 +348,7 @@ def _outcome(call: _Call, response: httpx.Response) -> Any:
         except (KeyError, TypeError, ValueError):  # JSON and Arrow, but of another shape
             raise _not_ours(response) from None
     error = _error(response)
-    if call.read is _read_ready and response.status_code == 503 and error.code != "FS524":
+    if call.read is _read_ready and response.status_code == 503 and error.code != "FS564":
         return False
     raise error
 
@@ -358,19 +358,19 @@ def _httpx() -> Any:
         import httpx
     except ImportError:
         raise UsageError(
-            "FS526", "the client needs httpx, which is not installed", hint="pip install 'featurestore[client]'"
+            "FS566", "the client needs httpx, which is not installed", hint="pip install 'featurestore[client]'"
         ) from None
     return httpx
 
 
 def _options(url: str, api_key: str | None, timeout: float) -> dict[str, Any]:
-    """How httpx's clients are made. Raises: UsageError FS525 for a URL that is none, or a key that cannot be sent."""
+    """How httpx's clients are made. Raises: UsageError FS565 for a URL that is none, or a key that cannot be sent."""
     if not isinstance(url, str) or not re.fullmatch(r"https?://[^/\s?#][^\s?#]*", url):
-        raise UsageError("FS525", f"{url!r} is not the URL of a server", hint="http://127.0.0.1:8000")
+        raise UsageError("FS565", f"{url!r} is not the URL of a server", hint="http://127.0.0.1:8000")
     headers = {}
     if api_key is not None:
         if not (api_key and api_key.isascii() and api_key.isprintable()):
-            raise UsageError("FS525", "the API key is empty, or holds what no header may")
+            raise UsageError("FS565", "the API key is empty, or holds what no header may")
         headers["authorization"] = f"Bearer {api_key}"
     return {"base_url": url.rstrip("/"), "headers": headers, "timeout": timeout}
 
@@ -387,7 +387,7 @@ class Client:
         api_key: goes along as `Authorization: Bearer`.
         timeout: seconds to connect, and for each wait for the next bytes.
         retries: how often a 503 or 429 that says Retry-After is asked again; at most 5 seconds are waited each time.
-    Raises: UsageError FS526 without httpx. Each method: StoreError FS523 (not reached), FS524 (not a featurestore), or what
+    Raises: UsageError FS566 without httpx. Each method: StoreError FS563 (not reached), FS564 (not a featurestore), or what
         the server's problem document tells, by the class and code it has in process.
     """
 
@@ -420,7 +420,7 @@ class Client:
         return self._send(_feature_services())  # type: ignore[no-any-return]
 
     def ready(self) -> bool:
-        """Whether every service that is to be answered has a generation. Raises: StoreError FS523, FS524."""
+        """Whether every service that is to be answered has a generation. Raises: StoreError FS563, FS564."""
         return self._send(_ready())  # type: ignore[no-any-return]
 
     def push(self, source: str, rows: Sequence[Mapping[str, Any]]) -> Pushed:

@@ -140,7 +140,7 @@ class References:
         return found
 
     def of_features(self, snapshot: Snapshot, features: tuple[str, ...]) -> Meaning:
-        """Raises: UnknownName FS520 (404), RequestError FS506 (422)."""
+        """Raises: UnknownName FS560 (404), RequestError FS506 (422)."""
         found = self._kept.get(features)
         if found is None:
             found = self._kept[features] = self._composed(snapshot, features)
@@ -182,9 +182,9 @@ class References:
             known = [f["name"] for f in self._on_demand[view][1]["features"]]
         else:
             views = [*self._views, *self._on_demand]
-            raise UnknownName("FS520", f"unknown feature view {view!r}", known=views, hint=nearest(view, views))
+            raise UnknownName("FS560", f"unknown feature view {view!r}", known=views, hint=nearest(view, views))
         if feature not in known:
-            raise UnknownName("FS520", f"view {view!r} has no feature {feature!r}", known=known, hint=nearest(feature, known))
+            raise UnknownName("FS560", f"view {view!r} has no feature {feature!r}", known=known, hint=nearest(feature, known))
 
 
 def _parts(reference: str) -> tuple[str, str]:
@@ -261,7 +261,7 @@ class FeastLookups(Lookups):
         return JSON_HEADERS, self.answer_feast(read(body))
 
     def answer_feast(self, question: Question) -> bytes:
-        """Raises: UnknownName FS501, FS520, RequestError FS502 to FS506, StoreError FS402, FS510, FS522 (503)."""
+        """Raises: UnknownName FS501, FS560, RequestError FS502 to FS506, StoreError FS402, FS510, FS562 (503)."""
         rows = _rows(question.entities)
         if rows > self._limits.max_rows:
             raise too_many(rows, self._limits.max_rows)
@@ -333,13 +333,13 @@ def _of_key(values: Sequence[Any], present: orjson.Fragment) -> Any:
 
 
 def _told(name: str, statuses: Sequence[str]) -> list[str]:
-    """Raises: StoreError FS522 for a status Feast has no word for."""
+    """Raises: StoreError FS562 for a status Feast has no word for."""
     try:
         return [_STATUSES[status] for status in statuses]
     except KeyError:
         row = next(row for row, status in enumerate(statuses) if status in (STALE, UNAVAILABLE))
         what = f"{name!r} is {statuses[row]} for entity {row} of the request"
-        raise StoreError("FS522", what, hint="featurestore materialize; /v1/online-features tells it cell by cell") from None
+        raise StoreError("FS562", what, hint="featurestore materialize; /v1/online-features tells it cell by cell") from None
 
 
 def _time(micros: int) -> str:

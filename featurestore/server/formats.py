@@ -20,14 +20,14 @@ _QUALITY = re.compile(rb"0(\.\d{0,3})?|1(\.0{0,3})?")
 def chosen(accepted: bytes) -> bytes:
     """The offered format that an Accept header likes best; of equals the one it names more exactly, then JSON.
 
-    Raises: Refused FS521 (406) if it likes none.
+    Raises: Refused FS561 (406) if it likes none.
     """
     ranges = [r for r in map(_range, accepted.lower().split(b",")) if r is not None]
     best = max(OFFERED, key=lambda offered: _liking(offered, ranges))
     if _liking(best, ranges)[0] == 0:
         what = f"no answer comes as {accepted[:100].decode('latin-1')!r}"
         known = [offered.decode() for offered in OFFERED]
-        raise Refused(HTTPStatus.NOT_ACCEPTABLE, "FS521", what, hint=f"Accept: {' or '.join(known)}")
+        raise Refused(HTTPStatus.NOT_ACCEPTABLE, "FS561", what, hint=f"Accept: {' or '.join(known)}")
     return best
 
 

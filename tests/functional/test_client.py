@@ -117,7 +117,7 @@ def test_what_was_not_included_says_so(asked: Fleet, call: Call) -> None:
         asked.url, "get_online_features", "general", {"driver_id": 1}, include=["event_timestamps", "event_timestamps"]
     )
     assert found.event_timestamps == [[None, None, None]]
-    with pytest.raises(UsageError, match=r"FS525 statuses were not asked for .* include=\(\"statuses\",\)"):
+    with pytest.raises(UsageError, match=r"FS565 statuses were not asked for .* include=\(\"statuses\",\)"):
         _ = found.statuses
     assert repr(found).startswith("RemoteFeatures('general', as_of=20")
 
@@ -202,20 +202,20 @@ def test_what_cannot_be_sent_is_refused_before(call: Call, value: Any) -> None:
 @pytest.mark.parametrize("url", ["127.0.0.1:8000", "ftp://x", "http://", "", None, "http://x?y", "http://a b"])
 def test_a_url_that_is_none(url: Any) -> None:
     for kind in (Client, AsyncClient):
-        with pytest.raises(UsageError, match="FS525"):
+        with pytest.raises(UsageError, match="FS565"):
             kind(url)
 
 
 @pytest.mark.parametrize("key", ["", "é", "a\nb"])
 def test_a_key_no_header_may_hold(key: str) -> None:
-    with pytest.raises(UsageError, match="FS525") as raised:
+    with pytest.raises(UsageError, match="FS565") as raised:
         Client("http://127.0.0.1:9", key)
     assert key == "" or key not in str(raised.value)
 
 
 def test_nobody_there(call: Call) -> None:
     for method in ("ready", "feature_services"):
-        with pytest.raises(StoreError, match=r"FS523 http://127\.0\.0\.1:9 cannot be reached"):
+        with pytest.raises(StoreError, match=r"FS563 http://127\.0\.0\.1:9 cannot be reached"):
             call("http://127.0.0.1:9", method)
 
 
@@ -340,7 +340,7 @@ STRANGERS: list[Any] = [
 ])  # fmt: skip
 def test_another_s_answer_is_told_from_ours(call: Call, answer: Any, method: str, arguments: Any) -> None:
     script = Scripted([answer])
-    with script.running() as url, pytest.raises(StoreError, match=f"FS524 {url}/.* answered {answer[0]}"):
+    with script.running() as url, pytest.raises(StoreError, match=f"FS564 {url}/.* answered {answer[0]}"):
         call(url, method, *arguments)
 
 
@@ -362,7 +362,7 @@ def test_a_push_sends_rows_and_tells_what_was_taken(call: Call) -> None:
 
 @pytest.mark.parametrize("source", ["", "../x", "a/b", "a b", "é", None])
 def test_a_source_s_name_is_no_path(call: Call, source: Any) -> None:
-    with pytest.raises(UsageError, match="FS525"):
+    with pytest.raises(UsageError, match="FS565"):
         call("http://127.0.0.1:9", "push", source, [])
 
 
@@ -382,7 +382,7 @@ def test_a_silent_server_is_given_up(call: Call) -> None:
         silent.bind(("127.0.0.1", 0))
         silent.listen()
         start = time.monotonic()
-        with pytest.raises(StoreError, match="FS523"):
+        with pytest.raises(StoreError, match="FS563"):
             call(f"http://127.0.0.1:{silent.getsockname()[1]}", "feature_services", options={"timeout": 0.2})
         assert time.monotonic() - start < 5
 
@@ -404,4 +404,4 @@ def test_the_client_imports_neither_store_nor_server_nor_engine() -> None:
 
 def test_without_httpx_it_says_what_to_install() -> None:
     done = python("import sys; sys.modules['httpx'] = None; from featurestore import AsyncClient; AsyncClient('http://x')")
-    assert "FS526 the client needs httpx, which is not installed · try pip install 'featurestore[client]'" in done.stderr
+    assert "FS566 the client needs httpx, which is not installed · try pip install 'featurestore[client]'" in done.stderr

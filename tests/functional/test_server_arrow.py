@@ -148,7 +148,7 @@ def test_the_format_is_the_one_accepted_most(store: FeatureStore, accept: str | 
     if CHOICES[accept] is not None:
         assert (answer.status_code, answer.headers["content-type"]) == (200, CHOICES[accept])
         return
-    assert (answer.status_code, answer.json()["code"]) == (406, "FS521")
+    assert (answer.status_code, answer.json()["code"]) == (406, "FS561")
     assert answer.headers["content-type"] == "application/problem+json"
     assert ARROW in answer.json()["try"]
 

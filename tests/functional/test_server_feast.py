@@ -186,10 +186,10 @@ WRONG: list[tuple[Any, int, str, str]] = [
     ({"features": ["stats@v2:trips"], "entities": ONE}, 422, "FS506", "stats@v2"),
     ({"features": ["stats:trips", "stats:trips"], "entities": ONE}, 422, "FS506", "twice"),
     ({"features": ["stats:trips", "counts:trips"], "entities": ONE}, 422, "FS506", "'trips'"),
-    ({"features": ["stat:trips"], "entities": ONE}, 404, "FS520", "'stat'"),
-    ({"features": ["stats:trip"], "entities": ONE}, 404, "FS520", "'trip'"),
-    ({"features": ["share:trip"], "entities": ONE}, 404, "FS520", "'trip'"),
-    ({"features": ["stats:\x00"], "entities": ONE}, 404, "FS520", "stats"),
+    ({"features": ["stat:trips"], "entities": ONE}, 404, "FS560", "'stat'"),
+    ({"features": ["stats:trip"], "entities": ONE}, 404, "FS560", "'trip'"),
+    ({"features": ["share:trip"], "entities": ONE}, 404, "FS560", "'trip'"),
+    ({"features": ["stats:\x00"], "entities": ONE}, 404, "FS560", "stats"),
     ({"features": ["stats:trips"], "entities": {"driver": [1]}}, 422, "FS502", "'driver_id'"),
     ({"features": ["dishes:dish"], "entities": ONE}, 422, "FS502", "'shop'"),
     ({"features": ["share:per_count"], "entities": ONE}, 422, "FS502", "'fare'"),
@@ -306,7 +306,7 @@ def test_a_stale_cell_is_503_and_not_absent() -> None:
     store.clock.micros = NOW + 11  # type: ignore[attr-defined]
     assert ask(store, features=["one:x"], entities={"k": [2]}).json()["results"][1]["values"] == [3]
     answer = ask(store, features=["one:x"], entities={"k": [2, 1]})
-    assert (answer.status_code, answer.json()["code"], answer.headers["retry-after"]) == (503, "FS522", "1")
+    assert (answer.status_code, answer.json()["code"], answer.headers["retry-after"]) == (503, "FS562", "1")
     assert answer.json()["detail"] == "'x' is stale for entity 1 of the request"
 
 
@@ -320,7 +320,7 @@ def test_a_sum_that_leaves_its_type_is_503_only_where_it_is_asked_for() -> None:
     assert ask(store, features=["one:n"], entities={"k": [1]}).json()["results"][1]["values"] == [2]
     assert ask(store, features=["one:total"], entities={"k": [2]}).status_code == 200
     answer = ask(store, features=["one:n", "one:total"], entities={"k": [2, 1]})
-    assert (answer.status_code, answer.json()["code"], answer.headers["retry-after"]) == (503, "FS522", "1")
+    assert (answer.status_code, answer.json()["code"], answer.headers["retry-after"]) == (503, "FS562", "1")
     assert answer.json()["detail"] == "'total' is unavailable for entity 1 of the request"
 
 
