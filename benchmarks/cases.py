@@ -13,6 +13,7 @@ from typing import Any, ClassVar
 import online
 
 import data as generated
+import feast_serve
 import windows
 from data import Place
 from environments import environment
@@ -247,6 +248,7 @@ def help_(place: Place) -> Case:
 
 CASES: dict[str, Callable[[Place], Case]] = {
     "event_time": event_time, "created_time": created_time, "versions": versions, "feast": feast,
-    "materialize": materialize, "serve": serving, "redis": redis_, "help": help_, **windows.CASES,
+    "materialize": materialize, "serve": serving, "redis": redis_, "feast_serve": feast_serve.case, "help": help_,
+    **windows.CASES,
     **{name: partial(lambda name, place: Online(place.scratch, name), name) for name in online.MEASURED},
 }  # fmt: skip

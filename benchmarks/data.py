@@ -81,6 +81,23 @@ def prices_by_zipf(folder: Path, sizes: Sizes) -> None:
     _price_files(folder, sizes, lambda what: f"floor(exp({_draw(what)} * ln({sizes.keys} + 1)))")
 
 
+def wide(folder: Path, sizes: Sizes) -> None:
+    """Two files, a and b, of one fact per key, with ten values each, none of them NULL: four doubles, three integers, two
+    texts, a boolean."""
+    with _connection() as con:
+        for name in "ab":
+            doubles = [f"{_draw(f'{name}{i}')} * 1000 AS {name}{i}" for i in range(4)]
+            integers = [f"CAST({_draw(f'{name}{i}')} * 1000000 AS BIGINT) AS {name}{i}" for i in range(4, 7)]
+            texts = [f"'category_' || CAST(floor({_draw(f'{name}{i}')} * 5000) AS INTEGER) AS {name}{i}" for i in range(7, 9)]
+            values = ", ".join([*doubles, *integers, *texts, f"{_draw(f'{name}9')} < 0.5 AS {name}9"])
+            con.execute(f"""
+                COPY (
+                  SELECT CAST(id AS BIGINT) AS key, {FIRST} + to_seconds(CAST(floor({_draw(name)} * {SECONDS}) AS BIGINT)) AS e,
+                         {values}
+                  FROM range({sizes.keys}) AS r(id)
+                ) TO '{folder}/{name}.parquet' (FORMAT parquet)""")
+
+
 def _price_files(folder: Path, sizes: Sizes, key: Callable[[str], str]) -> None:
     def instant(what: str) -> str:
         return f"{FIRST} + to_microseconds(CAST(floor({_draw(what)} * {SECONDS}e6) AS BIGINT))"

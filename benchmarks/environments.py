@@ -1,4 +1,7 @@
-"""Environments of the peers, one folder each beside `.venv`, made on first use: what they need never meets what we need."""
+"""Environments of the peers, one folder each beside `.venv`, made on first use: what they need never meets what we need.
+
+python benchmarks/environments.py feast     make one now, for tests that want it
+"""
 
 from __future__ import annotations
 
@@ -31,3 +34,8 @@ def environment(name: str) -> str:
         subprocess.run(install, check=True, stderr=subprocess.DEVNULL)
         mark.write_text(wanted, encoding="utf-8")
     return str(python)
+
+
+if __name__ == "__main__":
+    for asked in sys.argv[1:]:
+        print(environment(asked))

@@ -37,9 +37,9 @@ def measure(project_root: str | Path) -> dict[str, Any]:
     question, features = one_key(root)
     body = json.dumps(question).encode()
     with server("--ours", str(root)) as ours:
-        answer = _once(ours, body)
+        answer = once(ours, body)
         with server("--static", answer.hex()) as static:
-            assert _once(static, body) == answer
+            assert once(static, body) == answer
             found = _rounds({"ours": ours, "static_fastapi": static}, body)
     ratio = found["ours"]["rate"] / found["static_fastapi"]["rate"]
     return {**found, "ratio": round(ratio, 3), "in_process_us": in_process(root, question), "features": features}
@@ -119,15 +119,15 @@ def _load(port: int, body: bytes) -> dict[str, float]:
     return json.loads(done.stdout)  # type: ignore[no-any-return]
 
 
-def _request(port: int, body: bytes) -> bytes:
-    head = f"POST {PATH} HTTP/1.1\r\nhost: 127.0.0.1:{port}\r\ncontent-type: application/json\r\n"
+def _request(port: int, body: bytes, path: str = PATH) -> bytes:
+    head = f"POST {path} HTTP/1.1\r\nhost: 127.0.0.1:{port}\r\ncontent-type: application/json\r\n"
     return head.encode() + b"content-length: %d\r\n\r\n" % len(body) + body
 
 
-def _once(port: int, body: bytes) -> bytes:
+def once(port: int, body: bytes, path: str = PATH) -> bytes:
     """The body of one answer."""
     with socket.create_connection(("127.0.0.1", port)) as connection:
-        connection.sendall(_request(port, body))
+        connection.sendall(_request(port, body, path))
         head, _, rest = _until_head(connection)
         length = next(int(h.split(b":")[1]) for h in head.split(b"\r\n") if h.lower().startswith(b"content-length"))
         while len(rest) < length:
@@ -172,10 +172,11 @@ class _Client(asyncio.Protocol):
             self._ask()
 
 
-async def _clients(port: int, body: bytes, connections: int, seconds: float) -> tuple[float, list[float]]:
+async def clients(port: int, body: bytes, connections: int, seconds: float, path: str = PATH) -> tuple[float, list[float]]:
+    """Answers per second over so many connections, and the seconds each took, sorted."""
     latencies: list[float] = []
     loop = asyncio.get_running_loop()
-    request = _request(port, body)
+    request = _request(port, body, path)
     made = [await loop.create_connection(lambda: _Client(request, latencies), "127.0.0.1", port) for _ in range(connections)]
     await asyncio.sleep(0.2)
     latencies.clear()
@@ -190,8 +191,8 @@ async def _clients(port: int, body: bytes, connections: int, seconds: float) -> 
 def load(port: int, body: bytes) -> dict[str, float]:
     import uvloop
 
-    rate, _ = uvloop.run(_clients(port, body, CONNECTIONS, SECONDS))
-    _, latencies = uvloop.run(_clients(port, body, 1, SECONDS))
+    rate, _ = uvloop.run(clients(port, body, CONNECTIONS, SECONDS))
+    _, latencies = uvloop.run(clients(port, body, 1, SECONDS))
     place = len(latencies) - 1
     return {
         "rate": round(rate),

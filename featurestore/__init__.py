@@ -11,6 +11,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from featurestore.client import AsyncClient, Client
     from featurestore.definitions import (
         ArrowSource,
         Entity,
@@ -27,13 +28,16 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 __all__ = [
-    "ArrowSource", "DataError", "DefinitionError", "Entity", "FeatureService", "FeatureStore", "FeatureStoreError",
-    "FeatureView", "LabelView", "OnDemandFeatureView", "ParquetSource", "StoreError", "UsageError", "agg", "latest",
+    "ArrowSource", "AsyncClient", "Client", "DataError", "DefinitionError", "Entity", "FeatureService", "FeatureStore",
+    "FeatureStoreError", "FeatureView", "LabelView", "OnDemandFeatureView", "ParquetSource", "StoreError", "UsageError", "agg",
+    "latest",
 ]  # fmt: skip
 
-_ELSEWHERE = {"FeatureStore": "featurestore.store"} | dict.fromkeys(
-    ("DataError", "DefinitionError", "FeatureStoreError", "StoreError", "UsageError"), "featurestore.errors"
-)
+_ELSEWHERE = {
+    "AsyncClient": "featurestore.client",
+    "Client": "featurestore.client",
+    "FeatureStore": "featurestore.store",
+} | dict.fromkeys(("DataError", "DefinitionError", "FeatureStoreError", "StoreError", "UsageError"), "featurestore.errors")
 """Where a public name lives, unless among the definitions."""
 
 

@@ -618,6 +618,48 @@ CODES: Mapping[str, ErrorCode] = {
         "this server takes no rows · try push = true in [server]",
         "Set `[server] push = true` and start the server again.",
     ),
+    "FS560": ErrorCode(
+        "No such view or feature online",
+        "A `view:feature` of a look-up in Feast's form names a view without a generation, or a feature it does not have.",
+        "view 'card_payments' has no feature 'amount_sum_2d' · known: card_country, count_1h, … · try amount_sum_1d",
+        "Take a name that is known; materialize a new view, and put a new on-demand view into a service.",
+    ),
+    "FS561": ErrorCode(
+        "No format that is accepted",
+        "The request's Accept header admits none of the formats that answers come in.",
+        "no answer comes as 'text/csv' · try Accept: application/json or application/vnd.apache.arrow.stream",
+        "Accept JSON or an Arrow stream, or leave the header out.",
+    ),
+    "FS562": ErrorCode(
+        "A value the store cannot vouch for",
+        "A cell of a look-up in Feast's form is stale or unavailable; Feast's clients would take it for absent.",
+        "'amount_sum_1d' is stale for entity 3 of the request · try featurestore materialize; …",
+        "Materialize. `POST /v1/online-features` answers all other cells, and says which ones it cannot.",
+    ),
+    "FS563": ErrorCode(
+        "The server cannot be reached",
+        "`Client` got no connection to the server, or no answer in time.",
+        "http://127.0.0.1:8000 cannot be reached: [Errno 111] Connection refused · try featurestore serve",
+        "Start the server, mend the address, or give `timeout=` more seconds.",
+    ),
+    "FS564": ErrorCode(
+        "Something else answered",
+        "`Client` got an answer that no featurestore server gives: another program, a proxy, or another version.",
+        "http://127.0.0.1:8000/ready answered 502 with text/html: '<html>…'",
+        "Mend the address, or look at what stands between client and server.",
+    ),
+    "FS565": ErrorCode(
+        "The client was used in a way it cannot serve",
+        "Its URL or API key is none, the name of a source cannot be one, or statuses were read that were not asked for.",
+        "statuses were not asked for · try include=(\"statuses\",)",
+        "Give what the message names.",
+    ),
+    "FS566": ErrorCode(
+        "The client needs httpx",
+        "`Client` and `AsyncClient` speak HTTP by httpx, which comes with the extra `client`.",
+        "the client needs httpx, which is not installed · try pip install 'featurestore[client]'",
+        "Install the extra.",
+    ),
     "FS901": ErrorCode(
         "Something unforeseen",
         "A defect of this program, or of a library below it.",

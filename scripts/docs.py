@@ -290,6 +290,7 @@ def expressions() -> str:
 
 def definitions() -> str:
     import featurestore
+    from featurestore.client import RemoteFeatures
     from featurestore.definitions.source import Source
     from featurestore.definitions.view import FeatureView
     from featurestore.retrieval.online_features import OnlineFeatures
@@ -322,8 +323,14 @@ def definitions() -> str:
         "What `get_online_features` returns.",
         *described(OnlineFeatures.__doc__),
         *_methods(OnlineFeatures, ("to_dict", "to_arrow"), owner="found"),
+        *_object("Client", featurestore.Client),
+        *_methods(featurestore.Client, ("get_online_features", "feature_services", "ready", "push", "close"), owner="client"),
+        "## RemoteFeatures",
+        *described(RemoteFeatures.__doc__),
+        "## AsyncClient",
+        *described(featurestore.AsyncClient.__doc__),
     ]
-    return page("Definitions and FeatureStore", "docstrings in featurestore/definitions and featurestore/store.py", parts)
+    return page("Definitions and FeatureStore", "docstrings in featurestore/definitions, store.py and client.py", parts)
 
 
 _STORE = ("build_training_set", "materialize", "get_online_features", "verify")

@@ -1,6 +1,6 @@
 """How typed keys and records become bytes: the one place to import it from. `keys` and `records` hold the layouts."""
 
-from featurestore.online.keys import GLOBAL_KEY, decode_key, encode_key, encode_keys, storage_key, storage_keys
+from featurestore.online.keys import GLOBAL_KEY, decode_key, encode_key, encode_keys, lookup_keys, storage_key, storage_keys
 from featurestore.online.records import CANDIDATE, IN_REACH, RECORD_FORMAT, Entry, Record, RecordCodec, plain_values
 
 __all__ = [
@@ -8,6 +8,7 @@ __all__ = [
     "encode_key",
     "decode_key",
     "encode_keys",
+    "lookup_keys",
     "storage_key",
     "storage_keys",
     "RECORD_FORMAT",

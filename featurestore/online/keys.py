@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import hashlib
 import operator
+import struct
 from collections.abc import Callable, Sequence
 from datetime import date, timedelta
 from decimal import Decimal
@@ -57,6 +58,27 @@ def storage_key(key: bytes) -> bytes:
     The prefixes keep the two apart, and the empty global key from being no key at all.
     """
     return b"\0" + key if len(key) <= 400 else b"\1" + hashlib.blake2b(key, digest_size=32).digest()
+
+
+def lookup_keys(values: Sequence[object], family: str) -> list[bytes | None]:
+    """As `storage_key` of `encode_key`, for a key of one column; None where a value is None or cannot be a key."""
+    if family == "integer" and {int}.issuperset(map(type, values)):
+        try:
+            return [_SHORT_INTEGER(0, 2, value + _INT64_BIAS) for value in values]  # type: ignore[operator]
+        except struct.error:
+            pass  # some need 128 bits
+    return [_storage_key(value, family) for value in values]
+
+
+_SHORT_INTEGER = struct.Struct(">BBQ").pack
+"""A short key (00) of one integer of 64 bits (02)."""
+
+
+def _storage_key(value: object, family: str) -> bytes | None:
+    try:
+        return None if value is None else storage_key(_WRITERS[family](value))
+    except ValueError:
+        return None
 
 
 def _write_integer(value: object) -> bytes:

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from featurestore.dtypes import DATE, TIMESTAMP, DType
 from featurestore.errors import RequestError, StoreError, StoreUnavailable, TooEarly, UnknownName, UsageError, nearest
 from featurestore.intervals import Clock, format_instant
-from featurestore.online.codec import encode_key, storage_key
+from featurestore.online.codec import encode_key, lookup_keys, storage_key
 from featurestore.online.generations import EPOCH, generation, served_services
 from featurestore.online.store import Moved, OnlineStore, Snapshot
 from featurestore.retrieval.online_request import Values, checked_request
@@ -46,6 +46,10 @@ class Found:
 
     def __init__(self, service: Service, answers: list[list[Answer]], t: int) -> None:
         self._service, self._answers, self.t = service, answers, t
+
+    def by_view(self) -> list[tuple[View, list[Answer]]]:
+        """The views of the service, and what each has answered, row by row."""
+        return list(zip(self._service.views, self._answers, strict=True))
 
     def rows(self) -> list[Sequence[Any]]:
         if len(self._answers) == 1:
@@ -169,6 +173,7 @@ class Service:
     """A service resolved against one state of the store."""
 
     def __init__(self, definition: Mapping[str, Any], snapshot: Snapshot) -> None:
+        self.definition = definition
         self.name: str = definition["name"]
         self.fingerprint: str = definition["fingerprint"]
         self.views = [_view(instance, snapshot) for instance in definition["instances"]]
@@ -253,6 +258,8 @@ def _spread(found: list[bytes | None], keys: list[bytes | None]) -> list[bytes |
 def _stored_keys(columns: Sequence[Sequence[object]], families: Sequence[str], rows: int) -> list[bytes | None]:
     if not columns:
         return [_stored_key((), ())] * rows
+    if len(columns) == 1:
+        return lookup_keys(columns[0], families[0])
     return [_stored_key(values, families) for values in zip(*columns, strict=True)]
 
 
@@ -292,6 +299,10 @@ class OnlineReader:
         """All services that can be answered, by name."""
         current = self._current(snapshot)
         return {name: current.service(snapshot, name) for name in current.definitions}
+
+    def state(self, snapshot: Snapshot) -> object:
+        """The same object as long as the store says the same of itself: what others resolved of it stands as long."""
+        return self._current(snapshot)
 
     def _current(self, snapshot: Snapshot) -> _Resolved:
         epoch = snapshot.meta(EPOCH)

@@ -98,6 +98,12 @@ class View:
         event = answer[2]
         return [event if is_latest else None for is_latest in self._is_latest]
 
+    def event_columns(self, answers: Sequence[Answer]) -> list[list[int | None]]:
+        """As `event_timestamps`, a column per feature; latest features share one."""
+        events: list[int | None] = [answer[2] for answer in answers]
+        none: list[int | None] = [None] * len(answers)
+        return [events if is_latest else none for is_latest in self._is_latest]
+
     def _newest(self, entries: Sequence[Entry], t: int) -> Entry | None:
         """The last candidate usable at t: they come in order of event time."""
         bound = math.inf if self._static else t - self._before

@@ -16,8 +16,8 @@ from featurestore.config import Server
 from featurestore.errors import FeatureStoreError, StoreError
 from featurestore.intervals import MICROS_PER_SECOND, Duration, format_instant, parse_duration
 from featurestore.retrieval.online_features import OnlineReader, Service
+from featurestore.server import feast, formats, schemas
 from featurestore.server import push as pushing
-from featurestore.server import schemas
 from featurestore.server.access_log import AccessLog, Line
 from featurestore.server.connections import LATE, Connections
 from featurestore.server.exchange import Exchange, Message, Receive, Route, Routes, Scope, Send
@@ -32,7 +32,8 @@ _ERRORS = {
     400: "The body is not JSON.",
     401: "No API key, or one that is not known.",
     403: "The API key does not allow this, or pushing is off.",
-    404: "No such feature service, or source.",
+    404: "No such feature service, view, feature or source.",
+    406: "Neither of the formats answers come in is accepted.",
     408: "The request did not arrive in time.",
     409: "as_of is before a watermark.",
     413: "Too many bytes, rows or values.",
@@ -184,6 +185,7 @@ def create_app(
     metrics.follow(connections, log)
     routes = Routes(
         Route(PATH, "lookup", Lookups(reader, limits, readiness).answer),
+        Route(feast.PATH, "lookup", feast.FeastLookups(reader, limits, readiness).answer),
         Route(pushing.PATH, "push", pushing.Pushes(reader, limits, push_folder, push_skew or parse_duration("5m")).answer),
     )
     rest = _rest(reader, readiness, access, connections, metrics)
@@ -203,8 +205,14 @@ def _rest(reader: OnlineReader, readiness: Readiness, access: Access, connection
     secured = _SECURED if access.restricted else {}
     keyed = (401,) if access.restricted else ()
     hot = [status for status in _ERRORS if access.restricted or status not in (401, 403)]
-    app.post(PATH, response_model=schemas.OnlineFeatures, responses=_documented(*hot), openapi_extra=secured)(online_features)
-    pushed = [status for status in _ERRORS if status != 409 and (access.restricted or status != 401)]
+    answers: dict[int | str, dict[str, Any]] = {
+        200: {"content": {formats.ARROW.decode(): {}}, "description": "In JSON, or as an Arrow stream if accepted."}
+    }
+    looked_up = answers | _documented(*hot)
+    app.post(PATH, response_model=schemas.OnlineFeatures, responses=looked_up, openapi_extra=secured)(online_features)
+    of_feast = _documented(*(status for status in hot if status not in (406, 409)))
+    app.post(feast.PATH, response_model=schemas.FeastResponse, responses=of_feast, openapi_extra=secured)(feast_features)
+    pushed = [status for status in _ERRORS if status not in (406, 409) and (access.restricted or status != 401)]
     app.post(pushing.PATH, response_model=schemas.Pushed, responses=_documented(*pushed), openapi_extra=secured)(push)
 
     @app.get("/v1/feature-services", responses=_documented(*keyed, 503), openapi_extra=secured)
@@ -267,6 +275,11 @@ async def online_features(request: schemas.OnlineFeaturesRequest) -> NoReturn:
 async def push(source: str, request: schemas.PushRequest) -> NoReturn:
     """Take rows of a source: all or none, on the disk before they are acknowledged. Off unless the settings say so."""
     raise AssertionError("pushes are answered before they reach the framework")
+
+
+async def feast_features(request: schemas.FeastRequest) -> NoReturn:
+    """Look features up as Feast's clients do, as of now: one column per join key and feature."""
+    raise AssertionError("look-ups are answered before they reach the framework")
 
 
 def _documented(*statuses: int) -> dict[int | str, dict[str, Any]]:

@@ -18,7 +18,6 @@ from featurestore.retrieval.online_features import INCLUDES, Keys, Service
 from featurestore.server.problems import Refused
 
 FIELDS = ("feature_service", "entities", "request", "as_of", "include", "int64")
-_KNOWN = frozenset(FIELDS)
 _RFC3339 = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d{1,9})?([Zz]|[+-]([01]\d|2[0-3]):[0-5]\d)", re.ASCII)
 _INTEGER = re.compile(r"-?(0|[1-9]\d{0,38})", re.ASCII)
 
@@ -57,22 +56,10 @@ class Asked(NamedTuple):
 
 def read(body: bytes) -> Asked:
     """Raises: Refused FS505 (400: not JSON), RequestError FS502, FS506 (422)."""
-    try:
-        given = orjson.loads(body)
-    except orjson.JSONDecodeError as error:
-        raise Refused(HTTPStatus.BAD_REQUEST, "FS505", f"the body is not JSON: {error}") from None
-    if not isinstance(given, dict):
-        raise RequestError("FS506", "the body must be a JSON object", known=FIELDS)
-    if not _KNOWN.issuperset(given):
-        field = next(f for f in given if f not in _KNOWN)
-        raise RequestError("FS506", f"unknown field {field!r}", known=FIELDS, hint=nearest(field, FIELDS))
-    entities = given.get("entities")
-    if not isinstance(entities, dict) or not all(type(values) is list for values in entities.values()):
-        raise RequestError("FS506", "entities must map each key column to a list of values", hint='{"customer_id": [1, 2]}')
-    request = given.get("request", {})
-    if not isinstance(request, dict) or not all(type(values) is list for values in request.values()):
-        raise RequestError("FS506", "request must map each request column to a list of values", hint='{"amount": [9.5, 20.0]}')
-    _refuse_repeated(body, given, entities, request)
+    given = json_object(body, FIELDS)
+    entities = lists(given.get("entities"), "entities", '{"customer_id": [1, 2]}')
+    request = lists(given.get("request", {}), "request", '{"amount": [9.5, 20.0]}')
+    refuse_repeated(body, given, entities, request, text=given.get("as_of"))
     return Asked(
         _service(given.get("feature_service")),
         entities,
@@ -81,6 +68,27 @@ def read(body: bytes) -> Asked:
         "int64" in given,
         request,
     )
+
+
+def json_object(body: bytes, fields: Sequence[str]) -> dict[str, Any]:
+    """The body's members, all among `fields`. Raises: Refused FS505 (400), RequestError FS506 (422)."""
+    try:
+        given = orjson.loads(body)
+    except orjson.JSONDecodeError as error:
+        raise Refused(HTTPStatus.BAD_REQUEST, "FS505", f"the body is not JSON: {error}") from None
+    if not isinstance(given, dict):
+        raise RequestError("FS506", "the body must be a JSON object", known=fields)
+    for field in given:
+        if field not in fields:
+            raise RequestError("FS506", f"unknown field {field!r}", known=fields, hint=nearest(field, fields))
+    return given
+
+
+def lists(given: object, field: str, example: str) -> dict[str, list[Any]]:
+    """A field that maps columns to lists. Raises: RequestError FS506."""
+    if not isinstance(given, dict) or not all(type(values) is list for values in given.values()):
+        raise RequestError("FS506", f"{field} must map each column to a list of values, one per row", hint=example)
+    return given
 
 
 def _service(name: object) -> str:
@@ -120,16 +128,17 @@ def _integer(value: Any, what: str) -> Any:
     return int(Decimal(value)) if len(value) > 19 else int(value)
 
 
-def _refuse_repeated(body: bytes, given: Mapping[str, Any], *inner: Mapping[str, Any]) -> None:
+def refuse_repeated(body: bytes, *objects: Mapping[str, Any], text: object = "") -> None:
     """A name given twice in one object: orjson would keep the last in silence.
 
-    Every name is followed by a colon, so as many colons as names mean that nothing is repeated, and that is cheap to see.
-    Only where there are more (in an instant, in a text key) is the body read a second time.
+    Every name is followed by a colon, so as many colons as names, and as `text` holds, mean that nothing is repeated, and
+    that is cheap to see. Only where there are others (in a text key) is the body read a second time.
+
+    Raises: Refused FS505 (400), RequestError FS506.
     """
-    colons = len(given) + sum(map(len, inner))
-    as_of = given.get("as_of")
-    if isinstance(as_of, str) and b"\\u003" not in body:  # as a colon may also be written
-        colons += as_of.count(":")
+    colons = sum(map(len, objects))
+    if isinstance(text, str) and b"\\u003" not in body:  # as a colon may also be written
+        colons += text.count(":")
     if body.count(b":") != colons:
         try:
             json.loads(body, object_pairs_hook=_distinct)

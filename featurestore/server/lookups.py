@@ -13,7 +13,7 @@ from featurestore.config import Server
 from featurestore.errors import UnknownName
 from featurestore.retrieval.online_features import Checked, OnlineReader, Service, checked_keys
 from featurestore.retrieval.online_request import checked_request
-from featurestore.server import asked
+from featurestore.server import asked, formats
 from featurestore.server.exchange import Exchange, Reply
 from featurestore.server.problems import Refused
 from featurestore.server.readiness import Readiness
@@ -30,7 +30,9 @@ class Lookups:
         self._wires: dict[tuple[str, bool], Wire] = {}
 
     def answer(self, exchange: Exchange, body: bytes) -> Reply:
-        """The answer to one request. Raises: FeatureStoreError."""
+        """The answer to one request, in JSON or, if that is accepted, as an Arrow stream. Raises: FeatureStoreError."""
+        accepted = exchange.headers.get(b"accept", b"")
+        form = formats.JSON if accepted in formats.PLAIN else formats.chosen(accepted)
         question = asked.read(body)
         exchange.authorize("lookup", question.feature_service)
         reader = self._reader
@@ -41,31 +43,36 @@ class Lookups:
             with reader.store.read() as snapshot:
                 self._readiness.check_awaited(reader.services(snapshot), question.feature_service)
             raise error
-        return Reply(self._wire(service, question.int64_text).answer(found, question.include))
+        if form == formats.JSON:
+            return Reply(self._wire(service, question.int64_text).answer(found, question.include))
+        from featurestore.server.arrow import stream  # late: Arrow is not needed to answer in JSON
+
+        return Reply(stream(service, found, exchange.rows, question.include), [(b"content-type", formats.ARROW)])
 
     def _checked(self, exchange: Exchange, question: asked.Asked, service: Service) -> Checked:
         """The question, checked against the service. Raises: RequestError, Refused 413."""
         keys, rows = checked_keys(service, question.keys(service))
-        self._check_size(exchange, service, rows)
+        check_size(exchange, service, rows, self._limits)
         t = service.instant(question.as_of, self._reader.clock)
         if not (service.request or question.request):
             return Checked(keys, rows, t)
         return Checked(keys, rows, t, checked_request(service.request, question.values(service), rows))
-
-    def _check_size(self, exchange: Exchange, service: Service, rows: int) -> None:
-        """Raises: Refused FS508 (413)."""
-        exchange.rows, exchange.cells = rows, rows * len(service.feature_names)
-        if rows > self._limits.max_rows:
-            raise too_large(f"{rows} rows asked for; one request takes {self._limits.max_rows}")
-        if exchange.cells > self._limits.max_cells:
-            what = f"{rows} rows of {len(service.feature_names)} features asked for"
-            raise too_large(f"{what}; one answer holds {self._limits.max_cells} values")
 
     def _wire(self, service: Service, int64_text: bool) -> Wire:
         wire = self._wires.get((service.name, int64_text))
         if wire is None or wire.service is not service:
             wire = self._wires[service.name, int64_text] = Wire(service, int64_text=int64_text)
         return wire
+
+
+def check_size(exchange: Exchange, service: Service, rows: int, limits: Server) -> None:
+    """Note how much is asked for. Raises: Refused FS508 (413)."""
+    exchange.rows, exchange.cells = rows, rows * len(service.feature_names)
+    if rows > limits.max_rows:
+        raise too_large(f"{rows} rows asked for; one request takes {limits.max_rows}")
+    if exchange.cells > limits.max_cells:
+        what = f"{rows} rows of {len(service.feature_names)} features asked for"
+        raise too_large(f"{what}; one answer holds {limits.max_cells} values")
 
 
 def too_large(what: str) -> Refused:

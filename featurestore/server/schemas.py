@@ -89,6 +89,60 @@ class Pushed(_Closed):
     known_at: Instant = Field(description="When the last of them arrived: it is known from then on.")
 
 
+FeastStatus = Literal["PRESENT", "NULL_VALUE", "NOT_FOUND", "OUTSIDE_MAX_AGE"]
+
+
+class FeastRequest(_Closed):
+    """A look-up as Feast's clients ask for it: features, or a feature service."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "features": ["card_payments:card_country", "merchant_profile:category"],
+                    "entities": {"customer_id": [10038, 10039], "merchant_id": ["m00042", None]},
+                    "full_feature_names": True,
+                }
+            ]
+        }
+    )
+
+    features: list[str] = Field([], description="view:feature, of all views and on-demand views that are served.")
+    feature_service: str | None = None
+    entities: dict[str, list[Any]] = Field(
+        description="One list of values per join key, and per column that on-demand features take from the request, all of "
+        "one length. Other columns are passed over."
+    )
+    full_feature_names: bool = Field(False, description="Call features view__feature.")
+    include_feature_view_version_metadata: bool = Field(False, description="Tell the views in the metadata.")
+
+
+class FeastVector(_Closed):
+    """A column: a join key, or a feature."""
+
+    values: list[Value | dict[str, Any]] = Field(description="Times and dates are whole seconds since 1970.")
+    statuses: list[FeastStatus]
+    event_timestamps: list[Annotated[str, Field(json_schema_extra={"format": "date-time"})]] = Field(
+        description="1970-01-01T00:00:00Z where there is none."
+    )
+
+
+class FeastView(_Closed):
+    name: str
+
+
+class FeastMetadata(_Closed):
+    feature_names: list[str] = Field(description="What the columns are called, in their order.")
+    feature_view_metadata: list[FeastView] = Field([], description="Only if asked for.")
+
+
+class FeastResponse(_Closed):
+    """Columns: the join keys as given, then the features."""
+
+    results: list[FeastVector]
+    metadata: FeastMetadata
+
+
 class Feature(_Closed):
     name: str
     type: str = Field(description="An Arrow type.", examples=["double"])

@@ -34,7 +34,7 @@ class Wire:
         self._head = orjson.dumps(head)[:-1] + b',"as_of":"'
         self._names = b'","feature_names":' + names + b',"rows":'
         self._tail = b',"watermarks":' + marks + b"}"
-        written = [(i, _writer(dtype, int64_text)) for i, dtype in enumerate(service.feature_types)]
+        written = [(i, writer(dtype, int64_text)) for i, dtype in enumerate(service.feature_types)]
         self._writers = [(i, write) for i, write in written if write is not None]
 
     def answer(self, found: Cells, include: Sequence[str]) -> bytes:
@@ -75,7 +75,7 @@ def _second(second: int) -> str:
     return text.removesuffix("000000Z") + "%06dZ"
 
 
-def _float(value: float) -> float | str:
+def number(value: float) -> float | str:
     if isfinite(value):
         return value
     return "NaN" if value != value else "Infinity" if value > 0 else "-Infinity"
@@ -95,24 +95,24 @@ def _decimal(value: Any) -> str:
 
 
 _WRITERS: Mapping[str, Writer] = {
-    "float": _float, "double": _float, "binary": _binary, "date32": _date, "timestamp[us, UTC]": instant,
+    "float": number, "double": number, "binary": _binary, "date32": _date, "timestamp[us, UTC]": instant,
 }  # fmt: skip
 
 
-def _writer(dtype: DType, int64_text: bool) -> Writer | None:
+def writer(dtype: DType, int64_text: bool) -> Writer | None:
     """How a value of the type is written; None where orjson writes it as it is."""
     if int64_text and dtype.name in ("int64", "uint64"):
         return str
     if dtype.is_decimal:
         return _decimal
     if dtype.is_list:
-        item = _writer(dtype.item, int64_text)
+        item = writer(dtype.item, int64_text)
         return None if item is None else lambda values: [None if v is None else item(v) for v in values]
     if dtype.is_map:
-        key, count = _writer(dtype.key, int64_text) or _as_is, str if int64_text else _as_is
+        key, count = writer(dtype.key, int64_text) or as_is, str if int64_text else as_is
         return lambda pairs: [[key(value), count(number)] for value, number in pairs]
     return _WRITERS.get(dtype.name)
 
 
-def _as_is(value: Any) -> Any:
+def as_is(value: Any) -> Any:
     return value

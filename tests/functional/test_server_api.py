@@ -34,6 +34,7 @@ def test_openapi_describes_closed_shapes_and_every_reference_leads_somewhere(ser
     assert document["openapi"].startswith("3.1")
     assert set(document["paths"]) == {
         "/v1/online-features",
+        "/get-online-features",
         "/v1/push/{source}",
         "/v1/feature-services",
         "/health",

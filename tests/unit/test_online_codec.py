@@ -19,6 +19,7 @@ from featurestore.online.codec import (
     decode_key,
     encode_key,
     encode_keys,
+    lookup_keys,
     storage_key,
     storage_keys,
 )
@@ -277,6 +278,28 @@ def test_a_record_of_another_format_or_length_is_refused(damage):
     record = one_record(codec, 7, "text")
     with pytest.raises(StoreFormat, match="FS404"):
         codec.decode(damage(record))
+
+
+@pytest.mark.parametrize(
+    "family, values",
+    [
+        ("integer", [0, -1, 7, 2**63 - 1, -(2**63)]),
+        ("integer", [1, None, Decimal(3)]),
+        ("integer", [1, 2**63, -(2**63) - 1, 2**127]),
+        ("integer", [1, True]),
+        ("text", ["", "a\0b", "x" * 500, None, 7]),
+        ("date", [date(2026, 1, 31), 20_000, None]),
+        ("integer", []),
+    ],
+)
+def test_keys_of_one_column_are_what_they_are_one_by_one(family, values):
+    def one(value):
+        try:
+            return None if value is None else storage_key(encode_key([value], [family]))
+        except ValueError:
+            return None
+
+    assert lookup_keys(values, family) == [one(value) for value in values]
 
 
 def test_dates_beyond_the_calendar_stay_days():
