@@ -338,13 +338,15 @@ def test_one_name_for_keys_of_two_types_is_refused() -> None:
     assert "integer in view 'number' and text in view 'text'" in answer.json()["detail"]
 
 
-def test_before_the_first_generation_it_is_503_and_then_answers() -> None:
+def test_before_the_first_generation_it_is_503_and_then_answers(tmp_path: Path) -> None:
     store = store_of(view_of("one", pa.array([1]), [latest("x")]))
     for question in ({"features": ["one:x"]}, {"feature_service": "all"}):
         assert ask(store, entities={"k": [1]}, **question).json()["code"] == "FS510"
     store.materialize(known_before=NOW)
     assert ask(store, features=["one:x"], entities={"k": [1]}).status_code == 200
-    late = ask(store, Readiness(["all", "more"]), features=["two:x"], entities={"k": [1]})
+    manifest = tmp_path / "manifest.json"
+    manifest.write_text('{"format": 1, "views": {}, "services": {"all": {"instances": []}, "more": {"instances": []}}}')
+    late = ask(store, Readiness(manifest), features=["two:x"], entities={"k": [1]})
     assert (late.status_code, late.json()["code"]) == (503, "FS510")
 
 
