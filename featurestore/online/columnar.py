@@ -79,7 +79,7 @@ class ColumnarCodec:
 class Columns:
     """A record read: measures one by one, when they are asked for."""
 
-    __slots__ = ("_at", "_facts", "_known_at", "_measures", "_places", "_times", "entries_to", "exact_until", "record")
+    __slots__ = ("_at", "_facts", "_known_at", "_measures", "_places", "entries_to", "exact_until", "record", "times")
 
     entries_from = _HEAD.size
     """Where in the record the entries of the latest values begin; they reach to `entries_to`."""
@@ -89,7 +89,8 @@ class Columns:
     ) -> None:
         self.record, self.exact_until, self.entries_to, self._facts, self._at = record, exact_until, at, facts, at + 4
         self._places, self._known_at = places, known_at
-        self._times: tuple[int, ...] = struct.unpack_from(f"<{facts}q", record, self._at)
+        self.times: tuple[int, ...] = struct.unpack_from(f"<{facts}q", record, self._at)
+        """Event times of all facts, in order; `measure` gives this very tuple where none is NULL."""
         self._measures: dict[int, tuple[Sequence[int], Sequence[Any], Sequence[int]]] = {}
 
     def measure(self, number: int) -> tuple[Sequence[int], Sequence[Any], Sequence[int]]:
@@ -108,9 +109,9 @@ class Columns:
         if self._known_at:
             known = struct.unpack_from(f"<{facts}q", record, self._at + self._known_at * facts)
         if record.find(1, at, at + facts) < 0:
-            return self._times, values, known
+            return self.times, values, known
         present = [not null for null in record[at : at + facts]]
-        return tuple(compress(self._times, present)), tuple(compress(values, present)), tuple(compress(known, present))
+        return tuple(compress(self.times, present)), tuple(compress(values, present)), tuple(compress(known, present))
 
 
 def _bad(length: int) -> StoreFormat:

@@ -71,4 +71,4 @@ class Layout:
         return b"".join(self.entries.encode_entries(kinds, events, latest).to_pylist())
 
 
-__all__ = ["Facts", "Indexed", "Layout", "Listed"]
+__all__ = ["Columns", "Facts", "Indexed", "Layout", "Listed"]

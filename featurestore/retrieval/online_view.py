@@ -17,7 +17,7 @@ from featurestore.definitions.view import ONLINE_CAP
 from featurestore.dtypes import DType, parse_dtype
 from featurestore.online.codec import CANDIDATE, Entry
 from featurestore.online.generations import Generation
-from featurestore.online.layout import Facts, Indexed, Layout, Listed
+from featurestore.online.layout import Columns, Facts, Indexed, Layout, Listed
 from featurestore.retrieval.online_folds import FOLDS, TIMED, VALUES, Aggregated
 from featurestore.retrieval.online_indexed import LOOKS
 
@@ -53,7 +53,8 @@ class View:
         names = [name for name, _ in made.columns]
         self._pick = _picker([names.index(f["name"]) for f in chosen if f["aggregate"] is None], _latest(made))
         self._no_latest = (None,) * sum(self._is_latest)
-        self._windows = [_Window(f, made, 1 - self._before) for f in chosen if f["aggregate"] is not None]
+        self._spans = _Spans()
+        self._windows = [_Window(f, made, 1 - self._before, self._spans) for f in chosen if f["aggregate"] is not None]
         self._arrange = _picker(_places(self._is_latest), len(chosen))
         self._nothing: Answer = (self._together(self._no_latest, Listed(0, [], 0, None), 0)[0], NOT_FOUND, None, ())
         self._stale: Answer = ((None,) * len(chosen), STALE, None, ())
@@ -117,9 +118,10 @@ class View:
         """Latest values and windows in the order of the features, and the positions of those without a value."""
         values = list(latest)
         unavailable: list[int] = []
+        spans = self._spans.of(facts.times, t) if isinstance(facts, Columns) else []
         for window in self._windows:
             try:
-                values.append(window.value(facts, t))
+                values.append(window.value(facts, t, spans))
             except OverflowError:
                 unavailable.append(len(values))
                 values.append(None)
@@ -127,10 +129,26 @@ class View:
         return self._arrange(values), tuple(places)
 
 
+class _Spans:
+    """The different windows of a view, [t + low, t + high), so that each is looked for once; low None: from the first fact."""
+
+    def __init__(self) -> None:
+        self._ends: list[tuple[int | None, int]] = []
+
+    def number(self, low: int | None, high: int) -> int:
+        if (low, high) not in self._ends:
+            self._ends.append((low, high))
+        return self._ends.index((low, high))
+
+    def of(self, times: Sequence[int], t: int) -> list[tuple[int, int]]:
+        """Of each window where in the times it begins and ends."""
+        return [_between(times, low, high, t) for low, high in self._ends]
+
+
 class _Window:
     """One aggregate, evaluated over the facts in its window at the moment of asking."""
 
-    def __init__(self, feature: Mapping[str, Any], made: Generation, shift: int) -> None:
+    def __init__(self, feature: Mapping[str, Any], made: Generation, shift: int, spans: _Spans) -> None:
         self._measure = measures_of(made)[feature["expression"], feature["where"]]
         # [low, high): with exact matches (t - o - w, t - o] is the same interval a microsecond later.
         self._high: int = shift - feature["offset"]
@@ -142,17 +160,23 @@ class _Window:
         folding = FOLDS[feature["aggregate"]]
         self._takes, self._fold = folding.takes, folding.make(of)
         self._is_count = feature["aggregate"] == "count"
+        self._span = spans.number(self._low, self._high)
         self._look = LOOKS[feature["aggregate"]](of)
 
-    def value(self, facts: Facts, t: int) -> Any:
-        """Raises: OverflowError for a sum that leaves its type, and for more distinct values than the view allows."""
+    def value(self, facts: Facts, t: int, spans: Sequence[tuple[int, int]]) -> Any:
+        """spans: of all windows in the times of `Columns`, if facts are such.
+
+        Raises: OverflowError for a sum that leaves its type, and for more distinct values than the view allows.
+        """
         if isinstance(facts, Indexed):
             elements = facts.measure(self._measure, self._dtype)
             i, j = elements.between(None if self._low is None else t + self._low, t + self._high)
             return self._look(elements, i, j, t) if i < j else self._fold([])
         times, values, known = facts.measure(self._measure)
-        j = bisect_left(times, t + self._high)
-        i = 0 if self._low is None else bisect_left(times, t + self._low, 0, j)
+        if spans and times is facts.times:  # type: ignore[union-attr]
+            i, j = spans[self._span]
+        else:
+            i, j = _between(times, self._low, self._high, t)
         if self._is_count:
             return j - i
         if self._takes is VALUES:
@@ -160,6 +184,11 @@ class _Window:
         if self._takes is TIMED:
             return self._fold(list(zip(times[i:j], known[i:j], values[i:j], strict=True)))
         return self._fold([t - time for time in times[i:j]])
+
+
+def _between(times: Sequence[int], low: int | None, high: int, t: int) -> tuple[int, int]:
+    end = bisect_left(times, t + high)
+    return (0 if low is None else bisect_left(times, t + low, 0, end)), end
 
 
 def _latest(made: Generation) -> int:
