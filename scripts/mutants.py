@@ -58,6 +58,8 @@ _SWEEP = "featurestore/compiler/duckdb/windows/sweep.py"
 _CATALOGUE = "featurestore/definitions/aggregation.py"
 _EXACT = "featurestore/engines/exact.py"
 _FOLDS = "featurestore/retrieval/online_folds.py"
+_ORDER = "featurestore/online/order.py"
+_COLUMNAR = "featurestore/online/columnar.py"
 _STATE = "featurestore/compiler/duckdb/online.py"
 _NODES = "featurestore/plan/nodes.py"
 _PLAN = "featurestore/plan/build.py"
@@ -402,11 +404,11 @@ MUTANTS = (
            "a look-up sees what happens at its own instant", "online-a_fact_known_ahead"),
     Mutant("pending_at_once", _VIEW, "if entry[0] == CANDIDATE and entry[1] <= bound:", "if entry[0] == CANDIDATE:",
            "a look-up sees pending facts", "online-a_fact_known_ahead"),
-    Mutant("windows_count_pending", _VIEW, "last = bisect_left(times, high)", "last = len(times)",
+    Mutant("windows_count_pending", _VIEW, "end = bisect_left(times, t + high)", "end = len(times)",
            "a window online counts pending facts", "online-a_fact_known_ahead"),
-    Mutant("online_offset_ignored", _VIEW, "high = t - self._offset + self._shift", "high = t + self._shift",
+    Mutant("online_offset_ignored", _VIEW, 'self._high: int = shift - feature["offset"]', "self._high: int = shift",
            "online every window ends at t", "online-windows_move_on"),
-    Mutant("online_window_long", _VIEW, "high - self._length, 0, last", "high - self._length - 1, 0, last",
+    Mutant("online_window_long", _VIEW, 'else self._high - feature["window"]', 'else self._high - feature["window"] - 1',
            "a window online is 1 µs long", "online-windows_move_on"),
     Mutant("online_reach_short", _STATE, "event_time >= $known_before - {reach}", "event_time > $known_before - {reach}",
            "the oldest fact of a window is not kept", "online-windows_move_on"),
@@ -416,14 +418,13 @@ MUTANTS = (
            "the store forgets which of two facts was known first", "online-online_too_the_first"),
     Mutant("online_ties_by_arrival", _FOLDS, "while start > 0 and facts[start - 1][0] == facts[start][0]:", "while False:",
            "online the last of equal event times is the one stored last", "ends-of_equal_event_times_the_known_time (store)"),
-    Mutant("online_time_since_null", _VIEW, "return [t - entry[1] for entry in facts if entry[2][column] is not None]",
-           "return [t - entry[1] for entry in facts]",
+    Mutant("online_time_since_null", _COLUMNAR, "if record.find(1, at, at + facts) < 0:", "if True:",
            "online a fact without value counts as seen", "ends-time_since_the_last (store)"),
-    Mutant("online_time_since_the_windows_end", _VIEW, "return [t - entry[1] for", "return [t - self._offset - entry[1] for",
+    Mutant("online_time_since_the_windows_end", _VIEW, "[t - time for time in", "[t + self._high - time for time in",
            "online time is measured to the end of the window", "ends-time_since_is_measured (store)"),
     Mutant("online_max_k_ascending", _FOLDS, "key=rank, reverse=True)[:k]", "key=rank)[-k:]",
            "online the k greatest ascend", "ranks-the_least_and_the_greatest_value (store)"),
-    Mutant("online_nan_is_least", _FOLDS, "return (1, 0.0) if value != value", "return (-1, 0.0) if value != value",
+    Mutant("online_nan_is_least", _ORDER, "return (1, 0.0) if value != value", "return (-1, 0.0) if value != value",
            "online NaN is less than -inf", "ranks-least_and_greatest_of_every (store)"),
     Mutant("online_quantile_rank_of_n", _FOLDS, "place = q * (len(ordered) - 1)",
            "place = min(q * len(ordered), len(ordered) - 1)",
@@ -436,7 +437,7 @@ MUTANTS = (
            "online a sum beyond int64 is answered", "online-a_sum_that_leaves"),
     Mutant("online_variance_of_all", _EXACT, "n * (n - less) * unit**2", "n * n * unit**2",
            "online a sample's variance is divided by n", "moments-the_mean_variance (store)"),
-    Mutant("exact_until_ignored", _VIEW, "if t > exact_until:", "if False:",
+    Mutant("exact_until_ignored", _VIEW, "if t > facts.exact_until:", "if False:",
            "an old value is served where a newer fact was held back", "online-beyond_a_fact"),
     Mutant("exact_until_at_the_event", _RECORDS, "1 if exact else 0", "0",
            "with exact matches an old value is served at the held-back fact's instant", "online-beyond_a_fact"),
@@ -455,7 +456,7 @@ MUTANTS = (
            "what was held back once is never read again", "online-a_fact_that_one_run"),
     Mutant("moved_key_kept", _STATE, "FROM rows_read SEMI JOIN changed USING ({row_keys})", "FROM changed",
            "a fact moved to another key still answers for the old one", "online-a_correction_that_moves"),
-    Mutant("empty_key_kept", _RUN, "batch.delete(table, _storage_keys(touched, self.families))", "pass",
+    Mutant("empty_key_kept", _RUN, "dict.fromkeys(keys, ABSENT)", "dict[bytes, bytes]()",
            "a key whose last fact was deleted keeps its record", "online-a_tombstone"),
     Mutant("online_version_order_reversed", _FACTS, "version_order(boundary, descending=True)",
            "version_order(boundary, descending=False)",

@@ -71,7 +71,7 @@ def read(body: bytes) -> Question:
         raise RequestError("FS506", "features must be a list of names", hint='["view:feature"]')
     if service is not None and not isinstance(service, str):
         raise RequestError("FS506", "feature_service must be the name of a service")
-    if bool(features) == bool(service):
+    if service == "" or bool(features) == bool(service):
         raise RequestError("FS506", "give either features or a feature_service", hint='"features": ["view:feature"]')
     for flag in _FLAGS:
         if not isinstance(given.get(flag, False), bool):
@@ -267,14 +267,14 @@ class FeastLookups:
         FS562 (503).
         """
         question = read(body)
-        rows = _rows(question.entities)
         for _ in range(MOVES):
             with self._reader.store.read() as snapshot, suppress(Moved):
-                return Reply(self._answered(exchange, snapshot, question, rows))
+                return Reply(self._answered(exchange, snapshot, question))
         raise StoreUnavailable("FS412", f"the online store was written to during each of {MOVES} look-ups")
 
-    def _answered(self, exchange: Exchange, snapshot: Snapshot, question: Question, rows: int) -> bytes:
+    def _answered(self, exchange: Exchange, snapshot: Snapshot, question: Question) -> bytes:
         self._authorize(exchange, snapshot, question)
+        rows = _rows(question.entities)
         meaning = self._meaning(snapshot, question)
         service = meaning.service
         check_size(exchange, service, rows, self._limits)

@@ -103,11 +103,23 @@ class FeastRequest(_Closed):
                     "entities": {"customer_id": [10038, 10039], "merchant_id": ["m00042", None]},
                     "full_feature_names": True,
                 }
-            ]
+            ],
+            "oneOf": [
+                {
+                    "required": ["features"],
+                    "properties": {"features": {"minItems": 1}, "feature_service": {"type": "null"}},
+                },
+                {
+                    "required": ["feature_service"],
+                    "properties": {"feature_service": {"type": "string", "minLength": 1}, "features": {"maxItems": 0}},
+                },
+            ],
         }
     )
 
-    features: list[str] = Field([], description="view:feature, of all views and on-demand views that are served.")
+    features: list[Annotated[str, Field(pattern=r"^[^:@]+(@latest)?:(.|\n)+$")]] = Field(
+        [], description="view:feature, of all views and on-demand views that are served."
+    )
     feature_service: str | None = None
     entities: dict[str, list[Any]] = Field(
         description="One list of values per join key, and per column that on-demand features take from the request, all of "

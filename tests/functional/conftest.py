@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,9 @@ from typing import Any
 import pytest
 
 from featurestore.cli import main
+from featurestore.errors import StoreError
+from featurestore.online.generations import generations
+from featurestore.online.lmdb import LmdbStore
 from tests.needs import ROOT
 
 WATERMARK = "2026-01-01T00:00:00Z"
@@ -92,6 +96,20 @@ _FLEETING = {"__pycache__", "identities.json", "lock.mdb", "materialize.lock", "
 
 
 def contents(folder: Path) -> dict[str, str]:
-    """Every file below a folder with the digest of its bytes."""
+    """Every file below a folder with the digest of its bytes; of an online store, of what it holds for readers: a run that
+    fails notes that it was there."""
     files = (p for p in sorted(folder.rglob("*")) if p.is_file() and not _FLEETING & set(p.relative_to(folder).parts))
-    return {p.relative_to(folder).as_posix(): hashlib.sha256(p.read_bytes()).hexdigest() for p in files}
+    return {p.relative_to(folder).as_posix(): hashlib.sha256(_held(p)).hexdigest() for p in files}
+
+
+def _held(path: Path) -> bytes:
+    if path.name != "data.mdb":
+        return path.read_bytes()
+    try:
+        store = LmdbStore(path.parent, read_only=True)
+    except StoreError:  # a damaged one: as it lies
+        return path.read_bytes()
+    with closing(store), store.read() as snapshot:
+        metas = {n: m for n, m in snapshot.metas().items() if not n.startswith("run/") and n != "last_number"}
+        tables = sorted({made.table for made in generations(snapshot)})
+        return repr((metas, [(table, list(snapshot.scan(table))) for table in tables])).encode()
