@@ -27,6 +27,7 @@ from featurestore.atomic import aside, commit, disk_errors, removed_on_error
 from featurestore.errors import UsageError, nearest
 from featurestore.intervals import format_instant
 from featurestore.server.problems import Refused
+from featurestore.server.watched import Watched
 
 log = logging.getLogger(__name__)
 
@@ -35,9 +36,6 @@ SCOPES = ("lookup", "push")
 """lookup: ask for features. push: bring facts."""
 PER_NAME = 2
 """Keys of one name at a time: the old and the new one, while a client changes over."""
-LOOK_EVERY = 1.0
-"""Seconds between looks at whether the file has changed."""
-
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}", re.ASCII)
 _SECRET = re.compile(rb"fsk_([0-9a-f]{8})_[A-Za-z0-9_-]{43}")
 _HEAD = f"""# API keys of the server, as digests. Written by `featurestore keys`; a running server takes notice by itself.
@@ -81,28 +79,19 @@ class Access:
     """
 
     def __init__(self, path: Path | None = None) -> None:
-        self._path = path
-        self._keys: Mapping[bytes, Key] = {}
-        self._seen: object = None
-        self._look_at = 0.0
-        if path is not None:
-            self._seen = _identity(path)
-            self._keys = _by_id(read(path))
-            self._look_at = time.monotonic() + LOOK_EVERY
+        self._file = None if path is None else Watched(path, "API keys", lambda path: _by_id(read(path)))
 
     @property
     def restricted(self) -> bool:
-        return self._path is not None
+        return self._file is not None
 
     def key(self, headers: Mapping[bytes, bytes]) -> Key:
         """Whose request these headers are of: `Authorization: Bearer …`, or `X-API-Key`.
 
         Raises: Refused FS521 (401).
         """
-        if self._path is None:
+        if self._file is None:
             return ANYONE
-        if time.monotonic() >= self._look_at:
-            self._look(self._path)
         given = headers.get(b"x-api-key")
         authorization = headers.get(b"authorization")
         if authorization is not None:
@@ -113,30 +102,10 @@ class Access:
         if given is None:
             raise _unauthorized("this server asks for an API key", challenge=b'Bearer realm="featurestore"')
         shape = _SECRET.fullmatch(given)
-        known = None if shape is None else self._keys.get(shape[1])
+        known = None if shape is None else self._file.value.get(shape[1])
         if known is None or not hmac.compare_digest(hashlib.sha256(given).digest(), known.digest):
             raise _unauthorized("the API key is not known")
         return known
-
-    def _look(self, path: Path) -> None:
-        """Read the file again if it is another; what cannot be read changes nothing, and is logged once."""
-        self._look_at = time.monotonic() + LOOK_EVERY
-        found = _identity(path)
-        if found == self._seen:
-            return
-        self._seen = found
-        try:
-            self._keys = _by_id(read(path))
-        except UsageError as error:
-            log.error("the API keys read before stay in force: %s", error)
-
-
-def _identity(path: Path) -> object:
-    try:
-        found = os.stat(path)
-    except OSError:
-        return None
-    return found.st_mtime_ns, found.st_size, found.st_ino
 
 
 def _by_id(keys: Iterable[Key]) -> Mapping[bytes, Key]:

@@ -3,20 +3,13 @@
 from __future__ import annotations
 
 import json
-import logging
-import os
-import time
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from featurestore.errors import StoreError, UsageError
 from featurestore.registry import MANIFEST_FORMAT
-
-log = logging.getLogger(__name__)
-
-LOOK_EVERY = 1.0
-"""Seconds between looks at whether the manifest has changed."""
+from featurestore.server.watched import Watched
 
 
 class Readiness:
@@ -27,30 +20,11 @@ class Readiness:
     """
 
     def __init__(self, manifest: Path | None = None) -> None:
-        self._manifest = manifest
-        self._seen: object = None
-        self._look_at = 0.0
-        self._awaited: tuple[str, ...] = ()
-        if manifest is not None:
-            self._seen = _identity(manifest)
-            self._awaited = tuple(awaited(manifest))
+        self._manifest = None if manifest is None else Watched(manifest, "manifest", awaited)
 
     @property
-    def awaited(self) -> tuple[str, ...]:
-        if self._manifest is not None and time.monotonic() >= self._look_at:
-            self._look(self._manifest)
-        return self._awaited
-
-    def _look(self, manifest: Path) -> None:
-        self._look_at = time.monotonic() + LOOK_EVERY
-        found = _identity(manifest)
-        if found == self._seen:
-            return
-        self._seen = found
-        try:
-            self._awaited = tuple(awaited(manifest))
-        except UsageError as error:
-            log.error("the manifest read before stays in force: %s", error)
+    def awaited(self) -> Sequence[str]:
+        return () if self._manifest is None else self._manifest.value
 
     def check(self, served: Collection[str]) -> None:
         """Raises: StoreError FS510 (503) naming what is missing."""
@@ -65,14 +39,6 @@ class Readiness:
         """Raises: StoreError FS510 for a service that is not there yet, rather than unknown."""
         if not served or name in self.awaited:
             self.check(served)
-
-
-def _identity(path: Path) -> object:
-    try:
-        found = os.stat(path)
-    except OSError:
-        return None
-    return found.st_mtime_ns, found.st_size, found.st_ino
 
 
 def awaited(manifest: Path) -> list[str]:
