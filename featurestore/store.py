@@ -319,7 +319,7 @@ class FeatureStore:
         return upkeep.collect(self._filled(), keep)
 
     def forget(self, entity: str, key: Any) -> Forgotten:
-        """Take an entity's records out of the online store, and tell which sources still hold rows of it.
+        """Take an entity's records out of the online store and its rows out of push logs; tell which sources still hold some.
 
         Args: key: the value of the entity's join key, or {join key: value}.
         Raises: UnknownName FS101, RequestError FS502, FS504, StoreLocked FS401, SourceError, StoreError.
@@ -334,7 +334,7 @@ class FeatureStore:
             if error.code != "FS402":
                 raise
             store = None
-        return forget(self.bound, self.source, store, entity, named)
+        return forget(self.bound, self.source, store, entity, named, self.push_folder)
 
     def key_families(self, entity: str) -> dict[str, str]:
         """Join key -> the family its values compare in. Raises: UnknownName FS101."""

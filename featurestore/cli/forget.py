@@ -22,10 +22,10 @@ def forget(
         list[str] | None, typer.Option(metavar="COLUMN=VALUE", help="A join key of an entity that has several.")
     ] = None,
 ) -> Answer:
-    """Remove an entity's records from the online store, and say which sources still hold rows of it.
+    """Remove an entity from the online store and from push logs, and say which sources still hold rows of it.
 
-    Kept generations lose them too; half-written ones are dropped. The sources are not changed: while they hold rows of
-    the entity, a run that reads them brings it back.
+    Kept generations lose its records too; half-written ones are dropped; push logs are folded into Parquet without its rows.
+    The sources' own files are not changed: while they hold rows of the entity, a run that reads them brings it back.
 
     Example:
       featurestore forget customer=10038
@@ -57,13 +57,20 @@ def _text(done: Forgotten) -> str:
         for r in done.removed
     ]
     lines = lines or ["the online store held nothing of it"]
+    lines += [
+        f"{r['source']}: {r['rows']:,} {'row' if r['rows'] == 1 else 'rows'} removed from the push log" for r in done.logs
+    ]
     if done.unreadable:
         lines.append(
             f"{done.unreadable:,} records have keys too long to be read back: materialize --full once its rows are gone"
         )
     if done.sources:
         lines.append("still in the sources, and back with the next run that reads them:")
-        lines += [f"  {s['source']}: {s['file']}, {s['rows']:,} {'row' if s['rows'] == 1 else 'rows'}" for s in done.sources]
+        lines += [f"  {s['source']}: {s['file']}, {_count(s['rows'])}" for s in done.sources]
     else:
         lines.append("no source holds a row of it")
     return "\n".join(lines)
+
+
+def _count(rows: int) -> str:
+    return f"{rows:,} {'row' if rows == 1 else 'rows'}"

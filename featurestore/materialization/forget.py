@@ -1,14 +1,16 @@
 """Forget an entity: take its records out of the online store, and say who could bring them back.
 
 Decides where a key can be: in the tables of every generation, live and kept, with what lies beside them; in half-written
-tables, which are dropped whole; and in the sources, which are not ours to change and are only counted. What else may
-remember keys (logs of pushes, logs of answers) is asked in `_in_logs`.
+tables, which are dropped whole; in push logs, out of which its rows are taken for good; and in the sources' own files, which
+are not ours to change and are only counted.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
@@ -23,6 +25,10 @@ from featurestore.online.store import Batch, OnlineStore, Snapshot
 from featurestore.online.tables import ABSENT
 from featurestore.registry import BoundFacts, BoundRegistry
 from featurestore.sources import Part, SourceData
+from featurestore.sources.push_compaction import without
+
+KeyColumns = tuple[tuple[str, str, str], ...]
+"""Of a source: join key, column, family."""
 
 
 @dataclass
@@ -30,8 +36,8 @@ class Forgotten:
     """What was forgotten, and who still knows.
 
     removed: [{"view", "generation", "kept", "records"}] of generations that held records. sources: [{"source", "file",
-    "rows"}]: the next run that reads these rows brings the key back. logs: what was taken out of logs. unreadable: records of
-    views with further keys whose key is too long to be read back, so that nobody can say whose they are.
+    "rows"}]: the next run that reads these rows brings the key back. logs: [{"source", "rows"}] taken out of push logs.
+    unreadable: records of views with further keys whose key is too long to be read back, so that nobody can say whose they are.
     """
 
     entity: str
@@ -51,8 +57,10 @@ def forget(
     store: OnlineStore | None,
     entity: str,
     key: Mapping[str, object],
+    push_folder: Callable[[str], Path | None],
 ) -> Forgotten:
-    """Take every record out of the store whose key columns of these names have these values.
+    """Take every record out of the store, and every row out of the push logs, whose key columns of these names have these
+    values.
 
     key: a value for each of the entity's join keys. Views with further keys lose every record that has these among them.
     store: None where there is none yet; then the sources alone are looked through.
@@ -63,7 +71,7 @@ def forget(
     if store is not None:
         with store.lock():
             _from_store(store, key, told)
-    told.logs = _in_logs(entity, key)
+    told.logs = list(_in_logs(registry, key, push_folder))
     told.sources = list(_in_sources(registry, sources, key))
     return told
 
@@ -89,9 +97,15 @@ def _check(registry: BoundRegistry, entity: str, key: Mapping[str, object]) -> N
             raise RequestError("FS504", f"key {name!r} takes {family}: {error}") from error
 
 
-def _in_logs(entity: str, key: Mapping[str, object]) -> list[dict[str, Any]]:
-    """Take the key out of every log that keeps keys, as [{"log", "rows"}]. There is none yet: a log adds itself here."""
-    return []
+def _in_logs(
+    registry: BoundRegistry, key: Mapping[str, object], push_folder: Callable[[str], Path | None]
+) -> Iterator[dict[str, Any]]:
+    """Take the key's rows out of the push logs."""
+    for source, columns in _asked(registry, key):
+        folder = push_folder(source)
+        gone = 0 if folder is None else without(folder, partial(_is_key, columns=columns, key=key))
+        if gone:
+            yield {"source": source, "rows": gone}
 
 
 # The store.
@@ -160,32 +174,40 @@ def _matching(
 def _in_sources(
     registry: BoundRegistry, sources: Callable[[str], SourceData], key: Mapping[str, object]
 ) -> Iterator[dict[str, Any]]:
-    seen = set()
-    for facts in _facts(registry):
-        columns = tuple((k.name, k.column, k.family) for k in facts.keys if k.name in key)
-        asked = (facts.view.source.name, columns)
-        if len(columns) < len(key) or asked in seen:
-            continue
-        seen.add(asked)
-        for part in sources(facts.view.source.name).parts:
+    for source, columns in _asked(registry, key):
+        for part in sources(source).parts:
             rows = _rows(part, columns, key)
             if rows:
-                yield {"source": facts.view.source.name, "file": part.name, "rows": rows}
+                yield {"source": source, "file": part.name, "rows": rows}
 
 
-def _rows(part: Part, columns: Sequence[tuple[str, str, str]], key: Mapping[str, object]) -> int:
-    """How many rows of a file have the key. Keys compare as the store's do, whatever the width or encoding of a column."""
+def _asked(registry: BoundRegistry, key: Mapping[str, object]) -> list[tuple[str, KeyColumns]]:
+    """The sources of views that have all of the key's columns, and which of their columns these are; each once."""
+    found: dict[tuple[str, KeyColumns], None] = {}
+    for facts in _facts(registry):
+        columns = tuple((k.name, k.column, k.family) for k in facts.keys if k.name in key)
+        if len(columns) == len(key):
+            found[facts.view.source.name, columns] = None
+    return list(found)
+
+
+def _rows(part: Part, columns: KeyColumns, key: Mapping[str, object]) -> int:
+    """How many rows of a file have the key."""
+    try:
+        batches = part.read(list(dict.fromkeys(c for _, c, _ in columns)))
+        return sum(pc.sum(_is_key(batch, columns, key)).as_py() or 0 for batch in batches)
+    except (pa.ArrowException, OSError) as error:
+        raise SourceError("FS325", f"cannot be read: {str(error).splitlines()[0]}", where=part.name) from error
+
+
+def _is_key(rows: pa.RecordBatch | pa.Table, columns: KeyColumns, key: Mapping[str, object]) -> pa.Array:
+    """Which rows have the key. Keys compare as the store's do, whatever the width or encoding of a column."""
     of = [family for _, _, family in columns]
     try:
         wanted = pa.scalar(encode_key([key[name] for name, _, _ in columns], of), pa.binary())
-        return sum(
-            pc.sum(pc.equal(encode_keys([batch.column(c) for _, c, _ in columns], of), wanted)).as_py() or 0
-            for batch in part.read(list(dict.fromkeys(c for _, c, _ in columns)))
-        )
-    except ValueError:
-        return 0
-    except (pa.ArrowException, OSError) as error:
-        raise SourceError("FS325", f"cannot be read: {str(error).splitlines()[0]}", where=part.name) from error
+    except ValueError:  # a key of another family: none of them is this one
+        return pa.array([False] * rows.num_rows, pa.bool_())
+    return pc.fill_null(pc.equal(encode_keys([rows.column(c) for _, c, _ in columns], of), wanted), False)
 
 
 def _facts(registry: BoundRegistry) -> list[BoundFacts]:

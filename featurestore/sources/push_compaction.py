@@ -2,19 +2,20 @@
 
 log.json switches from segments to Parquet in one step: until then the segments count and the Parquet file does not,
 from then on the other way round. Killed anywhere, what counts is complete; the next compaction sweeps what does not.
-A compaction never rewrites an earlier one's files, so that whoever reads them is not disturbed.
+A compaction never rewrites an earlier one's files, so that whoever reads them is not disturbed; only forgetting does.
 """
 
 from __future__ import annotations
 
 import fcntl
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from featurestore import atomic
@@ -60,6 +61,44 @@ def compact(folder: Path) -> Folded:
             _sweep(folder, new)
     reach("compact.done")
     return Folded(files[-1].last - state.folded, len(files), new.folded)
+
+
+def without(folder: Path, chosen: Callable[[pa.Table], pa.Array]) -> int:
+    """Take rows out of the log for good: fold all of it, then write files that hold such rows anew without them. The other
+    rows keep their positions and arrivals. chosen: which rows of a table, as booleans. Returns: how many are gone.
+
+    Whoever is reading such a file meanwhile may find it gone. Raises: what `compact` raises.
+    """
+    if not compact(folder).position:
+        return 0
+    with atomic.disk_errors(folder), _alone(folder):
+        state = log.read_state(folder)
+        assert state is not None
+        gone, files = 0, []
+        for file in state.files:
+            table = pq.read_table(file.path)
+            mask = chosen(table)
+            rows = pc.sum(mask).as_py() or 0
+            files.append(_rewritten(file, table.filter(pc.invert(mask))) if rows else file)
+            gone += rows
+        reach("forget.log_written")
+        if gone:
+            new = replace(state, files=tuple(files))
+            with log.locked(folder):
+                log.write_state(folder, new)
+                _sweep(folder, new)
+    return gone
+
+
+def _rewritten(file: log.Compacted, table: pa.Table) -> log.Compacted:
+    """The file of the same positions under another name."""
+    stem, _, number = file.path.stem.partition(".")
+    path = file.path.with_name(f"{stem}.{int(number or 0) + 1}.parquet")
+    aside = atomic.aside(path)
+    with atomic.removed_on_error(aside):
+        pq.write_table(table, aside, compression="zstd", write_page_checksum=True)
+        atomic.commit(aside, path)
+    return log.Compacted(path, file.first, file.last)
 
 
 @contextmanager

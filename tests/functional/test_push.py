@@ -321,3 +321,31 @@ def test_nothing_acknowledged_is_lost_when_the_server_is_killed(bank: Path) -> N
     found = [i for t in log.tables for i in t["payment_id"].to_pylist()]
     assert set(accepted) <= set(found)
     assert len(set(found)) == len(found) <= len(accepted) + 3
+
+
+def test_a_forgotten_key_is_gone_from_the_log_and_the_others_keep_their_places(bank: Path, cli: Cli) -> None:
+    store = FeatureStore(bank)
+    store.push("payments", [row(2, customer_id=8), row(3, customer_id=9)])
+    store.compact()
+    store.push("payments", [row(4, customer_id=8), row(5, 4.0)])
+    store.materialize()
+    store.online.close()
+    said = cli("forget", "customer=8", "--json").json["result"]
+    assert said["logs"] == [{"source": "payments", "rows": 2}]
+    assert said["sources"] == []
+    held = pa.concat_tables(_tables(bank), promote_options="default")
+    assert sorted(held["payment_id"].to_pylist()) == [3, 5]
+    assert position(bank) == 4
+    assert features(bank) == [4.0, 14.0, 2]
+    assert cli("forget", "customer=8", "--json").json["result"]["logs"] == []
+    assert FeatureStore(bank).push("payments", [row(6, customer_id=8)])["accepted"] == 1
+    assert position(bank) == 5
+    assert cli("materialize").code == 0
+    assert cli("get", "fraud", "customer_id=8", "--json").json["result"]["features"]["n"]["value"] == 1
+
+
+def _tables(root: Path) -> list[pa.Table]:
+    """The rows of the log of payments, in Parquet and in segments."""
+    found = read_log(root / ".featurestore" / "push" / "payments")
+    assert found is not None
+    return [*(pq.read_table(file.path) for file in found.files), *found.tables]
