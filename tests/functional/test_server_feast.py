@@ -20,7 +20,7 @@ import pytest
 
 from featurestore import ArrowSource, Entity, FeatureService, FeatureStore, FeatureView, agg, latest
 from featurestore.intervals import FixedClock, parse_instant
-from featurestore.server import create_app
+from featurestore.server import create_app, keys
 from featurestore.server.readiness import Readiness
 from tests.functional import fleet
 from tests.functional.serving import Answer, Served, serving
@@ -372,3 +372,29 @@ def test_the_newest_definition_of_a_view_answers_as_soon_as_it_has_a_generation(
     assert asyncio.run(send(feature_service="all")).json()["metadata"]["feature_names"] == ["k", "x", "y"]
     second.materialize(["two"], known_before=NOW)
     assert asyncio.run(send(feature_service="all")).json()["metadata"]["feature_names"] == ["k", "x", "n", "y"]
+
+
+def test_a_key_limited_to_services_may_ask_for_what_their_views_hold(tmp_path: Path) -> None:
+    views = [view_of(name, pa.array([value]), [latest("x", name=name[0])]) for value, name in enumerate(("alpha", "beta"))]
+    services = [FeatureService(name=f"of_{view.name}", features=[view]) for view in views]
+    store = FeatureStore(definitions=services, clock=FixedClock(NOW))
+    store.materialize(known_before=NOW)
+    secret, _ = keys.add(tmp_path / "keys.toml", "scorer", services=["of_alpha"])
+    app = create_app(store.reader, access=keys.Access(tmp_path / "keys.toml"))
+
+    async def send(headers: dict[str, str], **question: Any) -> int:
+        transport = httpx.ASGITransport(app)  # type: ignore[arg-type]
+        async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
+            return (await client.post(PATH, json={"entities": {"k": [1]}, **question}, headers=headers)).status_code
+
+    mine = {"Authorization": f"Bearer {secret}"}
+    for status, headers, question in (
+        (200, mine, {"features": ["alpha:a"]}),
+        (200, mine, {"feature_service": "of_alpha"}),
+        (403, mine, {"features": ["beta:b"]}),
+        (403, mine, {"features": ["alpha:a", "beta:b"]}),
+        (403, mine, {"feature_service": "of_beta"}),
+        (403, mine, {"features": ["nobody:n"]}),
+        (401, {}, {"features": ["alpha:a"]}),
+    ):
+        assert asyncio.run(send(headers, **question)) == status, question
