@@ -87,9 +87,9 @@ def one_key(scratch: Path) -> Found:
     project = _project(scratch, "plain", windows=False, keys=KEYS)
     body = json.dumps(question([7])).encode()
     with serve.server("--ours", str(project)) as port:
-        answer = serve._once(port, body)
+        answer = serve.once(port, body)
         with serve.server("--bare", answer.hex()) as bare:
-            found = serve._rounds({"ours": port, "bare": bare}, body)
+            found = serve.rounds({"ours": port, "bare": bare}, body)
         ours = found["ours"]
         half = min((_paced(port, body, ours["rate"] / 2) for _ in range(3)), key=lambda one: one["p99_ms"])
     rates = f"ours {ours['rate']:,.0f} requests/s, a bare ASGI application {found['bare']['rate']:,.0f}"
@@ -106,7 +106,7 @@ def hundred_keys(scratch: Path) -> Found:
     projects = {name: _project(scratch, name, windows=name == "windows", keys=KEYS) for name in ("plain", "windows")}
     body = json.dumps(question(list(range(0, 100 * 997, 997)))).encode()
     with serve.server("--ours", str(projects["plain"])) as plain, serve.server("--ours", str(projects["windows"])) as windows:
-        found = serve._rounds({"plain": plain, "windows": windows}, body)
+        found = serve.rounds({"plain": plain, "windows": windows}, body)
     plain_ms, windows_ms = found["plain"]["p50_ms"], found["windows"]["p50_ms"]
     told = f"six windows of {FACTS_PER_KEY} facts a key {windows_ms:.2f} ms, none {plain_ms:.2f} ms"
     return {
@@ -119,7 +119,7 @@ def busy_key(scratch: Path) -> Found:
     project = _project(scratch, "busy", windows=True, keys=1, per_key=BUSY)
     body = json.dumps(question([0])).encode()
     with serve.server("--ours", str(project)) as port:
-        found = serve._rounds({"ours": port}, body)["ours"]
+        found = serve.rounds({"ours": port}, body)["ours"]
     return {"lookup_busy": (found["p50_ms"], f"{BUSY:,} facts of one key, six windows; p99 {found['p99_ms']:.2f} ms", "ms")}
 
 

@@ -40,7 +40,7 @@ def measure(project_root: str | Path) -> dict[str, Any]:
         answer = once(ours, body)
         with server("--static", answer.hex()) as static:
             assert once(static, body) == answer
-            found = _rounds({"ours": ours, "static_fastapi": static}, body)
+            found = rounds({"ours": ours, "static_fastapi": static}, body)
     ratio = found["ours"]["rate"] / found["static_fastapi"]["rate"]
     return {**found, "ratio": round(ratio, 3), "in_process_us": in_process(root, question), "features": features}
 
@@ -101,7 +101,7 @@ def server(*arguments: str) -> Iterator[int]:
         process.wait(10)
 
 
-def _rounds(ports: dict[str, int], body: bytes) -> dict[str, dict[str, float]]:
+def rounds(ports: dict[str, int], body: bytes) -> dict[str, dict[str, float]]:
     loads = {name: _load(port, body) for name, port in ports.items()}
     best = {name: dict(one) for name, one in loads.items()}
     for number in range(1, ROUNDS):
@@ -286,6 +286,11 @@ def serve_bare(answer: bytes) -> None:
     headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(answer))]
 
     async def bare(scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] != "http":
+            for part in ("startup", "shutdown"):
+                await receive()
+                await send({"type": f"lifespan.{part}.complete"})
+            return
         while (await receive()).get("more_body"):
             pass
         await send({"type": "http.response.start", "status": 200, "headers": headers})
