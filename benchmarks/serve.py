@@ -144,11 +144,11 @@ def _until_head(connection: socket.socket) -> tuple[bytes, bytes, bytes]:
 
 
 class _Client(asyncio.Protocol):
-    """Asks again as soon as it is answered; answers are all of one length."""
+    """Asks again as soon as it is answered; bodies are all of one length."""
 
     def __init__(self, request: bytes, latencies: list[float]) -> None:
         self._request, self._latencies = request, latencies
-        self._got, self._length = b"", 0
+        self._got, self._head, self._length = b"", -1, 0
 
     def connection_made(self, transport: Any) -> None:
         self._transport = transport
@@ -160,10 +160,13 @@ class _Client(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         self._got += data
-        if not self._length:
-            head, _, _ = self._got.partition(b"\r\n\r\n")
-            length = next(int(h.split(b":")[1]) for h in head.split(b"\r\n") if h.lower().startswith(b"content-length"))
-            self._length = len(head) + 4 + length
+        head = self._got.find(b"\r\n\r\n")
+        if head < 0:
+            return
+        if head != self._head:  # a request's id may have one more digit
+            lines = self._got[:head].split(b"\r\n")
+            body = next(int(h.split(b":")[1]) for h in lines if h.lower().startswith(b"content-length"))
+            self._head, self._length = head, head + 4 + body
         if len(self._got) >= self._length:
             assert len(self._got) == self._length
             assert self._got.startswith(b"HTTP/1.1 200")
