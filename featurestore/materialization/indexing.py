@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 
 from featurestore.compiler.duckdb import IN_WINDOW
 from featurestore.online.codec import plain_values
-from featurestore.online.indexed import FOLDABLE, Facts, TooWide, edges_of, encode, wanted_by
+from featurestore.online.indexed import FOLDABLE, MeasureFacts, TooWide, edges_of, encode, wanted_by
 from featurestore.online.layout import Layout
 from featurestore.plan.nodes import OnlineState, measure_of, measures, ordered_by_time
 
@@ -85,7 +85,7 @@ class Indexing:
             present: Sequence[bool] | None = column.is_valid().to_pylist() if column.null_count else None
             of = [times, values, known if wanted.by_time else None]
             some = [column if present is None or column is None else list(compress(column, present)) for column in of]
-            laid.append(Facts(dtype, wanted, some[0] or [], some[1] or [], some[2]))
+            laid.append(MeasureFacts(dtype, wanted, some[0] or [], some[1] or [], some[2]))
         before = layout.entry_bytes(others.kind, others.event, others.latest)
         try:
             return encode(exact_until, self.until, before, laid, self._edges)

@@ -7,8 +7,8 @@ asks from that end on does not meet it, who asks up to there does, and nobody as
 
 Everything is little-endian, offsets count from the record's first byte:
 
-    record    02 (the format) + exact_until i64 + how many bytes of entries u32 + entries (of the latest values)
-              + how many measures u8 + a directory per measure
+    record    02 (the format) + exact_until i64 + how many bytes of entries u32 + how many measures u32
+              + entries (of the latest values) + a directory per measure
     directory FIELDS i64 each: where an array begins (0: there is none), or a number
 """
 
@@ -42,7 +42,7 @@ BLOCK = 4_096
 WIDEST = 128
 """Bytes of a running sum that are too many: doubles of all magnitudes, which are better added as they are met."""
 
-_HEAD = struct.Struct("<BqI")
+_HEAD = struct.Struct("<BqII")
 _DIRECTORY = struct.Struct(f"<{len(FIELDS)}q")
 _PLACE = {name: i for i, name in enumerate(FIELDS)}
 
@@ -68,7 +68,7 @@ class Wanted:
 
 
 @dataclass
-class Facts:
+class MeasureFacts:
     """The facts of a measure that are not NULL, in order of event time. known: when each became known, where that matters."""
 
     dtype: DType
@@ -82,14 +82,14 @@ Edges = Sequence[tuple[int, int]]
 """Stretches [a, b] of time, apart and in order, in which windows may begin or end."""
 
 
-def encode(exact_until: int, horizon: int, entries: bytes, measures: Iterable[Facts], edges: Edges | None) -> bytes:
+def encode(exact_until: int, horizon: int, entries: bytes, measures: Iterable[MeasureFacts], edges: Edges | None) -> bytes:
     """The record of a key. edges: fold what lies in none of them; then it is exact up to the horizon at most. None: keep every
     fact. Raises: TooWide.
     """
     laid = [_Measure(facts, edges) for facts in measures]
     if any(measure.folded for measure in laid):
         exact_until = min(exact_until, horizon)
-    head = _HEAD.pack(INDEXED_FORMAT, exact_until, len(entries)) + entries + bytes([len(laid)])
+    head = _HEAD.pack(INDEXED_FORMAT, exact_until, len(entries), len(laid)) + entries
     at = len(head) + len(laid) * _DIRECTORY.size
     directories, blobs = [], []
     for measure in laid:
@@ -105,7 +105,7 @@ def encode(exact_until: int, horizon: int, entries: bytes, measures: Iterable[Fa
 class _Measure:
     """One measure as arrays of bytes and numbers."""
 
-    def __init__(self, facts: Facts, edges: Edges | None) -> None:
+    def __init__(self, facts: MeasureFacts, edges: Edges | None) -> None:
         groups = _groups(facts.times, edges)
         self.folded = groups is not None
         self.arrays: dict[str, bytes] = {}
@@ -129,7 +129,7 @@ class _Measure:
         self.arrays["firsts"] = array("q", [times[g.start] for g in groups]).tobytes()
         self.arrays["lasts"] = array("q", [times[g.end - 1] for g in groups]).tobytes()
 
-    def _add_sums(self, facts: Facts) -> None:
+    def _add_sums(self, facts: MeasureFacts) -> None:
         whole, self.numbers["power"] = _whole(facts.values, facts.dtype)
         self._add_running("sums", "sum_width", whole)
         if facts.wanted.squares:
@@ -150,7 +150,7 @@ class _Measure:
         else:
             self.arrays[name] = b"".join([n.to_bytes(width, "little", signed=True) for n in running])
 
-    def _add_ranks(self, facts: Facts) -> None:
+    def _add_ranks(self, facts: MeasureFacts) -> None:
         key = ranked(facts.dtype)
         keys = facts.values if key is None else [_hashable(key(v)) for v in facts.values]
         shown = dict(zip(keys, facts.values, strict=True))
@@ -255,26 +255,24 @@ def _whole(values: list[Any], dtype: DType) -> tuple[list[int], int]:
 class Indexed:
     """A record of this layout, read in place: nothing is copied but what is asked for."""
 
-    __slots__ = ("_raw", "_start", "entries", "exact_until")
+    __slots__ = ("_measures", "_raw", "_start", "entries", "exact_until")
 
     def __init__(self, record: Any) -> None:
         self._raw = memoryview(record)
         try:
-            _, self.exact_until, length = _HEAD.unpack_from(self._raw)
+            _, self.exact_until, length, self._measures = _HEAD.unpack_from(self._raw)
         except struct.error:
             raise _bad(len(self._raw)) from None
         self._start = _HEAD.size + length
-        if self._start >= len(self._raw):
-            raise _bad(len(self._raw))
         self.entries = bytes(self._raw[_HEAD.size : self._start])
         """The bytes of the entries of the latest values."""
 
     def measure(self, number: int, dtype: DType) -> Elements:
         """number: from 0. dtype: of the measure's values."""
-        if number >= self._raw[self._start]:
+        if number >= self._measures:
             raise _bad(len(self._raw))
         try:
-            return Elements(self._raw, _DIRECTORY.unpack_from(self._raw, self._start + 1 + number * _DIRECTORY.size), dtype)
+            return Elements(self._raw, _DIRECTORY.unpack_from(self._raw, self._start + number * _DIRECTORY.size), dtype)
         except struct.error:
             raise _bad(len(self._raw)) from None
 

@@ -14,7 +14,7 @@ from featurestore.engines.reference.aggregates import Taken, aggregate
 from featurestore.errors import StoreFormat
 from featurestore.intervals import FOREVER
 from featurestore.online import indexed
-from featurestore.online.indexed import FOLDABLE, Facts, Indexed, TooWide, edges_of, encode, wanted_by
+from featurestore.online.indexed import FOLDABLE, Indexed, MeasureFacts, TooWide, edges_of, encode, wanted_by
 from featurestore.retrieval.online_folds import FOLDS, Aggregated
 from featurestore.retrieval.online_indexed import LOOKS
 from tests.unit.test_online_folds import PARAMETERS, TAKES, VALUES
@@ -24,7 +24,7 @@ ASKED_AT = 10**6
 
 def record(dtype: DType, name: str, facts: list[Taken], edges: Any = None) -> Indexed:
     known = [f.k for f in facts] if wanted_by([name]).by_time else None
-    laid = Facts(dtype, wanted_by([name]), [f.e for f in facts], [f.value for f in facts], known)
+    laid = MeasureFacts(dtype, wanted_by([name]), [f.e for f in facts], [f.value for f in facts], known)
     return Indexed(encode(FOREVER, 77, b"entries", [laid], edges))
 
 
@@ -96,7 +96,7 @@ def test_edges_that_touch_are_one() -> None:
 
 
 def test_a_sum_of_all_magnitudes_is_left_to_others() -> None:
-    facts = Facts(DType("double"), wanted_by(["sum"]), [1, 2], [1e308, 5e-324])
+    facts = MeasureFacts(DType("double"), wanted_by(["sum"]), [1, 2], [1e308, 5e-324])
     with pytest.raises(TooWide):
         encode(FOREVER, 0, b"", [facts], None)
 
@@ -122,7 +122,7 @@ def test_more_distinct_values_than_allowed_have_no_value() -> None:
 
 @pytest.mark.parametrize("length", range(0, 40, 3))
 def test_a_record_cut_short_is_refused(length: int) -> None:
-    whole = encode(FOREVER, 0, b"entries", [Facts(DType("int64"), wanted_by(["sum"]), [1, 2], [3, 4])], None)
+    whole = encode(FOREVER, 0, b"entries", [MeasureFacts(DType("int64"), wanted_by(["sum"]), [1, 2], [3, 4])], None)
 
     def read() -> int:
         return Indexed(whole[:length]).measure(0, DType("int64")).sum(0, 2)
@@ -137,3 +137,11 @@ def test_positions_are_those_of_bisection() -> None:
         (0, 0), (0, 2), (0, 3), (2, 2), (0, 0),
     ]  # fmt: skip
     assert bisect_left(elements.times, 5) == 2
+
+
+def test_a_view_may_have_more_measures_than_a_byte_counts() -> None:
+    int64 = DType("int64")
+    record = encode(FOREVER, 0, b"", [MeasureFacts(int64, wanted_by(["sum"]), [1], [n]) for n in range(300)], None)
+    assert [Indexed(record).measure(n, int64).sum(0, 1) for n in (0, 255, 256, 299)] == [0, 255, 256, 299]
+    with pytest.raises(StoreFormat):
+        Indexed(record).measure(300, int64)
