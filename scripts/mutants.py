@@ -439,7 +439,7 @@ MUTANTS = (
            "online a sample's variance is divided by n", "moments-the_mean_variance (store)"),
     Mutant("exact_until_ignored", _VIEW, "if t > facts.exact_until:", "if False:",
            "an old value is served where a newer fact was held back", "online-beyond_a_fact"),
-    Mutant("exact_until_at_the_event", _RECORDS, "1 if exact else 0", "0",
+    Mutant("exact_until_at_the_event", _RECORDS, "state.event.take(starts), self._early", "state.event.take(starts), 0",
            "with exact matches an old value is served at the held-back fact's instant", "online-beyond_a_fact"),
     Mutant("held_back_forgotten", _STATE, "in_force WHERE event_time >= $known_before + $horizon GROUP BY ALL",
            "in_force WHERE event_time > $known_before + $horizon GROUP BY ALL",

@@ -16,7 +16,6 @@ from featurestore.audit.truth import Cell, ViewTruth
 from featurestore.compiler import duckdb as sql
 from featurestore.engines.duckdb import Session
 from featurestore.engines.duckdb.checks import pushed_to
-from featurestore.materialization.indexing import Indexing, layout
 from featurestore.materialization.records import pairs
 from featurestore.materialization.run import entry_columns
 from featurestore.online.codec import encode_key, storage_key
@@ -42,8 +41,7 @@ class Scratch:
             bind(session, truth.bound, truth.data)
             session.bind("touched", key_table(truth.bound, keys))
             rows = session.reader(sql.online_state(plan, limited=True), parameters)
-            indexing = Indexing(plan, watermark, made.horizon)
-            for batch in pairs(rows, families, layout(plan), exact=plan.facts.exact, indexing=indexing):
+            for batch in pairs(rows, families, plan, watermark, made.horizon):
                 self._records.update(zip(batch.column(0).to_pylist(), batch.column(1).to_pylist(), strict=True))
         typed = tuple((name, dtype.name) for name, dtype in columns)
         generation = replace(made, watermark=watermark, columns=typed, view=truth.bound.to_manifest())

@@ -9,22 +9,23 @@ import pyarrow.compute as pc
 
 from featurestore.compiler.duckdb import HELD, IN_WINDOW
 from featurestore.intervals import FOREVER
-from featurestore.materialization.indexing import Indexing, State
+from featurestore.materialization import indexing
+from featurestore.materialization.state import State, layout_of
 from featurestore.online.codec import encode_keys, storage_keys
 from featurestore.online.columns import grouped
-from featurestore.online.layout import Layout
+from featurestore.plan.nodes import OnlineState, StaticLookup
 
 PAIRS = pa.schema([("key", pa.binary()), ("record", pa.binary()), ("held", pa.bool_())])
 
 
 def pairs(
-    batches: Iterable[pa.RecordBatch], families: Sequence[str], layout: Layout, *, exact: bool, indexing: Indexing
+    batches: Iterable[pa.RecordBatch], families: Sequence[str], plan: OnlineState, watermark: int, horizon: int
 ) -> Iterator[pa.RecordBatch]:
     """Group rows (key columns, __kind, __event, values), which come sorted by key and kind, into one record per key.
 
-    exact: whether a fact is usable at its own event time; then a held-back one ends the record's exactness a µs earlier.
-    indexing: makes the records of keys with many facts.
+    watermark, horizon: of the run that makes them, in microseconds.
     """
+    records = _Records(families, plan, watermark, horizon)
     carry: pa.Table | None = None
     for batch in batches:
         rows = pa.Table.from_batches([batch])
@@ -34,11 +35,10 @@ def pairs(
         last = starts[-1].as_py() if len(starts) else 0
         carry = rows.slice(last)
         if last:
-            done, begun = rows.slice(0, last), starts.slice(0, len(starts) - 1)
-            yield _encoded(done, keys.slice(0, last), begun, layout, len(families), exact, indexing)
+            yield records.of(rows.slice(0, last), keys.slice(0, last), starts.slice(0, len(starts) - 1))
     if carry is not None and carry.num_rows:
         keys = _keys(carry, families)
-        yield _encoded(carry, keys, _starts(keys), layout, len(families), exact, indexing)
+        yield records.of(carry, keys, _starts(keys))
 
 
 def _keys(rows: pa.Table, families: Sequence[str]) -> pa.Array:
@@ -54,38 +54,58 @@ def _starts(keys: pa.Array) -> pa.Array:
     return pa.concat_arrays([pa.array([0], pa.int64()), pc.add(pc.indices_nonzero(changed).cast(pa.int64()), 1)])
 
 
-def _encoded(
-    rows: pa.Table, keys: pa.Array, starts: pa.Array, layout: Layout, key_count: int, exact: bool, indexing: Indexing
-) -> pa.RecordBatch:
-    state = indexing.state(rows, max(key_count, 1))
-    held = pc.equal(state.kind.take(starts), HELD)
-    until = pc.subtract(state.event.take(starts), 1 if exact else 0)
-    exact_until = pc.if_else(held, until, pa.scalar(FOREVER, pa.int64()))
-    offsets = pa.concat_arrays([starts, pa.array([rows.num_rows], pa.int64())])
-    records = (_listed if layout.columnar is None else _in_columns)(layout, state, offsets, exact_until)
-    if many := indexing.many(state.kind, offsets):
+class _Records:
+    """Makes records of whole keys."""
+
+    def __init__(self, families: Sequence[str], plan: OnlineState, watermark: int, horizon: int) -> None:
+        self._plan, self._layout = plan, layout_of(plan)
+        self._key_columns = max(len(families), 1)
+        self._indexing = indexing.Indexing(plan, watermark, horizon)
+        # With exact matches a fact is usable at its own event time: a held-back one ends the record's exactness a µs earlier.
+        self._early = int(not isinstance(plan.facts, StaticLookup) and plan.facts.exact)
+
+    def of(self, rows: pa.Table, keys: pa.Array, starts: pa.Array) -> pa.RecordBatch:
+        state = State.of(rows, self._plan, self._key_columns)
+        held = pc.equal(state.kind.take(starts), HELD)
+        until = pc.subtract(state.event.take(starts), self._early)
+        exact_until = pc.if_else(held, until, pa.scalar(FOREVER, pa.int64()))
+        offsets = pa.concat_arrays([starts, pa.array([rows.num_rows], pa.int64())])
+        records = self._with_indexed(self._plain(state, offsets, exact_until), state, offsets, exact_until)
+        return pa.RecordBatch.from_arrays([storage_keys(keys.take(starts)), records, held], schema=PAIRS)
+
+    def _plain(self, state: State, offsets: pa.Array, until: pa.Array) -> pa.Array:
+        """Records that list facts, or have them in columns beside the entries of latest values."""
+        layout = self._layout
+        if layout.columnar is None:
+            known = [] if state.known is None else [state.known]
+            entries = layout.listed.encode_entries(state.kind, state.event, [*state.latest, *state.measures, *known])
+            return layout.listed.encode_records(until, offsets, entries)
+        in_window = pc.equal(state.kind, IN_WINDOW)
+        facts = _counted(in_window, offsets)
+        others, window = state.filter(pc.invert(in_window)), state.filter(in_window)
+        entries = layout.entries.encode_entries(others.kind, others.event, others.latest)
+        return layout.columnar.encode(
+            until, grouped(entries, pc.subtract(offsets, facts)), facts, window.event, window.measures, window.known
+        )
+
+    def _with_indexed(self, records: pa.Array, state: State, offsets: pa.Array, until: pa.Array) -> pa.Array:
+        """The records, those of keys with many facts in reach replaced. Of a key those facts come last."""
+        before = _counted(pc.equal(state.kind, IN_WINDOW), offsets)
+        facts = pc.subtract(before.slice(1), before.slice(0, len(records)))
+        many = pc.indices_nonzero(pc.greater_equal(facts, indexing.MANY)).to_pylist()
+        if not many:
+            return records
         made = records.to_pylist()
         for i in many:
             start, end = offsets[i].as_py(), offsets[i + 1].as_py()
-            made[i] = indexing.record(layout, state.slice(start, end - start), exact_until[i].as_py()) or made[i]
-        records = pa.array(made, pa.binary())
-    return pa.RecordBatch.from_arrays([storage_keys(keys.take(starts)), records, held], schema=PAIRS)
+            first = end - facts[i].as_py()
+            latest = state.slice(start, first)
+            entries = self._layout.entry_bytes(latest.kind, latest.event, latest.latest)
+            made[i] = self._indexing.record(entries, state.slice(first, end), until[i].as_py()) or made[i]
+        return pa.array(made, pa.binary())
 
 
-def _listed(layout: Layout, state: State, offsets: pa.Array, until: pa.Array) -> pa.Array:
-    known = [] if state.known is None else [state.known]
-    entries = layout.listed.encode_entries(state.kind, state.event, [*state.latest, *state.measures, *known])
-    return layout.listed.encode_records(until, offsets, entries)
-
-
-def _in_columns(layout: Layout, state: State, offsets: pa.Array, until: pa.Array) -> pa.Array:
-    """Facts in reach of windows as columns, and the others as entries of latest values."""
-    assert layout.columnar is not None
-    in_window = pc.equal(state.kind, IN_WINDOW)
-    before = pa.concat_arrays([pa.array([0], pa.int64()), pc.cumulative_sum(in_window.cast(pa.int64()))])
-    facts = before.take(offsets)
-    others, window = state.filter(pc.invert(in_window)), state.filter(in_window)
-    entries = layout.entries.encode_entries(others.kind, others.event, others.latest)
-    return layout.columnar.encode(
-        until, grouped(entries, pc.subtract(offsets, facts)), facts, window.event, window.measures, window.known
-    )
+def _counted(which: pa.Array, offsets: pa.Array) -> pa.Array:
+    """How many of the rows are such before each offset."""
+    before = pa.concat_arrays([pa.array([0], pa.int64()), pc.cumulative_sum(which.cast(pa.int64()))])
+    return before.take(offsets)

@@ -28,7 +28,6 @@ from featurestore.errors import UsageError
 from featurestore.failpoints import reach
 from featurestore.intervals import Clock, Duration, format_instant
 from featurestore.materialization import writing
-from featurestore.materialization.indexing import Indexing, layout
 from featurestore.materialization.records import pairs
 from featurestore.materialization.report import ViewReport
 from featurestore.materialization.writing import Chunk, NotTheSame, Settle, Writing, chunks, unsettled
@@ -38,7 +37,7 @@ from featurestore.online.generations import Generation, generation, keep, publis
 from featurestore.online.runs import COPY, IN_PLACE, NEW_TABLE, Running
 from featurestore.online.store import Batch, OnlineStore
 from featurestore.online.tables import ABSENT
-from featurestore.plan.nodes import OnlineState, StaticLookup, Visible, measures, ordered_by_time
+from featurestore.plan.nodes import OnlineState, StaticLookup, measures, ordered_by_time
 from featurestore.progress import Progress, Watcher
 from featurestore.registry import BoundRegistry, BoundView
 from featurestore.sources import IdentityCache, PushedPart, SourceData, pushed_in
@@ -113,7 +112,6 @@ class _View:
         self.views = {name: view.fingerprint for name, view in registry.views.items() if view.view.online}
         self.pushable = _pushable(registry)
         self.state = data.state(identities)
-        self.layout = layout(self.plan)
         self.families = [k.family for k in bound.keys]
         self.watch = watch or (lambda _: None)
 
@@ -369,12 +367,11 @@ class _Step:
         self._bind(view.data)
         if isinstance(view.plan.facts, StaticLookup):
             check_static(self.session, view.plan.facts)
-        exact = isinstance(view.plan.facts, Visible) and view.plan.facts.exact
         statement = sql.online_state(view.plan, limited=self.report.mode == "incremental")
         parameters = {"known_before": self.watermark, "known_shift": 0, "horizon": view.horizon}
         self._told("computing", 0)
-        rows, indexing = self.session.reader(statement, parameters), Indexing(view.plan, self.watermark, view.horizon)
-        yield from pairs(rows, view.families, view.layout, exact=exact, indexing=indexing)
+        rows = self.session.reader(statement, parameters)
+        yield from pairs(rows, view.families, view.plan, self.watermark, view.horizon)
 
     # Publishing it.
 
