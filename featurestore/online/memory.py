@@ -14,6 +14,7 @@ from types import MappingProxyType
 
 from featurestore.errors import StoreLocked
 from featurestore.online.store import FORMAT, TOTAL, Batch, check_keys, check_name, closed
+from featurestore.online.turns import Turns
 
 _NOTHING: Mapping[bytes, bytes] = MappingProxyType({})
 
@@ -95,8 +96,7 @@ class MemoryStore:
 
     def __init__(self) -> None:
         self._state: _State | None = _State({}, {})
-        self._writing = threading.RLock()
-        self._in_fill = False
+        self._writing = Turns()
         self._materializing = threading.Lock()
 
     def read(self) -> nullcontext[_State]:
@@ -106,15 +106,9 @@ class MemoryStore:
 
     def write(self, fill: Callable[[Batch], None], *, expected_bytes: int = 0) -> None:
         with self._writing:
-            if self._in_fill:
-                raise RuntimeError("a write within a write")
-            self._in_fill = True
-            try:
-                batch = _Batch(self._now())
-                fill(batch)
-                self._state = batch.done()
-            finally:
-                self._in_fill = False
+            batch = _Batch(self._now())
+            fill(batch)
+            self._state = batch.done()
 
     @contextmanager
     def lock(self) -> Iterator[None]:

@@ -8,7 +8,8 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+import time
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -112,3 +113,13 @@ def serving(
         process.wait(60)
         assert process.stderr is not None
         process.stderr.close()
+
+
+def within_seconds(true: Callable[[], bool], seconds: float = 20) -> bool:
+    """Whether it becomes true, looking again and again."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        if true():
+            return True
+        time.sleep(0.05)
+    return False

@@ -18,7 +18,7 @@ from featurestore.errors import UsageError
 from featurestore.server import keys
 from featurestore.server.run import serve
 from tests.functional.conftest import Cli
-from tests.functional.serving import PATH, Served, make_project, serving
+from tests.functional.serving import PATH, Served, make_project, serving, within_seconds
 
 QUESTION = {"feature_service": "fraud_v1", "entities": {"customer_id": [10038], "merchant_id": ["m00001"]}}
 
@@ -37,15 +37,6 @@ def file(filled: Path) -> Iterator[Path]:
 
 def bearer(secret: str) -> dict[str, str]:
     return {"authorization": f"Bearer {secret}"}
-
-
-def within_seconds(true: Callable[[], bool], seconds: float = 20) -> bool:
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        if true():
-            return True
-        time.sleep(0.05)
-    return False
 
 
 # --- the command ------------------------------------------------------------------------------------------------------

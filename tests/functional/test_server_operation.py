@@ -14,7 +14,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -27,7 +27,7 @@ from featurestore.server import keys
 from featurestore.server.access_log import AccessLog, Line
 from featurestore.server.exchange import Reply, Route, Routes
 from featurestore.server.run import _access_log
-from tests.functional.serving import PATH, ROOT, Served, make_project, serving
+from tests.functional.serving import PATH, ROOT, Served, make_project, serving, within_seconds
 
 QUESTION = {"feature_service": "fraud_v1", "entities": {"customer_id": [10038], "merchant_id": ["m00001"]}}
 HOT = 'route="/v1/online-features"'
@@ -41,15 +41,6 @@ def filled(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def project(filled: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(filled, tmp_path / "shop"))
-
-
-def within_seconds(true: Callable[[], bool], seconds: float = 20) -> bool:
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        if true():
-            return True
-        time.sleep(0.05)
-    return False
 
 
 # --- metrics ----------------------------------------------------------------------------------------------------------

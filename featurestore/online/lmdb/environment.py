@@ -27,6 +27,7 @@ from featurestore.online.lmdb.errors import absent, translate, unreadable
 from featurestore.online.lmdb.files import exists, file_identity, sync_folder
 from featurestore.online.lmdb.header import check_file
 from featurestore.online.store import FORMAT, check_format
+from featurestore.online.turns import Turns
 
 META, TABLE = b"m", b"t"
 _FORMAT = b"f"
@@ -48,7 +49,7 @@ class Environment:
     env: lmdb.Environment
     catalog: lmdb._Database
     _seen: tuple[int, Tables]
-    _writer: int | None
+    writing: Turns
 
     def __init__(self, path: Path, read_only: bool, map_size: int) -> None:
         self.path = path
@@ -109,18 +110,6 @@ class Environment:
         return {name.decode(): self.slots[int(slot)] for name, slot in rows}
 
     # Writing
-
-    @contextmanager
-    def writing(self) -> Iterator[None]:
-        """The right to write, among the threads of this process; LMDB itself keeps other processes waiting."""
-        if self._writer == threading.get_ident():
-            raise RuntimeError("a write within a write")
-        with self._write_lock:
-            self._writer = threading.get_ident()
-            try:
-                yield
-            finally:
-                self._writer = None
 
     @contextmanager
     def active(self) -> Iterator[lmdb.Environment]:
@@ -260,8 +249,7 @@ class Environment:
         self._gate = threading.Condition(self._lock)
         self._active = 0
         self._changing = False
-        self._write_lock = threading.Lock()
-        self._writer = None
+        self.writing = Turns()  # LMDB itself keeps other processes waiting
         self._forked = False
 
     def _enter(self) -> None:

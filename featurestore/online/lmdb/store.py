@@ -68,7 +68,7 @@ class LmdbStore:
         environment = self._writable()
         if shutil.disk_usage(self.path).free < expected_bytes:
             raise StoreError("FS405", f"not enough disk for {expected_bytes:,} more bytes", where=str(self.path))
-        with environment.writing():
+        with environment.writing:
             environment.ensure_room(expected_bytes)
             while True:
                 try:

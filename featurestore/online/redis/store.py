@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import random
-import threading
 import time
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager, nullcontext
@@ -19,6 +18,7 @@ from featurestore.online.redis.reader import Reader, Snapshot
 from featurestore.online.redis.sweep import sweep
 from featurestore.online.store import TOTAL, closed
 from featurestore.online.store import Batch as Changes
+from featurestore.online.turns import Turns
 
 log = logging.getLogger(__name__)
 
@@ -48,7 +48,7 @@ class RedisStore:
         self._reader = Reader(self._links, self._layout)
         self.read_only = read_only
         self._closed = False
-        self._write_lock, self._writer = threading.Lock(), 0
+        self._writing = Turns()  # others are met at the switch
         self._lease: Lease | None = None
         if not read_only:
             with self._own_link() as link:
@@ -73,7 +73,7 @@ class RedisStore:
 
     def write(self, fill: Callable[[Changes], None], *, expected_bytes: int = 0) -> None:
         self._check_writable()
-        with self._writing():
+        with self._writing:
             for attempt in range(ATTEMPTS):
                 time.sleep(random.uniform(0, min(0.02 * attempt, 0.5)))
                 made = self._write_once(fill, expected_bytes)
@@ -167,18 +167,6 @@ class RedisStore:
                 yield link
         except errors.FAILED as error:
             raise errors.translate(error, self._layout.where) from error
-
-    @contextmanager
-    def _writing(self) -> Iterator[None]:
-        """The right to write, among the threads of this process; others are met at the switch."""
-        if self._writer == threading.get_ident():
-            raise RuntimeError("a write within a write")
-        with self._write_lock:
-            self._writer = threading.get_ident()
-            try:
-                yield
-            finally:
-                self._writer = 0
 
     def _check_open(self) -> None:
         if self._closed:
