@@ -20,7 +20,6 @@ from bisect import bisect_left, bisect_right
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from decimal import Decimal
 from heapq import heapify, heappop, heappush
 from itertools import accumulate
 from typing import Any, NamedTuple
@@ -28,7 +27,7 @@ from typing import Any, NamedTuple
 from featurestore.dtypes import DType
 from featurestore.errors import StoreFormat
 from featurestore.online.order import ranked
-from featurestore.online.records import plain_format, value_reader, value_writer
+from featurestore.online.records import plain_format, unscaled, value_reader, value_writer
 
 INDEXED_FORMAT = 2
 FIELDS = (
@@ -245,7 +244,7 @@ def _whole(values: list[Any], dtype: DType) -> tuple[list[int], int]:
         power = max((d.bit_length() - 1 for _, d in ratios), default=0)
         return [n << (power + 1 - d.bit_length()) for n, d in ratios], power
     if dtype.is_decimal:
-        return [int(Decimal(v).scaleb(dtype.precision_scale[1])) for v in values], 0
+        return [unscaled(v, dtype) for v in values], 0
     return [int(v) for v in values], 0
 
 

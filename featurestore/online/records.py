@@ -141,6 +141,11 @@ def _blank(values: list[Any], nulls: bytes) -> None:
             values[i] = None
 
 
+def unscaled(value: Decimal, dtype: DType) -> int:
+    """A decimal times 10^scale, whole, with all its digits."""
+    return int(value.scaleb(dtype.precision_scale[1], _EXACT))
+
+
 def plain_format(dtype: DType) -> str | None:
     """How `struct` spells a value; None where it is variable, or a decimal."""
     return _FORMATS.get(dtype.name)
@@ -268,7 +273,7 @@ def _one_item(value: Any, item: DType) -> bytes:
     if item.is_list:
         return _loose_list(value, item.item)
     if item.is_decimal:
-        return int(value.scaleb(item.precision_scale[1], _EXACT)).to_bytes(16, "little", signed=True)
+        return unscaled(value, item).to_bytes(16, "little", signed=True)
     if item.name in _FORMATS:
         return struct.pack("<" + _FORMATS[item.name], value)
     return value.encode() if isinstance(value, str) else bytes(value)

@@ -102,7 +102,7 @@ def _counted(of_counts: Callable[[Aggregated, Elements, Counter[int]], Any]) -> 
     return make
 
 
-def _quantile(of: Aggregated, elements: Elements, counts: Counter[int], q: float) -> float:
+def _quantile(elements: Elements, counts: Counter[int], q: float) -> float:
     place = q * (counts.total() - 1)
     low, high = math.floor(place), math.ceil(place)
     seen = 0
@@ -157,8 +157,8 @@ LOOKS: Mapping[str, Callable[[Aggregated], Look]] = {
     "last_k": _in_order("last_k", newest=True),
     "min_k": lambda of: lambda elements, i, j, _: elements.smallest(i, j, of.parameter),
     "max_k": lambda of: lambda elements, i, j, _: elements.largest(i, j, of.parameter),
-    "median": _counted(lambda of, elements, counts: _quantile(of, elements, counts, 0.5)),
-    "quantile": _counted(lambda of, elements, counts: _quantile(of, elements, counts, of.parameter)),
+    "median": _counted(lambda of, elements, counts: _quantile(elements, counts, 0.5)),
+    "quantile": _counted(lambda of, elements, counts: _quantile(elements, counts, of.parameter)),
     "mode": _counted(lambda of, elements, counts: _frequent(elements, counts, 1)[0][0]),
     "histogram": _counted(lambda of, elements, counts: _frequent(elements, counts, of.parameter)),
     "any": lambda of: lambda elements, i, j, _: elements.sum(i, j) > 0,

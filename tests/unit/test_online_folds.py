@@ -21,6 +21,9 @@ VALUES: dict[str, tuple[Any, ...]] = {
     "int64": (0, 1, 1, -1, 2**58, -(2**58)),
     "string": ("", "a", "Z", "é", "\U0001f600", "\uffff"),
     "bool": (True, False),
+    "decimal128(38, 3)": tuple(
+        map(Decimal, ("0.000", "-0.001", "0.001", "12345678901234567890123456789012.345", "2.500", "2.500"))
+    ),
     "list<double>": ([], [None], [1.0], [1.0, None], [math.nan], [-math.inf, 2.0]),
 }
 TAKES = [(name, t) for name, row in AGGREGATES.items() for t in VALUES if row.result(DType(t)) is not None]
