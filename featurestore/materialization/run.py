@@ -33,7 +33,7 @@ from featurestore.materialization.report import ViewReport
 from featurestore.materialization.writing import Chunk, NotTheSame, Settle, Writing, chunks, unsettled
 from featurestore.online import runs, tables
 from featurestore.online.codec import decode_key, encode_keys, storage_keys
-from featurestore.online.generations import Generation, generation, keep, publish, sweep_tables, trim
+from featurestore.online.generations import Generation, Metas, generation, generations, keep, publish, sweep_tables, trim
 from featurestore.online.runs import COPY, IN_PLACE, NEW_TABLE, Running
 from featurestore.online.store import Batch, OnlineStore
 from featurestore.online.tables import ABSENT
@@ -121,11 +121,11 @@ class _View:
 
     def to(self, watermark: int, *, full: bool) -> ViewReport:
         """Make the generation of `watermark`, or say why there is nothing to do."""
-        previous = self.previous()
-        if previous is not None and watermark < previous.watermark:
+        newest = self.newest()
+        if newest is not None and watermark < newest.watermark:
             return ViewReport(
-                self.name, "nothing", format_instant(previous.watermark), self.bound.fingerprint, previous.number,
-                f"the store already knows facts up to {format_instant(previous.watermark)}", keys=previous.keys,
+                self.name, "nothing", format_instant(newest.watermark), newest.fingerprint, newest.number,
+                f"the store already knows facts up to {format_instant(newest.watermark)}", keys=newest.keys,
             )  # fmt: skip
         left = self._left(watermark, full)
         if left is None or left.watermark == watermark:
@@ -148,6 +148,11 @@ class _View:
         with self.store.read() as snapshot:
             return generation(snapshot, self.name, self.bound.fingerprint)
 
+    def newest(self) -> Generation | None:
+        """That of the greatest watermark, whichever definition made it: no run goes behind it."""
+        with self.store.read() as snapshot:
+            return _newest(snapshot, self.name)
+
     def state_digest(self) -> str:
         """One name for the source files as they are; "" where there are none to name."""
         return hashlib.sha256(json.dumps(self.state, sort_keys=True).encode()).hexdigest() if self.data.stamps else ""
@@ -156,7 +161,9 @@ class _View:
         """The run that died half-way, if this one would do the same, or go on from where it was going."""
         with self.store.read() as snapshot:
             left = runs.running(snapshot, self.name)
-        previous = self.previous()
+        previous, newest = self.previous(), self.newest()
+        if newest is not None and left is not None and left.watermark < newest.watermark:
+            return None
         if left is None or not left.state or left.how not in (NEW_TABLE, COPY) or (full and left.how == COPY):
             return None
         if self.static:  # the same at every watermark
@@ -385,7 +392,7 @@ class _Step:
             self._check_fence(batch)
             changed = [key for key, _ in batch.scan(self.run.changed)]
             undo = None if rows is None else self._replaced(batch, rows, changed)
-            new = self._generation(batch)
+            new = self._generation()
             if changed:
                 self.view.settle(batch, self.previous, new, changed)
             new = replace(new, keys=batch.count(new.table))
@@ -393,7 +400,7 @@ class _Step:
             self._keep(batch, undo)
             publish(batch, new, self.view.services, self.view.views, self.view.pushable)
             trim(batch, new, self.view.keep)
-            runs.end(batch, self.run)
+            runs.give_up(batch, self.view.name)
             self.report.keys = new.keys
             reach("materialize.published")
 
@@ -403,7 +410,9 @@ class _Step:
     def _check_fence(self, batch: Batch) -> None:
         runs.check(batch, self.run)
         current = generation(batch, self.view.name, self.view.bound.fingerprint)
-        if self.run.base != (0 if current is None else current.number):
+        newest = _newest(batch, self.view.name)
+        behind = newest is not None and newest.watermark > self.watermark
+        if behind or self.run.base != (0 if current is None else current.number):
             raise runs.overtaken(self.view.name)
 
     def _replaced(self, batch: Batch, rows: Mapping[bytes, bytes], changed: Sequence[bytes]) -> dict[bytes, bytes]:
@@ -421,7 +430,7 @@ class _Step:
             batch.put(table, sorted(undo.items()))
         keep(batch, self.previous, table)
 
-    def _generation(self, batch: Batch) -> Generation:
+    def _generation(self) -> Generation:
         view = self.view
         columns = tuple((name, dtype.name) for name, dtype in entry_columns(view.plan))
         return Generation(
@@ -459,6 +468,11 @@ def _online_services(registry: BoundRegistry) -> Mapping[str, Mapping[str, Any]]
         for name, service in registry.services.items()
         if all(i.bound.view.online for i in service.instances)
     }
+
+
+def _newest(metas: Metas, view: str) -> Generation | None:
+    of_view = [made for made in generations(metas) if made.name == view]
+    return max(of_view, key=lambda made: made.watermark, default=None)
 
 
 def _pushable(registry: BoundRegistry) -> Mapping[str, Mapping[str, Any]]:

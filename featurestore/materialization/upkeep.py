@@ -15,6 +15,7 @@ from featurestore.online import runs
 from featurestore.online.generations import (
     Generation,
     Metas,
+    generation,
     generations,
     kept_generations,
     sweep_tables,
@@ -73,7 +74,8 @@ def roll_back(store: OnlineStore, view: str) -> RolledBack:
             )
         turn_back(batch, made, kept[-1])
         runs.give_up(batch, view)
-        now = _live(batch, view)
+        now = generation(batch, made.name, made.fingerprint)
+        assert now is not None
         done[:] = [_told(made, now, len(kept) - 1)]
         reach("rollback.turned")
 

@@ -104,13 +104,8 @@ def check(batch: Batch, run: Running) -> None:
         raise overtaken(run.view)
 
 
-def end(batch: Batch, run: Running) -> None:
-    """The run is done; its transaction has published what it made."""
-    batch.delete_meta(_PREFIX + run.view)
-
-
 def give_up(batch: Batch, view: str) -> None:
-    """Forget the run of a view; its tables are then nobody's, and swept."""
+    """Forget the run of a view: it is done, or shall not go on. Tables that nothing names are then nobody's, and swept."""
     batch.delete_meta(_PREFIX + view)
 
 

@@ -27,11 +27,11 @@ from featurestore import (
     materialization,
 )
 from featurestore.errors import FeatureStoreError, StoreError
-from featurestore.intervals import FOREVER, FixedClock
+from featurestore.intervals import FOREVER, FixedClock, format_instant
 from featurestore.materialization import ViewReport, writing
 from featurestore.online import runs, tables
 from featurestore.online.codec import RecordCodec, encode_key, storage_key
-from featurestore.online.generations import Generation, generation, generations, kept_generations
+from featurestore.online.generations import Generation, generation, generations, kept_generations, next_number
 from featurestore.online.lmdb import LmdbStore
 from featurestore.online.memory import MemoryStore
 from featurestore.online.store import Batch
@@ -611,3 +611,33 @@ def test_no_generation_of_another_definition_is_gone_back_to(project: Project) -
     with pytest.raises(FeatureStoreError) as caught:
         project.store.rollback("viev")
     assert (caught.value.code, caught.value.hint) == ("FS101", "view")
+
+
+def another_definition(project: Project) -> Project:
+    """The same view with a ttl, over the same files and store."""
+    other = Project(project.folder, project.store.online)
+    view = replace(project.service.instances[0].view, ttl="9d")
+    other.store = FeatureStore(definitions=[FeatureService(name="service", features=[view])], clock=project.store.clock)
+    other.store.online = project.store.online
+    return other
+
+
+def test_a_run_of_a_new_definition_does_not_go_behind_the_watermark_of_the_old_one(project: Project) -> None:
+    project.run(W)
+    other = another_definition(project)
+    report = other.run(W - DAY)
+    assert (report.mode, report.watermark) == ("nothing", format_instant(W))
+    assert project.made.watermark == W
+    assert other.run(W + DAY).mode == "full"
+
+
+def test_a_rollback_tells_of_the_definition_that_it_turned_back(project: Project) -> None:
+    first = project.run(W)
+    between: list[int] = []
+    project.store.online.write(lambda batch: between.append(next_number(batch)))
+    project.arrives(*steps(1, range(3)))
+    project.run(W + DAY)
+    other = replace(project.made, fingerprint="other", number=between[-1], watermark=W + 5)
+    project.store.online.write(lambda batch: batch.put_meta("view/view/other", other.to_bytes()))
+    done = project.store.rollback("view")
+    assert (done.generation, done.fingerprint, done.watermark) == (first.generation, first.fingerprint, format_instant(W))
