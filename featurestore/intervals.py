@@ -71,35 +71,44 @@ def parse_duration(text: str | timedelta | Duration, *, what: str = "duration") 
     raise DefinitionError("FS211", f"{what} {text!r} is not a duration", known=_UNITS, hint="'15m', '1h', '30d' or '2w'")
 
 
-def parse_instant(text: str, *, what: str = "instant") -> int:
-    """Read an ISO 8601 instant that carries its offset; digits beyond microseconds round down.
+def parse_instant(text: str, *, what: str = "instant", up: bool = False) -> int:
+    """Read an ISO 8601 instant that carries its offset; digits beyond microseconds round down, or up.
 
     Returns: microseconds since 1970-01-01T00:00:00Z. Raises: UsageError without an offset or when unreadable.
     """
-    micros, offset = split_iso(text, what=what)
+    micros, offset = split_iso(text, what=what, up=up)
     if offset is None:
         raise UsageError("FS103", f"{what} {text!r} has no offset from UTC", hint=f"{text}Z or {text}+01:00")
     return micros - offset
 
 
-def split_iso(text: str, *, what: str = "time") -> tuple[int, int | None]:
-    """Read ISO 8601 text as (local microseconds, offset in microseconds or None when the text has none)."""
+def split_iso(text: str, *, what: str = "time", up: bool = False) -> tuple[int, int | None]:
+    """Read ISO 8601 text as (local microseconds, offset in microseconds or None when the text has none).
+
+    up: digits beyond microseconds round up instead of down.
+    """
     match = _INSTANT.match(text.strip()) if isinstance(text, str) else None
     try:
         if match is None:
             local = datetime.combine(date.fromisoformat(text.strip()), datetime.min.time())
             return micros_of(local.replace(tzinfo=UTC)), None
         local = datetime.fromisoformat(f"{match[1]}T{match[2]}").replace(tzinfo=UTC)
+        offset = _offset_of(match[4])
     except (ValueError, AttributeError) as error:
         raise UsageError("FS103", f"{what} {text!r} is not an ISO 8601 time", hint="2026-01-31T13:45:00Z") from error
-    micros = micros_of(local) + int((match[3] or "").ljust(9, "0")) // 1_000
-    if match[4] is None:
-        return micros, None
-    if match[4] in "Zz":
-        return micros, 0
-    sign = -1 if match[4][0] == "-" else 1
-    digits = match[4][1:].replace(":", "")
-    return micros, sign * (int(digits[:2]) * 3_600 + int(digits[2:]) * 60) * MICROS_PER_SECOND
+    nanos = int((match[3] or "").ljust(9, "0"))
+    micros = micros_of(local) + (-(-nanos // 1_000) if up else nanos // 1_000)
+    return micros, offset
+
+
+def _offset_of(text: str | None) -> int | None:
+    """An offset from UTC in microseconds. Raises: ValueError beyond 23:59."""
+    if text is None or text in "Zz":
+        return None if text is None else 0
+    hours, minutes = int(text[1:3]), int(text[-2:])
+    if hours > 23 or minutes > 59:
+        raise ValueError
+    return (-1 if text[0] == "-" else 1) * (hours * 3_600 + minutes * 60) * MICROS_PER_SECOND
 
 
 def format_instant(micros: int) -> str:
@@ -111,11 +120,12 @@ def format_instant(micros: int) -> str:
     return moment.strftime("%Y-%m-%dT%H:%M:%S.%fZ").rjust(27, "0")
 
 
-def micros_of(moment: datetime) -> int:
-    """An aware datetime as microseconds since the epoch, exactly."""
+def micros_of(moment: datetime, *, up: bool = False) -> int:
+    """An aware datetime as microseconds since the epoch; nanoseconds, which those of pandas can have, round down, or up."""
     if moment.tzinfo is None:
         raise UsageError("FS103", f"{moment!r} has no time zone", hint="datetime(…, tzinfo=timezone.utc)")
-    return (moment - _EPOCH) // timedelta(microseconds=1)
+    since = moment - _EPOCH
+    return -(-since // timedelta(microseconds=1)) if up else since // timedelta(microseconds=1)
 
 
 def zone(name: str) -> ZoneInfo:

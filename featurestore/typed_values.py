@@ -19,7 +19,7 @@ from decimal import Decimal
 from numbers import Real
 from typing import Any
 
-from featurestore.dtypes import DType
+from featurestore.dtypes import TIMESTAMP, DType
 from featurestore.errors import UsageError
 from featurestore.intervals import micros_of, parse_instant
 
@@ -75,7 +75,10 @@ def read(dtype: DType, value: object) -> Any:
 
 def brief(value: object) -> str:
     """A value for a message."""
-    text = json.dumps(value, default=str)
+    try:
+        text = json.dumps(value, default=str)
+    except ValueError:  # more digits than Python writes
+        text = f"a {type(value).__name__} of very many digits"
     return text if len(text) <= 60 else f"{text[:59]}…"
 
 
@@ -131,7 +134,7 @@ def _decimal(value: Any, dtype: DType) -> Decimal:
         number = exact.quantize(Decimal(value), Decimal(1).scaleb(-scale))
     except decimal.DecimalException:
         raise ValueError from None
-    if abs(number.scaleb(scale, exact)) >= 10**precision:
+    if not number.is_finite() or number.copy_abs().scaleb(scale, exact) >= 10**precision:
         raise OverflowError
     return number
 
@@ -153,6 +156,14 @@ def _date(value: Any, _: DType) -> int:
 
 def _timestamp(value: Any, _: DType) -> int:
     return micros_of(value) if isinstance(value, datetime) else parse_instant(value)
+
+
+def read_source_time(value: object) -> int:
+    """An instant of a source's row, in microseconds: nanoseconds round up. Raises: NotOfType."""
+    try:
+        return micros_of(value, up=True) if isinstance(value, datetime) else parse_instant(value, up=True)  # type: ignore[arg-type]
+    except (TypeError, ValueError, OverflowError, UsageError):
+        raise NotOfType(_READERS[TIMESTAMP.name][1], value) from None
 
 
 def _binary(value: Any, _: DType) -> bytes:

@@ -22,6 +22,7 @@ from featurestore import plan as planning
 from featurestore.compiler import duckdb as sql
 from featurestore.dtypes import DType
 from featurestore.engines.duckdb import Session, Settings
+from featurestore.engines.duckdb.checks import pushed_to
 from featurestore.intervals import Duration
 from featurestore.online.codec import decode_key
 from featurestore.online.generations import Generation
@@ -256,6 +257,7 @@ def times_of(
     plan: OnlineState, bound: BoundView, data: SourceData, keys: Sequence[Key], settings: Settings, **parameters: int
 ) -> dict[Key, list[int]]:
     """Event times of some facts of each key that has any; parameters as `sql.times_of_facts` takes them."""
+    plan = planning.with_pushed(plan, pushed_to({data.source.name: data}))
     with Session(settings) as session:
         bind(session, bound, data)
         session.bind("touched", key_table(bound, keys))

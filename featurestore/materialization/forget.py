@@ -8,6 +8,7 @@ are not ours to change and are only counted.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -68,10 +69,10 @@ def forget(
     """
     _check(registry, entity, key)
     told = Forgotten(entity, dict(key))
-    if store is not None:
-        with store.lock():
+    with nullcontext() if store is None else store.lock():  # a run that still reads the rows would bring the key back
+        told.logs = list(_in_logs(registry, key, push_folder))
+        if store is not None:
             _from_store(store, key, told)
-    told.logs = list(_in_logs(registry, key, push_folder))
     told.sources = list(_in_sources(registry, sources, key))
     return told
 
@@ -194,7 +195,10 @@ def _asked(registry: BoundRegistry, key: Mapping[str, object]) -> list[tuple[str
 def _rows(part: Part, columns: KeyColumns, key: Mapping[str, object]) -> int:
     """How many rows of a file have the key."""
     try:
-        batches = part.read(list(dict.fromkeys(c for _, c, _ in columns)))
+        names = dict.fromkeys(c for _, c, _ in columns)
+        if not names.keys() <= set(part.schema.names):
+            return 0
+        batches = part.read(list(names))
         return sum(pc.sum(_is_key(batch, columns, key)).as_py() or 0 for batch in batches)
     except (pa.ArrowException, OSError) as error:
         raise SourceError("FS325", f"cannot be read: {str(error).splitlines()[0]}", where=part.name) from error
@@ -203,6 +207,8 @@ def _rows(part: Part, columns: KeyColumns, key: Mapping[str, object]) -> int:
 def _is_key(rows: pa.RecordBatch | pa.Table, columns: KeyColumns, key: Mapping[str, object]) -> pa.Array:
     """Which rows have the key. Keys compare as the store's do, whatever the width or encoding of a column."""
     of = [family for _, _, family in columns]
+    if not {c for _, c, _ in columns} <= set(rows.schema.names):  # rows of before there was such a column
+        return pa.array([False] * rows.num_rows, pa.bool_())
     try:
         wanted = pa.scalar(encode_key([key[name] for name, _, _ in columns], of), pa.binary())
     except ValueError:  # a key of another family: none of them is this one

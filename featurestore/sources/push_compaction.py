@@ -64,8 +64,10 @@ def compact(folder: Path) -> Folded:
 
 
 def without(folder: Path, chosen: Callable[[pa.Table], pa.Array]) -> int:
-    """Take rows out of the log for good: fold all of it, then write files that hold such rows anew without them. The other
-    rows keep their positions and arrivals. chosen: which rows of a table, as booleans. Returns: how many are gone.
+    """Take rows out of the log for good: fold all of it, then write files that hold such rows anew without them.
+
+    The other rows keep their positions and arrivals; to readers it is another log. chosen: which rows of a table, as
+    booleans. Returns: how many are gone.
 
     Whoever is reading such a file meanwhile may find it gone. Raises: what `compact` raises.
     """
@@ -83,7 +85,7 @@ def without(folder: Path, chosen: Callable[[pa.Table], pa.Array]) -> int:
             gone += rows
         reach("forget.log_written")
         if gone:
-            new = replace(state, files=tuple(files))
+            new = replace(state, files=tuple(files), forgotten=state.forgotten + 1)
             with log.locked(folder):
                 log.write_state(folder, new)
                 _sweep(folder, new)

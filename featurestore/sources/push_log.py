@@ -22,7 +22,7 @@ import threading
 import uuid
 import zlib
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -80,15 +80,24 @@ class Arrival:
 
 @dataclass(frozen=True)
 class State:
-    """What log.json says."""
+    """What log.json says. forgotten: how often rows were taken out for good."""
 
     log: str
     folded: int
     files: tuple[Compacted, ...]
+    forgotten: int = 0
+
+    @property
+    def name(self) -> str:
+        """The log as readers know it: another one, once rows are gone that they may have read."""
+        return f"{self.log}.{self.forgotten}" if self.forgotten else self.log
 
     def to_text(self, source: str) -> str:
         files = [{"file": f.path.name, "first": f.first, "last": f.last} for f in self.files]
-        told = {"format": segments.FORMAT, "source": source, "log": self.log, "folded": self.folded, "files": files}
+        told = {
+            "format": segments.FORMAT, "source": source, "log": self.log, "folded": self.folded,
+            "forgotten": self.forgotten, "files": files,
+        }  # fmt: skip
         return json.dumps(told, indent=2) + "\n"
 
 
@@ -212,13 +221,14 @@ def _appended(tail: _Tail, data: bytes) -> int:
 
 
 def _acknowledge(folder: Path, first: int, size: int) -> None:
-    """Note how far the newest segment is good. Not synced: if it is lost, the CRCs alone tell."""
+    """Note how far the newest segment is good. Not synced: if it is lost, or cannot be noted, the CRCs alone tell."""
     told = struct.pack("<QQ", first, size)
-    handle = os.open(folder / "acknowledged", os.O_WRONLY | os.O_CREAT, 0o644)
-    try:
-        os.pwrite(handle, told + struct.pack("<I", zlib.crc32(told)), 0)
-    finally:
-        os.close(handle)
+    with suppress(OSError):
+        handle = os.open(folder / "acknowledged", os.O_WRONLY | os.O_CREAT, 0o644)
+        try:
+            os.pwrite(handle, told + struct.pack("<I", zlib.crc32(told)), 0)
+        finally:
+            os.close(handle)
 
 
 def _acknowledged(folder: Path) -> tuple[int, int]:
@@ -277,6 +287,9 @@ def roll(folder: Path, tail: _Tail, schema: pa.Schema, created: str | None) -> _
         path.parent.mkdir()
         atomic.sync(folder)
     data = header.to_bytes()
+    if path.exists():  # its writer died before a row was in it, but what was acknowledged of it may be longer than this one
+        (folder / "acknowledged").unlink(missing_ok=True)
+        atomic.sync(folder)
     aside = atomic.aside(path)
     aside.write_bytes(data)
     atomic.commit(aside, path)
@@ -304,7 +317,7 @@ def read_state(folder: Path) -> State | None:
         told: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
         segments.check_format(told, where_of(path))
         files = tuple(Compacted(folder / "compacted" / f["file"], f["first"], f["last"]) for f in told["files"])
-        return State(told["log"], told["folded"], files)
+        return State(told["log"], told["folded"], files, told.get("forgotten", 0))
     except FileNotFoundError:
         return None
     except (ValueError, KeyError, TypeError):
@@ -386,8 +399,8 @@ def _pushed(state: State, held: Sequence[tuple[Path, memoryview]], acknowledged:
             table = pa.concat_tables([tables.pop(), table])
         tables.append(table)
     if until is not None and until > position:
-        raise segments.damaged(state.log, f"position {until} is missing")
-    pushed = Pushed(state.log, position, state.files, tuple(t for t in tables if t.num_rows))
+        raise segments.damaged(state.name, f"position {until} is missing")
+    pushed = Pushed(state.name, position, state.files, tuple(t for t in tables if t.num_rows))
     return pushed if until is None else up_to(pushed, until)
 
 

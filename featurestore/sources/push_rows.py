@@ -20,7 +20,8 @@ from featurestore.dtypes import TIMESTAMP, DType, from_arrow, parse_dtype
 from featurestore.errors import FeatureStoreError, PushError, UsageError, nearest
 from featurestore.intervals import FOREVER, Duration, format_instant
 from featurestore.sources.push_segments import POSITION
-from featurestore.typed_values import NotOfType, brief, read
+from featurestore.sources.times import TimeReading, to_micros
+from featurestore.typed_values import NotOfType, brief, read, read_source_time
 
 MAX_ROWS = 1_000_000
 """The most rows of one push."""
@@ -152,7 +153,11 @@ class PushTarget:
         try:
             found = None if pa.types.is_null(array.type) else from_arrow(array.type)
             alike = found in (None, dtype) or (found is not None and found.is_integer and dtype.is_integer)
-            if alike and not naive:
+            if alike and not naive and dtype == found == TIMESTAMP:
+                micros = to_micros(array, TimeReading(later=True))
+                if micros.null_count == array.null_count:
+                    return micros.cast(dtype.arrow)
+            elif alike and not naive:
                 return array.cast(dtype.arrow)
         except (FeatureStoreError, pa.ArrowException):
             pass
@@ -199,11 +204,13 @@ def _frame(given: Any) -> pa.Table:
 
 def _value(dtype: DType, value: Any, from_json: bool) -> Any:
     """An instant may come as an integer, of microseconds, where it comes from Python."""
-    if dtype == TIMESTAMP and type(value) is int and not from_json:
-        if not -FOREVER <= value <= FOREVER:
-            raise NotOfType("microseconds of 64 bits", value)
-        return value
-    return read(dtype, value)
+    if dtype != TIMESTAMP:
+        return read(dtype, value)
+    if type(value) is not int or from_json:
+        return read_source_time(value)
+    if not -FOREVER <= value <= FOREVER:
+        raise NotOfType("microseconds of 64 bits", value)
+    return value
 
 
 def _array(values: list[Any], dtype: DType) -> pa.Array:

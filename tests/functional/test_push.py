@@ -17,6 +17,7 @@ import pytest
 
 from featurestore import FeatureStore
 from featurestore.intervals import format_instant
+from featurestore.materialization.forget import _is_key
 from featurestore.sources.push_log import read_log
 from tests.functional.conftest import Cli, Outcome, contents
 from tests.functional.serving import Served, serving
@@ -338,10 +339,19 @@ def test_a_forgotten_key_is_gone_from_the_log_and_the_others_keep_their_places(b
     assert position(bank) == 4
     assert features(bank) == [4.0, 14.0, 2]
     assert cli("forget", "customer=8", "--json").json["result"]["logs"] == []
+    unverifiable = cli("verify", "fraud", "--json").json["result"]["services"]["fraud"]["views"]["spending"]
+    assert "the push log of payments: a file that the online store was made from is another one" in unverifiable["reason"]
     assert FeatureStore(bank).push("payments", [row(6, customer_id=8)])["accepted"] == 1
     assert position(bank) == 5
-    assert cli("materialize").code == 0
+    made = spending(cli("materialize", "--json"))
+    assert (made["mode"], made["reason"]) == ("full", "the push log of payments is not the one of the last run")
     assert cli("get", "fraud", "customer_id=8", "--json").json["result"]["features"]["n"]["value"] == 1
+
+
+def test_rows_of_before_there_was_a_key_column_are_nobodys() -> None:
+    columns = (("customer_id", "customer_id", "integer"),)
+    rows = pa.table({"payment_id": [1, 2]})
+    assert _is_key(rows, columns, {"customer_id": 8}).to_pylist() == [False, False]
 
 
 def _tables(root: Path) -> list[pa.Table]:

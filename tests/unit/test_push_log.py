@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import struct
 import threading
 import time
 from pathlib import Path
@@ -227,6 +228,31 @@ def test_a_disk_without_room_leaves_the_log_as_it_was(tmp_path: Path, monkeypatc
     assert path.read_bytes() == before
     monkeypatch.undo()
     assert log.append(batch(2), FixedClock(0)).last == 2
+
+
+def test_a_shorter_segment_in_the_place_of_one_that_never_got_a_row_is_whole(tmp_path: Path) -> None:
+    log = pushed(tmp_path / "s", (1,))
+    tail = push_log.open_tail(tmp_path / "s")
+    push_log.roll(tmp_path / "s", tail, SCHEMA.append(pa.field("much_more", pa.string())), None)
+    dead = (tmp_path / "s" / "acknowledged").read_bytes()
+    again = push_log.roll(tmp_path / "s", push_log.open_tail(tmp_path / "s"), SCHEMA, None)
+    assert again.size < struct.unpack("<QQ", dead[:16])[1]
+    # The writer of the shorter one dies too, before it can note how long it is: whatever note there is must not harm.
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(push_log, "_acknowledge", lambda *_: None)
+        (tmp_path / "s" / "acknowledged").write_bytes(dead)
+        push_log.roll(tmp_path / "s", tail, SCHEMA, None)
+    assert [i for _, _, i in rows(tmp_path / "s")] == [1]
+    assert log.append(batch(2), FixedClock(0)).last == 2
+    assert [i for _, _, i in rows(tmp_path / "s")] == [1, 2]
+
+
+def test_a_push_counts_even_if_the_note_of_it_cannot_be_written(tmp_path: Path) -> None:
+    log = pushed(tmp_path / "s", (1,))
+    (tmp_path / "s" / "acknowledged").unlink()
+    (tmp_path / "s" / "acknowledged").symlink_to(tmp_path / "none" / "such")
+    assert log.append(batch(2), FixedClock(0)).last == 2
+    assert [i for _, _, i in rows(tmp_path / "s")] == [1, 2]
 
 
 # Many at once.

@@ -201,7 +201,7 @@ def test_frames_are_taken_if_their_columns_are_of_the_types(frame: Any) -> None:
         ({"id": pa.array([1.0])}, "which is no int64"),
         ({"id": pa.array([2**64 - 1], pa.uint64())}, "which is no int64"),
         ({"at": pa.array([datetime(1970, 1, 1)])}, "times with a zone"),
-        ({"at": pa.array([1], pa.timestamp("ns", "UTC"))}, "which is no timestamp"),
+        ({"at": pa.array([2**62], pa.timestamp("s", "UTC"))}, "which is no timestamp"),
         ({"at": pa.array([1])}, "which is no timestamp"),
         ({"s": None}, "is missing"),
         ({"more": pa.array([1])}, "unknown column"),
@@ -213,6 +213,31 @@ def test_frames_that_are_refused(change: dict[str, Any], said: str) -> None:
     with pytest.raises(PushError) as caught:
         SMALL.rows(pa.table(columns), now=NOW, skew=SKEW)
     assert said in str(caught.value)
+
+
+def test_nanoseconds_of_a_time_round_up_however_it_is_given() -> None:
+    frame = pa.table({"id": [1, 2], "at": pa.array([1, -1_999], pa.timestamp("ns", "UTC")), "s": ["a", "b"]})
+    assert SMALL.rows(frame, now=NOW, skew=SKEW)["at"].cast(pa.int64()).to_pylist() == [1, -1]
+    rows = [
+        {"id": 1, "at": "1970-01-01T00:00:00.000000001Z", "s": None},
+        {"id": 2, "at": pd.Timestamp(-1_999, unit="ns", tz="UTC"), "s": None},
+    ]
+    assert SMALL.rows(rows, now=NOW, skew=SKEW)["at"].cast(pa.int64()).to_pylist() == [1, -1]
+
+
+def test_decimals_of_38_digits_are_kept_and_what_is_no_number_is_refused() -> None:
+    source = ParquetSource(name="wide", path="f", event_timestamp="at", row_key=["id"])
+    types = {"id": "int64", "at": "timestamp[us, UTC]", "d": "decimal128(38, 0)"}
+    target = PushTarget.of(source, {name: parse_dtype(t) for name, t in types.items()})
+
+    def taken(value: Any) -> Any:
+        return target.rows([{"id": 1, "at": AT, "d": value}], now=NOW, skew=SKEW)["d"][0].as_py()
+
+    for text in ("9" * 38, "-" + "9" * 38):
+        assert taken(text) == Decimal(text)
+    for wrong in (Decimal("NaN"), Decimal("Infinity"), 10**38, 10**5000):
+        with pytest.raises(PushError, match="takes a decimal128"):
+            taken(wrong)
 
 
 def test_what_is_no_frame() -> None:

@@ -8,6 +8,7 @@ from featurestore.compiler.duckdb.facts import event_time, known_time, not_null,
 from featurestore.compiler.duckdb.scalars import canonical, quoted
 from featurestore.compiler.statement import Steps, listed
 from featurestore.definitions import Source
+from featurestore.definitions.source import PUSHED_AT
 from featurestore.intervals import MICROS_PER_DAY
 from featurestore.plan.nodes import ReadSource, StaticLookup, Visible, facts_of
 
@@ -25,9 +26,11 @@ def left_out(read: Visible | StaticLookup) -> str:
     facts, versions, _ = facts_of(read)
     source = facts.rows.source
     assert source.event_timestamp is not None
-    known_column = source.created_timestamp or source.event_timestamp
+    known_from = [source.created_timestamp or source.event_timestamp]
+    known_from += [source.event_timestamp] if source.created_null == "event" else []
+    known_from += [PUSHED_AT] if facts.rows.pushed else []
     of_row = {"event_time": event_time(source), "known_time": known_time(facts.rows)}
-    of_row["no_known"] = f"{quoted(known_column)} IS NULL"
+    of_row["no_known"] = " AND ".join(f"{quoted(c)} IS NULL" for c in dict.fromkeys(known_from))
     known = [("known_time_null", "no_known AND known_time IS NULL"), ("known_time_out_of_range", "known_time IS NULL")]
     if versions is not None:
         of_row["no_key"] = _any_null([quoted(c) for c in versions.row_key])
