@@ -446,7 +446,7 @@ MUTANTS = (
            "a fact exactly at the horizon is neither kept nor held back", "online-beyond_a_fact"),
     Mutant("asked_before_w", _LOOKUP, "if as_of < self.watermark:", "if False:",
            "the past is answered with what is known now", "online-an_instant_before"),
-    Mutant("w_goes_back", _RUN, "if previous is not None and watermark < previous.watermark:", "if False:",
+    Mutant("w_goes_back", _RUN, "if newest is not None and watermark < newest.watermark:", "if False:",
            "a run with an earlier cut-off undoes a later one", "online-an_instant_before"),
     Mutant("late_rows_missed", _STATE, "(known_time >= $previous AND known_time < $known_before) OR", "",
            "a run looks at new files only", "online-rows_that_became_known"),

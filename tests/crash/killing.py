@@ -31,6 +31,8 @@ CONTEXT.set_forkserver_preload(
 )
 PATIENCE = 120.0
 KILLED = -SIGKILL
+FORGET_IN_LOG = "forget.log_written"
+"""The moment of `forget` that only a project with a push log comes to."""
 
 Work = Callable[..., None]
 """A function at the top of a module, and arguments that can be pickled."""

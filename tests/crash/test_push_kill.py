@@ -9,13 +9,14 @@ from pathlib import Path
 from random import Random
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 
 from featurestore.intervals import SystemClock
-from featurestore.sources.push_compaction import compact
+from featurestore.sources.push_compaction import compact, without
 from featurestore.sources.push_log import PushLog, read_log
-from tests.crash.killing import CONTEXT, KILLED, PATIENCE, fail_points, run
+from tests.crash.killing import CONTEXT, FORGET_IN_LOG, KILLED, PATIENCE, fail_points, run
 
 SCHEMA = pa.schema([("id", pa.int64()), ("text", pa.string())])
 WRITERS, KILLS = 3, 12
@@ -119,6 +120,27 @@ def test_a_compaction_killed_at_a_named_moment_leaves_every_row_once_and_goes_on
     assert state is not None
     assert {f.path.name for f in state.files} == {p.name for p in (folder / "compacted").iterdir()}
     assert len(list((folder / "segments").iterdir())) == 1
+
+
+def forget(folder: Path) -> None:
+    without(folder, lambda table: pc.equal(table["id"], 3))
+
+
+def test_rows_being_forgotten_are_all_there_when_killed_and_all_gone_the_next_time(tmp_path: Path) -> None:
+    folder = tmp_path / "s"
+    push(folder, 1, 2, 3)
+    push(folder, 3)
+    before = rows(folder)
+    assert run(forget, folder, fail_at=FORGET_IN_LOG) == KILLED
+    assert rows(folder) == before
+    push(folder, 5)
+    forget(folder)
+    assert rows(folder) == [(1, 1), (2, 2), (5, 5)]
+    state = read_log(folder)
+    assert state is not None
+    assert {f.path.name for f in state.files} == {p.name for p in (folder / "compacted").iterdir()}
+    push(folder, 6)
+    assert rows(folder) == [(1, 1), (2, 2), (5, 5), (6, 6)]
 
 
 def test_the_fail_points_are_those_that_matter() -> None:
