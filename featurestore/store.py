@@ -208,8 +208,8 @@ class FeatureStore:
     def push(self, source: str, rows: Any) -> dict[str, Any]:
         """Take rows of a source with `row_key` now, instead of in a file later. All are taken, or none.
 
-        They are on the disk on return, known from their arrival on; the row that later comes in a file is a version of the
-        same fact.
+        They are on the disk on return, known from their arrival on, and in the answers of the online store; the row that later
+        comes in a file is a version of the same fact.
 
         Args:
             rows: a list of {column: value}, or a pyarrow, Polars or pandas table. Every column of the source but the created
@@ -256,13 +256,16 @@ class FeatureStore:
         return PushTarget.of(known(self.registry.sources, name, "source"), self.types_of(name))
 
     def _push_log(self, name: str) -> PushLog:
+        from featurestore.materialization.pushed import ToOnline
         from featurestore.sources.push_log import PushLog
 
         folder = self.push_folder(name)
         if folder is None:
             raise UsageError("FS107", "rows are pushed into a project folder", hint='FeatureStore(".")')
         with self._push_logs_lock:
-            return self._push_logs.setdefault(name, PushLog(folder))
+            if name not in self._push_logs:
+                self._push_logs[name] = PushLog(folder, ToOnline(name, folder, self._filled_if_any))
+            return self._push_logs[name]
 
     # Online.
 
@@ -297,6 +300,7 @@ class FeatureStore:
             known_before=_instant(known_before),
             full=full,
             keep=self.config.online.keep,
+            push_folder=self.push_folder,
             watch=watch,
         )
 
@@ -307,7 +311,7 @@ class FeatureStore:
         """
         from featurestore.materialization import upkeep
 
-        return upkeep.roll_back(self._filled(), view)
+        return upkeep.roll_back(self._filled(), view, self.push_folder)
 
     def gc(self, *, keep: int = 1) -> Collected:
         """Drop all but `keep` generations of each view, and what interrupted runs left.
@@ -328,13 +332,7 @@ class FeatureStore:
 
         columns = known(self.registry.entities, entity, "entity").join_keys
         named = key if isinstance(key, Mapping) else {columns[0]: key}
-        try:
-            store: OnlineStore | None = self._filled()
-        except StoreError as error:
-            if error.code != "FS402":
-                raise
-            store = None
-        return forget(self.bound, self.source, store, entity, named, self.push_folder)
+        return forget(self.bound, self.source, self._filled_if_any(), entity, named, self.push_folder)
 
     def key_families(self, entity: str) -> dict[str, str]:
         """Join key -> the family its values compare in. Raises: UnknownName FS101."""
@@ -347,6 +345,15 @@ class FeatureStore:
         """The online store, for writing to what it holds. Raises: StoreError FS402 where there is none yet."""
         _ = self.reader.store  # does not create a store where there is none
         return self.online
+
+    def _filled_if_any(self) -> OnlineStore | None:
+        """The online store, for writing to what it holds; None where there is none yet."""
+        try:
+            return self._filled()
+        except StoreError as error:
+            if error.code != "FS402":
+                raise
+            return None
 
     def get_online_features(
         self,

@@ -454,7 +454,7 @@ MUTANTS = (
            "a row known at the last watermark is never seen", "online-rows_that_became_known"),
     Mutant("held_back_for_ever", _STATE, " OR event_time >= $previous + $horizon", "",
            "what was held back once is never read again", "online-a_fact_that_one_run"),
-    Mutant("moved_key_kept", _STATE, "FROM rows_read SEMI JOIN changed USING ({row_keys})", "FROM changed",
+    Mutant("moved_key_kept", _STATE, "rows_read SEMI JOIN touched_rows USING ({', '.join(row_keys)})", "rows_read",
            "a fact moved to another key still answers for the old one", "online-a_correction_that_moves"),
     Mutant("empty_key_kept", _RUN, "dict.fromkeys(keys, ABSENT)", "dict[bytes, bytes]()",
            "a key whose last fact was deleted keeps its record", "online-a_tombstone"),

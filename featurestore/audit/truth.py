@@ -19,13 +19,12 @@ from featurestore.audit.probes import Key, Probe, key_array
 from featurestore.definitions import FeatureService, ViewInstance
 from featurestore.dtypes import DType
 from featurestore.engines.duckdb import Session, Settings
-from featurestore.engines.reference.evaluate import evaluator
+from featurestore.engines.reference.evaluate import DAY_CASTS, evaluator
 from featurestore.errors import DataError
 from featurestore.expressions import Call, Cast, Expr, columns
 from featurestore.plan.nodes import OnDemand
 from featurestore.registry import BoundView, bind_service
 from featurestore.retrieval.on_demand import OnDemandColumns
-from featurestore.retrieval.online_on_demand import DAY_CASTS
 from featurestore.retrieval.spine import open_spine
 from featurestore.retrieval.training_set import INCLUDES, Build, Request
 from featurestore.sources import SourceData

@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import chain, islice
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
@@ -28,15 +29,28 @@ from featurestore.errors import UsageError
 from featurestore.failpoints import reach
 from featurestore.intervals import Clock, Duration, format_instant
 from featurestore.materialization import writing
+from featurestore.materialization.applying import rules
+from featurestore.materialization.pushed import PushFolder, caught_up, nowhere
 from featurestore.materialization.records import pairs
 from featurestore.materialization.report import ViewReport
-from featurestore.materialization.writing import Chunk, NotTheSame, Settle, Writing, chunks, unsettled
+from featurestore.materialization.rows import Rows
+from featurestore.materialization.writing import Chunk, NotTheSame, Writing, chunks
 from featurestore.online import runs, tables
 from featurestore.online.codec import decode_key, encode_keys, storage_keys
-from featurestore.online.generations import Generation, Metas, generation, generations, keep, publish, sweep_tables, trim
+from featurestore.online.generations import (
+    GENERATION_FORMAT,
+    Generation,
+    Metas,
+    generation,
+    generations,
+    keep,
+    publish,
+    sweep_tables,
+    trim,
+)
 from featurestore.online.runs import COPY, IN_PLACE, NEW_TABLE, Running
 from featurestore.online.store import Batch, OnlineStore
-from featurestore.online.tables import ABSENT
+from featurestore.online.tables import ABSENT, is_row
 from featurestore.plan.nodes import OnlineState, StaticLookup, measures, ordered_by_time
 from featurestore.progress import Progress, Watcher
 from featurestore.registry import BoundRegistry, BoundView
@@ -63,13 +77,12 @@ def materialize(
     known_before: int | None = None,
     full: bool = False,
     keep: int = KEEP,
-    settle: Settle = unsettled,
+    push_folder: PushFolder = nowhere,
     watch: Watcher | None = None,
 ) -> list[ViewReport]:
     """Bring `views` to the watermark `known_before` (default: now), one after the other.
 
-    keep: generations kept per view, the live one among them. settle: what is done about keys that others changed while a
-    run was under way.
+    keep: generations kept per view, the live one among them. push_folder: where the push log of a source lies.
     Raises: UsageError FS108 for a watermark in the future; StoreLocked FS401 while another run holds the store;
     StoreError FS410 for a run that was overtaken; SourceError, StoreError. Views already done keep their new generation.
     """
@@ -83,7 +96,8 @@ def materialize(
         reports = []
         for name in views:
             data = sources(registry.views[name].view.source.name)
-            view = _View(registry, registry.views[name], data, store, settings, identities, horizon.micros, keep, settle, watch)
+            folder = push_folder(data.source.name)
+            view = _View(registry, registry.views[name], data, store, settings, identities, horizon.micros, keep, folder, watch)
             reports.append(view.to(watermark, full=full))
         return reports
 
@@ -101,18 +115,20 @@ class _View:
         identities: IdentityCache,
         horizon: int,
         keep: int,
-        settle: Settle,
+        push_folder: Path | None,
         watch: Watcher | None,
     ) -> None:
         self.bound, self.data, self.store, self.settings = bound, data, store, settings
-        self.horizon, self.keep, self.settle = horizon, keep, settle
+        self.horizon, self.keep, self.push_folder = horizon, keep, push_folder
         self.plan: OnlineState = planning.with_pushed(planning.online_state(bound), pushed_to({data.source.name: data}))
         self.static = isinstance(self.plan.facts, StaticLookup)
+        self.push = rules(self.plan)
         self.services = _online_services(registry)
         self.views = {name: view.fingerprint for name, view in registry.views.items() if view.view.online}
         self.pushable = _pushable(registry)
         self.state = data.state(identities)
         self.families = [k.family for k in bound.keys]
+        self.rows = Rows(self.plan, self.families) if self.push else None
         self.watch = watch or (lambda _: None)
 
     @property
@@ -170,7 +186,7 @@ class _View:
             left = replace(left, watermark=watermark)
         would = replace(
             left, fingerprint=self.bound.fingerprint, base=0 if previous is None else previous.number,
-            watermark=min(left.watermark, watermark), horizon=self.horizon, state=self.state_digest(),
+            watermark=min(left.watermark, watermark), horizon=self.horizon, state=self.state_digest(), format=GENERATION_FORMAT,
         )  # fmt: skip
         return left if left.same(would) else None
 
@@ -189,7 +205,7 @@ class _Step:
         self.writing = Writing(view.store, self._begin(), self._told)
         self.report = ViewReport(
             view.name, "full", format_instant(self.watermark), view.bound.fingerprint, self.run.number,
-            keys_resumed=0 if left is None or left.how == COPY else left.written,
+            keys_resumed=0 if left is None or left.how == COPY else left.written - left.rows,
         )  # fmt: skip
         with Session(view.settings) as self.session:
             counts = check_left_out(self.session, view.bound, view.data)
@@ -260,6 +276,8 @@ class _Step:
             return "a static source has no history to follow"
         if not self.view.data.stamps:
             return "a table from memory has no files to compare"
+        if self.previous.push != self.view.push:
+            return "the last generation does not say whose fact each row is"
         now = {(f["path"], f["sha256"]) for f in self.view.state if "path" in f}
         before = [f for f in self.previous.state if "path" in f]
         gone = [str(f["path"]) for f in before if (f["path"], f["sha256"]) not in now]
@@ -281,7 +299,8 @@ class _Step:
         self._bind(view.data)
         self._bind(new, prefix=sql.NEW_PREFIX)
         parameters = {"previous": self.previous.watermark, "known_before": self.watermark, "horizon": view.horizon}
-        session.execute(sql.find_touched(view.plan), parameters)
+        for statement in sql.find_touched(view.plan):
+            session.execute(statement, parameters)
         for keys in self._expiring(self.previous.table):
             columns = self._columns(keys)
             if columns is None:
@@ -354,16 +373,21 @@ class _Step:
                 self._decide(COPY)
                 return self._copy(keys, chain([Chunk(collected, held, size)], made))
         reach("materialize.computed")
-        self.writing.run = replace(self.run, written=sum(map(bool, rows.values())), held=held, size=size)
+        written = [key for key, record in rows.items() if record]
+        self.writing.run = replace(self.run, written=len(written), rows=sum(map(is_row, written)), held=held, size=size)
         self._publish(rows)
         return None
 
     def _read_touched(self) -> Iterator[bytes]:
-        """The storage keys in the relation `touched`. The session can do nothing else until they are read."""
+        """The storage keys in the relation `touched`, then the keys of rows. The session can do nothing else until they are
+        read."""
         families = self.view.families
         for batch in self.session.reader(sql.touched_keys(self.view.plan)):
             columns = [batch.column(i) for i in range(len(families))]
             yield from storage_keys(encode_keys(columns, families, rows=batch.num_rows)).to_pylist()
+        if self.view.rows is not None:
+            for batch in self.session.reader(sql.touched_rows(self.view.plan)):
+                yield from self.view.rows.keys(batch).to_pylist()
 
     def _chunks(self) -> Iterator[Chunk]:
         return chunks(self._records(), writing.records_at_once(self.view.store))
@@ -374,28 +398,28 @@ class _Step:
         self._bind(view.data)
         if isinstance(view.plan.facts, StaticLookup):
             check_static(self.session, view.plan.facts)
-        statement = sql.online_state(view.plan, limited=self.report.mode == "incremental")
+        limited = self.report.mode == "incremental"
+        statement = sql.online_state(view.plan, limited=limited)
         parameters = {"known_before": self.watermark, "known_shift": 0, "horizon": view.horizon}
         self._told("computing", 0)
         rows = self.session.reader(statement, parameters)
         yield from pairs(rows, view.families, view.plan, self.watermark, view.horizon)
+        if view.rows is not None:
+            yield from view.rows.pairs(self.session.reader(sql.online_rows(view.plan, limited=limited), parameters))
 
     # Publishing it.
 
     def _publish(self, rows: Mapping[bytes, bytes] | None = None) -> None:
-        """The one transaction that readers see: generation, services, and for a step in place the records. Others' changes
-        are settled in it. Raises: StoreError FS410 if another run went ahead."""
+        """The one transaction that readers see: generation, services, and for a step in place the records; what was pushed
+        since the watermark is applied in it. Raises: StoreError FS410 if another run went ahead."""
         for stamp in self.view.data.stamps:
             stamp.check()
 
         def fill(batch: Batch) -> None:
             self._check_fence(batch)
-            changed = [key for key, _ in batch.scan(self.run.changed)]
-            undo = None if rows is None else self._replaced(batch, rows, changed)
+            undo = None if rows is None else dict(tables.replace(batch, self.run.table, rows.items()))
             new = self._generation()
-            if changed:
-                self.view.settle(batch, self.previous, new, changed)
-            new = replace(new, keys=batch.count(new.table))
+            new = caught_up(batch, replace(new, keys=batch.count(new.table)), self.view.push_folder)
             reach("materialize.written")
             self._keep(batch, undo)
             publish(batch, new, self.view.services, self.view.views, self.view.pushable)
@@ -415,12 +439,6 @@ class _Step:
         if behind or self.run.base != (0 if current is None else current.number):
             raise runs.overtaken(self.view.name)
 
-    def _replaced(self, batch: Batch, rows: Mapping[bytes, bytes], changed: Sequence[bytes]) -> dict[bytes, bytes]:
-        """Change records in place. Returns: what undoes it, and what may become of keys that others changed."""
-        others = zip(changed, batch.get(self.run.table, changed), strict=True)
-        before = {key: old or ABSENT for key, old in others}
-        return before | dict(tables.replace(batch, self.run.table, rows.items()))
-
     def _keep(self, batch: Batch, undo: dict[bytes, bytes] | None) -> None:
         """Keep the generation before, unless a step in place has left it as it was: then only W and S have moved."""
         if self.previous is None or self.view.keep < 2 or undo == {}:
@@ -435,7 +453,7 @@ class _Step:
         columns = tuple((name, dtype.name) for name, dtype in entry_columns(view.plan))
         return Generation(
             view.name, view.bound.fingerprint, self.run.number, self.watermark, view.horizon, self.run.table, 0, columns,
-            tuple(view.state), view.bound.to_manifest(),
+            tuple(view.state), view.bound.to_manifest(), push=view.push,
         )  # fmt: skip
 
     # Telling of it.
@@ -446,11 +464,12 @@ class _Step:
 
     def _told_of(self) -> ViewReport:
         run, report = self.run, self.report
-        report.how, report.keys_written, report.keys_held_back, report.bytes_written = run.how, run.written, run.held, run.size
-        report.keys_kept = max(report.keys - run.written, 0)
-        report.keys_removed = max(self.touched_keys - run.written, 0) if report.mode == "incremental" else 0
+        written = run.written - run.rows
+        report.how, report.keys_written, report.keys_held_back, report.bytes_written = run.how, written, run.held, run.size
+        report.keys_kept = max(report.keys - written, 0)
+        report.keys_removed = max(self.touched_keys - written, 0) if report.mode == "incremental" else 0
         report.seconds = round(time.monotonic() - self._started, 3)
-        report.keys_per_second = round((run.written - report.keys_resumed) / max(report.seconds, 0.001))
+        report.keys_per_second = round((written - report.keys_resumed) / max(report.seconds, 0.001))
         return report
 
 

@@ -11,10 +11,12 @@ from typing import Any
 from featurestore.errors import StoreError, UsageError, nearest
 from featurestore.failpoints import reach
 from featurestore.intervals import format_instant
+from featurestore.materialization.pushed import PushFolder, caught_up, nowhere
 from featurestore.online import runs
 from featurestore.online.generations import (
     Generation,
     Metas,
+    change,
     generation,
     generations,
     kept_generations,
@@ -56,11 +58,11 @@ class Collected:
         return asdict(self)
 
 
-def roll_back(store: OnlineStore, view: str) -> RolledBack:
+def roll_back(store: OnlineStore, view: str, push_folder: PushFolder = nowhere) -> RolledBack:
     """Make the generation before the live one live again; the one that was live is gone. Readers see one or the other.
 
-    W and S go back with it, so the next run starts from there. Of a view with several definitions in the store, the one that
-    was materialized last is turned back.
+    W and S go back with it, so the next run starts from there; what was pushed since stays online. Of a view with several
+    definitions in the store, the one that was materialized last is turned back.
     Raises: UsageError FS101 for a view the store does not hold; StoreError FS411 with nothing to go back to; StoreLocked FS401.
     """
     done: list[RolledBack] = []
@@ -76,6 +78,8 @@ def roll_back(store: OnlineStore, view: str) -> RolledBack:
         runs.give_up(batch, view)
         now = generation(batch, made.name, made.fingerprint)
         assert now is not None
+        now = caught_up(batch, now, push_folder(now.view["source"]))
+        change(batch, now, kept=False)
         done[:] = [_told(made, now, len(kept) - 1)]
         reach("rollback.turned")
 

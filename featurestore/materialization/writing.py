@@ -6,7 +6,7 @@ number of keys; between two of them others may write.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from itertools import islice
 
@@ -14,10 +14,9 @@ import pyarrow as pa
 
 from featurestore.failpoints import reach
 from featurestore.online import runs, tables
-from featurestore.online.generations import Generation
 from featurestore.online.runs import Running
 from featurestore.online.store import Batch, OnlineStore
-from featurestore.online.tables import ABSENT, Row
+from featurestore.online.tables import ABSENT, Row, is_row
 
 RECORDS, BYTES = 200_000, 64 << 20
 """About what one transaction writes at most: records, and bytes of keys and records."""
@@ -26,16 +25,6 @@ IN_PLACE = 200_000
 MOST = 0.5
 """One that would have to makes all keys anew if it touches more than this share of them: that costs less than copying."""
 
-Settle = Callable[[Batch, Generation | None, Generation, Sequence[bytes]], None]
-"""What is done, in the transaction that publishes a run's generation, about keys that others changed in the live one while the
-run was under way (`online.runs.note_changed`): (batch, the generation before, the new one, storage keys). It writes what the
-new generation is to say of them, by `tables.replace(batch, new.table, …)`."""
-
-
-def unsettled(batch: Batch, former: Generation | None, new: Generation, keys: Sequence[bytes]) -> None:
-    """For stores nobody writes to but runs."""
-    raise RuntimeError(f"{len(keys)} records of {new.name!r} were changed during a run, and nothing settles them")
-
 
 class NotTheSame(Exception):
     """What a run that died has written is not what this one would have written: the data were not what they seemed."""
@@ -43,11 +32,16 @@ class NotTheSame(Exception):
 
 @dataclass
 class Chunk:
-    """What one transaction writes. held: how many of the records have facts held back."""
+    """What one transaction writes: records, then rows. held: how many of the records have facts held back."""
 
     rows: list[Row]
     held: int
     bytes: int
+
+    @property
+    def beside(self) -> int:
+        """How many are rows."""
+        return sum(is_row(key) for key, _ in self.rows)
 
 
 def records_at_once(store: OnlineStore) -> int:
@@ -107,14 +101,15 @@ class Writing:
 
     def _look_up(self, key: bytes, record: bytes) -> None:
         with self.store.read() as snapshot:
-            if snapshot.get(self.run.table, [key]) != [record] or snapshot.count(self.run.table) != self.run.written:
+            table = tables.rows_of(self.run.table) if is_row(key) else self.run.table
+            if snapshot.get(table, [key]) != [record] or tables.count(snapshot, self.run.table) != self.run.written:
                 raise NotTheSame
 
     def _write(self, chunks: Iterable[Chunk], put: Callable[[Batch, str, list[Row]], object]) -> None:
         for chunk in chunks:
             after = replace(
-                self.run, written=self.run.written + len(chunk.rows), held=self.run.held + chunk.held,
-                size=self.run.size + chunk.bytes,
+                self.run, written=self.run.written + len(chunk.rows), rows=self.run.rows + chunk.beside,
+                held=self.run.held + chunk.held, size=self.run.size + chunk.bytes,
             )  # fmt: skip
 
             def fill(batch: Batch, after: Running = after, rows: list[Row] = chunk.rows) -> None:
@@ -137,7 +132,7 @@ class Writing:
 
             def fill(batch: Batch) -> None:
                 nonlocal after, rows
-                rows, done = _some(batch.scan(former, bytes.fromhex(self.run.copied)))
+                rows, done = _some(tables.scan(batch, former, bytes.fromhex(self.run.copied)))
                 last = rows[-1][0].hex() if rows else self.run.copied
                 after = replace(self.run, copied=last, copying_done=done)
                 runs.advance(batch, after)
@@ -152,7 +147,7 @@ class Writing:
 
     def refresh(self, keys: Iterable[bytes], chunks: Iterable[Chunk]) -> None:
         """Replace the records of `keys`, in the copy, by those that come. Doing so twice is as good as once."""
-        self.run = replace(self.run, written=0, held=0, size=0)
+        self.run = replace(self.run, written=0, rows=0, held=0, size=0)
         stream = iter(keys)
         while some := [(key, ABSENT) for key in islice(stream, records_at_once(self.store))]:
 

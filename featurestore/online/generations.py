@@ -22,14 +22,16 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Protocol
 
+from featurestore.dtypes import parse_dtype
 from featurestore.errors import StoreFormat
 from featurestore.online import tables
+from featurestore.online.pushes import PushCodec
 from featurestore.online.store import Batch, OnlineStore
 
-GENERATION_FORMAT = 3
+GENERATION_FORMAT = 4
 """2: views may hold any aggregate, with a parameter, and entries the known time. 3: records may be in columns, or indexed; a
-state may name how much of a push log was read; generations are kept, and runs have documents of their own. What older formats
-wrote reads the same."""
+state may name how much of a push log was read; generations are kept, and runs have documents of their own. 4: rows and pushes
+may stand beside the records. What older formats wrote reads the same."""
 EPOCH = "epoch"
 _LAST_NUMBER = "last_number"
 
@@ -49,7 +51,9 @@ class Generation:
     "position"}. columns: the types of an entry's values, by name: the view's latest features, then the measures of its
     windows, then the known time if an aggregate orders by it.
     view: the view's own manifest. undo: of a kept one, the table of records that turn the next newer generation back into
-    it; "" if it has a table of its own.
+    it; "" if it has a table of its own. push: what makes a fact of a pushed row, as data; empty where the next run alone can
+    tell. log, applied: the push log, and up to which position it was applied when the generation was made. pushed: whether
+    anything stands in `tables.pushed_to`.
     """
 
     name: str
@@ -63,6 +67,10 @@ class Generation:
     state: tuple[Mapping[str, Any], ...]
     view: Mapping[str, Any] = field(repr=False)
     undo: str = ""
+    push: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    log: str = ""
+    applied: int = 0
+    pushed: bool = False
     format: int = GENERATION_FORMAT
 
     def to_bytes(self) -> bytes:
@@ -148,13 +156,18 @@ def turn_back(batch: Batch, made: Generation, former: Generation) -> None:
     if former.undo:
         tables.replace(batch, former.table, list(batch.scan(former.undo)))
     batch.delete_meta(_kept_name(former))
-    live = replace(former, undo="", keys=batch.count(former.table))
+    live = replace(former, undo="", pushed=False, keys=batch.count(former.table))
     batch.put_meta(_view_name(made.name, made.fingerprint), live.to_bytes())
+    moved(batch)
+
+
+def moved(batch: Batch) -> None:
+    """Have readers look anew at what the store says of itself."""
     batch.put_meta(EPOCH, _numbered(next_number(batch)))
 
 
 def change(batch: Batch, made: Generation, *, kept: bool) -> None:
-    """Write a generation's document anew: its number of keys has changed, and nothing else."""
+    """Write a generation's document anew, in which something has changed that its records do not depend on."""
     batch.put_meta(_kept_name(made) if kept else _view_name(made.name, made.fingerprint), made.to_bytes())
 
 
@@ -231,10 +244,26 @@ def sweep_tables(store: OnlineStore) -> int:
 def _named(metas: Metas) -> set[str]:
     """The tables of generations live and kept, and of runs under way, with what lies beside them."""
     named: set[str] = set()
-    for raw in (*metas.metas("view/").values(), *metas.metas("kept/").values()):
+    for raw in metas.metas("view/").values():
         made = read_json(raw)
-        named |= {made["table"], tables.until_index(made["table"]), made.get("undo", "")}
+        named |= {*_with_beside(made["table"]), tables.pushed_to(made["name"], made["number"])}
+    for raw in metas.metas("kept/").values():
+        kept = read_json(raw)
+        named |= {*_with_beside(kept["table"]), kept["undo"]}
     for raw in metas.metas("run/").values():
-        run = read_json(raw)
-        named |= {run["table"], tables.until_index(run["table"]), run["changed"]}
+        named |= _with_beside(read_json(raw)["table"])
     return named
+
+
+def _with_beside(table: str) -> set[str]:
+    return {table, tables.until_index(table), tables.rows_of(table)}
+
+
+def push_codec(made: Generation) -> PushCodec:
+    """How what is kept of pushed rows beside a generation becomes bytes. Raises: ValueError if nothing is."""
+    if not made.push:
+        raise ValueError(f"nothing is kept of pushes beside {made.name!r}")
+    types = [parse_dtype(dtype) for _, dtype in made.columns]
+    latest, of_order = len(made.push["latest"]), made.push["row_order"]
+    measures = types[latest : latest + len(made.push["measures"])]
+    return PushCodec(types[:latest], measures, None if of_order is None else parse_dtype(of_order[1]))

@@ -129,7 +129,7 @@ class _Measure:
         self.arrays["lasts"] = array("q", [times[g.end - 1] for g in groups]).tobytes()
 
     def _add_sums(self, facts: MeasureFacts) -> None:
-        whole, self.numbers["power"] = _whole(facts.values, facts.dtype)
+        whole, self.numbers["power"] = whole_numbers(facts.values, facts.dtype)
         self._add_running("sums", "sum_width", whole)
         if facts.wanted.squares:
             self._add_running("squares", "square_width", [v * v for v in whole])
@@ -237,7 +237,7 @@ _SPECIAL: tuple[Callable[[float], bool], ...] = (
 )
 
 
-def _whole(values: list[Any], dtype: DType) -> tuple[list[int], int]:
+def whole_numbers(values: list[Any], dtype: DType) -> tuple[list[int], int]:
     """The values times 2^power (of decimals 10^scale, and no power) as whole numbers; those that are not finite as zero."""
     if dtype.is_float:
         ratios = [v.as_integer_ratio() if _finite(v) else (0, 1) for v in values]
@@ -340,6 +340,17 @@ class Elements:
         """The k greatest values, descending."""
         return self._foremost("high", -1, i, j, k)
 
+    def nearest(self, i: int, j: int, k: int, *, newest: bool) -> list[tuple[int, int, Any]]:
+        """(event time, known time, value) of the k first facts (newest: last) by event time, and of those that share it with
+        the last of them. Every element must be a fact."""
+        times = self.times
+        start, end = (max(j - k, i), j) if newest else (i, min(i + k, j))
+        while newest and start > i and times[start - 1] == times[start]:
+            start -= 1
+        while not newest and end < j and times[end] == times[end - 1]:
+            end += 1
+        return [(times[p], self.known(p), self.value(p)) for p in range(start, end)]
+
     def value(self, i: int) -> Any:
         """The value of one element that is a fact."""
         return self.distinct(self._array("ranks", "I", self.size)[i])
@@ -363,9 +374,14 @@ class Elements:
             found[rank] += n
         return found
 
+    @property
+    def distinct_size(self) -> int:
+        """How many distinct values there are."""
+        return self._directory[_PLACE["distinct_size"]]
+
     def distinct(self, rank: int) -> Any:
         """The value of a rank."""
-        size, at = self._directory[_PLACE["distinct_size"]], self._directory[_PLACE["distinct"]]
+        size, at = self.distinct_size, self._directory[_PLACE["distinct"]]
         plain = plain_format(self._dtype)
         if plain is not None:
             return self._array("distinct", plain, size)[rank]

@@ -95,6 +95,24 @@ class RecordCodec:
         format_byte = pa.scalar(bytes([RECORD_FORMAT]), pa.binary())
         return join(format_byte, fixed(whole(exact_until).cast(pa.int64())), grouped(whole(entries), offsets))
 
+    def encode_entry(self, flags: int, event_time: int, values: Sequence[Any]) -> bytes:
+        """One entry, from values as `decode` gives them back."""
+        nulls, slots, parts = 0, [], []
+        for i, (value, column) in enumerate(zip(values, self.columns, strict=True)):
+            nulls |= (value is None) << i
+            if _is_fixed(column):
+                empty = bytes(16) if column.is_decimal else 0
+                slots.append(empty if value is None else _one_item(value, column) if column.is_decimal else value)
+            else:
+                parts.append(b"" if value is None else _one_item(value, column))
+                slots.append(len(parts[-1]))
+        head = self._entry.pack(flags, event_time, nulls.to_bytes(self._null_bytes, "little"), *slots)
+        return b"".join([head, *parts])
+
+    def encode_record(self, exact_until: int, entries: Sequence[bytes]) -> bytes:
+        """One record of encoded entries."""
+        return b"".join([_HEAD.pack(RECORD_FORMAT, exact_until), *entries])
+
     def entries(self, record: bytes, at: int, end: int) -> list[Entry]:
         """The entries that lie there in a record. Raises: StoreFormat for bytes of other columns."""
         try:

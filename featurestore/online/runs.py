@@ -1,27 +1,25 @@
 """What the store says of a materialization under way, so that it can be taken up again, fenced, and written beside.
 
 A run writes in many transactions, of which the last alone can be seen. In between, the meta `run/<view>` says what it is
-and how far it has come; it is written in the transaction that brings it so far. Three things follow:
+and how far it has come; it is written in the transaction that brings it so far. Two things follow:
 
 - **Resuming.** A run that died leaves its meta and its table. The next run takes both over if it would do the same
   (`Running.same`), else they are swept.
 - **Fencing.** Every run has a number of its own, and taking a run over gives it a new one. A transaction first asks whether
   its number still stands there: a run that lost its lock, and was overtaken, can write no more (FS410).
-- **Small writers.** Whoever changes records of the live generation outside a run (a push) does so in its own transaction and
-  calls `note_changed` in it. The keys it names are handed to the run's last transaction, which settles what the new
-  generation says of them (`materialization.writing.Settle`).
+
+Pushes do not wait for a run: they change what stands beside the live generation, and the run's last transaction applies to the
+new one what arrived meanwhile (`materialization.pushed.caught_up`).
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 
 from featurestore.errors import StoreError
 from featurestore.online.generations import GENERATION_FORMAT, Metas, next_number, read_json
 from featurestore.online.store import Batch
-from featurestore.online.tables import name_of
 
 NEW_TABLE, COPY, IN_PLACE, UNDECIDED = "new table", "copy", "in place", ""
 _PREFIX = "run/"
@@ -32,9 +30,9 @@ class Running:
     """A run of one view, as far as it has come.
 
     number: its own, for fencing. how: NEW_TABLE, COPY, IN_PLACE, or UNDECIDED. table: what it writes, "" before it has
-    decided. changed: where keys written meanwhile are noted. base: the number of the generation it started from, 0 without
-    one. watermark, horizon, state (a digest of the source files): what it makes. copied: of a copy, the last key copied
-    (in hex). written: records written; size: in bytes; held: how many of them have facts held back.
+    decided. base: the number of the generation it started from, 0 without one. watermark, horizon, state (a digest of the
+    source files): what it makes. copied: of a copy, the last key copied (in hex). written: records and rows written, rows of
+    them being rows; size: in bytes; held: how many records have facts held back.
     """
 
     view: str
@@ -44,12 +42,12 @@ class Running:
     watermark: int
     horizon: int
     state: str
-    changed: str
     how: str = UNDECIDED
     table: str = ""
     copied: str = ""
     copying_done: bool = False
     written: int = 0
+    rows: int = 0
     size: int = 0
     held: int = 0
     format: int = GENERATION_FORMAT
@@ -68,18 +66,21 @@ class Running:
 def running(metas: Metas, view: str) -> Running | None:
     """The run of a view that is under way, or has died on its way."""
     raw = metas.meta(_PREFIX + view)
-    return None if raw is None else Running(**read_json(raw))
+    return None if raw is None else _read(raw)
 
 
 def all_running(metas: Metas) -> list[Running]:
-    return [Running(**read_json(raw)) for raw in metas.metas(_PREFIX).values()]
+    return [_read(raw) for raw in metas.metas(_PREFIX).values()]
+
+
+def _read(raw: bytes) -> Running:
+    known = {part.name for part in fields(Running)}
+    return Running(**{name: value for name, value in read_json(raw).items() if name in known})
 
 
 def begin(batch: Batch, view: str, fingerprint: str, *, base: int, watermark: int, horizon: int, state: str) -> Running:
     """Note that a run begins, in place of whatever run of the view there was; what that wrote is swept by the caller."""
-    number = next_number(batch)
-    changed = name_of(view, number, "/changed")
-    begun = Running(view, fingerprint, number, base, watermark, horizon, state, changed)
+    begun = Running(view, fingerprint, next_number(batch), base, watermark, horizon, state)
     batch.put_meta(_PREFIX + view, begun.to_bytes())
     return begun
 
@@ -107,13 +108,6 @@ def check(batch: Batch, run: Running) -> None:
 def give_up(batch: Batch, view: str) -> None:
     """Forget the run of a view: it is done, or shall not go on. Tables that nothing names are then nobody's, and swept."""
     batch.delete_meta(_PREFIX + view)
-
-
-def note_changed(batch: Batch, view: str, keys: Iterable[bytes]) -> None:
-    """Tell the run of a view, if one is under way, which storage keys this transaction changes in the live generation."""
-    there = running(batch, view)
-    if there is not None:
-        batch.put(there.changed, ((key, b"") for key in keys))
 
 
 def overtaken(view: str) -> StoreError:

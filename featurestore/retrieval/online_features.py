@@ -19,10 +19,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from featurestore.dtypes import DATE, TIMESTAMP, DType
 from featurestore.errors import RequestError, StoreError, StoreUnavailable, TooEarly, UnknownName, UsageError, nearest
-from featurestore.intervals import Clock, format_instant
+from featurestore.intervals import FOREVER, Clock, format_instant
 from featurestore.online.codec import encode_key, lookup_keys, storage_key
 from featurestore.online.generations import EPOCH, generation, served_services
 from featurestore.online.store import Moved, OnlineStore, Snapshot
+from featurestore.online.tables import exact_until
 from featurestore.retrieval.online_request import Values, checked_request
 from featurestore.retrieval.online_view import Answer, View
 
@@ -161,12 +162,13 @@ def as_date(days: int) -> date | int:
 
 
 class Checked(NamedTuple):
-    """A question, checked against the service it is for."""
+    """A question, checked against the service it is for. as_of: the instant that was asked for, None for now."""
 
     keys: Keys
     rows: int
     t: int
     request: Values | None = None
+    as_of: int | None = None
 
 
 class Service:
@@ -181,6 +183,7 @@ class Service:
         self.feature_types = tuple(dtype for view in self.views for dtype in view.feature_types)
         self.watermarks = {view.name: view.watermark for view in self.views}
         self.watermark = max(self.watermarks.values(), default=0)
+        self._pushed_to = [i for i, view in enumerate(self.views) if view.pushed_table is not None]
         self.keys: dict[str, str] = {c: f for v in self.views for c, f in zip(v.key_columns, v.families, strict=True)}
         self.on_demand = _on_demand(definition, self.views)
         self.request: Mapping[str, DType] = {}
@@ -204,7 +207,7 @@ class Service:
     def look_up(self, snapshot: Snapshot, asked: Checked) -> Cells:
         """The answers to a checked question, all as of its t; every record is read in one go.
 
-        Raises: Moved, StoreUnavailable.
+        Raises: Moved, StoreUnavailable; TooEarly FS503 for an as_of before the newest push to a key.
         """
         stored: dict[tuple[str, ...], list[bytes | None]] = {}
         requests = []
@@ -214,8 +217,37 @@ class Service:
                 columns = [asked.keys[c] for c in view.key_columns]
                 keys = stored[view.key_columns] = _stored_keys(columns, view.families, asked.rows)
             requests.append((view.table, keys))
+        if self._pushed_to:
+            return self._look_up_pushed(snapshot, requests, asked)
         records, t = _records(snapshot, requests), asked.t
         return self._together([[view.answer(r, t) for r in of] for view, of in zip(self.views, records, strict=True)], asked)
+
+    def _look_up_pushed(self, snapshot: Snapshot, requests: list[tuple[str, list[bytes | None]]], asked: Checked) -> Cells:
+        """As `look_up`, for a service to some of whose views rows were pushed since their generation was made."""
+        beside = [(str(self.views[i].pushed_table), requests[i][1]) for i in self._pushed_to]
+        found = _records(snapshot, requests + beside)
+        none: list[bytes | None] = [None] * asked.rows
+        pushed = dict(zip(self._pushed_to, found[len(requests) :], strict=True))
+        t = asked.t
+        for i, of in pushed.items():
+            t = max(t, self._newest_push(self.views[i].name, of, asked.as_of))
+        answers = [
+            [view.answer_pushed(record, change, t) for record, change in zip(of, pushed.get(i, none), strict=True)]
+            for i, (view, of) in enumerate(zip(self.views, found[: len(requests)], strict=True))
+        ]
+        return self._together(answers, asked._replace(t=t))
+
+    @staticmethod
+    def _newest_push(view: str, pushed: list[bytes | None], as_of: int | None) -> int:
+        """The arrival of the newest push to some keys. Raises: TooEarly FS503 if that is later than as_of."""
+        newest = max((exact_until(bytes(one[:9])) for one in pushed if one is not None), default=-FOREVER)
+        if as_of is not None and as_of < newest:
+            raise TooEarly(
+                "FS503",
+                f"as_of {format_instant(as_of)} is before the newest push to a key of view {view!r}, {format_instant(newest)}",
+                hint=f"an instant from {format_instant(newest)} on, or a training set for the past",
+            )
+        return newest
 
     def unavailable(self, asked: Checked) -> Cells:
         """The answers where the store cannot be asked: nothing is known, and nothing looks absent (CONTRACT 8)."""
@@ -328,7 +360,7 @@ class OnlineReader:
         def ask(service: Service) -> Checked:
             keys, rows = checked_keys(service, entities)
             values = checked_request(service.request, request or {}, rows)
-            return Checked(keys, rows, service.instant(as_of, self.clock), values)
+            return Checked(keys, rows, service.instant(as_of, self.clock), values, as_of)
 
         return OnlineFeatures(*self.look_up(name, ask))
 

@@ -121,21 +121,12 @@ def _frequent(elements: Elements, counts: Counter[int], k: int) -> list[tuple[An
 
 
 def _in_order(name: str, *, newest: bool) -> Callable[[Aggregated], Look]:
-    """By the fold of the same name over as few facts as can decide: k, and those at the time of the last of them."""
+    """By the fold of the same name over as few facts as can decide."""
 
     def make(of: Aggregated) -> Look:
         fold, k = FOLDS[name].make(of), of.parameter if name.endswith("_k") else 1
 
-        def look(elements: Elements, i: int, j: int, _: int) -> Any:
-            times = elements.times
-            start, end = (max(j - k, i), j) if newest else (i, min(i + k, j))
-            while newest and start > i and times[start - 1] == times[start]:
-                start -= 1
-            while not newest and end < j and times[end] == times[end - 1]:
-                end += 1
-            return fold([(times[p], elements.known(p), elements.value(p)) for p in range(start, end)])
-
-        return look
+        return lambda elements, i, j, _: fold(elements.nearest(i, j, k, newest=newest))
 
     return make
 

@@ -11,20 +11,10 @@ from typing import Any, NamedTuple, Protocol
 
 from featurestore import trees
 from featurestore.dtypes import DType, parse_dtype
-from featurestore.engines.reference.evaluate import CAST_EVALUATORS, evaluator
+from featurestore.engines.reference.evaluate import DAY_CASTS, evaluator
 from featurestore.expressions import columns
-from featurestore.intervals import MICROS_PER_DAY
 from featurestore.retrieval.online_request import Values
 from featurestore.retrieval.online_view import NULL, PRESENT, STALE, UNAVAILABLE, UNKNOWN, Answer, View
-
-_LAST_DAY = (2**63 - 1) // MICROS_PER_DAY
-
-DAY_CASTS = {
-    **CAST_EVALUATORS,
-    ("timestamp[us, UTC]", "date32"): lambda instant: instant // MICROS_PER_DAY,
-    ("date32", "timestamp[us, UTC]"): lambda day: day * MICROS_PER_DAY if abs(day) <= _LAST_DAY else None,
-}
-"""The evaluator's casts where dates are days since 1970: no year is too far for them."""
 
 
 class Cells(Protocol):
@@ -161,4 +151,4 @@ def _worst(statuses: Sequence[str]) -> str:
     return STALE if STALE in statuses else UNAVAILABLE
 
 
-__all__ = ["DAY_CASTS", "Cells", "OnDemand"]
+__all__ = ["Cells", "OnDemand"]

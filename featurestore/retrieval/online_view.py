@@ -15,11 +15,14 @@ from typing import Any
 
 from featurestore.definitions.view import ONLINE_CAP
 from featurestore.dtypes import DType, parse_dtype
+from featurestore.intervals import FOREVER
+from featurestore.online import tables
 from featurestore.online.codec import CANDIDATE, Entry
-from featurestore.online.generations import Generation
+from featurestore.online.generations import Generation, push_codec
 from featurestore.online.layout import Columns, Facts, Indexed, Layout, Listed
 from featurestore.retrieval.online_folds import FOLDS, TIMED, VALUES, Aggregated
 from featurestore.retrieval.online_indexed import LOOKS
+from featurestore.retrieval.online_pushed import Pushed, Timed, Untold, WithPushed, together
 
 PRESENT, NULL, EXPIRED, NOT_FOUND, STALE, UNAVAILABLE = "present", "null", "expired", "not_found", "stale", "unavailable"
 UNKNOWN = (STALE, UNAVAILABLE)
@@ -40,6 +43,8 @@ class View:
         chosen = [by_name[name] for _, name in computed]
         self.name: str = instance["name"]
         self.table = made.table
+        self.pushed_table = tables.pushed_to(made.name, made.number) if made.pushed else None
+        """Where it has what was pushed since its records were made; None if nothing was."""
         self.watermark = made.watermark
         self.key_columns: tuple[str, ...] = tuple(column for column, _ in instance["keys"])
         self.families: tuple[str, ...] = tuple(key["family"] for key in view["keys"])
@@ -49,6 +54,7 @@ class View:
         self._ttl: int | None = view["ttl"]
         self._before = 0 if view["allow_exact_matches"] else 1
         self._read = layout_of(made).read
+        self._changes = push_codec(made).changes if made.pushed else None
         self._is_latest = [f["aggregate"] is None for f in chosen]
         names = [name for name, _ in made.columns]
         self._pick = _picker([names.index(f["name"]) for f in chosen if f["aggregate"] is None], _latest(made))
@@ -68,17 +74,26 @@ class View:
         entries, facts = self._read(record)
         if t > facts.exact_until:
             return self._stale
-        newest = self._newest(entries, t)
-        status, event, latest = NOT_FOUND, None, self._no_latest
-        if newest is not None:
-            event = newest[1]
-            if self._ttl is not None and t - event > self._ttl:
-                status = EXPIRED
-            else:
-                status, latest = PRESENT, self._pick(newest[2])
+        status, event, latest = self._of_newest(self._newest(entries, t), t)
         if not self._windows:
             return self._arrange(latest), status, None if self._static else event, ()
         values, unavailable = self._together(latest, facts, t)
+        return values, status, event, unavailable
+
+    def answer_pushed(self, record: bytes | memoryview | None, pushed: bytes | memoryview | None, t: int) -> Answer:
+        """As `answer`, of a key that rows were pushed to since. t: not before the newest of them arrived."""
+        if pushed is None:
+            return self.answer(record, t)
+        assert self._changes is not None
+        entries, facts = self._read(record) if record is not None else ([], Listed(FOREVER, [], 0, None))
+        if t > facts.exact_until:
+            return self._stale
+        try:
+            changes = Pushed(self._changes(bytes(pushed))[1], t - self._before)
+            status, event, latest = self._of_newest(changes.newest(entries), t) if self._no_latest else (NOT_FOUND, None, ())
+            values, unavailable = self._together(latest, facts, t, changes)
+        except Untold:
+            return self._stale
         return values, status, event, unavailable
 
     def statuses(self, answer: Answer) -> list[str]:
@@ -105,6 +120,15 @@ class View:
         none: list[int | None] = [None] * len(answers)
         return [events if is_latest else none for is_latest in self._is_latest]
 
+    def _of_newest(self, newest: Entry | None, t: int) -> tuple[str, int | None, tuple[Any, ...]]:
+        """Status, event time and values of the latest features, given the newest fact."""
+        if newest is None:
+            return NOT_FOUND, None, self._no_latest
+        event = newest[1]
+        if self._ttl is not None and t - event > self._ttl:
+            return EXPIRED, event, self._no_latest
+        return PRESENT, event, self._pick(newest[2])
+
     def _newest(self, entries: Sequence[Entry], t: int) -> Entry | None:
         """The last candidate usable at t: they come in order of event time."""
         bound = math.inf if self._static else t - self._before
@@ -114,14 +138,19 @@ class View:
                 newest = entry
         return newest
 
-    def _together(self, latest: tuple[Any, ...], facts: Facts, t: int) -> tuple[tuple[Any, ...], tuple[int, ...]]:
-        """Latest values and windows in the order of the features, and the positions of those without a value."""
+    def _together(
+        self, latest: tuple[Any, ...], facts: Facts, t: int, changes: Pushed | None = None
+    ) -> tuple[tuple[Any, ...], tuple[int, ...]]:
+        """Latest values and windows in the order of the features, and the positions of those without a value.
+
+        Raises: Untold, with changes.
+        """
         values = list(latest)
         unavailable: list[int] = []
         spans = self._spans.of(facts.times, t) if isinstance(facts, Columns) else []
         for window in self._windows:
             try:
-                values.append(window.value(facts, t, spans))
+                values.append(window.value(facts, t, spans) if changes is None else window.changed(facts, t, spans, changes))
             except OverflowError:
                 unavailable.append(len(values))
                 values.append(None)
@@ -184,6 +213,31 @@ class _Window:
         if self._takes is TIMED:
             return self._fold(list(zip(times[i:j], known[i:j], values[i:j], strict=True)))
         return self._fold([t - time for time in times[i:j]])
+
+    def changed(self, facts: Facts, t: int, spans: Sequence[tuple[int, int]], changes: Pushed) -> Any:
+        """As `value`, with what was pushed since. Raises: OverflowError, Untold."""
+        low, high = None if self._low is None else t + self._low, t + self._high
+        came, gone = changes.came(self._measure, low, high), changes.gone(self._measure, low, high)
+        if not came and not gone:
+            return self.value(facts, t, spans)
+        if isinstance(facts, Indexed):
+            if gone:
+                raise Untold  # it may be one of those that were added up
+            elements = facts.measure(self._measure, self._dtype)
+            i, j = elements.between(low, high)
+            if i < j:
+                both: Any = WithPushed(elements, came, self._dtype)
+                return self._look(both, i, j, t)
+            return self._folded(together([], came, (), self._dtype, by_known=False), t)
+        times, values, known = facts.measure(self._measure)
+        i, j = _between(times, self._low, self._high, t)
+        own = list(zip(times[i:j], known[i:j] or times[i:j], values[i:j], strict=True))
+        return self._folded(together(own, came, gone, self._dtype, by_known=bool(known)), t)
+
+    def _folded(self, facts: Sequence[Timed], t: int) -> Any:
+        if self._takes is VALUES:
+            return self._fold([value for _, _, value in facts])
+        return self._fold(facts if self._takes is TIMED else [t - time for time, _, _ in facts])
 
 
 def _between(times: Sequence[int], low: int | None, high: int, t: int) -> tuple[int, int]:

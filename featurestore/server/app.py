@@ -15,6 +15,7 @@ from starlette.exceptions import HTTPException
 from featurestore.config import Server
 from featurestore.errors import FeatureStoreError, StoreError
 from featurestore.intervals import MICROS_PER_SECOND, Duration, format_instant, parse_duration
+from featurestore.online.store import OnlineStore
 from featurestore.retrieval.online_features import OnlineReader, Service
 from featurestore.server import feast, formats, schemas
 from featurestore.server import push as pushing
@@ -170,10 +171,11 @@ def create_app(
     log: AccessLog | None = None,
     push_folder: Callable[[str], Path] | None = None,
     push_skew: Duration | None = None,
+    push_store: Callable[[], OnlineStore | None] | None = None,
 ) -> Application:
     """The server's application over a reader. limits: by default those of an empty featurestore.toml; access: by default
     anyone's. push_folder: where the push log of a source lies; without it no rows are taken. push_skew: by default five
-    minutes.
+    minutes. push_store: gives the store to bring pushed rows into; by default the one that is read.
     """
     limits = limits or Server.model_validate({})
     readiness, access, metrics = readiness or Readiness(), access or Access(), metrics or Metrics()
@@ -183,10 +185,13 @@ def create_app(
         max_queue=limits.max_queue,
     )
     metrics.follow(connections, log)
+    pushes = pushing.Pushes(
+        reader, limits, push_folder, push_skew or parse_duration("5m"), push_store or (lambda: reader.store)
+    )
     routes = Routes(
         Route(PATH, "lookup", Lookups(reader, limits, readiness).answer),
         Route(feast.PATH, "lookup", feast.FeastLookups(reader, limits, readiness).answer),
-        Route(pushing.PATH, "push", pushing.Pushes(reader, limits, push_folder, push_skew or parse_duration("5m")).answer),
+        Route(pushing.PATH, "push", pushes.answer),
     )
     rest = _rest(reader, readiness, access, connections, metrics)
     return Application(routes, rest, HotPaths(access, limits.max_body), access, connections, metrics, log)

@@ -1,7 +1,8 @@
-"""A store that may come later: opened when it is there, and opened anew when another takes its place."""
+"""A store that may come later: opened when it is there, and opened anew when another takes its place. To read, or to write."""
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -79,7 +80,7 @@ class LateStore:
         if store is not None:
             store.close()
 
-    # The rest of the protocol: a server only reads.
+    # The rest of the protocol: who answers look-ups only reads.
 
     def write(self, fill: Callable[[Batch], None], *, expected_bytes: int = 0) -> None:
         raise StoreError("FS407", "the online store was opened read-only")
@@ -91,3 +92,35 @@ class LateStore:
 
     def sizes(self) -> dict[str, int]:
         return {} if self._store is None else self._store.sizes()
+
+
+class LateWriter:
+    """The same store, to be written to by those who push. For any number of threads.
+
+    Args: open_store, identity: as of `LateStore`.
+    """
+
+    def __init__(self, open_store: Callable[[], OnlineStore], identity: Callable[[], object]) -> None:
+        self._open_store, self._identity = open_store, identity
+        self._lock = threading.Lock()
+        self._store: OnlineStore | None = None
+        self._opened: object = None
+
+    def __call__(self) -> OnlineStore | None:
+        """The store that is there; None where none is. Raises: StoreError for one that cannot be opened to be written to."""
+        with self._lock:
+            found = self._identity()
+            if found != self._opened:
+                self._close()
+                self._store = None if found is None else self._open_store()
+                self._opened = found
+            return self._store
+
+    def close(self) -> None:
+        with self._lock:
+            self._close()
+
+    def _close(self) -> None:
+        store, self._store, self._opened = self._store, None, None
+        if store is not None:
+            store.close()

@@ -55,8 +55,9 @@ class Lookups:
         check_size(exchange, service, rows, self._limits)
         t = service.instant(question.as_of, self._reader.clock)
         if not (service.request or question.request):
-            return Checked(keys, rows, t)
-        return Checked(keys, rows, t, checked_request(service.request, question.values(service), rows))
+            return Checked(keys, rows, t, as_of=question.as_of)
+        values = checked_request(service.request, question.values(service), rows)
+        return Checked(keys, rows, t, values, question.as_of)
 
     def _wire(self, service: Service, int64_text: bool) -> Wire:
         wire = self._wires.get((service.name, int64_text))

@@ -1,4 +1,4 @@
-"""POST /v1/push/{source}: rows that are on the disk before they are acknowledged.
+"""POST /v1/push/{source}: rows that are on the disk, and in answers, before they are acknowledged.
 
 The event loop reads the request and looks the source up; a thread checks the rows and waits for the disk, so that look-ups
 go on, and pushes that come meanwhile share one fsync. What a row must bring is known from the online store.
@@ -17,8 +17,9 @@ import orjson
 from featurestore.config import Server
 from featurestore.errors import RequestError, UnknownName, nearest
 from featurestore.intervals import Duration
-from featurestore.materialization.pushed import push
+from featurestore.materialization.pushed import ToOnline, push
 from featurestore.online.generations import pushable_sources
+from featurestore.online.store import OnlineStore
 from featurestore.retrieval.online_features import OnlineReader
 from featurestore.server.exchange import Exchange, Reply
 from featurestore.server.lookups import too_large
@@ -34,11 +35,15 @@ _AT_ONCE = 32
 class Pushes:
     """Takes the rows of requests.
 
-    folder: where the push log of a source lies; None: there is no project to write into, so pushing is off.
+    folder: where the push log of a source lies; None: there is no project to write into, so pushing is off. store: gives the
+    online store to bring rows into.
     """
 
-    def __init__(self, reader: OnlineReader, limits: Server, folder: Callable[[str], Path] | None, skew: Duration) -> None:
-        self._reader, self._limits, self._folder, self._skew = reader, limits, folder, skew
+    def __init__(
+        self, reader: OnlineReader, limits: Server, folder: Callable[[str], Path] | None, skew: Duration,
+        store: Callable[[], OnlineStore | None],
+    ) -> None:  # fmt: skip
+        self._reader, self._limits, self._folder, self._skew, self._store = reader, limits, folder, skew, store
         self._logs: dict[str, PushLog] = {}
         self._threads = ThreadPoolExecutor(_AT_ONCE, "push")
 
@@ -72,7 +77,8 @@ class Pushes:
     def _log(self, source: str) -> PushLog:
         assert self._folder is not None
         if source not in self._logs:
-            self._logs[source] = PushLog(self._folder(source))
+            folder = self._folder(source)
+            self._logs[source] = PushLog(folder, ToOnline(source, folder, self._store))
         return self._logs[source]
 
 

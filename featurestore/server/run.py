@@ -30,7 +30,7 @@ from featurestore.server.access_log import AccessLog
 from featurestore.server.app import Application, create_app
 from featurestore.server.connections import GRACE, KEEP_ALIVE, Connections, Protocol
 from featurestore.server.keys import Access
-from featurestore.server.late import LateStore
+from featurestore.server.late import LateStore, LateWriter
 from featurestore.server.metrics import Metrics
 from featurestore.server.readiness import Readiness
 from featurestore.store import online_identity, open_online, push_folder
@@ -106,6 +106,7 @@ def _application(config: Config, root: Path, manifest: Path | None, shared: Path
         log=_access_log(server.access_log, root),
         push_folder=partial(push_folder, root),
         push_skew=parse_duration(config.online.push_skew, what="online.push_skew"),
+        push_store=LateWriter(partial(open_online, config, root), identity),
     )
     loop = asyncio.get_running_loop()
     metrics.keep_leaving(loop)

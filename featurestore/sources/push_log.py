@@ -21,7 +21,7 @@ import struct
 import threading
 import uuid
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,8 +29,10 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
+import pyarrow.parquet as pq
 
 from featurestore import atomic
+from featurestore.definitions.source import PUSHED_AT
 from featurestore.errors import PushError
 from featurestore.failpoints import reach
 from featurestore.intervals import FOREVER, Clock
@@ -112,20 +114,41 @@ class _Tail:
     known_at: int
 
 
+@dataclass(frozen=True)
+class Appended:
+    """Rows that are in a log now, of positions first to last, as a reader gets them."""
+
+    log: str
+    first: int
+    last: int
+    rows: pa.Table
+
+
 class _Waiting:
     """A push of some thread that waits for an fsync."""
 
-    def __init__(self, payload: bytes, rows: int, schema: pa.Schema, created: str | None) -> None:
-        self.payload, self.rows, self.schema, self.created = payload, rows, schema, created
+    def __init__(self, batch: pa.RecordBatch, created: str | None) -> None:
+        self.batch, self.created = batch, created
+        self.payload, self.rows, self.schema = batch.serialize().to_pybytes(), batch.num_rows, batch.schema
         self.arrival: Arrival | None = None
+        self.log = ""
         self.error: BaseException | None = None
+
+    def appended(self, arrival: Arrival) -> Appended:
+        known = range(arrival.first_known, arrival.known_at + 1)
+        rows = segments.as_read(pa.Table.from_batches([self.batch]), arrival.first, known, self.created)
+        return Appended(self.log, arrival.first, arrival.last, rows)
 
 
 class PushLog:
-    """The log of one source, to add to. For any number of threads and processes."""
+    """The log of one source, to add to. For any number of threads and processes.
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
+    then: is given what was added, in order, once it is on the disk and before it is acknowledged; whatever it raises is no
+    error of the log's.
+    """
+
+    def __init__(self, folder: Path, then: Callable[[Sequence[Appended]], None] | None = None) -> None:
+        self.folder, self._then = folder, then
         self._waiting: list[_Waiting] = []
         self._queue, self._leader = threading.Lock(), threading.Lock()
         self._tail: _Tail | None = None
@@ -140,7 +163,7 @@ class PushLog:
         if rows.nbytes > MAX_BYTES:
             what = f"a push of {rows.nbytes:,} bytes; one takes {MAX_BYTES:,}"
             raise PushError("FS340", what, hint="several pushes")
-        mine = _Waiting(rows.serialize().to_pybytes(), rows.num_rows, rows.schema, created)
+        mine = _Waiting(rows, created)
         with self._queue:
             self._waiting.append(mine)
         with self._leader:  # whoever comes first writes for all who wait
@@ -163,6 +186,9 @@ class PushLog:
             for one in group:
                 if one.arrival is None:
                     one.error = error
+        done = [one.appended(one.arrival) for one in group if one.arrival is not None]
+        if done and self._then is not None:
+            self._then(done)
 
     def _commit(self, group: Sequence[_Waiting], clock: Clock) -> None:
         """Write pushes of one schema behind each other, and force them to the disk."""
@@ -177,7 +203,7 @@ class PushLog:
         _acknowledge(self.folder, tail.header.first, size)
         self._tail = _Tail(tail.path, tail.header, size, position, known_at)
         for one, arrival in zip(group, arrivals, strict=True):
-            one.arrival = arrival
+            one.log, one.arrival = tail.header.log, arrival
 
     def _place(self, one: _Waiting) -> _Tail:
         """Where a push goes: the newest segment, or a new one if that is full or holds other columns."""
@@ -411,4 +437,27 @@ def up_to(pushed: Pushed, position: int) -> Pushed:
     return Pushed(pushed.log, position, files, tuple(t for t in tables if t.num_rows))
 
 
-__all__ = ["Arrival", "Compacted", "PushLog", "Pushed", "State", "locked", "read_log"]
+def rows_after(pushed: Pushed, position: int, known_from: int | None = None) -> Iterator[pa.Table]:
+    """The rows of a log behind a position, and (known_from) those before it that arrived at that instant or later: they are
+    the last ones before it, for every row arrives after the one before."""
+    for table in (*(_from_file(file, position, known_from) for file in pushed.files), *pushed.tables):
+        if table is None:
+            continue
+        wanted = pc.greater(table[segments.POSITION], position)
+        if known_from is not None:
+            wanted = pc.or_(wanted, pc.greater_equal(table[PUSHED_AT].cast(pa.int64()), known_from))
+        kept = table.filter(wanted)
+        if kept.num_rows:
+            yield kept
+
+
+def _from_file(file: Compacted, position: int, known_from: int | None) -> pa.Table | None:
+    """The rows of a file; None where its last row says that none is wanted."""
+    if file.last <= position:
+        arrived = pc.max(pq.read_table(file.path, columns=[PUSHED_AT])[PUSHED_AT].cast(pa.int64())).as_py()
+        if known_from is None or arrived is None or arrived < known_from:
+            return None
+    return pq.read_table(file.path)
+
+
+__all__ = ["Appended", "Arrival", "Compacted", "PushLog", "Pushed", "State", "locked", "read_log", "rows_after"]

@@ -14,7 +14,7 @@ import base64
 import json
 import struct
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -125,18 +125,22 @@ def _frame(data: memoryview, at: int) -> Frame | None:
 
 
 def decode(header: Header, found: Iterable[Frame]) -> pa.Table:
-    """The rows of frames: the columns pushed, the arrival as the created timestamp if there is one, position and arrival."""
+    """The rows of frames, as `as_read`."""
     batches: list[pa.RecordBatch] = []
     known: list[int] = []
     for frame in found:
         batches.append(pa.ipc.read_record_batch(pa.py_buffer(frame.payload), header.schema))
         known.extend(range(frame.known_at, frame.known_at + frame.rows))
     rows = pa.Table.from_batches(batches, schema=header.schema).combine_chunks()
+    return as_read(rows, header.first, known, header.created)
+
+
+def as_read(rows: pa.Table, first: int, known: Sequence[int], created: str | None) -> pa.Table:
+    """Rows as a reader gets them: with the arrival as the created timestamp if there is one, position and arrival."""
     known_at = pa.array(known, pa.int64()).cast(TIMESTAMP.arrow)
-    positions = pa.array(range(header.first, header.first + len(known)), pa.int64())
-    created = [known_at] if header.created is not None else []
-    schema = log_schema(header.schema, header.created)
-    return pa.Table.from_arrays([*rows.columns, *created, positions, known_at], schema=schema)
+    positions = pa.array(range(first, first + len(known)), pa.int64())
+    own = [known_at] if created is not None else []
+    return pa.Table.from_arrays([*rows.columns, *own, positions, known_at], schema=log_schema(rows.schema, created))
 
 
 def log_schema(schema: pa.Schema, created: str | None) -> pa.Schema:

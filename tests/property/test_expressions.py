@@ -31,7 +31,6 @@ from featurestore.engines.reference import evaluate
 from featurestore.engines.reference.times import Reading
 from featurestore.engines.reference.values import read_values
 from featurestore.expressions import CASTS, OPERATIONS, Call, Cast, Column, Expr, Literal
-from featurestore.retrieval.online_on_demand import DAY_CASTS
 from tests.spec.spread import comparable
 
 ROWS = 300
@@ -118,7 +117,7 @@ def session() -> Iterator[Session]:
 
 def test_every_operation_and_cast_is_in_every_table_and_tried_here() -> None:
     assert set(scalars.OPERATIONS) == set(OPERATIONS) == set(evaluate.EVALUATORS) == set(SIGNATURES)
-    assert set(scalars.CASTS) == set(CASTS) == set(evaluate.CAST_EVALUATORS) == set(DAY_CASTS)
+    assert set(scalars.CASTS) == set(CASTS) == set(evaluate.CAST_EVALUATORS) == set(evaluate.DAY_CASTS)
     assert {dtype for cast in CASTS for dtype in cast} <= set(POOLS)
 
 
@@ -227,7 +226,7 @@ def check_look_up(
     """What a look-up evaluates, of a tree that the store kept, is what DuckDB computed."""
     kept = trees.from_data(json.loads(json.dumps(trees.to_data(expression))))
     assert kept == expression
-    value = evaluate.evaluator(kept, types, DAY_CASTS)
+    value = evaluate.evaluator(kept, types, evaluate.DAY_CASTS)
     got = [value({name: in_days(v) for name, v in row.items()}) for row in rows]
     wrong = [(row, e, g) for row, e, g in zip(rows, map(in_days, expected), got, strict=True) if not alike(e, g, ulps)]
     assert not wrong, f"{expressions.normalised(expression)}\n(operands, DuckDB, look-up) of {len(wrong)} rows: {wrong[:5]}"

@@ -11,14 +11,18 @@ from featurestore.compiler.duckdb.facts import SOURCE_PREFIX, relation
 from featurestore.compiler.duckdb.latest import EXPIRED, FOUND, NOT_FOUND, latest
 from featurestore.compiler.duckdb.on_demand import ASKED, MISSED, on_demand, operand_column
 from featurestore.compiler.duckdb.online import (
+    CANDIDATE,
     HELD,
+    IN_REACH,
     IN_WINDOW,
     LATEST,
     NEW_PREFIX,
     find_touched,
+    online_rows,
     online_state,
     touched_count,
     touched_keys,
+    touched_rows,
     touched_too,
 )
 from featurestore.compiler.duckdb.probes import keys_read, times_of_facts
@@ -66,9 +70,9 @@ def statements(plan: Part) -> list[PartStatement]:
 
 
 __all__ = [
-    "ASKED", "EXPIRED", "FOUND", "HELD", "IN_WINDOW", "LATEST", "MACROS", "MISSED", "NEW_PREFIX", "NOT_FOUND", "REASONS",
-    "SOURCE_PREFIX", "WINDOW_PLANS", "Asked", "PartStatement", "ambiguous", "duplicates", "find_touched", "greatest_known",
-    "key_type", "keys_read", "latest", "left_out", "on_demand", "online_state", "operand_column", "plans_for", "quoted",
-    "relation", "sql_type", "statements", "static", "strands", "times_of_facts", "touched_count", "touched_keys",
-    "touched_too", "window_sql",
+    "ASKED", "CANDIDATE", "EXPIRED", "FOUND", "HELD", "IN_REACH", "IN_WINDOW", "LATEST", "MACROS", "MISSED", "NEW_PREFIX",
+    "NOT_FOUND", "REASONS", "SOURCE_PREFIX", "WINDOW_PLANS", "Asked", "PartStatement", "ambiguous", "duplicates",
+    "find_touched", "greatest_known", "key_type", "keys_read", "latest", "left_out", "on_demand", "online_rows",
+    "online_state", "operand_column", "plans_for", "quoted", "relation", "sql_type", "statements", "static", "strands",
+    "times_of_facts", "touched_count", "touched_keys", "touched_rows", "touched_too", "window_sql",
 ]  # fmt: skip

@@ -31,6 +31,8 @@ from featurestore.compiler.statement import Steps, listed
 from featurestore.plan.nodes import OnlineState, StaticLookup, Visible, facts_of, measures, ordered_by_time, reach_of
 
 HELD, LATEST, IN_WINDOW = 0, 1, 2
+CANDIDATE, IN_REACH = 1, 2
+"""What a row is in the records: it may be the one that latest values are of; it is in reach of a window. Added up."""
 NEW_PREFIX = "new__"
 
 
@@ -71,6 +73,13 @@ def add_in_force(steps: Steps, visible: Visible, limited: bool) -> None:
 
 def _newest(steps: Steps, visible: Visible) -> None:
     """The step `chosen`: per key the newest fact the watermark can see, and one per pending event time."""
+    columns = _add_wanted(steps, visible)
+    add_candidates(steps, visible, f"current SEMI JOIN wanted USING ({', '.join(columns)})")
+    add_chosen(steps, visible, columns)
+
+
+def _add_wanted(steps: Steps, visible: Visible) -> list[str]:
+    """The step `wanted`: keys and times of those facts. Returns: its columns."""
     keys = key_names(facts_of(visible)[0].keys)
     usable = "event_time <= $known_before" if visible.exact else "event_time < $known_before"
     group = f"CASE WHEN {usable} THEN NULL ELSE event_time END"
@@ -81,9 +90,49 @@ def _newest(steps: Steps, visible: Visible) -> None:
         f"  SELECT *, {UNPACKED_EVENT} AS event_time\n  FROM (\n"
         f"    SELECT {', '.join(keys)}, {group} AS pending, max({PACKED}) AS newest\n    FROM current GROUP BY ALL\n  )\n)",
     )
-    columns = [*keys, "event_time", "known_time"]
-    add_candidates(steps, visible, f"current SEMI JOIN wanted USING ({', '.join(columns)})")
-    add_chosen(steps, visible, columns)
+    return [*keys, "event_time", "known_time"]
+
+
+def online_rows(plan: OnlineState, *, limited: bool) -> str:
+    """The statement that says whose fact each row is, of a source with versions: row keys, keys, __flags, __event, __known,
+    the version's row_order if the source has one, and measure_1… of the windows; by row key.
+
+    Of all that `online_state` has as a fact; with row_order of every newest version, since one that is no fact may still win
+    over one that comes later. limited: of the keys in the relation `touched` only rows that are in `touched_rows`, or a
+    candidate for the latest values.
+    """
+    visible = plan.facts
+    assert isinstance(visible, Visible)
+    steps = Steps()
+    facts, _, _ = facts_of(visible)
+    types = {c.name: c.dtype for c in facts.inputs}
+    add_in_force(steps, visible, limited)
+    keys, row_keys, reach = key_names(facts.keys), row_key_names(visible), reach_of(plan.windows)
+    wanted, joined = "FALSE", ""
+    if plan.latest:
+        times = ", ".join(_add_wanted(steps, visible))
+        steps.add("marked", "those, marked", f"SELECT {times}, TRUE AS is_wanted FROM wanted")
+        wanted, joined = "is_wanted IS TRUE", f" LEFT JOIN marked USING ({times})"
+    in_reach = "FALSE" if not plan.windows else "TRUE" if reach is None else f"event_time >= $known_before - {reach}"
+    is_fact = f"{live(visible)} AND event_time < $known_before + $horizon"
+    steps.add(
+        "rows",
+        "newest versions, and what each is in the records",
+        f"SELECT *, is_fact AND {wanted} AS is_candidate, is_fact AND {in_reach} AS is_in_reach\n"
+        f"FROM (SELECT *, coalesce({is_fact}, FALSE) AS is_fact FROM newest_versions){joined}",
+        materialized=False,
+    )
+    order = bool(facts.rows.source.row_order)
+    kept = ["TRUE" if order else "is_in_reach"]
+    if limited:
+        kept.append(f"({', '.join(row_keys)}) IN (SELECT ({', '.join(row_keys)}) FROM touched_rows)")
+    flags = f"CASE WHEN is_candidate THEN {CANDIDATE} ELSE 0 END + CASE WHEN is_in_reach THEN {IN_REACH} ELSE 0 END"
+    columns = [*row_keys, *keys, f"CAST({flags} AS UTINYINT) AS __flags", "coalesce(event_time, 0) AS __event",
+               "known_time AS __known", *(["row_order AS __order"] if order else [])]  # fmt: skip
+    columns += [f"CASE WHEN is_in_reach THEN {measure_sql(m, types)} END AS measure_{i}"
+                for i, m in enumerate(measures(plan.windows), 1)]  # fmt: skip
+    answer = f"SELECT\n{listed(columns)}\nFROM rows\nWHERE is_candidate OR ({' AND '.join(kept)})"
+    return steps.finish("whose fact each row is", f"{answer}\nORDER BY {', '.join(row_keys)}")
 
 
 def _rows(plan: OnlineState, kind: int, source: str, latest: list[str], taken: list[str], event: str = "event_time") -> str:
@@ -153,36 +202,52 @@ def _keys(plan: OnlineState) -> str:
     return ", ".join(key_names(facts_of(plan.facts)[0].keys))
 
 
-def find_touched(plan: OnlineState) -> str:
-    """As `touched`, kept as the relation `touched`: the engine may spill it."""
-    return f"CREATE OR REPLACE TEMP TABLE touched AS\n{touched(plan)}"
+def touched_rows(plan: OnlineState) -> str:
+    """The row keys in the relation `touched_rows`."""
+    assert isinstance(plan.facts, Visible)
+    return f"SELECT {', '.join(row_key_names(plan.facts))} FROM touched_rows"
 
 
-def touched(plan: OnlineState) -> str:
-    """The statement that finds the keys a run must refresh: key columns, distinct, none NULL.
+def find_touched(plan: OnlineState) -> list[str]:
+    """The statements that find the keys a run must refresh, as the relation `touched`: key columns, distinct, none NULL. The
+    engine may spill it.
 
     A row touches when it lies in a file the previous run did not see (relation `new__<source>`), became known since the
     previous watermark ($previous), or was held back beyond its horizon. Of a versioned source every version, old or
-    new, of a touched row key names a key.
+    new, of a touched row key names a key; those row keys are the relation `touched_rows`.
     """
     assert isinstance(plan.facts, Visible)
-    steps = Steps()
     visible = plan.facts
     facts, versions, _ = facts_of(visible)
     keys = key_names(facts.keys)
-    name = facts.rows.source.name
+    if versions is None:
+        return [_kept_as("touched", _distinct(_changed(visible), "their keys", keys, "changed"))]
+    row_keys, steps = row_key_names(visible), Steps()
     add_rows_read(steps, visible, "rows_read", relation(facts.rows.source))
-    add_rows_read(steps, visible, "new_rows", f"{NEW_PREFIX}{name}")
+    of_these = f"rows_read SEMI JOIN touched_rows USING ({', '.join(row_keys)})"
+    return [
+        _kept_as("touched_rows", _distinct(_changed(visible), "their row keys", row_keys, "changed")),
+        _kept_as("touched", _distinct(steps, "the keys of all versions of these row keys", keys, of_these)),
+    ]
+
+
+def _kept_as(name: str, statement: str) -> str:
+    return f"CREATE OR REPLACE TEMP TABLE {name} AS\n{statement}"
+
+
+def _distinct(steps: Steps, comment: str, columns: list[str], source: str) -> str:
+    return steps.finish(comment, f"SELECT DISTINCT {', '.join(columns)}\nFROM {source}\nWHERE {not_null(columns)}")
+
+
+def _changed(visible: Visible) -> Steps:
+    """The step `changed`."""
+    steps, source = Steps(), facts_of(visible)[0].rows.source
+    add_rows_read(steps, visible, "rows_read", relation(source))
+    add_rows_read(steps, visible, "new_rows", f"{NEW_PREFIX}{source.name}")
     steps.add(
         "changed",
         "rows in new files, known since the last run, or held back by it",
         "SELECT * FROM new_rows\nUNION ALL\nSELECT * FROM rows_read\n"
         "WHERE (known_time >= $previous AND known_time < $known_before) OR event_time >= $previous + $horizon",
     )
-    if versions is None:
-        return steps.finish("their keys", f"SELECT DISTINCT {', '.join(keys)} FROM changed WHERE {not_null(keys)}")
-    row_keys = ", ".join(row_key_names(visible))
-    return steps.finish(
-        "the keys of all versions of their row keys",
-        f"SELECT DISTINCT {', '.join(keys)}\nFROM rows_read SEMI JOIN changed USING ({row_keys})\nWHERE {not_null(keys)}",
-    )
+    return steps

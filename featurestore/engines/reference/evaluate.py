@@ -400,3 +400,11 @@ CAST_EVALUATORS: Casts = {
     ("timestamp[us, UTC]", "date32"): _utc_day,
     ("date32", "timestamp[us, UTC]"): _first_instant,
 }
+
+_LAST_DAY = (2**63 - 1) // DAY
+DAY_CASTS: Casts = {
+    **CAST_EVALUATORS,
+    ("timestamp[us, UTC]", "date32"): lambda instant: instant // DAY,
+    ("date32", "timestamp[us, UTC]"): lambda day: day * DAY if abs(day) <= _LAST_DAY else None,
+}
+"""The same where dates are days since 1970, as online: no year is too far for them."""
