@@ -11,11 +11,13 @@ from featurestore.audit.truth import ViewTruth
 from featurestore.definitions import OnDemandInstance, ViewInstance
 from featurestore.engines.duckdb import Settings
 from featurestore.errors import DefinitionError, SourceError
+from featurestore.intervals import FOREVER
 from featurestore.online.generations import Generation
+from featurestore.online.pushes import Mark
 from featurestore.plan import training_set
 from featurestore.plan.nodes import OnDemand
 from featurestore.registry import BoundView, Registry, bind_service, bind_view
-from featurestore.sources import IdentityCache, reopen_source
+from featurestore.sources import IdentityCache, reopen_source, up_to
 
 _UNKNOWN = "the registry does not define the view"
 _OTHER = "the store answers by another definition of the view than the registry's"
@@ -31,16 +33,22 @@ class Offline:
     identities: IdentityCache
     push_folder: Callable[[str], Path | None]
 
-    def truth(self, made: Generation) -> ViewTruth:
-        """F as the generation has it. Raises: SourceError FS335; DefinitionError where the registry's view is another."""
+    def truth(self, made: Generation, pushed: Mark | None = None) -> ViewTruth:
+        """F as the generation has it, and with what was pushed to it since, if anything was: up to where in the log.
+
+        Raises: SourceError FS335; DefinitionError where the registry's view is another.
+        """
         view = self.registry.views.get(made.name)
         if view is None:
             raise DefinitionError("FS203", _UNKNOWN)
-        data = reopen_source(view.source, made.state, self.root, self.identities, self.push_folder(view.source.name))
+        state = made.state if pushed is None else up_to(made.state, view.source.name, pushed.log, pushed.position)
+        data = reopen_source(view.source, state, self.root, self.identities, self.push_folder(view.source.name))
         bound = bind_view(view, data.types)
         if bound.fingerprint != made.fingerprint:
             raise DefinitionError("FS203", _OTHER, hint="featurestore materialize")
-        return ViewTruth(bound, data, self.settings, made.watermark)
+        if pushed is None:
+            return ViewTruth(bound, data, self.settings, made.watermark)
+        return ViewTruth(bound, data, self.settings, FOREVER, files_before=made.watermark)
 
     def on_demand(self, service: str, views: Mapping[str, BoundView]) -> dict[str, OnDemand]:
         """The on-demand views of a service as the registry has them, those that read other views than these left out."""

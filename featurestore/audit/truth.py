@@ -45,12 +45,14 @@ class Cell(NamedTuple):
 
 @dataclass(frozen=True)
 class ViewTruth:
-    """F of one view over one source state. data: exactly the files of S. known_before: W."""
+    """F of one view over one source state. data: exactly the files of S, and what was pushed of it. known_before: W; where
+    what was pushed since is online too, that is all, and W is `files_before`."""
 
     bound: BoundView
     data: SourceData
     settings: Settings
     known_before: int
+    files_before: int | None = None
 
     def cells(self, features: Sequence[str], keys: Sequence[Key], instants: Sequence[int]) -> dict[str, list[Cell]]:
         """{feature of the view: a cell per (key, instant)}. Raises: SourceError FS326 if a file changes meanwhile."""
@@ -77,7 +79,7 @@ class ViewTruth:
         names = {name: _spine_column(name) for name in view.join_keys}
         instance = ViewInstance(view=view, chosen=tuple(features)).with_join_key_map(names)
         service = bind_service(FeatureService(name="truth", features=[instance]), {view.name: self.bound}, {})
-        request = Request(as_of=_AS_OF, known_before=self.known_before, include=INCLUDES)
+        request = Request(as_of=_AS_OF, known_before=self.known_before, include=INCLUDES, files_before=self.files_before)
         opened = open_spine(pa.table(spine), keys={}, as_of=_AS_OF)
         with Build(service, opened, {view.source.name: self.data}, self.settings, request) as build:
             table = pa.concat_tables(list(build.batches()))

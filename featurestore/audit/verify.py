@@ -31,14 +31,16 @@ from featurestore.audit.truth import OVERFLOW, Cell, OnDemandTruth, ViewTruth, a
 from featurestore.dtypes import DType
 from featurestore.errors import DefinitionError, SourceError, UnknownName, UsageError, nearest
 from featurestore.intervals import FOREVER, format_instant
+from featurestore.materialization.applying import mark_of
 from featurestore.online.codec import encode_key, storage_key
 from featurestore.online.generations import Generation, generation, served_services
 from featurestore.online.store import Snapshot
+from featurestore.online.tables import exact_until
 from featurestore.plan import online_state
 from featurestore.progress import Progress, Watcher
 from featurestore.registry import BoundView, Registry
 from featurestore.retrieval.online_features import Checked, OnlineReader, Service, as_date
-from featurestore.retrieval.online_view import EXPIRED, NOT_FOUND, STALE, UNAVAILABLE, View
+from featurestore.retrieval.online_view import EXPIRED, NOT_FOUND, STALE, UNAVAILABLE, Answer, View
 
 EXAMPLES = 4
 """How many differing cells of each cause a view reports in full."""
@@ -179,7 +181,7 @@ class _ServiceRun:
             report = ViewVerification(given["name"], made.watermark, len(made.state))
             truth = None
             try:
-                truth = self._offline.truth(made)
+                truth = self._offline.truth(made, mark_of(snapshot, made) if made.pushed else None)
                 views[made.name] = truth.bound
             except (SourceError, DefinitionError) as error:
                 report.reason = reason_of(error)
@@ -205,7 +207,15 @@ class _ServiceRun:
         return drawing.draw(snapshot)
 
     def _ask(self, service: Service, snapshot: Snapshot) -> _Answers:
-        """One look-up per instant, all in the one snapshot."""
+        """One look-up per instant, all in the one snapshot; none as of an instant before the newest push to its key."""
+        changes = {
+            view.name: _records(snapshot, view, view.pushed_table, [instance.key(probe) for probe in self.probes])
+            for instance, view in zip(self._instances, service.views, strict=True)
+        }
+        for row, probe in enumerate(self.probes):
+            newest = max((exact_until(bytes(of[row][:9])) for of in changes.values() if of[row]), default=probe.t)  # type: ignore[index]
+            if newest > probe.t:
+                self.probes[row] = replace(probe, t=newest, why="the newest push to the key")
         cells: list[dict[str, Cell]] = [{}] * len(self.probes)
         by_instant: dict[int, list[int]] = {}
         for row, probe in enumerate(self.probes):
@@ -221,11 +231,13 @@ class _ServiceRun:
                 cells[row] = {name: Cell(*cell) for name, *cell in told}
         held = {}
         for instance, view in zip(self._instances, service.views, strict=True):
-            records = _records(snapshot, view, [instance.key(probe) for probe in self.probes])
-            held[instance.report.view] = [record is not None for record in records]
+            records = _records(snapshot, view, view.table, [instance.key(probe) for probe in self.probes])
+            both = list(zip(records, changes[view.name], strict=True))
+            held[instance.report.view] = [record is not None or change is not None for record, change in both]
             if instance.hidden:
-                for row, record in enumerate(records):
-                    cells[row].update(_hidden_cells(view, record, self.probes[row].t, instance.hidden))
+                for row, (record, change) in enumerate(both):
+                    answer = view.answer_pushed(record, change, self.probes[row].t)
+                    cells[row].update(_hidden_cells(view, answer, instance.hidden))
         return _Answers(cells, held)
 
     # What is true.
@@ -362,7 +374,7 @@ class _ServiceRun:
         report, asked = instance.report, [(key, t, why) for key in keys for t, why in around(e).items()]
         report.scratch["stores"] += 1
         features = list(dict.fromkeys(instance.returned.values()))
-        before = replace(truth, known_before=e - 1)
+        before = replace(truth, known_before=e - 1, files_before=None)
         true = before.cells(features, [key for key, _, _ in asked], [t for _, t, _ in asked])
         for row, (key, t, why) in enumerate(asked):
             online = store.cells(key, t)
@@ -431,15 +443,14 @@ class _Causes:
         return "another fact" if online.event != offline.event else "value"
 
 
-def _records(snapshot: Snapshot, view: View, keys: Sequence[Key]) -> list[bytes | None]:
-    """The records a view holds of some keys; None where it holds none."""
-    stored = [_stored_key(key, view.families) for key in keys]
-    found = iter(snapshot.get(view.table, [key for key in stored if key is not None]))
+def _records(snapshot: Snapshot, view: View, table: str | None, keys: Sequence[Key]) -> list[bytes | None]:
+    """What a table of a view holds of some keys; None where it holds nothing, as no table does."""
+    stored = [None if table is None else _stored_key(key, view.families) for key in keys]
+    found = iter(snapshot.get(table or view.table, [key for key in stored if key is not None]))
     return [None if key is None else next(found) for key in stored]
 
 
-def _hidden_cells(view: View, record: bytes | None, t: int, hidden: Mapping[str, str]) -> dict[str, Cell]:
-    answer = view.answer(record, t)
+def _hidden_cells(view: View, answer: Answer, hidden: Mapping[str, str]) -> dict[str, Cell]:
     cells = zip(answer[0], view.statuses(answer), view.event_timestamps(answer), strict=True)
     named = {name: Cell(*cell) for name, cell in zip(view.feature_names, cells, strict=True)}
     return {name: named[name] for name in hidden}

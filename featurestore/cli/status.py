@@ -76,15 +76,15 @@ def _run(run: Running, sizes: dict[str, int]) -> dict[str, Any]:
         "view": run.view,
         "watermark": format_instant(run.watermark),
         "how": run.how,
-        "written": run.written,
+        "written": run.written - run.rows,
         "bytes": sizes.get(run.table, 0) if run.how in ("new table", "copy") else 0,
     }
 
 
 def _bytes(made: Generation, sizes: dict[str, int]) -> int:
-    from featurestore.online.tables import until_index
+    from featurestore.online.tables import rows_of, until_index
 
-    return sizes.get(made.table, 0) + sizes.get(until_index(made.table), 0)
+    return sum(sizes.get(table, 0) for table in (made.table, until_index(made.table), rows_of(made.table)))
 
 
 def _instant(micros: int) -> str:

@@ -14,7 +14,7 @@ import pyarrow as pa
 
 from featurestore import trees
 from featurestore.definitions.source import PUSHED_AT
-from featurestore.dtypes import TIMESTAMP, parse_dtype
+from featurestore.dtypes import BOOL, TIMESTAMP, DType, parse_dtype
 from featurestore.engines.reference.evaluate import DAY_CASTS, evaluator
 from featurestore.engines.reference.order import canonical
 from featurestore.expressions import Expr
@@ -24,7 +24,7 @@ from featurestore.online.codec import encode_keys, plain_values, storage_keys
 from featurestore.online.generations import Generation, push_codec
 from featurestore.online.order import ranked
 from featurestore.online.pushes import FACT, MARK, TAKEN, UNSURE, Change, Mark, Version, row_keys
-from featurestore.online.store import Batch
+from featurestore.online.store import Batch, Snapshot
 from featurestore.plan.nodes import OnlineState, StaticLookup, chain_of, measures
 
 _AT_ONCE = 10_000
@@ -112,7 +112,7 @@ class _Rules:
         """The rows of a table as a push log gives them, in order."""
         given, types = self._given, self._types
         present = {c: table.column(c) if c in table.column_names else pa.nulls(table.num_rows) for c in types}
-        values = {c: _canonical(plain_values(column, types[c])) for c, column in present.items()}
+        values = {c: _canonical(_values(column, types[c])) for c, column in present.items()}
         columns, families = self._keys
         keys = storage_keys(encode_keys([present[c] for c in columns], families, rows=table.num_rows)).to_pylist()
         of_rows = row_keys([_as_arrow(values[c], present[c]) for c in given["row_key"]], [types[c] for c in given["row_key"]])
@@ -128,6 +128,12 @@ class _Rules:
             yield _Pushed(row, version, latest, measured)
 
 
+def _values(column: pa.Array | pa.ChunkedArray, dtype: DType) -> list[Any]:
+    """As an expression reads them: times and dates are numbers, truth values are not."""
+    has_bools = (dtype.item if dtype.is_list else dtype) == BOOL
+    return column.to_pylist() if has_bools else plain_values(column, dtype)
+
+
 def _canonical(values: list[Any]) -> list[Any]:
     return [_canonical(value) if isinstance(value, list) else canonical(value) for value in values]
 
@@ -139,7 +145,7 @@ def _as_arrow(values: list[Any], column: pa.ChunkedArray) -> pa.Array:
     return column.combine_chunks()
 
 
-def mark_of(batch: Batch, made: Generation) -> Mark:
+def mark_of(batch: Batch | Snapshot, made: Generation) -> Mark:
     """How far the log of its source has been applied to a generation."""
     (stored,) = batch.get(tables.pushed_to(made.name, made.number), [MARK])
     return Mark(made.log, made.applied) if stored is None else Mark.from_bytes(stored)

@@ -71,12 +71,14 @@ class ReadSource:
     """Rows of a source as stored: only the columns the view reads.
 
     pushed: rows may have been pushed; those are known from their arrival on, whatever the source declares. It is a fact of
-    the data, not of the definition: `with_pushed` sets it.
+    the data, not of the definition: `with_pushed` sets it. files_before: rows that were not pushed count if they are known
+    before that instant (microseconds; None: all do).
     """
 
     source: Source
     columns: tuple[TypedColumn, ...]
     pushed: bool = False
+    files_before: int | None = None
 
 
 @dataclass(frozen=True)
@@ -264,15 +266,17 @@ def children(node: object) -> Iterator[object]:
                 yield item
 
 
-def with_pushed(node: N, sources: Collection[str]) -> N:
-    """The same plan, in which the rows of some sources may have been pushed."""
+def with_pushed(node: N, sources: Collection[str], files_before: int | None = None) -> N:
+    """The same plan, in which the rows of some sources may have been pushed, and of their other rows those known before an
+    instant count."""
     if isinstance(node, ReadSource):
-        return replace(node, pushed=node.source.name in sources)
+        pushed = node.source.name in sources
+        return replace(node, pushed=pushed, files_before=files_before if pushed else None)
 
     def changed(value: object) -> object:
         if isinstance(value, tuple):
             return tuple(map(changed, value))
-        return with_pushed(value, sources) if isinstance(value, Node) else value
+        return with_pushed(value, sources, files_before) if isinstance(value, Node) else value
 
     values = {spec.name: changed(getattr(node, spec.name)) for spec in fields(node)}  # type: ignore[arg-type]
     return replace(node, **values)  # type: ignore[type-var]

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from functools import cached_property
 from typing import Any
 
 from featurestore.dtypes import DType
@@ -88,14 +89,9 @@ class WithPushed:
     """
 
     def __init__(self, elements: Elements, came: Sequence[Timed], dtype: DType) -> None:
-        self._elements, self._came = elements, sorted(came, key=lambda fact: fact[0])
+        self._elements, self._came, self._dtype = elements, sorted(came, key=lambda fact: fact[0]), dtype
         self._values = [value for _, _, value in came]
         self._key = ranked(dtype) or (lambda value: value)
-        finite = [v for v in self._values if not dtype.is_float or v - v == 0.0]
-        self._special = sum(v != v for v in self._values), self._values.count(_INF), self._values.count(-_INF)
-        whole, power = whole_numbers(finite, dtype)
-        self.power = max(power, elements.power)
-        self._whole = [number << (self.power - power) for number in whole]
         self._of_new: dict[tuple[int, int], Any] = {}
 
     def count(self, i: int, j: int) -> int:
@@ -107,6 +103,20 @@ class WithPushed:
     def last(self, i: int) -> int:
         return max(self._elements.last(i), self._came[-1][0])
 
+    @cached_property
+    def _numbers(self) -> tuple[list[int], int]:
+        """The finite values pushed as whole numbers, and by which power of two they were multiplied."""
+        return whole_numbers([v for v in self._values if not self._dtype.is_float or v - v == 0.0], self._dtype)
+
+    @property
+    def power(self) -> int:
+        return max(self._numbers[1], self._elements.power)
+
+    @property
+    def _whole(self) -> list[int]:
+        whole, power = self._numbers
+        return [number << (self.power - power) for number in whole]
+
     def sum(self, i: int, j: int) -> int:
         return (self._elements.sum(i, j) << (self.power - self._elements.power)) + sum(self._whole)
 
@@ -116,7 +126,8 @@ class WithPushed:
 
     def special(self, i: int, j: int) -> tuple[int, int, int]:
         nans, above, below = self._elements.special(i, j)
-        return nans + self._special[0], above + self._special[1], below + self._special[2]
+        values = self._values
+        return nans + sum(v != v for v in values), above + values.count(_INF), below + values.count(-_INF)
 
     def least(self, i: int, j: int) -> Any:
         return min([self._elements.least(i, j), *self._values], key=self._key)

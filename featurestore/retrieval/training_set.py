@@ -64,7 +64,8 @@ _STATUS_TYPE = pa.string()
 @dataclass(frozen=True)
 class Request:
     """What is asked of a build. known_before: facts with k < it only. serving_lag: microseconds by which facts are
-    known later than they are. include: of INCLUDES. label: the spine's label column."""
+    known later than they are. include: of INCLUDES. label: the spine's label column. files_before: of the rows of files (not of
+    those pushed) facts with k < it only."""
 
     as_of: str = "as_of"
     timezone: str = "UTC"
@@ -73,6 +74,7 @@ class Request:
     serving_lag: int = 0
     include: tuple[str, ...] = ()
     label: str | None = None
+    files_before: int | None = None
 
     def __post_init__(self) -> None:
         unknown = [i for i in self.include if i not in INCLUDES]
@@ -116,7 +118,7 @@ class Build:
         watch: Watcher | None = None,
     ) -> None:
         self.service, self.spine, self.request = service, spine, request
-        self.plan = planning.with_pushed(planning.training_set(service), pushed_to(sources))
+        self.plan = planning.with_pushed(planning.training_set(service), pushed_to(sources), request.files_before)
         self.report = Report(rows=spine.rows)
         self._sources, self._settings = sources, settings
         self._watch = watch or (lambda _: None)

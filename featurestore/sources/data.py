@@ -253,6 +253,13 @@ def pushed_in(state: Sequence[Mapping[str, Any]]) -> UpTo | None:
     return next((UpTo(entry["log"], entry["position"]) for entry in state if "push_log" in entry), None)
 
 
+def up_to(state: Sequence[Mapping[str, Any]], source: str, log: str, position: int) -> list[Mapping[str, Any]]:
+    """The same state with more of the push log: up to a position. log: its name, if the state names none."""
+    before = pushed_in(state)
+    named = {"push_log": source, "log": log if before is None else before.log, "position": position}
+    return [*(entry for entry in state if "push_log" not in entry), named]
+
+
 def reopen_source(
     source: Source, state: Sequence[Mapping[str, Any]], root: Path, identities: IdentityCache, push: Path | None = None
 ) -> SourceData:

@@ -371,7 +371,7 @@ def test_a_store_written_before_there_were_parameters_is_read(monkeypatch: pytes
         store.materialize()
     with store.online.read() as snapshot:
         documents = {name: json.loads(raw) for name, raw in snapshot.metas().items()}
-    assert {d["format"] for d in documents.values()} == {GENERATION_FORMAT} == {3}
+    assert {d["format"] for d in documents.values()} == {GENERATION_FORMAT} == {4}
     with store.online.read() as snapshot:
         assert [record[0] for _, record in snapshot.scan("view@1")] == [1]
     store.online.write(

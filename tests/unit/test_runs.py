@@ -6,7 +6,6 @@ import json
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +23,6 @@ from featurestore import (
     ParquetSource,
     agg,
     latest,
-    materialization,
 )
 from featurestore.errors import FeatureStoreError, StoreError
 from featurestore.intervals import FOREVER, FixedClock, format_instant
@@ -270,62 +268,6 @@ def test_a_generation_that_changed_without_a_run_is_not_published_over(project: 
     with pytest.raises(StoreError, match="went ahead"):
         project.run(W + DAY, full=True, watch=when("computing", 0, swap))
     assert project.made.number == 99
-
-
-# Written beside.
-
-
-@pytest.mark.parametrize("way", WAYS)
-@pytest.mark.parametrize("known", [True, False])
-def test_what_others_write_during_a_run_is_settled_in_its_last_transaction(
-    project: Project, way: str, known: bool, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    project.run(W)
-    project.arrives(*steps(1))
-    key = storage_key(encode_key([3 if known else 1_000], ["integer"]))
-    pushed = project.records[storage_key(encode_key([5], ["integer"]))]
-
-    def push() -> None:
-        def fill(batch: Batch) -> None:
-            tables.replace(batch, project.made.table, [(key, pushed)])
-            runs.note_changed(batch, "view", [key])
-
-        project.store.online.write(fill)
-        assert project.records[key] == pushed
-
-    def settle(batch: Batch, former: Generation | None, new: Generation, keys: Any) -> None:
-        assert former is not None
-        settled.append(list(keys))
-        tables.replace(batch, new.table, [(k, pushed) for k in keys])
-
-    settled: list[list[bytes]] = []
-    asked = by(way, monkeypatch)
-    monkeypatch.setattr(materialization, "materialize", partial(materialization.materialize, settle=settle))
-    project.run(W + DAY, watch=when("copying" if way == "copy" else "computing", 0, push), **asked)
-    assert settled[-1] == [key]
-    assert project.records[key] == pushed
-    assert project.made.keys == len(project.records) == KEYS + (not known)
-    project.check_in_step()
-    project.store.rollback("view")
-    assert project.records.get(key) == pushed
-
-
-def test_what_nobody_settles_stops_the_run(project: Project) -> None:
-    project.run(W)
-
-    def push() -> None:
-        project.store.online.write(lambda batch: runs.note_changed(batch, "view", [b"\0key"]))
-
-    with pytest.raises(RuntimeError, match="nothing settles them"):
-        project.run(W + DAY, full=True, watch=when("computing", 0, push))
-    assert project.made.watermark == W
-
-
-def test_a_change_without_a_run_is_noted_nowhere(project: Project) -> None:
-    project.run(W)
-    before = project.store.online.sizes()
-    project.store.online.write(lambda batch: runs.note_changed(batch, "view", [b"\0key"]))
-    assert project.store.online.sizes().keys() == before.keys()
 
 
 # Which way, and what it tells.

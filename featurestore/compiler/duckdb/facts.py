@@ -65,6 +65,8 @@ def known_time(rows: ReadSource) -> str:
     declared = _declared_known_time(rows.source)
     if not rows.pushed:
         return declared
+    if rows.files_before is not None:
+        declared = f"CASE WHEN {declared} < {rows.files_before} THEN {declared} END"
     arrival = _micros(PUSHED_AT, rows.source)
     return f"CASE WHEN {quoted(PUSHED_AT)} IS NULL THEN {declared} ELSE {arrival} END"
 
