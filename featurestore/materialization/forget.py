@@ -21,7 +21,15 @@ from featurestore.errors import RequestError, SourceError
 from featurestore.failpoints import reach
 from featurestore.online import runs, tables
 from featurestore.online.codec import decode_key, encode_key, encode_keys, storage_key
-from featurestore.online.generations import Generation, change, generations, kept_generations, sweep_tables
+from featurestore.online.generations import (
+    Generation,
+    change,
+    generations,
+    kept_generations,
+    push_codec,
+    sweep_tables,
+)
+from featurestore.online.pushes import Version
 from featurestore.online.store import Batch, OnlineStore, Snapshot
 from featurestore.online.tables import ABSENT
 from featurestore.registry import BoundFacts, BoundRegistry
@@ -116,24 +124,23 @@ def _from_store(store: OnlineStore, key: Mapping[str, object], told: Forgotten) 
     with store.read() as snapshot:
         live = generations(snapshot)
         made = [(one, False) for one in live] + [(one, True) for of in live for one in kept_generations(snapshot, of)]
-        found = {}
-        for one, _ in made:
-            for table in (one.table, one.undo):
-                if table and table not in found:
-                    found[table] = _stored(snapshot, one, table, key, told)
+        found = [_held(snapshot, one, key, told) for one, _ in made]
 
     def fill(batch: Batch) -> None:
         told.removed = []
         for left in runs.all_running(batch):
             runs.give_up(batch, left.view)
-        for one, kept in made:
+        for (one, kept), held in zip(made, found, strict=True):
             if one.undo:  # what it had would come back with it
-                batch.delete(one.undo, found[one.undo])
+                batch.delete(one.undo, [*held.keys, *held.rows])
                 continue
-            gone = tables.replace(batch, one.table, ((k, ABSENT) for k in found[one.table]))
-            if gone:
+            batch.delete(tables.pushed_to(one.name, one.number), held.pushed)
+            tables.replace(batch, one.table, ((k, ABSENT) for k in (*held.keys, *held.rows)))
+            if held.keys:
                 change(batch, replace(one, keys=batch.count(one.table)), kept=kept)
-                told.removed.append({"view": one.name, "generation": one.number, "kept": kept, "records": len(gone)})
+            records = len({*held.keys, *(k for k in held.pushed if not tables.is_row(k))})
+            if records:
+                told.removed.append({"view": one.name, "generation": one.number, "kept": kept, "records": records})
         reach("forget.removed")
 
     store.write(fill)
@@ -141,32 +148,72 @@ def _from_store(store: OnlineStore, key: Mapping[str, object], told: Forgotten) 
     sweep_tables(store)
 
 
-def _stored(snapshot: Snapshot, made: Generation, table: str, key: Mapping[str, object], told: Forgotten) -> list[bytes]:
-    """The storage keys of a table that have these values."""
-    columns = [(column["name"], column["family"]) for column in made.view["keys"]]
-    wanted = {i: key[name] for i, (name, _) in enumerate(columns) if name in key}
-    if len(wanted) < len(key):
-        return []
-    try:
-        parts = {i: encode_key([value], [columns[i][1]]) for i, value in wanted.items()}
-    except ValueError:  # keys of another family: none of them is this one
-        return []
-    if len(parts) == len(columns):
-        whole = storage_key(b"".join(parts[i] for i in range(len(columns))))
-        return [whole] if snapshot.get(table, [whole]) != [None] else []
-    return list(_matching(snapshot, table, [family for _, family in columns], parts, told))
+@dataclass(frozen=True)
+class _Held:
+    """What a generation holds of a key: storage keys of records, keys of rows that are its facts (both in its own table, or in
+    the one that undoes a step), and the same in what was pushed since."""
+
+    keys: list[bytes] = field(default_factory=list)
+    rows: list[bytes] = field(default_factory=list)
+    pushed: list[bytes] = field(default_factory=list)
 
 
-def _matching(
-    snapshot: Snapshot, table: str, families: Sequence[str], parts: Mapping[int, bytes], told: Forgotten
-) -> Iterator[bytes]:
-    for stored, _ in snapshot.scan(table):
+def _held(snapshot: Snapshot, made: Generation, key: Mapping[str, object], told: Forgotten) -> _Held:
+    owner = _Owner.of(made, key, told)
+    if owner is None:
+        return _Held()
+    table = made.undo or made.table
+    held = _Held(owner.keys(snapshot, table))
+    if made.push:
+        codec = push_codec(made)
+        held.rows.extend(owner.rows(snapshot, made.undo or tables.rows_of(table), codec.row))
+        if made.pushed:
+            beside = tables.pushed_to(made.name, made.number)
+            held.pushed.extend([*owner.keys(snapshot, beside), *owner.rows(snapshot, beside, codec.pushed_row)])
+    return held
+
+
+class _Owner:
+    """Whose records and rows of a view are asked for. whole: the storage key, if all its parts are given."""
+
+    def __init__(self, families: Sequence[str], parts: Mapping[int, bytes], told: Forgotten) -> None:
+        self._families, self._parts, self._told = families, parts, told
+        all_given = len(parts) == len(families)
+        self._whole = storage_key(b"".join(parts[i] for i in range(len(families)))) if all_given else None
+
+    @classmethod
+    def of(cls, made: Generation, key: Mapping[str, object], told: Forgotten) -> _Owner | None:
+        """None where the view has no such key columns, or keys of other families: none of them is this one."""
+        columns = [(column["name"], column["family"]) for column in made.view["keys"]]
+        wanted = {i: key[name] for i, (name, _) in enumerate(columns) if name in key}
+        if len(wanted) < len(key):
+            return None
+        try:
+            parts = {i: encode_key([value], [columns[i][1]]) for i, value in wanted.items()}
+        except ValueError:
+            return None
+        return cls([family for _, family in columns], parts, told)
+
+    def keys(self, snapshot: Snapshot, table: str) -> list[bytes]:
+        """The storage keys in a table."""
+        if self._whole is not None:
+            return [] if snapshot.get(table, [self._whole]) == [None] else [self._whole]
+        stored = (bytes(key) for key, _ in snapshot.scan(table))
+        return [key for key in stored if key[:1] in (b"\0", b"\1") and self._has(key)]
+
+    def rows(self, snapshot: Snapshot, table: str, decode: Callable[[bytes], Version]) -> Iterator[bytes]:
+        """The keys of rows in a table that are facts of such a storage key."""
+        for row, stored in snapshot.scan(table, tables.ROW):
+            owner = decode(bytes(stored)).key if tables.is_row(row) and stored else None
+            if owner is not None and (owner == self._whole if self._whole is not None else self._has(owner)):
+                yield bytes(row)
+
+    def _has(self, stored: bytes) -> bool:
         if stored[:1] != b"\0":
-            told.unreadable += 1
-            continue
-        values = decode_key(stored[1:], families)
-        if all(encode_key([values[i]], [families[i]]) == part for i, part in parts.items()):
-            yield bytes(stored)
+            self._told.unreadable += 1
+            return False
+        values = decode_key(stored[1:], self._families)
+        return all(encode_key([values[i]], [self._families[i]]) == part for i, part in self._parts.items())
 
 
 # The sources.
