@@ -70,7 +70,7 @@ class ToOnline:
             store = self._store()
             if store is not None:
                 store.write(lambda batch: self._fill(batch, appended))
-                reach("push.applied")
+                reach("apply.done")
         except FeatureStoreError as error:
             log.warning("rows pushed to %s are on the disk, and not online before the next run: %s", self._source, error)
 
@@ -92,7 +92,7 @@ class ToOnline:
         if not made.pushed:
             change(batch, replace(made, pushed=True), kept=False)
             moved(batch)
-        reach("push.applying")
+        reach("apply.filled")
 
 
 def caught_up(batch: Batch, made: Generation, folder: Path | None) -> Generation:

@@ -13,6 +13,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 
+from featurestore import FeatureStore
 from featurestore.intervals import SystemClock
 from featurestore.sources.push_compaction import compact, without
 from featurestore.sources.push_log import PushLog, read_log
@@ -143,7 +144,120 @@ def test_rows_being_forgotten_are_all_there_when_killed_and_all_gone_the_next_ti
     assert rows(folder) == [(1, 1), (2, 2), (5, 5), (6, 6)]
 
 
+# Online.
+
+DEFINITIONS = """
+from featurestore import Entity, FeatureService, FeatureView, ParquetSource, agg, latest
+
+rows = ParquetSource(name="rows", path="data/*.parquet", event_timestamp="at", delay="0s", row_key=["id"])
+features = [latest("x"), agg.sum("x", window=None, name="total"), agg.count(window=None, name="n")]
+view = FeatureView(name="view", entities=[Entity(name="who")], source=rows, features=features)
+service = FeatureService(name="service", features=[view])
+"""
+
+
+def project(root: Path) -> Path:
+    for name in ("registry", "data"):
+        (root / name).mkdir(parents=True)
+    (root / "featurestore.toml").write_text('[project]\nname = "killed"\n')
+    (root / "registry" / "all.py").write_text(DEFINITIONS)
+    at = pa.array([1_704_067_200_000_000], pa.int64()).cast(pa.timestamp("us", "UTC"))
+    pq.write_table(pa.table({"id": [0], "who": [7], "x": [1], "at": at}), root / "data" / "a.parquet")
+    materialize(root)
+    return root
+
+
+def materialize(root: Path) -> None:
+    store = FeatureStore(root)
+    store.materialize()
+    store.online.close()
+
+
+def push_online(root: Path, *ids: int) -> None:
+    store = FeatureStore(root)
+    store.push("rows", [{"id": i, "who": 7, "x": 10**i, "at": "2024-01-02T00:00:00Z"} for i in ids])
+    store.online.close()
+
+
+def online(root: Path) -> list[int]:
+    store = FeatureStore(root)
+    found = store.get_online_features("service", {"who": 7}).rows[0]
+    store.online.close()
+    return found
+
+
+@pytest.mark.parametrize("moment", sorted({*fail_points("push"), *fail_points("apply")}))
+def test_killed_before_a_push_is_online_it_comes_with_the_next_one_or_with_a_run(moment: str, tmp_path: Path) -> None:
+    for next_one in ("push", "run"):
+        root = project(tmp_path / next_one)
+        push_online(root, 1)
+        assert run(push_online, root, 2, fail_at=moment) == KILLED
+        counts = ([10, 11, 2], [100, 111, 3])
+        assert online(root) in counts
+        kept = [i for _, i in rows(root / ".featurestore" / "push" / "rows")]
+        assert kept in ([1], [1, 2])
+        assert kept == [1, 2] or moment == "push.written"
+        assert online(root) == counts[kept == [1, 2]] or moment not in ("apply.done",)
+        if next_one == "run":
+            materialize(root)
+            assert online(root) == counts[kept == [1, 2]]
+            continue
+        push_online(root, 3)
+        assert online(root)[1:] == [1 + sum(10**i for i in [*kept, 3]), len(kept) + 2]
+        materialize(root)
+        assert online(root)[1:] == [1 + sum(10**i for i in [*kept, 3]), len(kept) + 2]
+
+
+def push_online_for_ever(root: Path, first: int, told: Connection) -> None:
+    store, number = FeatureStore(root), first
+    while True:
+        store.push("rows", [{"id": number, "who": number % 5, "x": 1, "at": "2024-01-02T00:00:00Z"}])
+        told.send(number)
+        number += 1
+
+
+def materialize_for_ever(root: Path) -> None:
+    store = FeatureStore(root)
+    while True:
+        store.materialize()
+
+
+def test_pushes_and_runs_that_are_killed_lose_and_double_nothing_online(tmp_path: Path) -> None:
+    root, rng, acknowledged = project(tmp_path / "p"), Random(3), set[int]()
+    for kill in range(KILLS // 2):
+        pipes = [CONTEXT.Pipe(duplex=False) for _ in range(2)]
+        workers = [
+            CONTEXT.Process(target=push_online_for_ever, args=(root, 1_000_000 * (1 + kill * 2 + i), told))
+            for i, (_, told) in enumerate(pipes)
+        ]
+        workers.append(CONTEXT.Process(target=materialize_for_ever, args=(root,)))
+        for worker in workers:
+            worker.start()
+        assert pipes[0][0].poll(PATIENCE)
+        workers[-1].join(0.3 + rng.random())
+        for worker in rng.sample(workers, len(workers)):
+            worker.kill()
+            worker.join()
+        for heard, told in pipes:
+            told.close()
+            while True:
+                try:
+                    acknowledged.add(heard.recv())
+                except Exception:  # there is no more, or it was killed while it spoke
+                    break
+        push_online(root, 3)  # after it all that is in the log is online
+        kept = {i for _, i in rows(root / ".featurestore" / "push" / "rows")}
+        assert acknowledged <= kept
+        store = FeatureStore(root)
+        found = store.get_online_features("service", {"who": [0, 1, 2, 3, 4, 7]})
+        assert set().union(*found.statuses) == {"present"}
+        assert sum(n for _, _, n in found.rows) == len(kept) + 1
+        store.online.close()
+    assert len(acknowledged) > 20
+
+
 def test_the_fail_points_are_those_that_matter() -> None:
+    assert fail_points("apply") == {"apply.filled", "apply.done"}
     assert fail_points("push") == {"push.written", "push.synced"}
     assert fail_points("compact") == {
         "compact.closed", "compact.file", "compact.written", "compact.switched", "compact.done",

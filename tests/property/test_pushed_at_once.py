@@ -31,7 +31,7 @@ from featurestore.sources import open_source
 from featurestore.sources.push_compaction import compact
 from featurestore.sources.push_log import PushLog, read_log
 from featurestore.sources.push_rows import PushTarget
-from featurestore.testing.strategies import CASE, CREATED, EVENT, Row, world
+from featurestore.testing.strategies import CASE, CREATED, EVENT, FAR, Row, world
 from tests.property import files
 from tests.property.engines import Question, by_oracle, of_features
 from tests.property.test_online import FEW_OR_MANY, INSTANTS, NEVER, Asked, Project, _spans, _with_stale, answers
@@ -50,8 +50,7 @@ class Pushing:
         drawn = world(rng, kind, CASES)
         definition = replace(drawn.definition, source={**drawn.definition.source, **PLAIN.options})
         self.drawn = replace(drawn, definition=definition)
-        last = max(row[CREATED] for row in drawn.rows if row[CREATED] is not None) + 10**9
-        chosen = [row for row in drawn.rows if can_be_pushed(row, last) and rng.random() < 0.6]
+        chosen = [row for row in drawn.rows if can_be_pushed(row, FAR) and rng.random() < 0.6]
         self.of_files = [row for row in drawn.rows if not any(row is one for one in chosen)]
         instants = sorted(row[CREATED] for row in chosen)
         self.watermark = instants[len(instants) // 4] + rng.choice((0, 1))
