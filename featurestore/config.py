@@ -81,6 +81,10 @@ class Online(_Section):
         "30d", description="how far beyond a watermark pending facts are kept; later ones wait for a later run"
     )
     push_skew: str = Field("5m", description="how far beyond the clock the event time of a pushed row may lie")
+    push: bool = Field(
+        True,
+        description="keep of sources with a row_key what brings pushed rows online at once; false: they wait for the next run",
+    )
 
 
 class Server(_Section):

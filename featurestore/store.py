@@ -301,6 +301,7 @@ class FeatureStore:
             full=full,
             keep=self.config.online.keep,
             push_folder=self.push_folder,
+            push_at_once=self.config.online.push and self.root is not None,
             watch=watch,
         )
 

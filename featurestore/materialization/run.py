@@ -78,11 +78,13 @@ def materialize(
     full: bool = False,
     keep: int = KEEP,
     push_folder: PushFolder = nowhere,
+    push_at_once: bool = True,
     watch: Watcher | None = None,
 ) -> list[ViewReport]:
     """Bring `views` to the watermark `known_before` (default: now), one after the other.
 
     keep: generations kept per view, the live one among them. push_folder: where the push log of a source lies.
+    push_at_once: keep what it takes to bring pushed rows online at once.
     Raises: UsageError FS108 for a watermark in the future; StoreLocked FS401 while another run holds the store;
     StoreError FS410 for a run that was overtaken; SourceError, StoreError. Views already done keep their new generation.
     """
@@ -96,8 +98,8 @@ def materialize(
         reports = []
         for name in views:
             data = sources(registry.views[name].view.source.name)
-            folder = push_folder(data.source.name)
-            view = _View(registry, registry.views[name], data, store, settings, identities, horizon.micros, keep, folder, watch)
+            pushes = push_folder(data.source.name), push_at_once
+            view = _View(registry, registry.views[name], data, store, settings, identities, horizon.micros, keep, pushes, watch)
             reports.append(view.to(watermark, full=full))
         return reports
 
@@ -115,14 +117,14 @@ class _View:
         identities: IdentityCache,
         horizon: int,
         keep: int,
-        push_folder: Path | None,
+        pushes: tuple[Path | None, bool],
         watch: Watcher | None,
     ) -> None:
         self.bound, self.data, self.store, self.settings = bound, data, store, settings
-        self.horizon, self.keep, self.push_folder = horizon, keep, push_folder
+        self.horizon, self.keep, (self.push_folder, push_at_once) = horizon, keep, pushes
         self.plan: OnlineState = planning.with_pushed(planning.online_state(bound), pushed_to({data.source.name: data}))
         self.static = isinstance(self.plan.facts, StaticLookup)
-        self.push = rules(self.plan)
+        self.push = rules(self.plan) if push_at_once else {}
         self.services = _online_services(registry)
         self.views = {name: view.fingerprint for name, view in registry.views.items() if view.view.online}
         self.pushable = _pushable(registry)

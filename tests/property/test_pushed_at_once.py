@@ -27,6 +27,7 @@ from featurestore.materialization import indexing, writing
 from featurestore.materialization.pushed import ToOnline
 from featurestore.online.lmdb import LmdbStore
 from featurestore.online.memory import MemoryStore
+from featurestore.retrieval.online_features import OnlineReader
 from featurestore.sources import open_source
 from featurestore.sources.push_compaction import compact
 from featurestore.sources.push_log import PushLog, read_log
@@ -58,8 +59,10 @@ class Pushing:
         pattern = files.write(self._tables(self.of_files), folder / "facts", PLAIN)
         self.service = definition.service(path=str(pattern))
         self.store = FeatureStore(definitions=[self.service], clock=FixedClock(2**61))
+        self.store.root = folder
         self.store.push_folder = lambda name: folder / "push" / name  # type: ignore[method-assign]
         self.store.online = LmdbStore(folder / "online", map_size=1 << 28) if on_disk else MemoryStore()
+        self.store.reader = OnlineReader(self.store.online, self.store.clock)
         source = self.service.instances[0].view.source
         self.delay = source.known_delay.micros
         self.created = source.created_timestamp is not None
