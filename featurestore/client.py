@@ -16,7 +16,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from decimal import Decimal
-from functools import cached_property
+from functools import cached_property, partial
 from math import isfinite
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -167,12 +167,15 @@ def _ready() -> _Call:
 def _push(source: str, rows: Sequence[Mapping[str, Any]]) -> _Call:
     if not _is_name(source):
         raise UsageError("FS565", f"{source!r} is not the name of a source")
-    return _Call("POST", f"/v1/push/{source}", _read_pushed, _body({"rows": list(rows)}))
+    return _Call("POST", f"/v1/push/{source}", _read_pushed, _body({"rows": list(rows)}, decimal="{:f}".format))
 
 
 def _name(service: Any) -> str:
-    """A service's name, of the service or by itself."""
-    return service if isinstance(service, str) else str(service.name)
+    """A service's name, of the service or by itself. Raises: UsageError FS565."""
+    name = service if isinstance(service, str) else getattr(service, "name", None)
+    if not isinstance(name, str):
+        raise UsageError("FS565", f"{service!r} is not the name of a service")
+    return name
 
 
 def _is_name(text: Any) -> bool:
@@ -180,18 +183,22 @@ def _is_name(text: Any) -> bool:
 
 
 def _columns(entities: Entities) -> dict[str, list[Any]]:
-    """Columns of one value, of a list, or of rows, as `FeatureStore.get_online_features` takes them."""
+    """Columns of one value, of a list, or of rows, as `FeatureStore.get_online_features` takes them.
+
+    Raises: RequestError FS504.
+    """
+    if not isinstance(entities, Mapping) and not all(isinstance(row, Mapping) for row in entities):
+        raise RequestError("FS504", "entities are neither columns nor rows", hint='{"customer_id": [1, 2]}')
     if isinstance(entities, Mapping):
         return {name: list(v) if isinstance(v, list | tuple) else [v] for name, v in entities.items()}
     names = dict.fromkeys(name for row in entities for name in row)
     return {name: [row.get(name) for row in entities] for name in names}
 
 
-def _body(asked: Mapping[str, Any]) -> bytes:
+def _body(asked: Mapping[str, Any], decimal: Callable[[Decimal], Any] = float) -> bytes:
+    """decimal: how one with a fraction is written. What a request brings is mostly for doubles, a pushed one for decimals."""
     try:
-        return orjson.dumps(
-            _shown(asked), default=_written, option=orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_PASSTHROUGH_DATETIME
-        )
+        return orjson.dumps(_shown(asked), default=partial(_written, decimal), option=orjson.OPT_PASSTHROUGH_DATETIME)
     except (TypeError, ValueError) as error:
         raise RequestError(
             "FS504", f"a value cannot be sent: {error}", hint="numbers of up to 64 bits, text, dates, bytes"
@@ -199,7 +206,10 @@ def _body(asked: Mapping[str, Any]) -> bytes:
 
 
 def _shown(value: Any) -> Any:
-    """A value with NaN and infinities by name: JSON has no others, and orjson would write null."""
+    """A value with NaN and infinities by name: JSON has no others, and orjson would write null. What numpy and others hold is
+    taken out first."""
+    if hasattr(value, "tolist"):
+        return _shown(value.tolist())
     if isinstance(value, float) and not isfinite(value):
         return "NaN" if value != value else "Infinity" if value > 0 else "-Infinity"
     if isinstance(value, Mapping):
@@ -207,7 +217,7 @@ def _shown(value: Any) -> Any:
     return [_shown(v) for v in value] if isinstance(value, list | tuple) else value
 
 
-def _written(value: Any) -> Any:
+def _written(decimal: Callable[[Decimal], Any], value: Any) -> Any:
     """What JSON has no form for. Raises: TypeError for what has none with us either."""
     if isinstance(value, bytes):
         return base64.b64encode(value).decode()
@@ -218,7 +228,9 @@ def _written(value: Any) -> Any:
     if isinstance(value, date):
         return value.isoformat()
     if isinstance(value, Decimal):
-        return int(value) if value == value.to_integral_value() else float(value)
+        if not value.is_finite():
+            return _shown(float(value))
+        return int(value) if value == value.to_integral_value() else decimal(value)
     raise TypeError(f"{value!r} is {type(value).__name__}")
 
 
@@ -363,9 +375,19 @@ def _httpx() -> Any:
     return httpx
 
 
+def _is_url(text: Any) -> bool:
+    if not isinstance(text, str) or not re.fullmatch(r"https?://[^/\s?#][^\s?#]*", text):
+        return False
+    try:
+        _httpx().URL(text)
+    except _httpx().InvalidURL:
+        return False
+    return True
+
+
 def _options(url: str, api_key: str | None, timeout: float) -> dict[str, Any]:
     """How httpx's clients are made. Raises: UsageError FS565 for a URL that is none, or a key that cannot be sent."""
-    if not isinstance(url, str) or not re.fullmatch(r"https?://[^/\s?#][^\s?#]*", url):
+    if not _is_url(url):
         raise UsageError("FS565", f"{url!r} is not the URL of a server", hint="http://127.0.0.1:8000")
     headers = {}
     if api_key is not None:
@@ -424,7 +446,8 @@ class Client:
         return self._send(_ready())  # type: ignore[no-any-return]
 
     def push(self, source: str, rows: Sequence[Mapping[str, Any]]) -> Pushed:
-        """Rows of a source, as {column: value}, into the online store at once. The same rows again change nothing."""
+        """Rows of a source, as {column: value}: on the server's disk and in its answers on return. All are taken, or none; the
+        same rows again change no value."""
         return self._send(_push(source, rows))  # type: ignore[no-any-return]
 
     def _send(self, call: _Call) -> Any:

@@ -106,13 +106,7 @@ class AccessLog:
             self.lost += len(lines)
 
     def _open(self) -> int:
-        if self._path is None:
-            return sys.stderr.fileno()
-        try:
-            return os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o640)
-        except OSError as error:
-            what = f"cannot write the access log: {error.strerror}"
-            raise StoreError("FS407", what, where=self._path.name, hint="[server] access_log") from None
+        return sys.stderr.fileno() if self._path is None else _opened(self._path)
 
     def _reopen(self) -> None:
         """Follow the name, where another file or none has it."""
@@ -126,6 +120,19 @@ class AccessLog:
             pass
         former, self._handle = self._handle, os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o640)
         os.close(former)
+
+
+def check_writable(path: Path) -> None:
+    """Raises: StoreError FS407 for a file that cannot be opened."""
+    os.close(_opened(path))
+
+
+def _opened(path: Path) -> int:
+    try:
+        return os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o640)
+    except OSError as error:
+        what = f"cannot write the access log: {error.strerror}"
+        raise StoreError("FS407", what, where=path.name, hint="[server] access_log") from None
 
 
 def _pieces(lines: list[bytes], most: int) -> Iterator[bytes]:

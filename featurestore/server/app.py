@@ -106,7 +106,7 @@ class Application:
         except Gone:
             return _gone(exchange), 0
         except Exception as error:
-            status, headers, body = problem(error)
+            status, headers, body = problem(error, exchange.key)
         await self._send(exchange, status, headers, body, send)
         return status, len(body)
 
@@ -307,7 +307,7 @@ def _shown(service: Service) -> schemas.FeatureService:
 
 
 async def _error(request: Request, error: Exception) -> Response:
-    status, headers, body = problem(error)
+    status, headers, body = problem(error, request.state.key)
     return Response(body, status, headers={name.decode(): value.decode() for name, value in headers})
 
 

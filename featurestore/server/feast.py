@@ -33,6 +33,7 @@ from featurestore.retrieval.online_request import checked_request
 from featurestore.retrieval.online_view import EXPIRED, NOT_FOUND, NULL, PRESENT, STALE, UNAVAILABLE
 from featurestore.server import asked, wire
 from featurestore.server.exchange import Exchange, Reply
+from featurestore.server.keys import Key
 from featurestore.server.lookups import check_size
 from featurestore.server.readiness import Readiness
 
@@ -115,15 +116,23 @@ def _twice(names: Sequence[str]) -> str:
 
 
 class References:
-    """The meaning of lists of `view:feature`, and of services, as of one state of the store."""
+    """The meaning of lists of `view:feature`, and of services, as of one state of the store.
 
-    def __init__(self, snapshot: Snapshot, services: Mapping[str, Service]) -> None:
+    services: those that who asks may see. limited: and nothing but what is in them.
+    """
+
+    def __init__(self, snapshot: Snapshot, services: Mapping[str, Service], *, limited: bool) -> None:
         newest: dict[str, Generation] = {}
         for made in generations(snapshot):
             if made.name not in newest or made.number > newest[made.name].number:
                 newest[made.name] = made
-        self._views, self.services = newest, services
-        self._on_demand = {o["name"]: (s.definition, o) for s in services.values() for o in s.definition.get("on_demand", ())}
+        self.visible = {view for service in services.values() for view in views_of(service.definition)}
+        self._views = {name: made for name, made in newest.items() if not limited or name in self.visible}
+        self.services = services
+        self._on_demand: dict[str, list[tuple[Mapping[str, Any], Mapping[str, Any]]]] = {}
+        for service in services.values():
+            for given in service.definition.get("on_demand", ()):
+                self._on_demand.setdefault(given["name"], []).append((service.definition, given))
         self._kept: OrderedDict[tuple[str, ...], Meaning] = OrderedDict()
         self._of_services: dict[str, Meaning] = {}
 
@@ -164,7 +173,7 @@ class References:
         instances = [_instance(self._views[view], names) for view, names in looked_up.items()]
         on_demand = []
         for view, names in computed.items():
-            fed_by, alone = _on_demand(view, names, *self._on_demand[view])
+            fed_by, alone = self._alone(view, names)
             instances += fed_by
             on_demand.append(alone)
         named = [(view, name) for view, names in (looked_up | computed).items() for name in names]
@@ -176,16 +185,41 @@ class References:
         _check_families(service)
         return Meaning(service, tuple(name for _, name in named), full, tuple(looked_up))
 
+    def _alone(self, view: str, features: Sequence[str]) -> tuple[list[dict[str, Any]], dict[str, Any]]:
+        """As `_on_demand`, by a service that has all of its features. Raises: RequestError FS506 where two services that do
+        feed it differently, for nothing says which is meant."""
+        able = [(s, o) for s, o in self._on_demand[view] if set(features) <= {f["name"] for f in o["features"]}]
+        if not able:
+            raise RequestError("FS506", f"no service has all of these features of {view!r}", hint="one request for each")
+        if len({_fed(service, given) for service, given in able}) > 1:
+            names = ", ".join(service["name"] for service, _ in able)
+            what = f"on-demand view {view!r} is fed otherwise in each of the services {names}"
+            raise RequestError("FS506", what, hint='"feature_service", which says what feeds it')
+        return _on_demand(view, features, *able[0])
+
     def _check(self, view: str, feature: str) -> None:
         if view in self._views:
             known = [f["name"] for f in self._views[view].view["features"]]
         elif view in self._on_demand:
-            known = [f["name"] for f in self._on_demand[view][1]["features"]]
+            known = list(dict.fromkeys(f["name"] for _, given in self._on_demand[view] for f in given["features"]))
         else:
             views = [*self._views, *self._on_demand]
             raise UnknownName("FS560", f"unknown feature view {view!r}", known=views, hint=nearest(view, views))
         if feature not in known:
             raise UnknownName("FS560", f"view {view!r} has no feature {feature!r}", known=known, hint=nearest(feature, known))
+
+
+def _fed(service: Mapping[str, Any], given: Mapping[str, Any]) -> str:
+    """What feeds an on-demand view in a service, whatever the columns are called there."""
+    origin = {
+        column: [instance["view"], instance["fingerprint"], instance["keys"], feature]
+        for instance in service["instances"]
+        for column, feature in [*instance["features"], *instance.get("hidden", ())]
+    }
+    operands = [
+        [name, kind, origin[column] if kind == "feature" else column, dtype] for name, kind, column, dtype in given["operands"]
+    ]
+    return orjson.dumps([given["fingerprint"], operands]).decode()
 
 
 def views_of(definition: Mapping[str, Any]) -> set[str]:
@@ -258,7 +292,7 @@ class FeastLookups:
     def __init__(self, reader: OnlineReader, limits: Server, readiness: Readiness) -> None:
         self._reader, self._limits, self._readiness = reader, limits, readiness
         self._state: object = None
-        self._references: References | None = None
+        self._references: dict[tuple[str, ...], References] = {}
 
     def answer(self, exchange: Exchange, body: bytes) -> Reply:
         """JSON, whatever is accepted: Feast's server has no other.
@@ -275,7 +309,7 @@ class FeastLookups:
     def _answered(self, exchange: Exchange, snapshot: Snapshot, question: Question) -> bytes:
         self._authorize(exchange, snapshot, question)
         rows = _rows(question.entities)
-        meaning = self._meaning(snapshot, question)
+        meaning = self._meaning(snapshot, question, exchange.key)
         service = meaning.service
         check_size(exchange, service, rows, self._limits)
         given = _only(question.entities, service.keys)
@@ -298,13 +332,12 @@ class FeastLookups:
             return
         if not exchange.key.services:
             return
-        services = self._current(snapshot).services.values()
-        visible = {view for s in services if exchange.key.may_see(s.name) for view in views_of(s.definition)}
+        visible = self._current(snapshot, exchange.key).visible
         for view in {_parts(feature)[0] for feature in question.features} - visible:
             exchange.authorize("lookup", f"(view {view})")
 
-    def _meaning(self, snapshot: Snapshot, question: Question) -> Meaning:
-        references = self._current(snapshot)
+    def _meaning(self, snapshot: Snapshot, question: Question, key: Key) -> Meaning:
+        references = self._current(snapshot, key)
         try:
             if question.feature_service:
                 return references.of_service(self._reader.service(snapshot, question.feature_service))
@@ -313,11 +346,16 @@ class FeastLookups:
             self._readiness.check(references.services)  # what is awaited may bring it
             raise
 
-    def _current(self, snapshot: Snapshot) -> References:
+    def _current(self, snapshot: Snapshot, key: Key) -> References:
+        """What names mean to a key."""
         state = self._reader.state(snapshot)
-        if self._references is None or state is not self._state:
-            self._state, self._references = state, References(snapshot, self._reader.services(snapshot))
-        return self._references
+        if state is not self._state:
+            self._state, self._references = state, {}
+        found = self._references.get(key.services)
+        if found is None:
+            services = {name: one for name, one in self._reader.services(snapshot).items() if key.may_see(name)}
+            found = self._references[key.services] = References(snapshot, services, limited=bool(key.services))
+        return found
 
 
 def _only(entities: Mapping[str, Sequence[Any]], columns: Mapping[str, Any]) -> dict[str, Sequence[Any]]:
@@ -366,14 +404,12 @@ def _told(name: str, statuses: Sequence[str]) -> list[str]:
 def _time(micros: int) -> str:
     """RFC 3339 with as many digits as it needs, of none, three and six."""
     second, fraction = divmod(micros, MICROS_PER_SECOND)
+    shown = wire.whole_second(second)
+    if not shown:
+        return format_instant(micros)
     if not fraction:
-        return _second(second) + "Z"
-    return f"{_second(second)}.{fraction:06d}Z" if fraction % 1000 else f"{_second(second)}.{fraction // 1000:03d}Z"
-
-
-@lru_cache(maxsize=4096)
-def _second(second: int) -> str:
-    return format_instant(second * MICROS_PER_SECOND).removesuffix(".000000Z")
+        return f"{shown}Z"
+    return f"{shown}.{fraction:06d}Z" if fraction % 1000 else f"{shown}.{fraction // 1000:03d}Z"
 
 
 # How values are written.

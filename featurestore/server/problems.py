@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable
 from http import HTTPStatus
+from typing import Protocol
 
 import orjson
 
@@ -38,8 +39,19 @@ class Refused(FeatureStoreError):
         self.headers = [*(headers or []), *([(b"connection", b"close")] if closes else [])]
 
 
-def problem(error: Exception) -> tuple[int, Headers, bytes]:
-    """Status, headers and body that tell of an error."""
+class Sees(Protocol):
+    """Who an error is told to. services: those they may see; empty: all."""
+
+    @property
+    def services(self) -> tuple[str, ...]: ...
+
+
+_NAMES_SERVICES = {"FS501", "FS510"}
+"""Errors that say which services there are."""
+
+
+def problem(error: Exception, to: Sees | None = None) -> tuple[int, Headers, bytes]:
+    """Status, headers and body that tell of an error, and name no service that who asks may not see."""
     if not isinstance(error, FeatureStoreError) or error.http_status == HTTPStatus.INTERNAL_SERVER_ERROR:
         log.error("unexpected error", exc_info=error)
         error = FeatureStoreError("FS511", "the server failed; its log says how", hint="a report to those who run it")
@@ -47,6 +59,9 @@ def problem(error: Exception) -> tuple[int, Headers, bytes]:
         log.warning("%s", error)
     status = HTTPStatus(error.http_status)
     told = error.to_dict()
+    if to is not None and to.services and error.code in _NAMES_SERVICES:
+        told |= {"known": [name for name in told["known"] if name in to.services], "try": ""}
+        told["what"] = "a feature service has no generation" if error.code == "FS510" else told["what"]
     body = {
         "type": "about:blank",
         "title": status.phrase,

@@ -26,7 +26,7 @@ from featurestore.config import Config
 from featurestore.errors import StoreError, UsageError
 from featurestore.intervals import MICROS_PER_SECOND, SystemClock, parse_duration
 from featurestore.retrieval.online_features import OnlineReader
-from featurestore.server.access_log import AccessLog
+from featurestore.server.access_log import AccessLog, check_writable
 from featurestore.server.app import Application, create_app
 from featurestore.server.connections import GRACE, KEEP_ALIVE, Connections, Protocol
 from featurestore.server.keys import Access
@@ -56,7 +56,7 @@ def serve(
         host, port: instead of those in `config`; port 0 is any that is free.
         manifest: sql/manifest.json; /ready is 503 until every service in it that is kept online has a generation.
     Raises: UsageError FS107 (a store that no other process can fill, a bad manifest), FS121 (an address that others reach,
-    without API keys), FS122 (a bad file of keys), StoreError FS407 (address taken).
+    without API keys), FS122 (a bad file of keys), StoreError FS407 (address taken, or an access log that cannot be written).
     """
     if config.online.store == "memory":
         what = "online.store = 'memory' cannot be served: no other process could fill it"
@@ -64,6 +64,8 @@ def serve(
     Readiness(manifest)  # what is wrong with a file is said here, before a worker trips over it
     keys = None if config.server.api_keys is None else root / config.server.api_keys
     Access(keys)
+    if isinstance(config.server.access_log, str):
+        check_writable(root / config.server.access_log)
     with (
         _bound(host or config.server.host, config.server.port if port is None else port, guarded=keys is not None) as listening,
         _quiet_signals(),

@@ -64,15 +64,17 @@ class Wire:
 
 
 def instant(micros: int) -> str:
-    """RFC 3339 in UTC with six digits. Instants of one second share all but the fraction."""
+    """As `format_instant`. Instants of one second share all but the fraction."""
     second, fraction = divmod(micros, MICROS_PER_SECOND)
-    return _second(second) % fraction
+    shown = whole_second(second)
+    return f"{shown}.{fraction:06d}Z" if shown else format_instant(micros)
 
 
 @lru_cache(maxsize=4096)
-def _second(second: int) -> str:
+def whole_second(second: int) -> str:
+    """Date and time of day of a second since 1970; "" in years that have no such text."""
     text = format_instant(second * MICROS_PER_SECOND)
-    return text.removesuffix("000000Z") + "%06dZ"
+    return text.removesuffix(".000000Z") if text.endswith("Z") else ""
 
 
 def number(value: float) -> float | str:

@@ -17,6 +17,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 import featurestore.client
@@ -199,7 +200,17 @@ def test_what_cannot_be_sent_is_refused_before(call: Call, value: Any) -> None:
         call("http://127.0.0.1:9", "get_online_features", "general", {"driver_id": [value]})
 
 
-@pytest.mark.parametrize("url", ["127.0.0.1:8000", "ftp://x", "http://", "", None, "http://x?y", "http://a b"])
+@pytest.mark.parametrize("entities", [[1, 2], "driver_id", [("driver_id", 1)]])
+def test_entities_that_are_neither_columns_nor_rows(call: Call, entities: Any) -> None:
+    with pytest.raises(RequestError, match="FS504"):
+        call("http://127.0.0.1:9", "get_online_features", "general", entities)
+    with pytest.raises(UsageError, match="FS565"):
+        call("http://127.0.0.1:9", "get_online_features", object(), {"driver_id": 1})
+
+
+@pytest.mark.parametrize(
+    "url", ["127.0.0.1:8000", "ftp://x", "http://", "", None, "http://x?y", "http://a b", "http://[::1", "http://x:y"]
+)
 def test_a_url_that_is_none(url: Any) -> None:
     for kind in (Client, AsyncClient):
         with pytest.raises(UsageError, match="FS565"):
@@ -349,6 +360,7 @@ def test_a_push_sends_rows_and_tells_what_was_taken(call: Call) -> None:
     rows = [
         {"id": 1, "at": datetime(2026, 1, 1, tzinfo=UTC), "day": date(2026, 1, 2), "x": math.nan},
         {"id": 2, "raw": b"\xff"},
+        {"id": np.int64(3), "x": np.float32("nan"), "y": np.array([1.5, math.inf]), "d": Decimal("0.10"), "n": Decimal(7)},
     ]
     with script.running() as url:
         known_at = parse_instant("2026-01-02T03:04:05.000006Z")
@@ -356,7 +368,11 @@ def test_a_push_sends_rows_and_tells_what_was_taken(call: Call) -> None:
     [(method, path, headers, body)] = script.asked
     assert (method, path, headers["content-type"]) == ("POST", "/v1/push/payments", "application/json")
     assert json.loads(body) == {
-        "rows": [{"id": 1, "at": "2026-01-01T00:00:00+00:00", "day": "2026-01-02", "x": "NaN"}, {"id": 2, "raw": "/w=="}]
+        "rows": [
+            {"id": 1, "at": "2026-01-01T00:00:00+00:00", "day": "2026-01-02", "x": "NaN"},
+            {"id": 2, "raw": "/w=="},
+            {"id": 3, "x": "NaN", "y": [1.5, "Infinity"], "d": "0.10", "n": 7},
+        ]
     }
 
 

@@ -18,9 +18,11 @@ import httpx
 import pyarrow as pa
 import pytest
 
-from featurestore import ArrowSource, Entity, FeatureService, FeatureStore, FeatureView, agg, latest
+from featurestore import ArrowSource, Entity, FeatureService, FeatureStore, FeatureView, OnDemandFeatureView, agg, latest
 from featurestore.intervals import FixedClock, parse_instant
-from featurestore.server import create_app, keys
+from featurestore.online.generations import moved
+from featurestore.online.store import Batch
+from featurestore.server import create_app, feast, keys, wire
 from featurestore.server.readiness import Readiness
 from tests.functional import fleet
 from tests.functional.serving import Answer, Served, serving
@@ -398,3 +400,72 @@ def test_a_key_limited_to_services_may_ask_for_what_their_views_hold(tmp_path: P
         (401, {}, {"features": ["alpha:a"]}),
     ):
         assert asyncio.run(send(headers, **question)) == status, question
+
+
+def test_an_on_demand_view_is_that_of_a_service_one_may_see_and_that_has_its_features(tmp_path: Path) -> None:
+    view = view_of("alpha", pa.array([3.0]), [latest("x")])
+    price = OnDemandFeatureView(name="price", inputs=[view], features={"twice": "x * 2", "half": "x / 2"})
+    services = [FeatureService(name="mine", features=[price[["half"]]]), FeatureService(name="theirs", features=[price])]
+    store = FeatureStore(definitions=services, clock=FixedClock(NOW))
+    store.materialize(known_before=NOW)
+    secret, _ = keys.add(tmp_path / "keys.toml", "scorer", services=["mine"])
+    everything, _ = keys.add(tmp_path / "keys.toml", "boss")
+    app = create_app(store.reader, access=keys.Access(tmp_path / "keys.toml"))
+
+    async def send(secret: str, *features: str) -> httpx.Response:
+        transport = httpx.ASGITransport(app)  # type: ignore[arg-type]
+        headers = {"Authorization": f"Bearer {secret}"}
+        async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
+            return await client.post(PATH, json={"entities": {"k": [1]}, "features": list(features)}, headers=headers)
+
+    def values(answer: httpx.Response) -> list[Any]:
+        return [column["values"] for column in answer.json()["results"][1:]]
+
+    assert values(asyncio.run(send(everything, "price:half", "price:twice"))) == [[1.5], [6.0]]
+    assert values(asyncio.run(send(secret, "price:half"))) == [[1.5]]
+    refused = asyncio.run(send(secret, "price:twice"))
+    assert (refused.status_code, refused.json()["known"]) == (404, ["half"])
+    with store.online.read() as snapshot:
+        other = json.loads(snapshot.metas("service/theirs")["service/theirs"])
+    other["on_demand"][0]["fingerprint"] = "of an older definition"
+
+    def change(batch: Batch) -> None:
+        batch.put_meta("service/theirs", json.dumps(other).encode())
+        moved(batch)
+
+    store.online.write(change)
+    assert values(asyncio.run(send(everything, "price:twice"))) == [[6.0]]
+    unclear = asyncio.run(send(everything, "price:half"))
+    assert (unclear.status_code, unclear.json()["code"]) == (422, "FS506")
+    assert "fed otherwise in each of the services mine, theirs" in unclear.json()["detail"]
+    assert values(asyncio.run(send(secret, "price:half"))) == [[1.5]]
+
+
+def test_a_limited_key_is_told_of_no_other_service(tmp_path: Path) -> None:
+    view = view_of("alpha", pa.array([3.0]), [latest("x")])
+    store = FeatureStore(definitions=[FeatureService(name=n, features=[view]) for n in ("one", "two")], clock=FixedClock(NOW))
+    store.materialize(known_before=NOW)
+    secret, _ = keys.add(tmp_path / "keys.toml", "scorer", services=["one", "ones"])
+    (tmp_path / "manifest.json").write_text(json.dumps({
+        "format": 1, "views": {"v": {"online": True}}, "services": {"three": {"instances": [{"view": "v"}]}},
+    }))  # fmt: skip
+    app = create_app(store.reader, access=keys.Access(tmp_path / "keys.toml"), readiness=Readiness(tmp_path / "manifest.json"))
+
+    async def send(method: str, path: str, **body: Any) -> dict[str, Any]:
+        transport = httpx.ASGITransport(app)  # type: ignore[arg-type]
+        headers = {"Authorization": f"Bearer {secret}"}
+        async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
+            answer = await client.request(method, path, json=body or None, headers=headers)
+            return answer.json()  # type: ignore[no-any-return]
+
+    unknown = asyncio.run(send("POST", "/v1/online-features", feature_service="ones", entities={"k": [1]}))
+    assert (unknown["code"], unknown["known"], unknown["try"]) == ("FS501", ["one"], "")
+    waits = asyncio.run(send("GET", "/ready"))
+    assert (waits["code"], waits["known"], waits["detail"]) == ("FS510", ["one"], "a feature service has no generation")
+
+
+def test_times_no_calendar_has_are_microseconds() -> None:
+    year_10000 = 253_402_300_800_000_000
+    for micros in (year_10000, year_10000 + 1, -(2**62)):
+        assert wire.instant(micros) == feast._time(micros) == f"{micros}us"
+    assert wire.instant(year_10000 - 1) == feast._time(year_10000 - 1) == "9999-12-31T23:59:59.999999Z"

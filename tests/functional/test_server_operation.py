@@ -22,11 +22,12 @@ from typing import Any
 import pytest
 
 from featurestore import FeatureStore
-from featurestore.errors import UsageError
+from featurestore import config as settings
+from featurestore.errors import StoreError, UsageError
 from featurestore.server import keys
 from featurestore.server.access_log import AccessLog, Line
 from featurestore.server.exchange import Reply, Route, Routes
-from featurestore.server.run import _access_log
+from featurestore.server.run import _access_log, serve
 from tests.functional.serving import PATH, ROOT, Served, make_project, serving, within_seconds
 
 QUESTION = {"feature_service": "fraud_v1", "entities": {"customer_id": [10038], "merchant_id": ["m00001"]}}
@@ -183,6 +184,9 @@ def test_a_destination_that_takes_nothing_costs_lines_and_no_answers(tmp_path: P
 
 def test_what_the_log_may_be(tmp_path: Path) -> None:
     assert _access_log(False, tmp_path) is None
+    (tmp_path / "featurestore.toml").write_text('[server]\naccess_log = "no/such/folder.log"\n')
+    with pytest.raises(StoreError, match="FS407 cannot write the access log"):  # before any worker is started
+        serve(settings.load(tmp_path), tmp_path, port=0, workers=2)
     with pytest.raises(Exception, match="access log"):
         _access_log("no/such/folder.log", tmp_path)
 
