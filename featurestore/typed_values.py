@@ -24,7 +24,7 @@ from featurestore.errors import UsageError
 from featurestore.intervals import micros_of, parse_instant
 
 _EPOCH_DAY = date(1970, 1, 1)
-_DAY = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
+DAY = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
 _NUMBER = re.compile(r"[+-]?\d{1,38}(\.\d{0,38})?", re.ASCII)
 _NAMED = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
 
@@ -147,7 +147,7 @@ def _text(value: Any, _: DType) -> str:
 
 
 def _date(value: Any, _: DType) -> int:
-    if isinstance(value, str) and _DAY.fullmatch(value):
+    if isinstance(value, str) and DAY.fullmatch(value):
         value = date.fromisoformat(value)
     if isinstance(value, datetime) or not isinstance(value, date):
         raise TypeError

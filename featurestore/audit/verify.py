@@ -1,8 +1,9 @@
 """Verify online answers: each must equal F offline at the same (t, W, S), cell by cell.
 
 A service is asked in one snapshot of the online store. W and S of each view stand in its generation: offline, a training
-set with `known_before` = W is built over exactly the files of S, whatever files have come since. If a file of S is gone or
-changed, or the store answers by another definition than the registry's, a view is `unverifiable`: that is no difference.
+set with `known_before` = W is built over exactly the files of S, whatever files have come since, and as much of the push log
+as is applied online. If a file of S is gone or changed, or the store answers by another definition than the registry's, a view
+is `unverifiable`: that is no difference.
 Which questions are asked is `probes`' business, what is true that of `truth`.
 """
 
@@ -178,7 +179,7 @@ class _ServiceRun:
         for given in definition["instances"]:
             made = generation(snapshot, given["view"], given["fingerprint"])
             assert made is not None, "a service is served when all its views have a generation"
-            report = ViewVerification(given["name"], made.watermark, len(made.state))
+            report = ViewVerification(given["name"], made.watermark, sum("path" in entry for entry in made.state))
             truth = None
             try:
                 truth = self._offline.truth(made, mark_of(snapshot, made) if made.pushed else None)

@@ -34,7 +34,7 @@ from featurestore.materialization.pushed import PushFolder, caught_up, nowhere
 from featurestore.materialization.records import pairs
 from featurestore.materialization.report import ViewReport
 from featurestore.materialization.rows import Rows
-from featurestore.materialization.writing import Chunk, NotTheSame, Writing, chunks
+from featurestore.materialization.writing import Chunk, NotTheSame, TooMuch, Writing, chunks
 from featurestore.online import runs, tables
 from featurestore.online.codec import decode_key, encode_keys, storage_keys
 from featurestore.online.generations import (
@@ -161,6 +161,10 @@ class _View:
         except NotTheSame:
             log.warning("%s: what an interrupted run left does not fit the data; begun anew", self.name)
             return _Step(self, watermark, None).make(full)
+        except TooMuch:
+            report = _Step(self, watermark, None).make(full=True)
+            report.reason = "the touched records are too large to be changed at once"
+            return report
 
     def previous(self) -> Generation | None:
         with self.store.read() as snapshot:
@@ -361,7 +365,10 @@ class _Step:
         self._publish()
 
     def _in_place(self) -> None:
-        """Change the touched records in the transaction that publishes; into a copy after all if they are much to hold."""
+        """Change the touched records in the transaction that publishes; into a copy after all if they are much to hold.
+
+        Raises: TooMuch where a copy would take too long.
+        """
         assert self.previous is not None
         keys = list(self._read_touched())
         rows, made = dict.fromkeys(keys, ABSENT), self._chunks()
@@ -370,6 +377,8 @@ class _Step:
             rows.update(chunk.rows)
             size, held = size + chunk.bytes, held + chunk.held
             if size > writing.BYTES:
+                if not self.view.store.ordered:
+                    raise TooMuch
                 collected = [(key, record) for key, record in rows.items() if record]
                 del rows
                 self._decide(COPY)

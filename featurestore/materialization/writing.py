@@ -30,6 +30,10 @@ class NotTheSame(Exception):
     """What a run that died has written is not what this one would have written: the data were not what they seemed."""
 
 
+class TooMuch(Exception):
+    """What a step in place would change is too much to hold, and the store is none to copy a table in."""
+
+
 @dataclass
 class Chunk:
     """What one transaction writes: records, then rows. held: how many of the records have facts held back."""
@@ -132,7 +136,8 @@ class Writing:
 
             def fill(batch: Batch) -> None:
                 nonlocal after, rows
-                rows, done = _some(tables.scan(batch, former, bytes.fromhex(self.run.copied)))
+                found = tables.scan(batch, former, bytes.fromhex(self.run.copied))
+                rows, done = _some(found, records_at_once(self.store))
                 last = rows[-1][0].hex() if rows else self.run.copied
                 after = replace(self.run, copied=last, copying_done=done)
                 runs.advance(batch, after)
@@ -160,12 +165,12 @@ class Writing:
         self._write(chunks, tables.replace)
 
 
-def _some(rows: Iterator[Row]) -> tuple[list[Row], bool]:
+def _some(rows: Iterator[Row], most: int) -> tuple[list[Row], bool]:
     """As many rows as one transaction takes, and whether they were the last."""
     found, size = list[Row](), 0
     for row in rows:
         found.append(row)
         size += len(row[0]) + len(row[1])
-        if len(found) >= RECORDS or size >= BYTES:
+        if len(found) >= most or size >= BYTES:
             return found, False
     return found, True

@@ -1,7 +1,7 @@
 """What the online store says about itself: generations of views, and the services they can answer.
 
 Metas, all JSON with `format`:
-    epoch                        changes with every write; readers keep what they resolved while it stands
+    epoch                        changes with what services are made of; readers keep what they resolved while it stands
     last_number                  the last number given to a run: no number, and so no table's name, is ever used twice
     view/<name>/<fingerprint>    the generation of a view by one definition: watermark, source state, table, columns
     kept/<name>/<fingerprint>/N  a former generation, number N, that the view can be turned back to

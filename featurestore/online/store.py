@@ -110,7 +110,7 @@ class Batch(Protocol):
 
 
 class OnlineStore(Protocol):
-    """Nine bytes-level verbs under everything online. Safe to use from many threads at once.
+    """The bytes-level verbs under everything online. Safe to use from many threads at once.
 
     Every verb raises StoreUnavailable where the store cannot be asked: it says nothing of what the store holds.
     """

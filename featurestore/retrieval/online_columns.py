@@ -21,10 +21,10 @@ if TYPE_CHECKING:
 class Columns:
     """What was found, a column per feature, in service order. Values are as stored: dates are days, times microseconds."""
 
-    __slots__ = ("_found", "rows", "service", "t", "values")
+    __slots__ = ("_found", "rows", "service", "values")
 
     def __init__(self, service: Service, found: Cells, rows: int) -> None:
-        self.service, self.t, self.rows = service, found.t, rows
+        self.service, self.rows = service, rows
         self._found = found
         self.values: list[Sequence[Any]] = []
         if isinstance(found, Found):

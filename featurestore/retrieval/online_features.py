@@ -7,9 +7,7 @@ an instant is `online_view`'s business; how an answer is written as JSON is the 
 from __future__ import annotations
 
 import base64
-import json
 import operator
-import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from datetime import date, timedelta
@@ -26,6 +24,7 @@ from featurestore.online.store import Moved, OnlineStore, Snapshot
 from featurestore.online.tables import exact_until
 from featurestore.retrieval.online_request import Values, checked_request
 from featurestore.retrieval.online_view import Answer, View
+from featurestore.typed_values import DAY, brief
 
 if TYPE_CHECKING:
     from featurestore.retrieval.online_on_demand import Cells, OnDemand
@@ -442,7 +441,6 @@ def checked_keys(service: Service, entities: Keys) -> tuple[Keys, int]:
 
 
 _PLAIN: Mapping[str, type] = {"integer": int, "text": str, "bool": bool, "date": date, "binary": bytes}
-_DAY = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
 
 
 def _checked_key(value: object, column: str, family: str) -> object:
@@ -452,23 +450,18 @@ def _checked_key(value: object, column: str, family: str) -> object:
             return value if isinstance(value, Decimal) else operator.index(value)  # type: ignore[arg-type]
         if family == "text" and isinstance(value, str):
             return str(value)
-        if family == "date" and isinstance(value, str) and _DAY.fullmatch(value):
+        if family == "date" and isinstance(value, str) and DAY.fullmatch(value):
             return date.fromisoformat(value)
         if family == "binary" and isinstance(value, str):
             return base64.b64decode(value, validate=True)
     except (TypeError, ValueError):
         pass
-    raise RequestError("FS504", f"key {column!r} takes {_TAKES[family]}, got {_brief(value)}")
+    raise RequestError("FS504", f"key {column!r} takes {_TAKES[family]}, got {brief(value)}")
 
 
 _TAKES: Mapping[str, str] = {
     "integer": "an integer", "text": "text", "bool": "true or false", "date": "a date (YYYY-MM-DD)", "binary": "bytes (base64)",
 }  # fmt: skip
-
-
-def _brief(value: object) -> str:
-    text = json.dumps(value, default=str)
-    return text if len(text) <= 60 else f"{text[:59]}…"
 
 
 __all__ = ["Checked", "Found", "INCLUDES", "OnlineFeatures", "OnlineReader", "Service", "as_date", "checked_keys"]

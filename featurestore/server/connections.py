@@ -16,8 +16,8 @@ from __future__ import annotations
 import asyncio
 import math
 from collections import Counter
-from collections.abc import Iterator
 from http import HTTPStatus
+from itertools import takewhile
 from typing import Any, cast
 
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
@@ -101,14 +101,8 @@ class Connections:
 
 
 def _overdue(group: dict[Protocol, float], now: float) -> list[Protocol]:
-    return list(_until(group, now))
-
-
-def _until(group: dict[Protocol, float], now: float) -> Iterator[Protocol]:
-    for connection, due in group.items():
-        if due > now:
-            return
-        yield connection
+    """Those due by now; the group is in order of when they are."""
+    return [connection for connection, _ in takewhile(lambda item: item[1] <= now, group.items())]
 
 
 class Protocol(HttpToolsProtocol):

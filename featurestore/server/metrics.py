@@ -36,7 +36,7 @@ _PLACES = tuple(map(str, range(len(BUCKETS) + 1)))
 Numbers = Counter[tuple[str, ...]]
 """(what, label, …) -> how much; "seconds" are a float."""
 _COUNTERS = {
-    "rows": ("featurestore_rows", "Entities asked for in answered requests."),
+    "rows": ("featurestore_rows", "Entities asked for, and rows pushed, in answered requests."),
     "cells": ("featurestore_cells", "Values answered: entities times features."),
     "lost_lines": ("featurestore_access_log_lost_lines", "Lines the access log gave up because they could not be written."),
 }

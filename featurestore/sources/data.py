@@ -185,14 +185,13 @@ def _naive(arrow: pa.DataType) -> bool | None:
     return arrow.tz is None if pa.types.is_timestamp(arrow) else None
 
 
-def open_source(source: Source, root: Path, push: Path | None = None, until: int | None = None) -> SourceData:
+def open_source(source: Source, root: Path, push: Path | None = None) -> SourceData:
     """Freeze a source's files and read their footers, and its push log, which lies in the folder `push`.
 
-    until: the position up to which the log is read; all of it by default.
     Raises: SourceError FS321 (no file), FS325 (not readable as Parquet), FS342 (pushed to, but no row_key);
     StoreError FS440, FS441 (the push log).
     """
-    pushed = None if push is None else read_log(push, until)
+    pushed = None if push is None else read_log(push)
     if pushed is not None and not source.row_key:
         what = f"rows were pushed to source {source.name!r}, which has no row_key: they would be facts a second time"
         raise SourceError("FS342", what, where=source.place, hint="row_key= as it was, or remove .featurestore/push/…")

@@ -189,6 +189,19 @@ def test_what_is_pushed_while_a_run_goes_on_is_in_the_answers_before_and_after_i
     assert shop.values(4)[:4] == [1.0, "note 101", 64.0, 3]
 
 
+def test_records_too_large_to_be_changed_at_once_are_copied_or_made_anew(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    shop.push(row(99, 4, 2.0))
+    monkeypatch.setattr(writing, "BYTES", 1)
+    monkeypatch.setattr(writing, "MOST", 1e9)
+    before = shop.values(4)
+    reports = shop.store.materialize(known_before=shop.clock.micros)
+    redis = shop.store.config.online.store == "redis"
+    assert {report.how for report in reports} == {"new table" if redis else "copy"}
+    reason = "the touched records are too large to be changed at once" if redis else ""
+    assert {report.reason for report in reports} == {reason}
+    assert shop.values(4) == before
+
+
 def test_turning_back_leaves_what_was_pushed_online(shop: Shop) -> None:
     shop.push(row(110, 0, 6.0))
     shop.store.materialize(known_before=shop.clock.micros)
