@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import shutil
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from random import Random
@@ -27,6 +27,8 @@ from featurestore.materialization import indexing, writing
 from featurestore.materialization.pushed import ToOnline
 from featurestore.online.lmdb import LmdbStore
 from featurestore.online.memory import MemoryStore
+from featurestore.online.redis import RedisStore
+from featurestore.online.store import OnlineStore
 from featurestore.retrieval.online_features import OnlineReader
 from featurestore.sources import open_source
 from featurestore.sources.push_compaction import compact
@@ -37,6 +39,7 @@ from tests.property import files
 from tests.property.engines import Question, by_oracle, of_features
 from tests.property.test_online import FEW_OR_MANY, INSTANTS, NEVER, Asked, Project, _spans, _with_stale, answers
 from tests.property.test_pushed import PLAIN, VERSIONED, can_be_pushed, pushed_rows
+from tests.redis_server import RedisServer
 
 CASES = 40
 STALE = (None, "stale", None)
@@ -46,7 +49,7 @@ STAGES = 3
 class Pushing:
     """A world in a store, files and pushes apart."""
 
-    def __init__(self, rng: Random, kind: str, folder: Path, *, on_disk: bool) -> None:
+    def __init__(self, rng: Random, kind: str, folder: Path, online: OnlineStore) -> None:
         self.rng, self.folder = rng, folder
         drawn = world(rng, kind, CASES)
         definition = replace(drawn.definition, source={**drawn.definition.source, **PLAIN.options})
@@ -61,7 +64,7 @@ class Pushing:
         self.store = FeatureStore(definitions=[self.service], clock=FixedClock(2**61))
         self.store.root = folder
         self.store.push_folder = lambda name: folder / "push" / name  # type: ignore[method-assign]
-        self.store.online = LmdbStore(folder / "online", map_size=1 << 28) if on_disk else MemoryStore()
+        self.store.online = online
         self.store.reader = OnlineReader(self.store.online, self.store.clock)
         source = self.service.instances[0].view.source
         self.delay = source.known_delay.micros
@@ -141,11 +144,24 @@ class Pushing:
 
 
 MET: Counter[str] = Counter()
+STORES: Sequence[Callable[[Path, RedisServer, str], OnlineStore]] = (
+    lambda folder, redis, name: LmdbStore(folder, map_size=1 << 28),
+    lambda folder, redis, name: MemoryStore(),
+    lambda folder, redis, name: RedisStore(redis.url, name),
+)
+
+
+@pytest.fixture(scope="module")
+def redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
+    with RedisServer(tmp_path_factory.mktemp("redis")) as server:
+        yield server
 
 
 @pytest.mark.fuzz
 @pytest.mark.parametrize("kind", VERSIONED)
-def test_pushed_rows_are_in_answers(kind: str, fuzz_cases: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_pushed_rows_are_in_answers(
+    kind: str, fuzz_cases: int, tmp_path: Path, redis: RedisServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
     MET.clear()
     for number in range(max(2, fuzz_cases // (len(VERSIONED) * CASES * 16))):
         rng = Random(f"at once/{kind}/{number}")
@@ -153,7 +169,8 @@ def test_pushed_rows_are_in_answers(kind: str, fuzz_cases: int, tmp_path: Path, 
         monkeypatch.setattr(writing, "IN_PLACE", rng.choice((0, 200_000)))
         monkeypatch.setattr(writing, "MOST", 1e9)
         monkeypatch.setattr(writing, "RECORDS", rng.choice((7, 200_000)))
-        pushing = Pushing(rng, kind, tmp_path / str(number), on_disk=number % 2 == 0)
+        online = STORES[(number + len(kind)) % 3](tmp_path / f"{number} online", redis, f"{kind}{number}")
+        pushing = Pushing(rng, kind, tmp_path / str(number), online)
         pushing.push_before(pushing.watermark - 1)
         pushing.store.materialize(known_before=pushing.watermark)
         for _ in range(STAGES):
