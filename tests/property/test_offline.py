@@ -34,7 +34,7 @@ from tests.property.engines import Answered, Question, by_duckdb, by_oracle, dif
 from tests.property.reproduction import Alone, Trial, script, smallest
 
 CASES_PER_BUILD = 100
-WINDOW_BUILDS = 3
+WINDOW_BUILDS = 2
 """Of each aggregate at least so many: where cases are few, a build holds fewer of them, for the sake of more definitions."""
 MANY_BUILDS = 30
 """So many builds of an aggregate must have met every plan that can serve it; fewer meet some by chance."""
