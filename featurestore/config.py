@@ -80,6 +80,12 @@ class Online(_Section):
     horizon: str = Field(
         "30d", description="how far beyond a watermark pending facts are kept; later ones wait for a later run"
     )
+    nice: int = Field(
+        10,
+        ge=0,
+        le=19,
+        description="how far `featurestore materialize` gives way to other programs (0: not at all)",
+    )
     push_skew: str = Field("5m", description="how far beyond the clock the event time of a pushed row may lie")
     push: bool = Field(
         True,

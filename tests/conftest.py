@@ -26,6 +26,7 @@ time.tzset()
 for _name in [name for name in os.environ if name.startswith("FEATURESTORE_")]:
     if _name not in {"FEATURESTORE_REQUIRE", "FEATURESTORE_DATA", "FEATURESTORE_FUZZ_CASES"}:
         del os.environ[_name]
+os.environ["FEATURESTORE_ONLINE__NICE"] = "0"  # commands run within the tests' own process, which would stay nice
 
 # The same cases on every run; `make fuzz` alone looks for new ones. No deadline: a busy machine is not a failure.
 hypothesis.settings.register_profile("same", derandomize=True, database=None, deadline=None)

@@ -53,12 +53,14 @@ class Probe:
 
 @dataclass(frozen=True)
 class Anchor:
-    """A view around whose keys probes are drawn. bound and data are None where its source cannot be asked."""
+    """A view around whose keys probes are drawn. bound and data are None where its source cannot be asked. known_before: facts
+    known before it are online."""
 
     made: Generation
     columns: tuple[str, ...]
     bound: BoundView | None = None
     data: SourceData | None = None
+    known_before: int = 0
 
     @property
     def families(self) -> tuple[str, ...]:
@@ -188,7 +190,7 @@ class Probes:
             return {}
         spans = spans_of(plan, anchor.bound)
         facts = times_of(
-            plan, anchor.bound, anchor.data, keys, self._settings, known_before=anchor.made.watermark,
+            plan, anchor.bound, anchor.data, keys, self._settings, known_before=anchor.known_before,
             horizon=anchor.made.horizon, since=self._low - max(spans) - 1, each=TIMES_PER_KEY, seed=self._seed,
         )  # fmt: skip
         turns: dict[Key, list[tuple[int, str]]] = {}

@@ -18,7 +18,7 @@ from featurestore.engines.duckdb import Session
 from featurestore.engines.duckdb.checks import pushed_to
 from featurestore.materialization.records import pairs
 from featurestore.materialization.run import entry_columns
-from featurestore.online.codec import encode_key, storage_key
+from featurestore.online.codec import encode_key, record_of, storage_key
 from featurestore.online.generations import Generation
 from featurestore.plan import online_state, with_pushed
 from featurestore.plan.nodes import StaticLookup
@@ -49,7 +49,8 @@ class Scratch:
 
     def cells(self, key: Key, t: int) -> dict[str, Cell]:
         """What a look-up of the key would answer at t, by column."""
-        answer = self._view.answer(self._records.get(storage_key(encode_key(key, self._families))), t)
+        stored = storage_key(encode_key(key, self._families))
+        answer = self._view.answer(record_of(self._records.get(stored), stored), t)
         told = zip(answer[0], self._view.statuses(answer), self._view.event_timestamps(answer), strict=True)
         return {name: Cell(*cell) for name, cell in zip(self._view.feature_names, told, strict=True)}
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cached_property
 from random import Random
@@ -30,17 +31,17 @@ from featurestore.audit.report import (
 from featurestore.audit.scratch import Scratch
 from featurestore.audit.truth import OVERFLOW, Cell, OnDemandTruth, ViewTruth, alike
 from featurestore.dtypes import DType
-from featurestore.errors import DefinitionError, SourceError, UnknownName, UsageError, nearest
+from featurestore.errors import DefinitionError, SourceError, StoreUnavailable, UnknownName, UsageError, nearest
 from featurestore.intervals import FOREVER, format_instant
 from featurestore.materialization.applying import mark_of
-from featurestore.online.codec import encode_key, storage_key
+from featurestore.online.codec import encode_key, record_of, storage_key
 from featurestore.online.generations import Generation, generation, served_services
-from featurestore.online.store import Snapshot
+from featurestore.online.store import Moved, Snapshot
 from featurestore.online.tables import exact_until
 from featurestore.plan import online_state
 from featurestore.progress import Progress, Watcher
 from featurestore.registry import BoundView, Registry
-from featurestore.retrieval.online_features import Checked, OnlineReader, Service, as_date
+from featurestore.retrieval.online_features import MOVES, Checked, OnlineReader, Service, as_date
 from featurestore.retrieval.online_view import EXPIRED, NOT_FOUND, STALE, UNAVAILABLE, Answer, View
 
 EXAMPLES = 4
@@ -82,8 +83,16 @@ def verify(
     for name in [service] if service is not None else sorted({*served, *_kept_online(offline.registry)}):
         if watch is not None:
             watch(Progress(f"verifying {name}"))
-        done.services[name] = _ServiceRun(reader, offline, name, sample, seed, scratch).result()
+        done.services[name] = _verified(reader, offline, name, sample, seed, scratch)
     return done
+
+
+def _verified(reader: OnlineReader, offline: Offline, *asked: Any) -> ServiceVerification:
+    """One service, begun anew where an optimistic store is written to meanwhile. Raises: StoreUnavailable FS412."""
+    for _ in range(MOVES):
+        with suppress(Moved):
+            return _ServiceRun(reader, offline, *asked).result()
+    raise StoreUnavailable("FS412", f"the online store was written to during each of {MOVES} attempts", hint="again later")
 
 
 def _check_name(service: str, registry: Registry, served: Mapping[str, Any]) -> None:
@@ -199,8 +208,8 @@ class _ServiceRun:
     def _probes(self, service: Service, snapshot: Snapshot) -> list[Probe]:
         anchors: dict[tuple[str, tuple[str, ...]], Anchor] = {}
         for i in self._instances:
-            bound, data = (None, None) if i.truth is None else (i.truth.bound, i.truth.data)
-            anchors.setdefault((i.made.name, i.columns), Anchor(i.made, i.columns, bound, data))
+            known = () if i.truth is None else (i.truth.bound, i.truth.data, min(i.truth.known_before, 2**62))
+            anchors.setdefault((i.made.name, i.columns), Anchor(i.made, i.columns, *known))
         drawing = Probes(
             list(anchors.values()), service.keys, service.request, rows=self._sample, seed=self._seed,
             low=service.watermark, now=self._reader.clock.now(), settings=self._offline.settings,
@@ -448,7 +457,8 @@ def _records(snapshot: Snapshot, view: View, table: str | None, keys: Sequence[K
     """What a table of a view holds of some keys; None where it holds nothing, as no table does."""
     stored = [None if table is None else _stored_key(key, view.families) for key in keys]
     found = iter(snapshot.get(table or view.table, [key for key in stored if key is not None]))
-    return [None if key is None else next(found) for key in stored]
+    records = [None if key is None else next(found) for key in stored]
+    return list(map(record_of, records, stored)) if view.long_keys and table == view.table else records
 
 
 def _hidden_cells(view: View, answer: Answer, hidden: Mapping[str, str]) -> dict[str, Cell]:

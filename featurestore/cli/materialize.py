@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -34,6 +35,7 @@ def materialize(
       featurestore materialize --known-before 2026-01-01T00:00:00Z
     """
     warn_if_stale(run)
+    os.nice(run.store.config.online.nice)  # a server on this machine goes first; the process ends with this command
     with run.progress() as watch:
         reports = run.store.materialize(views, known_before=known_before, full=full, watch=watch)
     for report in reports:

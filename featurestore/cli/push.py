@@ -21,8 +21,8 @@ def push(
     """Take rows of a source now, instead of in a file later.
 
     All rows are taken, or none. Each has a value for every column of the source but the created timestamp, which is the
-    arrival. Needs a source with row_key: the row that later comes in a file is a version of the same fact. Seen by the next
-    build and materialize.
+    arrival. Needs a source with row_key: the row that later comes in a file is a version of the same fact. In online answers at
+    once, and in builds.
 
     Example:
       featurestore push payments late.jsonl

@@ -82,9 +82,10 @@ def _run(run: Running, sizes: dict[str, int]) -> dict[str, Any]:
 
 
 def _bytes(made: Generation, sizes: dict[str, int]) -> int:
-    from featurestore.online.tables import rows_of, until_index
+    from featurestore.online.tables import pushed_to, rows_of, until_index
 
-    return sum(sizes.get(table, 0) for table in (made.table, until_index(made.table), rows_of(made.table)))
+    beside = until_index(made.table), rows_of(made.table), pushed_to(made.name, made.number)
+    return sum(sizes.get(table, 0) for table in (made.table, *beside))
 
 
 def _instant(micros: int) -> str:

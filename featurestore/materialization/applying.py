@@ -17,6 +17,7 @@ from featurestore.definitions.source import PUSHED_AT
 from featurestore.dtypes import BOOL, TIMESTAMP, DType, parse_dtype
 from featurestore.engines.reference.evaluate import DAY_CASTS, evaluator
 from featurestore.engines.reference.order import canonical
+from featurestore.errors import StoreError
 from featurestore.expressions import Expr
 from featurestore.expressions import columns as columns_of
 from featurestore.online import tables
@@ -28,6 +29,8 @@ from featurestore.online.store import Batch, Snapshot
 from featurestore.plan.nodes import OnlineState, StaticLookup, chain_of, measures
 
 _AT_ONCE = 10_000
+MOST = 10_000
+"""Changes of one key that are told with each look-up. Beyond, the key is unsure until the next run."""
 Columns = Mapping[str, list[Any]]
 
 
@@ -35,7 +38,7 @@ def rules(plan: OnlineState) -> dict[str, Any]:
     """What makes a fact of a row, as data; empty where rows cannot be pushed, or only the next run can tell what they mean.
 
     That is so of features and keys that read the event or created timestamp where files do not keep it as an instant, and of
-    lists as row_order.
+    lists in row_order and row_key.
     """
     if isinstance(plan.facts, StaticLookup):
         return {}
@@ -48,7 +51,8 @@ def rules(plan: OnlineState) -> dict[str, Any]:
     read = {c for e in (*values, where) if e is not None for c in columns_of(e)}
     read |= {*source.row_key, *(key.source_column for key in facts.keys), *([order] if order else [])}
     times = read & {source.event_timestamp, source.created_timestamp}
-    if any(types[c] != TIMESTAMP for c in times) or (order and types[order].is_list):
+    compared = [types[c] for c in (*source.row_key, *([order] if order else []))]
+    if any(types[c] != TIMESTAMP for c in times) or any(dtype.is_list for dtype in compared):
         return {}
     return {
         "types": {c: types[c].name for c in sorted(read)},
@@ -111,6 +115,10 @@ class _Rules:
     def rows(self, table: pa.Table) -> Iterator[_Pushed]:
         """The rows of a table as a push log gives them, in order."""
         given, types = self._given, self._types
+        for needed in (given["event"], *given["row_key"]):
+            if needed not in table.column_names:
+                what = f"rows of the push log lack the column {needed!r} of the view's last generation"
+                raise StoreError("FS440", what, hint="featurestore materialize")
         present = {c: table.column(c) if c in table.column_names else pa.nulls(table.num_rows) for c in types}
         values = {c: _canonical(_values(column, types[c])) for c, column in present.items()}
         columns, families = self._keys
@@ -118,7 +126,9 @@ class _Rules:
         of_rows = row_keys([_as_arrow(values[c], present[c]) for c in given["row_key"]], [types[c] for c in given["row_key"]])
         known = table.column(PUSHED_AT).cast(pa.int64()).to_pylist()
         events = table.column(given["event"]).cast(pa.int64()).to_pylist()
-        gone = [False] * table.num_rows if given["deleted"] is None else table.column(given["deleted"]).to_pylist()
+        gone = [False] * table.num_rows
+        if given["deleted"] in table.column_names:
+            gone = table.column(given["deleted"]).to_pylist()
         orders = [None] * table.num_rows if given["row_order"] is None else values[given["row_order"][0]]
         for i, row in enumerate(of_rows.to_pylist()):
             at = {c: column[i] for c, column in values.items()}
@@ -160,12 +170,33 @@ def apply(batch: Batch, made: Generation, rows: Iterable[pa.Table], mark: Mark) 
     batch.put(applying.table, [(MARK, mark.to_bytes())])
 
 
+def forget(batch: Batch, made: Generation, is_theirs: Callable[[bytes], bool]) -> set[bytes]:
+    """Take keys out of what was pushed to a generation. A row that was theirs last is nobody's from then on; whose it was in
+    the records, if another's, is unsure. Returns: the storage keys that changes were kept of."""
+    table, codec = tables.pushed_to(made.name, made.number), push_codec(made)
+    keys, rows = set[bytes](), dict[bytes, Version]()
+    for key, stored in batch.scan(table):
+        if tables.is_row(key):
+            version = codec.pushed_row(bytes(stored))
+            if version.key is not None and is_theirs(version.key):
+                rows[bytes(key)] = version
+        elif key != MARK and is_theirs(bytes(key)):
+            keys.add(bytes(key))
+    applying = _Applying(batch, made)
+    applying.give_up(rows, is_theirs)
+    batch.delete(table, keys)
+    return keys
+
+
 class _Applying:
     def __init__(self, batch: Batch, made: Generation) -> None:
         self._batch, self._made, self._rules = batch, made, _Rules(made.push)
         self._codec = push_codec(made)
         self._none = (None,) * len(made.push["latest"]), (None,) * len(made.push["measures"])
         self.table = tables.pushed_to(made.name, made.number)
+        self._current: dict[bytes, Version] = {}
+        self._changes: dict[bytes, tuple[int, list[Change]]] = {}
+        self._changed = set[bytes]()
 
     def apply(self, rows: pa.Table) -> None:
         pushed = list(self._rules.rows(rows))
@@ -175,9 +206,23 @@ class _Applying:
         named = [*(one.version for one in pushed), *self._base.values(), *self._current.values()]
         keys = list(dict.fromkeys(version.key for version in named if version.key is not None))
         self._changes = self._read(self.table, keys, self._codec.changes)
-        self._changed: set[bytes] = set()
+        self._changed = set()
         for one in pushed:
             self._take(one)
+        self._put()
+
+    def give_up(self, rows: Mapping[bytes, Version], is_theirs: Callable[[bytes], bool]) -> None:
+        """Make rows nobody's."""
+        found = self._read(tables.rows_of(self._made.table), list(rows), self._codec.row).values()
+        others = [base.key for base in found if base.key is not None and base.flags and not is_theirs(base.key)]
+        self._changes, self._changed = self._read(self.table, others, self._codec.changes), set()
+        for row, version in rows.items():
+            self._current[row] = version._replace(key=None, event=0)
+        for key in others:
+            self._add(key, max(version.known for version in rows.values()), UNSURE, b"")
+        self._put()
+
+    def _put(self) -> None:
         items = [(key, self._codec.encode_changes(*self._kept(key))) for key in sorted(self._changed)]
         items += [(row, self._codec.encode_pushed_row(version)) for row, version in sorted(self._current.items())]
         self._batch.put(self.table, items)
@@ -224,12 +269,17 @@ class _Applying:
         newest, changes = self._changes.get(key, (arrival, []))
         self._changes[key] = max(newest, arrival), changes
         self._changed.add(key)
-        return changes  # type: ignore[no-any-return]
+        return changes
 
     def _kept(self, key: bytes) -> tuple[int, list[Change]]:
-        """The changes to a key that some answer may still need: nobody asks as of an instant before the newest arrival."""
+        """The changes to a key that some answer may still need: nobody asks as of an instant before the newest arrival. A key
+        with too many to be read with each look-up is unsure."""
         newest, changes = self._changes[key]
-        return newest, [change for change in changes if change.until is None or change.until >= newest]
+        kept = [change for change in changes if change.until is None or change.until >= newest]
+        unsure = [change for change in kept if change.flags & UNSURE][:1]
+        if len(kept) > MOST and not unsure:
+            unsure = [Change(UNSURE, 0, b"", newest, None, newest, *self._none)]
+        return newest, unsure or kept
 
 
-__all__ = ["apply", "mark_of", "rules"]
+__all__ = ["MOST", "apply", "forget", "mark_of", "rules"]

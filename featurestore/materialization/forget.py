@@ -19,10 +19,12 @@ import pyarrow.compute as pc
 
 from featurestore.errors import RequestError, SourceError
 from featurestore.failpoints import reach
+from featurestore.materialization import applying
 from featurestore.online import runs, tables
-from featurestore.online.codec import decode_key, encode_key, encode_keys, storage_key
+from featurestore.online.codec import decode_key, encode_key, encode_keys, is_digest, parted, storage_key
 from featurestore.online.generations import (
     Generation,
+    Metas,
     change,
     generations,
     kept_generations,
@@ -46,7 +48,8 @@ class Forgotten:
 
     removed: [{"view", "generation", "kept", "records"}] of generations that held records. sources: [{"source", "file",
     "rows"}]: the next run that reads these rows brings the key back. logs: [{"source", "rows"}] taken out of push logs.
-    unreadable: records of views with further keys whose key is too long to be read back, so that nobody can say whose they are.
+    unreadable: of what older featurestores wrote, or was pushed to keys nobody has a record of, what is kept under a digest: in
+    views with further keys nobody can say whose it is.
     """
 
     entity: str
@@ -121,24 +124,23 @@ def _in_logs(
 
 
 def _from_store(store: OnlineStore, key: Mapping[str, object], told: Forgotten) -> None:
-    with store.read() as snapshot:
-        live = generations(snapshot)
-        made = [(one, False) for one in live] + [(one, True) for of in live for one in kept_generations(snapshot, of)]
-        found = [_held(snapshot, one, key, told) for one, _ in made]
+    with store.read(locked=True) as snapshot:
+        found = {(one.name, one.fingerprint, one.number): _held(snapshot, one, key, told) for one, _ in _made(snapshot)}
 
     def fill(batch: Batch) -> None:
         told.removed = []
         for left in runs.all_running(batch):
             runs.give_up(batch, left.view)
-        for (one, kept), held in zip(made, found, strict=True):
+        for one, kept in _made(batch):  # as they are now: a push may have come meanwhile
+            held = found[one.name, one.fingerprint, one.number]
             if one.undo:  # what it had would come back with it
                 batch.delete(one.undo, [*held.keys, *held.rows])
                 continue
-            batch.delete(tables.pushed_to(one.name, one.number), held.pushed)
             tables.replace(batch, one.table, ((k, ABSENT) for k in (*held.keys, *held.rows)))
             if held.keys:
                 change(batch, replace(one, keys=batch.count(one.table)), kept=kept)
-            records = len({*held.keys, *(k for k in held.pushed if not tables.is_row(k))})
+            pushed = applying.forget(batch, one, held.owner.has) if one.pushed and held.owner is not None else ()
+            records = len({*held.keys, *pushed})
             if records:
                 told.removed.append({"view": one.name, "generation": one.number, "kept": kept, "records": records})
         reach("forget.removed")
@@ -148,14 +150,20 @@ def _from_store(store: OnlineStore, key: Mapping[str, object], told: Forgotten) 
     sweep_tables(store)
 
 
+def _made(metas: Metas) -> list[tuple[Generation, bool]]:
+    """The generations of all views, live ones and then those kept (True)."""
+    live = generations(metas)
+    return [(one, False) for one in live] + [(one, True) for of in live for one in kept_generations(metas, of)]
+
+
 @dataclass(frozen=True)
 class _Held:
-    """What a generation holds of a key: storage keys of records, keys of rows that are its facts (both in its own table, or in
-    the one that undoes a step), and the same in what was pushed since."""
+    """What a generation holds of a key: storage keys of records, and keys of rows that are its facts, in its own table or in
+    the one that undoes a step. owner: tells what else is the key's; None where the view has no such keys."""
 
+    owner: _Owner | None = None
     keys: list[bytes] = field(default_factory=list)
     rows: list[bytes] = field(default_factory=list)
-    pushed: list[bytes] = field(default_factory=list)
 
 
 def _held(snapshot: Snapshot, made: Generation, key: Mapping[str, object], told: Forgotten) -> _Held:
@@ -163,21 +171,18 @@ def _held(snapshot: Snapshot, made: Generation, key: Mapping[str, object], told:
     if owner is None:
         return _Held()
     table = made.undo or made.table
-    held = _Held(owner.keys(snapshot, table))
+    held = _Held(owner, owner.keys(snapshot, table))
     if made.push:
-        codec = push_codec(made)
-        held.rows.extend(owner.rows(snapshot, made.undo or tables.rows_of(table), codec.row))
-        if made.pushed:
-            beside = tables.pushed_to(made.name, made.number)
-            held.pushed.extend([*owner.keys(snapshot, beside), *owner.rows(snapshot, beside, codec.pushed_row)])
+        held.rows.extend(owner.rows(snapshot, made.undo or tables.rows_of(table), push_codec(made).row))
     return held
 
 
 class _Owner:
     """Whose records and rows of a view are asked for. whole: the storage key, if all its parts are given."""
 
-    def __init__(self, families: Sequence[str], parts: Mapping[int, bytes], told: Forgotten) -> None:
-        self._families, self._parts, self._told = families, parts, told
+    def __init__(self, families: Sequence[str], parts: Mapping[int, bytes], told: Forgotten, *, keyed: bool) -> None:
+        self._families, self._parts, self._told, self._keyed = families, parts, told, keyed
+        self._met, self._found = set[bytes](), set[bytes]()  # digests whose record was met, and those of keys that are theirs
         all_given = len(parts) == len(families)
         self._whole = storage_key(b"".join(parts[i] for i in range(len(families)))) if all_given else None
 
@@ -192,27 +197,44 @@ class _Owner:
             parts = {i: encode_key([value], [columns[i][1]]) for i, value in wanted.items()}
         except ValueError:
             return None
-        return cls([family for _, family in columns], parts, told)
+        return cls([family for _, family in columns], parts, told, keyed=made.format >= 4)
 
     def keys(self, snapshot: Snapshot, table: str) -> list[bytes]:
         """The storage keys in a table."""
         if self._whole is not None:
             return [] if snapshot.get(table, [self._whole]) == [None] else [self._whole]
-        stored = (bytes(key) for key, _ in snapshot.scan(table))
-        return [key for key in stored if key[:1] in (b"\0", b"\1") and self._has(key)]
+        return [bytes(key) for key, stored in snapshot.scan(table) if self._is_theirs(bytes(key), stored)]
 
     def rows(self, snapshot: Snapshot, table: str, decode: Callable[[bytes], Version]) -> Iterator[bytes]:
         """The keys of rows in a table that are facts of such a storage key."""
         for row, stored in snapshot.scan(table, tables.ROW):
             owner = decode(bytes(stored)).key if tables.is_row(row) and stored else None
-            if owner is not None and (owner == self._whole if self._whole is not None else self._has(owner)):
+            if owner is not None and self.has(owner):
                 yield bytes(row)
 
-    def _has(self, stored: bytes) -> bool:
-        if stored[:1] != b"\0":
+    def has(self, key: bytes) -> bool:
+        """Whether a storage key is theirs. A digest can be told if `keys` has met its record."""
+        if is_digest(key) and self._whole is None and key not in self._met:
+            self._told.unreadable += 1
+        return key in self._found or key == self._whole or self._has_short(key)
+
+    def _is_theirs(self, key: bytes, stored: bytes) -> bool:
+        if not is_digest(key):
+            return self._has_short(key)
+        if not self._keyed or not stored:
             self._told.unreadable += 1
             return False
-        values = decode_key(stored[1:], self._families)
+        self._met.add(key)
+        found = self._has(parted(stored)[1])
+        if found:
+            self._found.add(key)
+        return found
+
+    def _has_short(self, key: bytes) -> bool:
+        return self._whole is None and key[:1] == b"\0" and self._has(key[1:])
+
+    def _has(self, encoded: bytes) -> bool:
+        values = decode_key(encoded, self._families)
         return all(encode_key([values[i]], [self._families[i]]) == part for i, part in self._parts.items())
 
 

@@ -9,12 +9,14 @@ that follows, or by the next run: no push is applied before one that came earlie
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from featurestore.errors import FeatureStoreError
+from featurestore.errors import FeatureStoreError, StoreError, StoreUnavailable
 from featurestore.failpoints import reach
 from featurestore.intervals import Clock, Duration, format_instant
 from featurestore.materialization.applying import apply, mark_of
@@ -26,6 +28,9 @@ from featurestore.sources.push_log import Appended, PushLog, read_log, rows_afte
 from featurestore.sources.push_rows import PushTarget
 
 log = logging.getLogger(__name__)
+
+REST = 1.0
+"""Seconds for which a store that did not answer is not asked again."""
 
 PushFolder = Callable[[str], Path | None]
 """Where the push log of a source lies, if there may be one."""
@@ -63,20 +68,47 @@ class ToOnline:
 
     def __init__(self, source: str, folder: Path, store: Callable[[], OnlineStore | None]) -> None:
         self._source, self._folder, self._store = source, folder, store
+        self._rests_until = 0.0
 
     def __call__(self, appended: Sequence[Appended]) -> None:
-        """Never raises: the rows are on the disk, and are brought online later if that fails now."""
+        """Never raises: the rows are on the disk, and come online with a later push or a run if that fails now."""
+        if time.monotonic() < self._rests_until:
+            return
         try:
             store = self._store()
             if store is not None:
-                store.write(lambda batch: self._fill(batch, appended))
+                self._bring(store, appended)
                 reach("apply.done")
-        except FeatureStoreError as error:
-            log.warning("rows pushed to %s are on the disk, and not online before the next run: %s", self._source, error)
+        except Exception as error:
+            if isinstance(error, StoreUnavailable):  # who pushes does not wait for it each time
+                self._rests_until = time.monotonic() + REST
+            self._tell("any view", error)
 
-    def _fill(self, batch: Batch, appended: Sequence[Appended]) -> None:
+    def _bring(self, store: OnlineStore, appended: Sequence[Appended]) -> None:
+        """To all views in one write; to each by itself if one of them cannot take the rows."""
+        try:
+            store.write(lambda batch: self._fill(batch, appended))
+        except StoreError:
+            raise
+        except Exception:
+            with store.read() as snapshot:
+                live = [made for made in generations(snapshot) if self._takes(made)]
+            for made in live:
+                try:
+                    store.write(partial(self._fill, appended=appended, only=(made.name, made.fingerprint)))
+                except Exception as error:
+                    self._tell(f"view {made.name!r}", error)
+
+    def _tell(self, whom: str, error: Exception) -> None:
+        what = error if isinstance(error, FeatureStoreError) else f"{type(error).__name__}: {error}"
+        log.warning("rows pushed to %s are on the disk, and not online yet in %s: %s", self._source, whom, what)
+
+    def _takes(self, made: Generation) -> bool:
+        return bool(made.push) and made.view["source"] == self._source
+
+    def _fill(self, batch: Batch, appended: Sequence[Appended], only: tuple[str, str] | None = None) -> None:
         for made in generations(batch):
-            if made.push and made.view["source"] == self._source:
+            if self._takes(made) and only in (None, (made.name, made.fingerprint)):
                 self._apply(batch, made, appended)
 
     def _apply(self, batch: Batch, made: Generation, appended: Sequence[Appended]) -> None:
@@ -85,8 +117,9 @@ class ToOnline:
             return  # another log, of which the next run makes all anew; or applied already, with a push that came later
         rows, position = [one.rows for one in appended], last.last
         if first.first != mark.position + 1:
-            found = read_log(self._folder)
-            assert found is not None
+            found = read_log(self._folder, after=mark.position)
+            if found is None:
+                return
             rows, position = list(rows_after(found, mark.position)), found.position
         apply(batch, made, rows, Mark(last.log, position))
         if not made.pushed:
@@ -99,11 +132,9 @@ def caught_up(batch: Batch, made: Generation, folder: Path | None) -> Generation
     """Apply to a generation that is about to be live what its push log has beyond its watermark, or beyond what was read of
     it. Returns: the generation, saying how far it has come."""
     found = read_log(folder) if made.push and folder is not None else None
-    if found is None:
-        return made
     read = pushed_in(made.state)
-    if read is not None and _log(read.log) != _log(found.log):
-        return made
+    if found is None or (read is not None and _log(read.log) != _log(found.log)):
+        return made if read is None else replace(made, log=_log(read.log), applied=read.position)
     rows = list(rows_after(found, 0 if read is None else read.position, made.watermark))
     if rows:
         apply(batch, made, rows, Mark(_log(found.log), found.position))

@@ -11,7 +11,7 @@ from featurestore.compiler.duckdb import HELD, IN_WINDOW
 from featurestore.intervals import FOREVER
 from featurestore.materialization import indexing
 from featurestore.materialization.state import State, layout_of
-from featurestore.online.codec import encode_keys, storage_keys
+from featurestore.online.codec import SHORT, encode_keys, storage_keys, with_key
 from featurestore.online.columns import grouped
 from featurestore.plan.nodes import OnlineState, StaticLookup
 
@@ -71,7 +71,8 @@ class _Records:
         exact_until = pc.if_else(held, until, pa.scalar(FOREVER, pa.int64()))
         offsets = pa.concat_arrays([starts, pa.array([rows.num_rows], pa.int64())])
         records = self._with_indexed(self._plain(state, offsets, exact_until), state, offsets, exact_until)
-        return pa.RecordBatch.from_arrays([storage_keys(keys.take(starts)), records, held], schema=PAIRS)
+        own = keys.take(starts)
+        return pa.RecordBatch.from_arrays([storage_keys(own), _with_long_keys(records, own), held], schema=PAIRS)
 
     def _plain(self, state: State, offsets: pa.Array, until: pa.Array) -> pa.Array:
         """Records that list facts, or have them in columns beside the entries of latest values."""
@@ -103,6 +104,17 @@ class _Records:
             entries = self._layout.entry_bytes(latest.kind, latest.event, latest.latest)
             made[i] = self._indexing.record(entries, state.slice(first, end), until[i].as_py()) or made[i]
         return pa.array(made, pa.binary())
+
+
+def _with_long_keys(records: pa.Array, keys: pa.Array) -> pa.Array:
+    """The records, those of keys that are kept as digests with the key behind them."""
+    long = pc.indices_nonzero(pc.greater(pc.binary_length(keys), SHORT)).to_pylist()
+    if not long:
+        return records
+    made = records.to_pylist()
+    for i in long:
+        made[i] = with_key(made[i], keys[i].as_py())
+    return pa.array(made, pa.binary())
 
 
 def _counted(which: pa.Array, offsets: pa.Array) -> pa.Array:

@@ -36,7 +36,7 @@ from featurestore.materialization.report import ViewReport
 from featurestore.materialization.rows import Rows
 from featurestore.materialization.writing import Chunk, NotTheSame, TooMuch, Writing, chunks
 from featurestore.online import runs, tables
-from featurestore.online.codec import decode_key, encode_keys, storage_keys
+from featurestore.online.codec import decode_key, encode_keys, is_digest, parted, storage_keys
 from featurestore.online.generations import (
     GENERATION_FORMAT,
     Generation,
@@ -203,7 +203,7 @@ class _Step:
     def __init__(self, view: _View, watermark: int, left: Running | None) -> None:
         self.view, self.watermark, self.left = view, watermark, left
         self.previous = view.previous()
-        self.touched_keys = 0
+        self.touched_keys = self.touched_rows = 0
         self._started = time.monotonic()
 
     def make(self, full: bool) -> ViewReport:
@@ -259,7 +259,7 @@ class _Step:
         self.report.reason = reason
         self.report.mode = "full" if reason else "incremental"
         if self.left is None:
-            how = NEW_TABLE if reason else IN_PLACE if self.touched_keys <= self._few else COPY
+            how = NEW_TABLE if reason else IN_PLACE if self.touched_keys + self.touched_rows <= self._few else COPY
             self._decide(how)
         elif reason:
             raise NotTheSame
@@ -282,8 +282,12 @@ class _Step:
             return "a static source has no history to follow"
         if not self.view.data.stamps:
             return "a table from memory has no files to compare"
+        if self.previous.format < GENERATION_FORMAT:
+            return "an older featurestore made the last generation"
         if self.previous.push != self.view.push:
-            return "the last generation does not say whose fact each row is"
+            return "what brings pushed rows online is not what the last generation has"
+        if self._rows_kept() > 4 * max(self.previous.rows, writing.IN_PLACE):
+            return "most of what is kept of rows is of facts out of reach"
         now = {(f["path"], f["sha256"]) for f in self.view.state if "path" in f}
         before = [f for f in self.previous.state if "path" in f]
         gone = [str(f["path"]) for f in before if (f["path"], f["sha256"]) not in now]
@@ -293,6 +297,12 @@ class _Step:
         if log is not None and (here is None or here.log != log.log or here.position < log.position):
             return f"the push log of {self.view.data.source.name} is not the one of the last run"
         return "the horizon changed" if self.previous.horizon != self.view.horizon else ""
+
+    def _rows_kept(self) -> int:
+        """Steps leave rows of facts that have gone out of reach, which harm nothing but fill the store."""
+        assert self.previous is not None
+        with self.view.store.read() as snapshot:
+            return snapshot.count(tables.rows_of(self.previous.table))
 
     def _find_touched(self) -> str:
         """Find the keys an incremental run refreshes, as the relation `touched`. Returns: why there are too many, or ""."""
@@ -308,16 +318,15 @@ class _Step:
         for statement in sql.find_touched(view.plan):
             session.execute(statement, parameters)
         for keys in self._expiring(self.previous.table):
-            columns = self._columns(keys)
-            if columns is None:
-                return "a record is about to expire whose key is too long to be read back"
-            session.bind("expiring", columns)
+            session.bind("expiring", self._columns(keys))
             session.execute(sql.touched_too(view.plan))
         self.touched_keys = session.table(sql.touched_count()).column(0)[0].as_py()
-        most = max(self._few, writing.MOST * self.previous.keys) if view.store.ordered else self._few
-        if self.touched_keys > most:
-            return f"{self.touched_keys:,} of {self.previous.keys:,} keys are touched"
-        return ""
+        if view.rows is not None:
+            self.touched_rows = session.table(sql.touched_rows_count()).column(0)[0].as_py()
+        few = self.touched_keys + self.touched_rows <= self._few
+        if few or (view.store.ordered and self.touched_keys <= max(self._few, writing.MOST * self.previous.keys)):
+            return ""
+        return f"{self.touched_keys:,} of {self.previous.keys:,} keys are touched"
 
     def _expiring(self, table: str) -> Iterator[list[bytes]]:
         """Keys of records that would not be exact for half a horizon from the new watermark on.
@@ -328,22 +337,22 @@ class _Step:
         bound = self.watermark + self.view.horizon // 2
         after = b""
         while True:
-            with self.view.store.read() as snapshot:
+            with self.view.store.read(locked=True) as snapshot:
                 entries = list(islice(tables.expiring(snapshot, table, bound, after), _EXPIRING_AT_ONCE))
+                digests = [key for _, key in entries if is_digest(key)]
+                long = [parted(record)[1] for record in snapshot.get(table, digests) if record is not None]
             if not entries:
                 return
-            yield [key for _, key in entries]
+            yield [key[1:] for _, key in entries if not is_digest(key)] + long
             after = entries[-1][0] + entries[-1][1]
 
-    def _columns(self, stored: Sequence[bytes]) -> pa.Table | None:
-        """Storage keys as columns; None if one is a digest, which cannot be read back."""
+    def _columns(self, encoded: Sequence[bytes]) -> pa.Table:
+        """Keys as columns."""
         families, keys = self.view.families, self.view.bound.keys
-        if any(key[:1] != b"\0" for key in stored):
-            return None
-        values = [decode_key(key[1:], families) for key in stored]
+        values = [decode_key(key, families) for key in encoded]
         arrays = [pa.array([row[i] for row in values], key.dtype.arrow) for i, key in enumerate(keys)]
         names = [f"key_{key.name}" for key in keys]
-        return pa.table(arrays or [pa.array([0] * len(stored), pa.int32())], names=names or ["key_all"])
+        return pa.table(arrays or [pa.array([0] * len(encoded), pa.int32())], names=names or ["key_all"])
 
     def _bind(self, data: SourceData, **prefix: str) -> None:
         bound = self.view.bound
@@ -465,6 +474,7 @@ class _Step:
         return Generation(
             view.name, view.bound.fingerprint, self.run.number, self.watermark, view.horizon, self.run.table, 0, columns,
             tuple(view.state), view.bound.to_manifest(), push=view.push,
+            rows=self.run.rows if self.run.how == NEW_TABLE or self.previous is None else self.previous.rows,
         )  # fmt: skip
 
     # Telling of it.

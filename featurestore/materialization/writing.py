@@ -104,7 +104,7 @@ class Writing:
             raise NotTheSame
 
     def _look_up(self, key: bytes, record: bytes) -> None:
-        with self.store.read() as snapshot:
+        with self.store.read(locked=True) as snapshot:
             table = tables.rows_of(self.run.table) if is_row(key) else self.run.table
             if snapshot.get(table, [key]) != [record] or tables.count(snapshot, self.run.table) != self.run.written:
                 raise NotTheSame

@@ -52,8 +52,8 @@ class Generation:
     windows, then the known time if an aggregate orders by it.
     view: the view's own manifest. undo: of a kept one, the table of records that turn the next newer generation back into
     it; "" if it has a table of its own. push: what makes a fact of a pushed row, as data; empty where the next run alone can
-    tell. log, applied: the push log, and up to which position it was applied when the generation was made. pushed: whether
-    anything stands in `tables.pushed_to`.
+    tell. rows: how many were kept beside the records when they were last made anew. log, applied: the push log, and up to
+    which position it was applied when the generation was made. pushed: whether anything stands in `tables.pushed_to`.
     """
 
     name: str
@@ -68,6 +68,7 @@ class Generation:
     view: Mapping[str, Any] = field(repr=False)
     undo: str = ""
     push: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    rows: int = 0
     log: str = ""
     applied: int = 0
     pushed: bool = False

@@ -27,6 +27,7 @@ from featurestore.online.columns import EMPTY, big_endian, fixed, join, no_nulls
 GLOBAL_KEY = b""
 """The key of the one row of `entities=[]`."""
 
+_KEY_LENGTH = struct.Struct("<I")
 _INT64_BIAS = 1 << 63
 _INT128_BIAS = 1 << 127
 _EPOCH = date(1970, 1, 1)
@@ -52,12 +53,51 @@ def decode_key(key: bytes, families: Sequence[str]) -> tuple[object, ...]:
     return tuple(values)
 
 
-def storage_key(key: bytes) -> bytes:
-    """The key a store keeps: short keys under 00, longer than 400 bytes as 01 + their BLAKE2b-256 digest.
+SHORT = 400
+"""Bytes of a key that is kept as it is."""
 
-    The prefixes keep the two apart, and the empty global key from being no key at all.
+
+class LongKey(bytes):
+    """The storage key of a key that is too long to be kept as it is. full: that key."""
+
+    full: bytes
+
+
+def storage_key(key: bytes) -> bytes:
+    """The key a store keeps: short keys under 00, longer ones as 01 + their BLAKE2b-256 digest, a `LongKey`.
+
+    The prefixes keep the two apart, and the empty global key from being no key at all. The record of a long key ends with
+    the key itself (`with_key`), so that whoever reads it can compare.
     """
-    return b"\0" + key if len(key) <= 400 else b"\1" + hashlib.blake2b(key, digest_size=32).digest()
+    if len(key) <= SHORT:
+        return b"\0" + key
+    digest = LongKey(b"\1" + hashlib.blake2b(key, digest_size=32).digest())
+    digest.full = key
+    return digest
+
+
+def is_digest(stored: bytes) -> bool:
+    return stored[:1] == b"\1"
+
+
+def with_key(record: bytes, key: bytes) -> bytes:
+    """What is kept under a digest: the record, the key, and the key's length."""
+    return b"".join([record, key, _KEY_LENGTH.pack(len(key))])
+
+
+def parted(stored: bytes | memoryview) -> tuple[bytes | memoryview, bytes]:
+    """Record and key of what is kept under a digest."""
+    end = len(stored) - _KEY_LENGTH.size
+    start = end - _KEY_LENGTH.unpack_from(stored, end)[0]
+    return stored[:start], bytes(stored[start:end])
+
+
+def record_of(stored: Any, key: bytes | None) -> Any:
+    """The record, given what is kept under a storage key; None if it is that of another key with the same digest."""
+    if stored is None or type(key) is not LongKey:
+        return stored
+    record, full = parted(stored)
+    return record if full == key.full else None
 
 
 def lookup_keys(values: Sequence[object], family: str) -> list[bytes | None]:
@@ -193,7 +233,7 @@ def encode_keys(columns: Sequence[pa.Array], families: Sequence[str], *, rows: i
 def storage_keys(keys: pa.Array) -> pa.Array:
     """`storage_key` of a whole column; null stays null."""
     keys = whole(keys)
-    if (pc.max(pc.binary_length(keys)).as_py() or 0) <= 400:
+    if (pc.max(pc.binary_length(keys)).as_py() or 0) <= SHORT:
         return pc.binary_join_element_wise(pa.scalar(b"\0", pa.binary()), keys, EMPTY)
     return pa.array([key if key is None else storage_key(key) for key in keys.to_pylist()], pa.binary())
 

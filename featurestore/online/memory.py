@@ -99,7 +99,7 @@ class MemoryStore:
         self._writing = Turns()
         self._materializing = threading.Lock()
 
-    def read(self) -> nullcontext[_State]:
+    def read(self, *, locked: bool = False) -> nullcontext[_State]:
         return nullcontext(self._now())
 
     recall = read

@@ -125,8 +125,12 @@ class OnlineStore(Protocol):
         """The layout number the store was created with, at most `FORMAT`."""
         ...
 
-    def read(self) -> AbstractContextManager[Snapshot]:
-        """One consistent state, for as long as it is open. Readers never wait for writers, nor writers for readers."""
+    def read(self, *, locked: bool = False) -> AbstractContextManager[Snapshot]:
+        """One consistent state, for as long as it is open. Readers never wait for writers, nor writers for readers.
+
+        locked: who asks holds the lock, and reads rows only of tables that nobody else changes: what others write meanwhile
+        (pushes) then moves no optimistic snapshot.
+        """
         ...
 
     def recall(self) -> AbstractContextManager[Snapshot]:

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from featurestore.dtypes import DATE, TIMESTAMP, DType
 from featurestore.errors import RequestError, StoreError, StoreUnavailable, TooEarly, UnknownName, UsageError, nearest
 from featurestore.intervals import FOREVER, Clock, format_instant
-from featurestore.online.codec import encode_key, lookup_keys, storage_key
+from featurestore.online.codec import encode_key, lookup_keys, record_of, storage_key
 from featurestore.online.generations import EPOCH, generation, served_services
 from featurestore.online.store import Moved, OnlineStore, Snapshot
 from featurestore.online.tables import exact_until
@@ -218,13 +218,13 @@ class Service:
             requests.append((view.table, keys))
         if self._pushed_to:
             return self._look_up_pushed(snapshot, requests, asked)
-        records, t = _records(snapshot, requests), asked.t
+        records, t = self._own(_records(snapshot, requests), requests), asked.t
         return self._together([[view.answer(r, t) for r in of] for view, of in zip(self.views, records, strict=True)], asked)
 
     def _look_up_pushed(self, snapshot: Snapshot, requests: list[tuple[str, list[bytes | None]]], asked: Checked) -> Cells:
         """As `look_up`, for a service to some of whose views rows were pushed since their generation was made."""
         beside = [(str(self.views[i].pushed_table), requests[i][1]) for i in self._pushed_to]
-        found = _records(snapshot, requests + beside)
+        found = self._own(_records(snapshot, requests + beside), requests)
         none: list[bytes | None] = [None] * asked.rows
         pushed = dict(zip(self._pushed_to, found[len(requests) :], strict=True))
         t = asked.t
@@ -235,6 +235,13 @@ class Service:
             for i, (view, of) in enumerate(zip(self.views, found[: len(requests)], strict=True))
         ]
         return self._together(answers, asked._replace(t=t))
+
+    def _own(self, records: list[list[Any]], requests: list[tuple[str, list[bytes | None]]]) -> list[list[Any]]:
+        """The records, those of other keys with the same digest left out."""
+        for i, view in enumerate(self.views):
+            if view.long_keys:
+                records[i] = list(map(record_of, records[i], requests[i][1]))
+        return records
 
     @staticmethod
     def _newest_push(view: str, pushed: list[bytes | None], as_of: int | None) -> int:

@@ -45,6 +45,9 @@ class View:
         self.table = made.table
         self.pushed_table = tables.pushed_to(made.name, made.number) if made.pushed else None
         """Where it has what was pushed since its records were made; None if nothing was."""
+        of_any_length = {"text", "binary"} & {key["family"] for key in view["keys"]}
+        self.long_keys = bool(of_any_length) and made.format >= 4
+        """Whether records may be kept under digests, with their key behind them."""
         self.watermark = made.watermark
         self.key_columns: tuple[str, ...] = tuple(column for column, _ in instance["keys"])
         self.families: tuple[str, ...] = tuple(key["family"] for key in view["keys"])

@@ -36,7 +36,7 @@ _ERRORS = {
     404: "No such feature service, view, feature or source.",
     406: "Neither of the formats answers come in is accepted.",
     408: "The request did not arrive in time.",
-    409: "as_of is before a watermark.",
+    409: "as_of is before a watermark, or before the newest push to a key.",
     413: "Too many bytes, rows or values.",
     415: "Not application/json.",
     422: "A wrong or missing field, key column, type or length.",

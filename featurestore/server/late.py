@@ -35,7 +35,7 @@ class LateStore:
         self._look_at = 0.0
         self._unavailable: StoreUnavailable | None = None
 
-    def read(self) -> AbstractContextManager[Snapshot]:
+    def read(self, *, locked: bool = False) -> AbstractContextManager[Snapshot]:
         """A snapshot of the store that is there. Raises: StoreError where none is."""
         return self._current().read()
 
@@ -115,10 +115,6 @@ class LateWriter:
                 self._store = None if found is None else self._open_store()
                 self._opened = found
             return self._store
-
-    def close(self) -> None:
-        with self._lock:
-            self._close()
 
     def _close(self) -> None:
         store, self._store, self._opened = self._store, None, None

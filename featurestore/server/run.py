@@ -14,7 +14,7 @@ import sys
 import tempfile
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from types import FrameType
@@ -25,6 +25,7 @@ from uvicorn.supervisors import Multiprocess
 from featurestore.config import Config
 from featurestore.errors import StoreError, UsageError
 from featurestore.intervals import MICROS_PER_SECOND, SystemClock, parse_duration
+from featurestore.online.store import OnlineStore
 from featurestore.retrieval.online_features import OnlineReader
 from featurestore.server.access_log import AccessLog, check_writable
 from featurestore.server.app import Application, create_app
@@ -93,8 +94,8 @@ def _shared_folder(workers: int) -> Iterator[Path | None]:
 
 def _application(config: Config, root: Path, manifest: Path | None, shared: Path | None) -> Application:
     """What each worker runs, made in the worker, within its loop."""
-    opening, identity = partial(open_online, config, root, read_only=True), partial(online_identity, config, root)
-    store = LateStore(opening, identity, lambda: reader.forget())
+    opening, identity = partial(open_online, config, root), partial(online_identity, config, root)
+    store = LateStore(partial(_opened, config, root), identity, lambda: reader.forget())
     reader = OnlineReader(store, SystemClock())
     server = config.server
     _allow_connections(server.max_connections)
@@ -108,12 +109,21 @@ def _application(config: Config, root: Path, manifest: Path | None, shared: Path
         log=_access_log(server.access_log, root),
         push_folder=partial(push_folder, root),
         push_skew=parse_duration(config.online.push_skew, what="online.push_skew"),
-        push_store=LateWriter(partial(open_online, config, root), identity),
+        push_store=LateWriter(opening, identity),
     )
     loop = asyncio.get_running_loop()
     metrics.keep_leaving(loop)
     _drain_on_sigterm(app.connections, parse_duration(server.drain).micros / MICROS_PER_SECOND, loop)
     return app
+
+
+def _opened(config: Config, root: Path) -> OnlineStore:
+    """The store to read. Where rows are pushed an LMDB file that is there is opened to be written to from the beginning:
+    look-ups would wait while it is opened anew."""
+    if config.server.push and config.online.store == "lmdb" and online_identity(config, root) is not None:
+        with suppress(StoreError):
+            return open_online(config, root)
+    return open_online(config, root, read_only=True)
 
 
 def _access_log(setting: bool | str, root: Path) -> AccessLog | None:

@@ -387,8 +387,9 @@ def locked(folder: Path, *, create: bool = False, shared: bool = False, name: st
 # Reading.
 
 
-def read_log(folder: Path, until: int | None = None) -> Pushed | None:
-    """The log as it is now, or up to the position `until`; None where nothing was ever pushed.
+def read_log(folder: Path, until: int | None = None, after: int = 0) -> Pushed | None:
+    """The log as it is now, or up to the position `until`; None where nothing was ever pushed. after: segments that hold
+    nothing behind that position are not read, and their rows missing.
 
     Raises: StoreError FS440 (damaged, or shorter than `until`), FS441.
     """
@@ -398,11 +399,15 @@ def read_log(folder: Path, until: int | None = None) -> Pushed | None:
         state = read_state(folder)
         if state is None:
             return None
-        held = [(path, _contents(path)) for path in segment_paths(folder) if first_of(path) > state.folded]
+        paths = [path for path in segment_paths(folder) if first_of(path) > state.folded]
+        while len(paths) > 1 and first_of(paths[1]) <= after + 1:
+            del paths[0]
+        begin = first_of(paths[0]) - 1 if paths and after > state.folded else state.folded
+        held = [(path, _contents(path)) for path in paths]
         acknowledged = _acknowledged(folder)
         if held and len(held[-1][1]) > (acknowledged[1] if acknowledged[0] == first_of(held[-1][0]) else 0):
             atomic.sync(held[-1][0])  # its writer died before it could: what is read must not be lost any more
-    return _pushed(state, held, acknowledged, until)
+    return _pushed(state, held, acknowledged, until, begin)
 
 
 def _contents(path: Path) -> memoryview:
@@ -410,8 +415,10 @@ def _contents(path: Path) -> memoryview:
     return memoryview(path.read_bytes())
 
 
-def _pushed(state: State, held: Sequence[tuple[Path, memoryview]], acknowledged: tuple[int, int], until: int | None) -> Pushed:
-    position = state.folded
+def _pushed(
+    state: State, held: Sequence[tuple[Path, memoryview]], acknowledged: tuple[int, int], until: int | None, position: int
+) -> Pushed:
+    """position: that before the first of the segments held."""
     tables: list[pa.Table] = []
     for number, (path, data) in enumerate(held, 1):
         header, at = Header.read(data, where_of(path))
@@ -454,8 +461,10 @@ def rows_after(pushed: Pushed, position: int, known_from: int | None = None) -> 
 def _from_file(file: Compacted, position: int, known_from: int | None) -> pa.Table | None:
     """The rows of a file; None where its last row says that none is wanted."""
     if file.last <= position:
+        if known_from is None:
+            return None
         arrived = pc.max(pq.read_table(file.path, columns=[PUSHED_AT])[PUSHED_AT].cast(pa.int64())).as_py()
-        if known_from is None or arrived is None or arrived < known_from:
+        if arrived is None or arrived < known_from:
             return None
     return pq.read_table(file.path)
 

@@ -19,7 +19,7 @@ from featurestore.errors import PushError, StoreError, StoreFormat, StoreLocked
 from featurestore.intervals import FixedClock, SystemClock
 from featurestore.sources import push_compaction, push_log
 from featurestore.sources.push_compaction import compact
-from featurestore.sources.push_log import PushLog, read_log, segment_paths
+from featurestore.sources.push_log import PushLog, read_log, rows_after, segment_paths
 from tests.crash.killing import CONTEXT
 
 SCHEMA = pa.schema([("id", pa.int64()), ("text", pa.string())])
@@ -351,3 +351,30 @@ def test_a_parquet_file_that_is_gone_is_damage_when_its_rows_are_wanted(tmp_path
     source = ParquetSource(name="s", path="f.parquet", event_timestamp="at", row_key=["id"])
     with pytest.raises(StoreError, match="it is gone"):
         open_source(source, tmp_path, tmp_path / "s")
+
+
+def test_what_lies_behind_a_position_is_read_without_what_lies_before(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(push_log, "SEGMENT_BYTES", 900)
+    folder, clock = tmp_path / "s", FixedClock(1_000)
+    log = pushed(folder, (1, 2, 3), (4,), clock=clock)
+    compact(folder)
+    for i in range(5, 25):
+        clock.micros += 10
+        log.append(batch(i), clock)
+    assert len(segment_paths(folder)) > 3
+
+    def ids(after: int, known_from: int | None = None) -> list[int]:
+        found = read_log(folder, after=0 if known_from else after)
+        assert found is not None
+        assert found.position == 24
+        return [i for table in rows_after(found, after, known_from) for i in table["id"].to_pylist()]
+
+    for position in range(25):
+        assert ids(position) == list(range(position + 1, 25))
+        assert (
+            ids(position, known_from=1_002) == [3, 4, *range(5, 25)] if position > 3 else [1, 2, 3][position:] + [*range(4, 25)]
+        )
+    read = []
+    monkeypatch.setattr(push_log, "_contents", lambda path: read.append(path) or memoryview(path.read_bytes()))
+    ids(23)
+    assert read == segment_paths(folder)[-1:]

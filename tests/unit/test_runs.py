@@ -27,6 +27,7 @@ from featurestore import (
 from featurestore.errors import FeatureStoreError, StoreError
 from featurestore.intervals import FOREVER, FixedClock, format_instant
 from featurestore.materialization import ViewReport, writing
+from featurestore.online import keys as online_keys
 from featurestore.online import runs, tables
 from featurestore.online.codec import RecordCodec, encode_key, storage_key
 from featurestore.online.generations import Generation, generation, generations, kept_generations, next_number
@@ -351,7 +352,7 @@ def test_facts_held_back_are_served_once_a_run_comes_near(project: Project, way:
     project.check_same_as_fresh(W)
 
 
-def test_a_key_too_long_to_be_read_back_makes_the_run_full(tmp_path: Path) -> None:
+def test_a_key_that_is_kept_as_a_digest_is_refreshed_in_time_too(tmp_path: Path) -> None:
     source = ParquetSource(name="facts", path=str(tmp_path / "*.parquet"), event_timestamp="e", created_timestamp="c")
     view = FeatureView(name="view", entities=[thing], source=source, features=[latest("x")])
     store = FeatureStore(definitions=[FeatureService(name="service", features=[view])], clock=FixedClock(W + 99 * DAY))
@@ -359,7 +360,39 @@ def test_a_key_too_long_to_be_read_back_makes_the_run_full(tmp_path: Path) -> No
     pq.write_table(pa.table({"k": ["a", "b" * 500], **times, "x": [1, 2]}), tmp_path / "0.parquet")
     assert store.materialize(known_before=W)[0].keys_held_back == 1
     [report] = store.materialize(known_before=W + 26 * DAY)
-    assert (report.mode, report.reason) == ("full", "a record is about to expire whose key is too long to be read back")
+    assert (report.mode, report.keys_written, report.keys_held_back) == ("incremental", 1, 0)
+    found = store.get_online_features("service", {"k": ["b" * 500, "a"]}, as_of=W + 41 * DAY)
+    assert (found.rows, found.statuses) == ([[2], [1]], [["present"], ["present"]])
+
+
+def test_two_keys_with_one_digest_never_answer_for_each_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Same:
+        def __init__(self, *_: Any, **__: Any) -> None: ...
+
+        def digest(self) -> bytes:
+            return bytes(32)
+
+    monkeypatch.setattr(online_keys.hashlib, "blake2b", Same)
+    source = ParquetSource(name="facts", path=str(tmp_path / "*.parquet"), event_timestamp="e", delay="0s")
+    view = FeatureView(name="view", entities=[thing], source=source, features=[latest("x"), agg.count(window=None)])
+    store = FeatureStore(definitions=[FeatureService(name="service", features=[view])], clock=FixedClock(W))
+    mine, other = "a" * 500, "b" * 500
+    pq.write_table(pa.table({"k": [mine], "e": pa.array([W - 5]).cast(TIME), "x": [1]}), tmp_path / "0.parquet")
+    store.materialize()
+    found = store.get_online_features("service", {"k": [mine, other, mine]})
+    assert found.rows == [[1, 1], [None, 0], [1, 1]]
+    assert [row[0] for row in found.statuses] == ["present", "not_found", "present"]
+    assert store.verify("service", sample=50).ok
+
+
+def test_a_generation_of_an_older_featurestore_is_made_anew(project: Project) -> None:
+    project.run(W)
+    older = replace(project.made, format=3)
+    name = f"view/view/{older.fingerprint}"
+    project.store.online.write(lambda batch: batch.put_meta(name, older.to_bytes()))
+    assert project.values(7) == project.fresh(W).values(7)
+    report = project.run(W + DAY)
+    assert (report.mode, report.reason) == ("full", "an older featurestore made the last generation")
 
 
 def test_a_view_of_one_row_is_refreshed_in_time_too(tmp_path: Path) -> None:
@@ -505,8 +538,8 @@ def test_an_entity_is_forgotten_wherever_it_is_part_of_a_key() -> None:
     store.materialize()
     told = store.forget("thing", "a")
     assert [(r["view"], r["records"]) for r in told.removed] == [("both", 2)]
-    assert told.unreadable == 1
-    assert [(r["view"], r["records"]) for r in store.forget("shop", {"s": 1}).removed] == [("alone", 1), ("both", 1)]
+    assert told.unreadable == 0
+    assert [(r["view"], r["records"]) for r in store.forget("shop", {"s": 1}).removed] == [("alone", 1), ("both", 2)]
     assert store.forget("shop", 7).sources == []
 
 
@@ -536,7 +569,8 @@ def test_a_store_written_before_generations_were_kept_goes_on(project: Project) 
     project.store.online.write(age)
     project.arrives(*steps(1))
     report = project.run(W + DAY)
-    assert (report.mode, report.generation) == ("incremental", made.number + 1)
+    assert (report.mode, report.generation) == ("full", made.number + 1)
+    assert report.reason == "an older featurestore made the last generation"
     project.check_same_as_fresh(W + DAY)
 
 

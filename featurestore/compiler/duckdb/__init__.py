@@ -23,6 +23,7 @@ from featurestore.compiler.duckdb.online import (
     touched_count,
     touched_keys,
     touched_rows,
+    touched_rows_count,
     touched_too,
 )
 from featurestore.compiler.duckdb.probes import keys_read, times_of_facts
@@ -74,5 +75,5 @@ __all__ = [
     "NOT_FOUND", "REASONS", "SOURCE_PREFIX", "WINDOW_PLANS", "Asked", "PartStatement", "ambiguous", "duplicates",
     "find_touched", "greatest_known", "key_type", "keys_read", "latest", "left_out", "on_demand", "online_rows",
     "online_state", "operand_column", "plans_for", "quoted", "relation", "sql_type", "statements", "static", "strands",
-    "times_of_facts", "touched_count", "touched_keys", "touched_rows", "touched_too", "window_sql",
+    "times_of_facts", "touched_count", "touched_keys", "touched_rows", "touched_rows_count", "touched_too", "window_sql",
 ]  # fmt: skip

@@ -187,6 +187,11 @@ def touched_count() -> str:
     return "SELECT count(*) AS keys FROM touched"
 
 
+def touched_rows_count() -> str:
+    """How many row keys are in the relation `touched_rows`."""
+    return "SELECT count(*) AS rows FROM touched_rows"
+
+
 def touched_keys(plan: OnlineState) -> str:
     """The keys in the relation `touched`."""
     return f"SELECT {_keys(plan)} FROM touched"

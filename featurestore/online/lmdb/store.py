@@ -59,7 +59,7 @@ class LmdbStore:
     def __repr__(self) -> str:
         return f"LmdbStore({str(self.path)!r}, read_only={self.read_only})"
 
-    def read(self) -> _Snapshot:
+    def read(self, *, locked: bool = False) -> _Snapshot:
         return _Snapshot(self._environment or self._closed())
 
     recall = read

@@ -10,6 +10,7 @@ All keys of a project begin with `fs:<project>:`, so that projects can share a d
     fs:shop:garbage               set      tags that are not, or not yet, in the catalog
     fs:shop:staging:<tag>         string   a write is under way that makes this table; it expires
     fs:shop:lock                  string   who materializes; it expires
+    fs:shop:turn                  string   for which writer the others wait, because they were faster; it expires
 
 Rows are strings and not fields of a hash because one MGET then serves keys of many tables, and the epoch with them.
 """
@@ -37,7 +38,7 @@ class Layout:
     def __post_init__(self) -> None:
         # Quoted, a name holds no ':' that could make two projects' keys alike, and nothing a SCAN pattern gives meaning to.
         prefix = f"fs:{quote(self.project, safe='')}:".encode()
-        for name in ("epoch", "metas", "tables", "garbage", "lock"):
+        for name in ("epoch", "metas", "tables", "garbage", "lock", "turn"):
             object.__setattr__(self, name, prefix + name.encode())
         object.__setattr__(self, "_prefix", prefix)
 
@@ -46,6 +47,7 @@ class Layout:
     tables: bytes = b""
     garbage: bytes = b""
     lock: bytes = b""
+    turn: bytes = b""
     _prefix: bytes = b""
 
     def rows(self, tag: str) -> bytes:

@@ -22,7 +22,7 @@ log = logging.getLogger(__name__)
 
 SECONDS = 30.0
 _RENEW = b"if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('PEXPIRE', KEYS[1], ARGV[2]) end return 0"
-_DELETE = b"if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('DEL', KEYS[1]) end return 0"
+DELETE_IF = b"if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('DEL', KEYS[1]) end return 0"
 
 
 class Lease:
@@ -48,7 +48,7 @@ class Lease:
         self._thread.join()
         try:
             with self._open_link() as link:
-                link.ask(b"EVAL", _DELETE, b"1", self._key, self._who)
+                link.ask(b"EVAL", DELETE_IF, b"1", self._key, self._who)
         except StoreError as error:
             log.info("the right to materialize is left to expire: %s", error)
 

@@ -68,7 +68,14 @@ class Snapshot(Metas):
     def __init__(self, reader: Reader, state: State) -> None:
         super().__init__(dict(state.metas))
         self._reader, self.state = reader, state
+        self.is_steady = False
         self._prefixes = {name: reader.layout.rows(table.tag) for name, table in state.tables.items()}
+
+    def steady(self) -> Snapshot:
+        """The same for who holds the lock and reads what nobody else changes: it does not move with what others write."""
+        snapshot = Snapshot(self._reader, self.state)
+        snapshot.is_steady = True
+        return snapshot
 
     def __enter__(self) -> Snapshot:
         return self
@@ -167,7 +174,7 @@ class Reader:
         command = packed(b"MGET", self.layout.epoch, *names)
         values: list[bytes | None] = self._asked(lambda: self._links.ask(command))
         epoch = values.pop(0)
-        if epoch != snapshot.state.epoch:
+        if epoch != snapshot.state.epoch and not (snapshot.is_steady and epoch is not None):
             if self._kept is snapshot:
                 self._kept = None
             raise Moved

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import random
+import secrets
 import time
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager, nullcontext
@@ -12,7 +13,7 @@ from featurestore.errors import StoreError
 from featurestore.online.redis import errors
 from featurestore.online.redis.batch import Batch, begin
 from featurestore.online.redis.layout import Layout, State, next_epoch
-from featurestore.online.redis.lease import Lease
+from featurestore.online.redis.lease import DELETE_IF, Lease
 from featurestore.online.redis.links import Link, Links, packed
 from featurestore.online.redis.reader import Reader, Snapshot
 from featurestore.online.redis.sweep import sweep
@@ -27,6 +28,8 @@ DEADLINE = 0.25
 PATIENCE = 10.0
 """Seconds a write waits for each reply: a long transaction may take some."""
 ATTEMPTS = 50
+HURRIES, TURN_SECONDS = 3, 2.0
+"""After so many attempts at which others were faster a writer has them wait for it, so long at most."""
 """How often a write that others overtake is begun anew."""
 
 
@@ -49,6 +52,7 @@ class RedisStore:
         self.read_only = read_only
         self._closed = False
         self._writing = Turns()  # others are met at the switch
+        self._who = secrets.token_bytes(9)
         self._lease: Lease | None = None
         if not read_only:
             with self._own_link() as link:
@@ -58,9 +62,10 @@ class RedisStore:
     def __repr__(self) -> str:
         return f"RedisStore({self._layout.where!r}, {self._layout.project!r}, read_only={self.read_only})"
 
-    def read(self) -> Snapshot:
+    def read(self, *, locked: bool = False) -> Snapshot:
         self._check_open()
-        return self._reader.fetch()
+        snapshot = self._reader.fetch()
+        return snapshot.steady() if locked else snapshot
 
     def recall(self) -> Snapshot:
         self._check_open()
@@ -76,7 +81,7 @@ class RedisStore:
         with self._writing:
             for attempt in range(ATTEMPTS):
                 time.sleep(random.uniform(0, min(0.02 * attempt, 0.5)))
-                made = self._write_once(fill, expected_bytes)
+                made = self._write_once(fill, expected_bytes, attempt)
                 if made is not None:
                     self._reader.keep(made)
                     return
@@ -104,10 +109,26 @@ class RedisStore:
 
     # One write
 
-    def _write_once(self, fill: Callable[[Changes], None], expected_bytes: int) -> State | None:
+    @contextmanager
+    def _turn(self, link: Link, attempt: int) -> Iterator[None]:
+        """Wait for a writer to whom others were faster a few times, or be that writer: a long write (a run's) would else never
+        come between many short ones (pushes)."""
+        turn, end = self._layout.turn, time.monotonic() + TURN_SECONDS
+        hurries = attempt >= HURRIES
+        while time.monotonic() < end:
+            if hurries:
+                link.ask(b"SET", turn, self._who, b"NX", b"PX", b"%d" % int(TURN_SECONDS * 1_000))
+            if link.ask(b"GET", turn) in (None, self._who):
+                break
+            time.sleep(0.005)
+        yield
+        if hurries:
+            link.ask(b"EVAL", DELETE_IF, b"1", turn, self._who)
+
+    def _write_once(self, fill: Callable[[Changes], None], expected_bytes: int, attempt: int) -> State | None:
         """The state the write has made; None if another came between."""
         layout = self._layout
-        with self._own_link() as link:
+        with self._own_link() as link, self._turn(link, attempt):
             state, memory = begin(link, layout)
             memory.check_keeps(layout.where)
             memory.check_room(expected_bytes, layout.where)
