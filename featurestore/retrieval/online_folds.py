@@ -14,7 +14,7 @@ from typing import Any
 
 from featurestore.definitions.view import ONLINE_CAP
 from featurestore.dtypes import INT64, DType
-from featurestore.engines.exact import MOMENTS
+from featurestore.engines.exact import MOMENTS, exact_sum
 from featurestore.online.order import of_float, ranked
 
 VALUES, AGES, TIMED = "values", "ages", "timed"
@@ -45,7 +45,18 @@ def _unless_empty(fold: Fold) -> Fold:
 
 
 def _sum(of: Aggregated) -> Fold:
+    if of.taken.is_float:
+        return _sum_doubles
     return _unless_empty(_sum_integers if of.result == INT64 else MOMENTS["sum"])
+
+
+def _sum_doubles(values: Sequence[float]) -> float | None:
+    """As `exact_sum`, at the price of one call where nothing is special."""
+    try:
+        total = math.fsum(values)
+    except (OverflowError, ValueError):
+        return exact_sum(values)
+    return total + 0.0 if total == total and values else exact_sum(values)
 
 
 def _sum_integers(values: Sequence[int]) -> int:
@@ -66,13 +77,25 @@ def _count_distinct(of: Aggregated) -> Fold:
 
 
 def _least(of: Aggregated) -> Fold:
-    rank = ranked(of.taken)
-    return _unless_empty(lambda values: min(values, key=rank))
+    return _extreme(of, min)
 
 
 def _greatest(of: Aggregated) -> Fold:
+    return _extreme(of, max)
+
+
+def _extreme(of: Aggregated, extreme: Callable[..., Any]) -> Fold:
     rank = ranked(of.taken)
-    return _unless_empty(lambda values: max(values, key=rank))
+    ordered = _unless_empty(lambda values: extreme(values, key=rank))
+    if not of.taken.is_float:
+        return ordered
+
+    def doubles(values: Sequence[float]) -> float | None:
+        """Without NaN, which a finite or infinite sum rules out, doubles are in the order that Python puts them."""
+        total = sum(values)
+        return extreme(values) if values and total == total else ordered(values)  # type: ignore[no-any-return]
+
+    return doubles
 
 
 def _least_k(of: Aggregated) -> Fold:
