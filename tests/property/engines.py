@@ -52,12 +52,23 @@ class Answered:
     plans: frozenset[str] = frozenset()
 
 
-def by_oracle(service: FeatureService, tables: Sequence[pa.Table], spine: pa.Table, question: Question) -> Answered:
-    spreads = Spreads(service)
-    answer = ReferenceEngine({"facts": tables}).answer(
-        spreads.service, spine, timezone=question.timezone, known_before=question.known_before,
+def by_oracle(
+    service: FeatureService,
+    tables: Sequence[pa.Table],
+    spine: pa.Table,
+    question: Question,
+    spreads: Spreads | None = None,
+    engine: ReferenceEngine | None = None,
+) -> Answered:
+    """spreads, engine: those of the service and the tables, for who asks more than once."""
+    spreads, engine = spreads or Spreads(service), engine or ReferenceEngine({"facts": tables})
+    answer = engine.answer(
+        spreads.service,
+        spine,
+        timezone=question.timezone,
+        known_before=question.known_before,
         serving_lag=question.serving_lag,
-    )  # fmt: skip
+    )
     cells = {
         name: list(zip(values, answer.statuses[name], answer.event_timestamps[name], strict=True))
         for name, values in spreads.all_expected(answer.values).items()

@@ -26,12 +26,14 @@ from featurestore.compiler.duckdb.windows import PLANS
 from featurestore.definitions import AGGREGATES, FeatureService
 from featurestore.engines.duckdb import Settings
 from featurestore.engines.duckdb.window_choice import AUTO
+from featurestore.engines.reference import ReferenceEngine
 from featurestore.engines.reference.times import Reading
 from featurestore.engines.reference.values import read_keys
 from featurestore.testing.strategies import BEACON, CASE, KINDS, World, window_worlds, worlds
 from tests.property import edges, files
 from tests.property.engines import Answered, Question, by_duckdb, by_oracle, differences
 from tests.property.reproduction import Alone, Trial, script, smallest
+from tests.spec.spread import Spreads
 
 CASES_PER_BUILD = 100
 WINDOW_BUILDS = 2
@@ -60,8 +62,10 @@ class Batch:
     timezone: str
     in_memory: bool
     of_case: dict[int, tuple[list[pa.Table], pa.Table, list[int]]] = field(default_factory=dict)
+    oracles: dict[int, ReferenceEngine] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        self.spreads = Spreads(self.service)
         rows: dict[int, list[int]] = {}
         for row, case in enumerate(self.spine[CASE].to_pylist()):
             rows.setdefault(case, []).append(row)
@@ -69,6 +73,7 @@ class Batch:
             mine = [t.filter(pc.is_in(t[CASE], pa.array([case, BEACON], t[CASE].type))) for t in self.tables]
             alone = pa.concat_tables([self.spine.slice(row, 1) for row in asked])  # take() knows no string views
             self.of_case[case] = (mine, alone, asked)
+            self.oracles[case] = ReferenceEngine({"facts": mine})
 
     def expected(self, question: Question) -> Answered:
         """The oracle's answer, case by case: it is quadratic, and no case may see another's rows."""
@@ -76,8 +81,8 @@ class Batch:
         cells: dict[str, list[Any]] = {name: [None] * self.spine.num_rows for name in names}
         types: Any = {}
         left_out, labels, without_value = Counter[str](), Counter[str](), Counter[str]()
-        for tables, spine, asked in self.of_case.values():
-            answer = by_oracle(self.service, tables, spine, question)
+        for case, (tables, spine, asked) in self.of_case.items():
+            answer = by_oracle(self.service, tables, spine, question, self.spreads, self.oracles[case])
             types = answer.types
             left_out.update(answer.left_out)
             labels.update(answer.labels)

@@ -9,7 +9,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from featurestore.definitions import Feature, FeatureService, FeatureView, LabelView, OnDemandInstance, ViewInstance
+from featurestore.definitions import Feature, FeatureService, FeatureView, LabelView, OnDemandInstance, View, ViewInstance
 from featurestore.dtypes import DType
 from featurestore.engines.reference.aggregates import SumOverflow, Taken, aggregate
 from featurestore.engines.reference.facts import Cutoff, History, Row, read_history
@@ -56,6 +56,7 @@ class ReferenceEngine:
 
     def __init__(self, sources: Mapping[str, Sequence[pa.Table]]) -> None:
         self.sources = sources
+        self._histories: dict[int, tuple[View, History]] = {}  # by the identity of views, which are kept alive with it
 
     def answer(
         self,
@@ -131,7 +132,9 @@ class ReferenceEngine:
         source = instance.view.source
         if source.name not in self.sources:
             raise UsageError("FS102", f"no rows for source {source.name!r}", known=self.sources)
-        return read_history(instance.view, self.sources[source.name])
+        if id(instance.view) not in self._histories:
+            self._histories[id(instance.view)] = instance.view, read_history(instance.view, self.sources[source.name])
+        return self._histories[id(instance.view)][1]
 
 
 def _read(asked: OnDemandInstance) -> list[ViewInstance]:
