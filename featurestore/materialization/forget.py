@@ -23,6 +23,7 @@ from featurestore.materialization import applying
 from featurestore.online import runs, tables
 from featurestore.online.codec import decode_key, encode_key, encode_keys, is_digest, parted, storage_key
 from featurestore.online.generations import (
+    KEYED,
     Generation,
     Metas,
     change,
@@ -197,7 +198,7 @@ class _Owner:
             parts = {i: encode_key([value], [columns[i][1]]) for i, value in wanted.items()}
         except ValueError:
             return None
-        return cls([family for _, family in columns], parts, told, keyed=made.format >= 4)
+        return cls([family for _, family in columns], parts, told, keyed=made.format >= KEYED)
 
     def keys(self, snapshot: Snapshot, table: str) -> list[bytes]:
         """The storage keys in a table."""

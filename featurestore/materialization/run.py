@@ -98,8 +98,10 @@ def materialize(
         reports = []
         for name in views:
             data = sources(registry.views[name].view.source.name)
-            pushes = push_folder(data.source.name), push_at_once
-            view = _View(registry, registry.views[name], data, store, settings, identities, horizon.micros, keep, pushes, watch)
+            view = _View(
+                registry, registry.views[name], data, store, settings, identities, horizon.micros, keep, watch,
+                push_folder=push_folder(data.source.name), push_at_once=push_at_once,
+            )  # fmt: skip
             reports.append(view.to(watermark, full=full))
         return reports
 
@@ -117,11 +119,13 @@ class _View:
         identities: IdentityCache,
         horizon: int,
         keep: int,
-        pushes: tuple[Path | None, bool],
         watch: Watcher | None,
+        *,
+        push_folder: Path | None,
+        push_at_once: bool,
     ) -> None:
         self.bound, self.data, self.store, self.settings = bound, data, store, settings
-        self.horizon, self.keep, (self.push_folder, push_at_once) = horizon, keep, pushes
+        self.horizon, self.keep, self.push_folder = horizon, keep, push_folder
         self.plan: OnlineState = planning.with_pushed(planning.online_state(bound), pushed_to({data.source.name: data}))
         self.static = isinstance(self.plan.facts, StaticLookup)
         self.push = rules(self.plan) if push_at_once else {}

@@ -32,6 +32,8 @@ GENERATION_FORMAT = 4
 """2: views may hold any aggregate, with a parameter, and entries the known time. 3: records may be in columns, or indexed; a
 state may name how much of a push log was read; generations are kept, and runs have documents of their own. 4: rows and pushes
 may stand beside the records. What older formats wrote reads the same."""
+KEYED = 4
+"""From this format on what is kept under a digest has its key behind it."""
 EPOCH = "epoch"
 _LAST_NUMBER = "last_number"
 

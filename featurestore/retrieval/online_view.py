@@ -18,7 +18,7 @@ from featurestore.dtypes import DType, parse_dtype
 from featurestore.intervals import FOREVER
 from featurestore.online import tables
 from featurestore.online.codec import CANDIDATE, Entry
-from featurestore.online.generations import Generation, push_codec
+from featurestore.online.generations import KEYED, Generation, push_codec
 from featurestore.online.layout import Columns, Facts, Indexed, Layout, Listed
 from featurestore.retrieval.online_folds import FOLDS, TIMED, VALUES, Aggregated
 from featurestore.retrieval.online_indexed import LOOKS
@@ -46,7 +46,7 @@ class View:
         self.pushed_table = tables.pushed_to(made.name, made.number) if made.pushed else None
         """Where it has what was pushed since its records were made; None if nothing was."""
         of_any_length = {"text", "binary"} & {key["family"] for key in view["keys"]}
-        self.long_keys = bool(of_any_length) and made.format >= 4
+        self.long_keys = bool(of_any_length) and made.format >= KEYED
         """Whether records may be kept under digests, with their key behind them."""
         self.watermark = made.watermark
         self.key_columns: tuple[str, ...] = tuple(column for column, _ in instance["keys"])

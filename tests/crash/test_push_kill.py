@@ -46,6 +46,19 @@ def push_for_ever(folder: Path, first: int, told: Connection) -> None:
         number += 1
 
 
+def heard_of(pipes: list[tuple[Connection, Connection]]) -> set[int]:
+    """What writers said before they were killed."""
+    said = set[int]()
+    for heard, told in pipes:
+        told.close()
+        while True:
+            try:
+                said.add(heard.recv())
+            except Exception:  # there is no more, or it was killed while it spoke
+                break
+    return said
+
+
 def compact_for_ever(folder: Path) -> None:
     while True:
         compact(folder)
@@ -68,15 +81,7 @@ def test_no_acknowledged_row_is_lost_when_writers_and_a_compaction_are_killed(tm
         for worker in rng.sample(workers, len(workers)):
             worker.kill()
             worker.join()
-        for heard, told in pipes:
-            told.close()
-            while True:
-                try:
-                    acknowledged.add(heard.recv())
-                except EOFError:
-                    break
-                except Exception:  # it was killed while it spoke
-                    break
+        acknowledged |= heard_of(pipes)
         found = rows(folder)
         assert [position for position, _ in found] == list(range(1, len(found) + 1))
         assert acknowledged <= {i for _, i in found}
@@ -238,13 +243,7 @@ def test_pushes_and_runs_that_are_killed_lose_and_double_nothing_online(tmp_path
         for worker in rng.sample(workers, len(workers)):
             worker.kill()
             worker.join()
-        for heard, told in pipes:
-            told.close()
-            while True:
-                try:
-                    acknowledged.add(heard.recv())
-                except Exception:  # there is no more, or it was killed while it spoke
-                    break
+        acknowledged |= heard_of(pipes)
         push_online(root, 3)  # after it all that is in the log is online
         kept = {i for _, i in rows(root / ".featurestore" / "push" / "rows")}
         assert acknowledged <= kept

@@ -263,26 +263,28 @@ def test_without_a_store_rows_are_taken_and_the_first_run_brings_them(tmp_path: 
     other.online.close()
 
 
-ODD = {
-    "a list that orders versions": ('row_order="order"', "latest('x')", False),
-    "an order of versions": ('row_order="n"', "latest('x')", True),
-}
+def other_project(root: Path, row_key: str, options: str = "") -> Path:
+    """One view, of the latest x of whom `who` names."""
+    for folder in ("registry", "data"):
+        (root / folder).mkdir(parents=True)
+    (root / "featurestore.toml").write_text('[project]\nname = "other"\n')
+    (root / "registry" / "all.py").write_text(
+        "from featurestore import Entity, FeatureService, FeatureView, ParquetSource, latest\n"
+        f'rows = ParquetSource(name="rows", path="data/*.parquet", event_timestamp="at", delay="0s", row_key=["{row_key}"],\n'
+        f"    {options})\n"
+        'view = FeatureView(name="view", entities=[Entity(name="who")], source=rows, features=[latest("x")])\n'
+        'service = FeatureService(name="service", features=[view])\n'
+    )
+    return root
+
+
+ODD = {"a list that orders versions": ('row_order="order"', False), "an order of versions": ('row_order="n"', True)}
 
 
 @pytest.mark.parametrize("what", ODD)
 def test_what_only_a_run_can_read_waits_for_it(what: str, tmp_path: Path) -> None:
-    options, feature, at_once = ODD[what]
-    root = tmp_path / "odd"
-    for folder in ("registry", "data"):
-        (root / folder).mkdir(parents=True)
-    (root / "featurestore.toml").write_text('[project]\nname = "odd"\n')
-    (root / "registry" / "all.py").write_text(
-        "from featurestore import Entity, FeatureService, FeatureView, ParquetSource, latest\n"
-        f'rows = ParquetSource(name="rows", path="data/*.parquet", event_timestamp="at", delay="0s", row_key=["id"],\n'
-        f"    {options})\n"
-        f'view = FeatureView(name="view", entities=[Entity(name="who")], source=rows, features=[{feature}])\n'
-        'service = FeatureService(name="service", features=[view])\n'
-    )
+    options, at_once = ODD[what]
+    root = other_project(tmp_path / "odd", "id", options)
     at = pa.array([START], pa.int64()).cast(UTC)
     table = pa.table({"id": [1], "who": [1], "at": at, "x": [1.0], "n": [5], "order": [[1]]})
     pq.write_table(table, root / "data" / "a.parquet")
@@ -394,16 +396,7 @@ def test_rows_kept_for_pushes_are_made_anew_once_most_are_out_of_reach(shop: Sho
 
 
 def test_a_row_key_of_lists_waits_for_runs(tmp_path: Path) -> None:
-    root = tmp_path / "lists"
-    for folder in ("registry", "data"):
-        (root / folder).mkdir(parents=True)
-    (root / "featurestore.toml").write_text('[project]\nname = "lists"\n')
-    (root / "registry" / "all.py").write_text(
-        "from featurestore import Entity, FeatureService, FeatureView, ParquetSource, latest\n"
-        'rows = ParquetSource(name="rows", path="data/*.parquet", event_timestamp="at", delay="0s", row_key=["days"])\n'
-        'view = FeatureView(name="view", entities=[Entity(name="who")], source=rows, features=[latest("x")])\n'
-        'service = FeatureService(name="service", features=[view])\n'
-    )
+    root = other_project(tmp_path / "lists", "days")
     days = pa.array([[1, 2]], pa.list_(pa.int32())).cast(pa.list_(pa.date32()))
     at = pa.array([START], pa.int64()).cast(UTC)
     pq.write_table(pa.table({"days": days, "who": [1], "at": at, "x": [1.0]}), root / "data" / "a.parquet")

@@ -11,9 +11,7 @@ from featurestore.compiler.duckdb.facts import SOURCE_PREFIX, relation
 from featurestore.compiler.duckdb.latest import EXPIRED, FOUND, NOT_FOUND, latest
 from featurestore.compiler.duckdb.on_demand import ASKED, MISSED, on_demand, operand_column
 from featurestore.compiler.duckdb.online import (
-    CANDIDATE,
     HELD,
-    IN_REACH,
     IN_WINDOW,
     LATEST,
     NEW_PREFIX,
@@ -71,7 +69,7 @@ def statements(plan: Part) -> list[PartStatement]:
 
 
 __all__ = [
-    "ASKED", "CANDIDATE", "EXPIRED", "FOUND", "HELD", "IN_REACH", "IN_WINDOW", "LATEST", "MACROS", "MISSED", "NEW_PREFIX",
+    "ASKED", "EXPIRED", "FOUND", "HELD", "IN_WINDOW", "LATEST", "MACROS", "MISSED", "NEW_PREFIX",
     "NOT_FOUND", "REASONS", "SOURCE_PREFIX", "WINDOW_PLANS", "Asked", "PartStatement", "ambiguous", "duplicates",
     "find_touched", "greatest_known", "key_type", "keys_read", "latest", "left_out", "on_demand", "online_rows",
     "online_state", "operand_column", "plans_for", "quoted", "relation", "sql_type", "statements", "static", "strands",

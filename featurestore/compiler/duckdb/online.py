@@ -31,8 +31,7 @@ from featurestore.compiler.statement import Steps, listed
 from featurestore.plan.nodes import OnlineState, StaticLookup, Visible, facts_of, measures, ordered_by_time, reach_of
 
 HELD, LATEST, IN_WINDOW = 0, 1, 2
-CANDIDATE, IN_REACH = 1, 2
-"""What a row is in the records: it may be the one that latest values are of; it is in reach of a window. Added up."""
+"""What a row of the state is for; of `online_rows` LATEST and IN_WINDOW, added up: what a row is in the records."""
 NEW_PREFIX = "new__"
 
 
@@ -126,7 +125,7 @@ def online_rows(plan: OnlineState, *, limited: bool) -> str:
     kept = ["TRUE" if order else "is_in_reach"]
     if limited:
         kept.append(f"({', '.join(row_keys)}) IN (SELECT ({', '.join(row_keys)}) FROM touched_rows)")
-    flags = f"CASE WHEN is_candidate THEN {CANDIDATE} ELSE 0 END + CASE WHEN is_in_reach THEN {IN_REACH} ELSE 0 END"
+    flags = f"CASE WHEN is_candidate THEN {LATEST} ELSE 0 END + CASE WHEN is_in_reach THEN {IN_WINDOW} ELSE 0 END"
     columns = [*row_keys, *keys, f"CAST({flags} AS UTINYINT) AS __flags", "coalesce(event_time, 0) AS __event",
                "known_time AS __known", *(["row_order AS __order"] if order else [])]  # fmt: skip
     columns += [f"CASE WHEN is_in_reach THEN {measure_sql(m, types)} END AS measure_{i}"
