@@ -7,7 +7,7 @@ import random
 import secrets
 import time
 from collections.abc import Callable, Collection, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 
 from featurestore.errors import StoreError
 from featurestore.online.redis import errors
@@ -123,7 +123,8 @@ class RedisStore:
             time.sleep(0.005)
         yield
         if hurries:
-            link.ask(b"EVAL", DELETE_IF, b"1", turn, self._who)
+            with suppress(errors.FAILED):  # the write is made; a turn that is not given up expires
+                link.ask(b"EVAL", DELETE_IF, b"1", turn, self._who)
 
     def _write_once(self, fill: Callable[[Changes], None], expected_bytes: int, attempt: int) -> State | None:
         """The state the write has made; None if another came between."""
