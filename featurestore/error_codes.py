@@ -133,6 +133,13 @@ CODES: Mapping[str, ErrorCode] = {
         "source 'clicks' cannot be pushed to: without row_key the row that follows in a file would be a second fact",
         "Declare `row_key=[…]`: the columns by which the row in the file is known again.",
     ),
+    "FS150": ErrorCode(
+        "The training set is not what could have been known",
+        "`featurestore audit` found cells that are not the value of their feature at their row's as_of, rows too many or too few, "
+        "columns that are missing or nobody's, or training rows that meet the rows they are tested on.",
+        "14 of its cells are leaks: future 12, late_known 2 · in train.csv",
+        "Build the set with `featurestore build`, or mend what made it: the examples name the source rows.",
+    ),
     "FS201": ErrorCode(
         "Not a name",
         "Names begin with a lower-case letter, go on with letters, digits and single underscores, and have at most 63.",

@@ -22,6 +22,7 @@ from featurestore.sources import IdentityCache, SourceData, open_source
 if TYPE_CHECKING:
     import pyarrow as pa
 
+    from featurestore.audit.findings import Audit
     from featurestore.audit.report import Verification
     from featurestore.engines.duckdb import Settings
     from featurestore.materialization import ViewReport
@@ -403,6 +404,45 @@ class FeatureStore:
         name = service.name if isinstance(service, FeatureService) else service
         offline = Offline(self.registry, self._base, self.engine_settings(), self.identities, self.push_folder)
         return verify(self.reader, offline, service=name, sample=sample, seed=seed, scratch=scratch, watch=watch)
+
+    def audit(
+        self,
+        training_set: Any,
+        service: str | FeatureService,
+        *,
+        as_of: str = "as_of",
+        timezone: str = "UTC",
+        as_of_format: str | None = None,
+        spine: Any = None,
+        renamed: Mapping[str, str] | None = None,
+        known_before: str | int | None = None,
+        serving_lag: Any = None,
+        label: str | None = None,
+        split: str | None = None,
+        tolerance: float | None = None,
+        watch: Callable[[Progress], None] | None = None,
+    ) -> Audit:
+        """Judge a training set that anybody may have built: compute every cell anew, and give what differs its cause.
+
+        Args:
+            training_set: a path (Parquet, CSV) or a pyarrow, Polars or pandas table, with the service's keys and as_of.
+            as_of, timezone, as_of_format: as for a build. renamed: {column of the set: its name in the service}.
+            spine: the rows that were asked for, in which rows too many and too few are found.
+            known_before, serving_lag: what the set was built with; default: as its manifest says, else no cut-off and "0s".
+            label: a column whose relation to each feature is compared with that to the honest values.
+            split: a column that says which rows train and which test; default: `split`, if there is one.
+            tolerance: relative difference that sums and the like of doubles may have in files of others; default 1e-9.
+        Returns: Audit: `ok` if every cell is exact, `leaks`, `features` with their cells by cause, `examples`, `to_dict()`.
+        Raises: UnknownName FS101, UsageError FS102, SpineError, SourceError, DataError.
+        """
+        from featurestore.audit.training_set import audit
+
+        lag = None if serving_lag is None else parse_duration(serving_lag, what="serving_lag").micros
+        return audit(
+            training_set, self.bound_service(service), self.source_of, self.engine_settings(),
+            as_of=as_of, timezone=timezone, as_of_format=as_of_format, spine=spine, renamed=renamed,
+            known_before=_instant(known_before), serving_lag=lag, label=label, split=split, tolerance=tolerance, watch=watch,
+        )  # fmt: skip
 
     @cached_property
     def online(self) -> OnlineStore:

@@ -59,7 +59,7 @@ def build(
     from featurestore.retrieval.output import manifest_path
 
     store, reports = run.store, list["Report"]()
-    _check_options(timezone, serving_lag)
+    check_options(timezone, serving_lag)
     store.bound_service(service)  # an unknown service comes before any advice
     warn_if_stale(run)
     with run.progress() as watch:
@@ -80,7 +80,7 @@ def build(
     return Answer(result, _summary(result))
 
 
-def _check_options(timezone: str, serving_lag: str) -> None:
+def check_options(timezone: str, serving_lag: str) -> None:
     """Raises: UsageError for a zone or a duration typed wrong."""
     from featurestore.intervals import parse_duration, zone
 

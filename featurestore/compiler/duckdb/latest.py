@@ -23,6 +23,7 @@ from featurestore.compiler.duckdb.facts import (
     live,
     on_keys,
     row_key_names,
+    visible_from,
 )
 from featurestore.compiler.duckdb.scalars import canonical, quoted, scalar, sortable
 from featurestore.compiler.statement import Steps, listed
@@ -68,7 +69,7 @@ def _as_of(steps: Steps, plan: Latest) -> None:
         "per spine row the event time of its newest visible fact",
         f"SELECT s.row_id, {', '.join(f's.{k}' for k in keys)}, s.asked_at, f.event_time\n"
         f"FROM spine AS s ASOF LEFT JOIN (\n  SELECT {', '.join(keys)}, event_time, known_time FROM facts\n) AS f\n"
-        f"ON {on_keys('s', 'f', keys)} AND s.asked_at {compare} f.known_time",
+        f"ON {on_keys('s', 'f', keys)} AND s.asked_at {compare} f.{visible_from(plan.facts)}",
         materialized=True,
     )
     columns = [*keys, "event_time"]
@@ -123,7 +124,7 @@ def _add_matched(steps: Steps, keys: list[str], more: str) -> None:
     )
 
 
-def _canonical_columns(facts: Facts, keys: list[str], alias: str = "") -> list[str]:
+def canonical_columns(facts: Facts, keys: list[str], alias: str = "") -> list[str]:
     dot = f"{alias}." if alias else ""
     times = [f"{dot}{c}" for c in [*keys, "event_time", "known_time"]]
     return times + [f"{canonical(dot + input_name(c.name), c.dtype)} AS {input_name(c.name)}" for c in facts.inputs]
@@ -132,7 +133,7 @@ def _canonical_columns(facts: Facts, keys: list[str], alias: str = "") -> list[s
 def add_candidates(steps: Steps, visible: Visible, source: str) -> None:
     """The step `candidates`: facts of `source` that answer some row, their inputs made canonical."""
     facts, _, _ = facts_of(visible)
-    selected = _canonical_columns(facts, key_names(facts.keys))
+    selected = canonical_columns(facts, key_names(facts.keys))
     steps.add("candidates", "those facts with their inputs, made canonical",
               f"SELECT\n{listed(selected)}\nFROM {source}", materialized=True)  # fmt: skip
 
@@ -209,7 +210,7 @@ def _merge_replaced(steps: Steps, plan: Latest, columns: list[str]) -> None:
     steps.add(
         "replaced",
         "facts that a later version replaces",
-        f"SELECT\n{listed([*_canonical_columns(facts, keys), 'until', f'{PACKED} AS packed'])}\n"
+        f"SELECT\n{listed([*canonical_columns(facts, keys), 'until', f'{PACKED} AS packed'])}\n"
         "FROM intervals WHERE until IS NOT NULL",
         materialized=True,
     )

@@ -1,0 +1,160 @@
+"""The training set under audit: a file or frame that anybody may have written, read as questions and as found values.
+
+Which of its columns are keys, the instant, and what on-demand features take from the request is the service's to say; what a
+column means under another name is told by `renamed`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from featurestore.audit import columns
+from featurestore.dtypes import DType, parse_dtype
+from featurestore.errors import SpineError, UsageError, nearest
+from featurestore.retrieval.output import manifest_of
+from featurestore.retrieval.spine import ROWS_AT_ONCE, Spine, instants, open_spine
+
+AS_OF = "__as_of"
+_WIDE, _NARROW = parse_dtype("decimal128(38, 0)"), parse_dtype("int64")
+
+
+@dataclass(frozen=True)
+class Reading:
+    """How the file's columns are named and its instants read. renamed: {column of the file: its name here}."""
+
+    as_of: str = "as_of"
+    timezone: str = "UTC"
+    as_of_format: str | None = None
+    renamed: Mapping[str, str] | None = None
+
+
+class Judged:
+    """The rows of a training set. names: its columns, renamed. manifest: the one that featurestore wrote beside it, if so.
+
+    Raises: SpineError, UsageError FS102 (a column to be renamed that is not there, or a name given twice).
+    """
+
+    def __init__(self, given: Any, reading: Reading) -> None:
+        self.reading = reading
+        self._spine = open_spine(given, keys={}, as_of=reading.as_of)
+        self.is_text = isinstance(given, str | Path) and str(given).lower().endswith(".csv")
+        self.manifest = manifest_of(Path(given)) if isinstance(given, str | Path) else None
+        self._own = self._names(reading.renamed or {})
+        self.names = tuple(self._own)
+
+    @property
+    def rows(self) -> int:
+        return self._spine.rows
+
+    def _names(self, renamed: Mapping[str, str]) -> dict[str, str]:
+        """{name here: column of the file}."""
+        found = self._spine.schema.names
+        for old in renamed:
+            if old not in found:
+                raise UsageError("FS102", f"the file has no column {old!r}", known=found, hint=nearest(old, found))
+        own: dict[str, str] = {}
+        for column in found:
+            name = renamed.get(column, column)
+            if name in own:
+                what = f"columns {own[name]!r} and {column!r} would both be {name!r}"
+                raise UsageError("FS102", what, hint="--map OLD=NEW, each NEW once")
+            own[name] = column
+        return own
+
+    def column(self, name: str) -> pa.ChunkedArray:
+        own = self._own[name]
+        return self._spine.columns([own])[own]
+
+    def type_of(self, name: str) -> pa.DataType:
+        return self._spine.schema.field(self._own[name]).type
+
+    def batches(self, names: Sequence[str]) -> Iterator[pa.Table]:
+        """Some columns, ROWS_AT_ONCE rows at a time; one empty table for a file without rows."""
+        own = [self._own[name] for name in names]
+        if self._spine.path is None or self.rows == 0 or not own:
+            whole = self._spine.columns(own) if own else pa.table({"": pa.nulls(self.rows)}).select([])
+            for start in range(0, max(self.rows, 1), ROWS_AT_ONCE):
+                yield whole.slice(start, ROWS_AT_ONCE).rename_columns(list(names))
+            return
+        with pq.ParquetFile(self._spine.path) as file:
+            yield from _even(file.iter_batches(batch_size=ROWS_AT_ONCE, columns=own), own, list(names))
+
+    def instants(self) -> pa.Array:
+        """as_of in microseconds, per row. Raises: SpineError FS300, FS303."""
+        as_of, reading = self.reading.as_of, self.reading
+        if as_of not in self._own:
+            near = nearest(as_of, self.names) or "--as-of-column NAME"
+            raise SpineError("FS303", f"the file has no column {as_of!r}", known=self.names, hint=near)
+        table = pa.table({as_of: self.column(as_of)})
+        spine = Spine(schema=table.schema, rows=self.rows, table=table)
+        return instants(spine, as_of, timezone=reading.timezone, as_of_format=reading.as_of_format)
+
+    def questions(self, keys: Mapping[str, DType], request: Mapping[str, DType], at: pa.Array) -> pa.Table:
+        """Keys, what is taken from the request, and AS_OF: a spine that asks what the file answers.
+
+        Raises: SpineError FS302, FS303 for a column that is missing or cannot be a key.
+        """
+        table: dict[str, Any] = {name: self._key(name, dtype) for name, dtype in keys.items()}
+        for name, dtype in request.items():
+            table[name] = self._read(name, dtype) if self.is_text else self.column(self._known(name))
+        return pa.table({**table, AS_OF: at.cast(pa.timestamp("us", "UTC"))})
+
+    def _known(self, name: str) -> str:
+        if name not in self._own:
+            near = nearest(name, self.names) or f"--map COLUMN={name}"
+            raise SpineError("FS303", f"the file has no column {name!r}", known=self.names, hint=near)
+        return name
+
+    def _key(self, name: str, dtype: DType) -> pa.ChunkedArray:
+        """A key column; text of a CSV, and whole numbers that pandas made floats of, are read in the key's type."""
+        column = self.column(self._known(name))
+        floats = pa.types.is_floating(column.type) and dtype.key_family == "integer"
+        if (self.is_text and dtype.key_family != "text") or floats:
+            return self._read(name, _of_family(dtype))
+        return column
+
+    def _read(self, name: str, dtype: DType) -> pa.ChunkedArray:
+        read, bad = columns.read(self.column(name), dtype, self.reading.timezone)
+        if bad is not None:
+            row = pc.index(bad, True).as_py()
+            value = self.column(name)[row].cast(pa.string()).as_py()
+            what = f"column {name!r} is {dtype}, but row {row} (counted from 0) holds {value!r}"
+            raise SpineError("FS302", what, hint=f"a value of type {dtype}, or NULL")
+        return pa.chunked_array([read])
+
+
+def _of_family(key: DType) -> DType:
+    """The type in which any value of a key's family is read: one outside the source's range matches nothing."""
+    if key.key_family != "integer":
+        return key
+    return _WIDE if key.is_decimal or key.name == "uint64" else _NARROW
+
+
+def _even(batches: Iterator[pa.RecordBatch], own: Sequence[str], names: list[str]) -> Iterator[pa.Table]:
+    """Batches of ROWS_AT_ONCE rows, whatever the row groups of the file are."""
+    pending: list[pa.Table] = []
+    held = 0
+    for batch in batches:
+        pending.append(pa.Table.from_batches([batch]).select(list(own)).rename_columns(names))
+        held += batch.num_rows
+        while held >= ROWS_AT_ONCE:
+            whole = pa.concat_tables(pending)
+            yield whole.slice(0, ROWS_AT_ONCE)
+            pending, held = [whole.slice(ROWS_AT_ONCE)], held - ROWS_AT_ONCE
+    if held:
+        yield pa.concat_tables(pending)
+
+
+def as_spine(table: pa.Table) -> Spine:
+    """A table of questions as a build takes it."""
+    return Spine(schema=table.schema, rows=table.num_rows, table=table)
+
+
+__all__ = ["AS_OF", "Judged", "Reading", "as_spine"]

@@ -1,0 +1,96 @@
+"""What an audit asks of a source: which facts lie around an instant, and which of them have a value that was found.
+
+Every row of a source counts here, as soon as it holds and has its keys and times: of versions each one, whether or not it was
+ever in force when it was asked for. Statements read the relation `cells`: row_id, the keys, asked_at, and what they name.
+"""
+
+from __future__ import annotations
+
+from featurestore.compiler.duckdb.facts import add_rows_read, input_name, key_names, not_null, on_keys, relation
+from featurestore.compiler.duckdb.latest import canonical_columns, value
+from featurestore.compiler.statement import Steps
+from featurestore.plan.nodes import Latest, Output, Visible, Window, facts_of
+
+CELLS = "cells"
+LANDMARKS = {
+    "next_visible": ("visible", ">=", ">"),
+    "next_event": ("event_time", ">=", ">"),
+    "last_visible": ("visible", "<", "<="),
+    "last_event": ("event_time", "<", "<="),
+}
+"""Name -> (time of a fact, how it lies to asked_at, how it does with exact matches): the nearest such time is taken."""
+
+
+def landmark(part: Latest | Window, which: str) -> str:
+    """The statement: row_id, at (microseconds, NULL where no fact of the key lies there); in any order."""
+    time, strict, exact = LANDMARKS[which]
+    steps, keys = Steps(), key_names(part.spine.keys)
+    _add_facts(steps, part, None)
+    times = ", ".join([*keys, f"{time} AS at"])
+    steps.add("times", "when facts are there, for each key", f"SELECT DISTINCT {times} FROM facts")
+    compare = {"<": ">", "<=": ">=", ">": "<", ">=": "<="}[exact if part.facts.exact else strict]
+    return steps.finish(
+        "the nearest to each row",
+        f"SELECT c.row_id, f.at\nFROM {CELLS} AS c ASOF LEFT JOIN times AS f\n"
+        f"ON {on_keys('c', 'f', keys)} AND c.asked_at {compare} f.at",
+    )
+
+
+def holders(part: Latest | Window, output: Output | None, *, tied: bool = False) -> str:
+    """The statement: of each row for which some fact has the value `found`, which facts have it, as columns
+
+        tie_known                      one of the event time `truth_event`, visible by then
+        late_event, late_known         one that had happened and was not known: the first to become known
+        future_event, future_known     one that had not happened: the first to happen
+        older_event, older_known       another that was visible: the newest
+
+    each NULL without such a fact. output None: whatever its value (of windows, that the feature reads no single fact).
+    tied: those of the event time `truth_event` alone, which is cheap.
+    """
+    steps, keys = Steps(), key_names(part.spine.keys)
+    _add_facts(steps, part, output)
+    before, after = ("<=", ">") if part.facts.exact else ("<", ">=")
+    usable, late = f"f.visible {before} c.asked_at", f"f.event_time {before} c.asked_at AND f.known_time {after} c.asked_at"
+    future, tie = f"f.event_time {after} c.asked_at", "f.event_time = c.truth_event"
+    other = f"{usable} AND f.event_time IS DISTINCT FROM c.truth_event"
+    columns = [
+        "c.row_id",
+        f"max(f.known_time) FILTER (WHERE {tie} AND {usable}) AS tie_known",
+        f"arg_min(f.event_time, f.known_time) FILTER (WHERE {late}) AS late_event",
+        f"min(f.known_time) FILTER (WHERE {late}) AS late_known",
+        f"min(f.event_time) FILTER (WHERE {future}) AS future_event",
+        f"arg_min(f.known_time, f.event_time) FILTER (WHERE {future}) AS future_known",
+        f"max(f.event_time) FILTER (WHERE {other}) AS older_event",
+        f"arg_max(f.known_time, f.event_time) FILTER (WHERE {other}) AS older_known",
+    ]
+    has = "" if output is None else " AND f.held IS NOT DISTINCT FROM c.found"
+    same = f"{on_keys('c', 'f', keys)}{has}{f' AND {tie}' if tied else ''}"
+    listed = ",\n  ".join(columns)
+    return steps.finish(
+        "what facts have the values that were found",
+        f"SELECT\n  {listed}\nFROM {CELLS} AS c JOIN facts AS f\nON {same}\nGROUP BY c.row_id",
+    )
+
+
+def _add_facts(steps: Steps, part: Latest | Window, output: Output | None) -> None:
+    """The step `facts`: keys, event_time, known_time, visible, held (the value of the output)."""
+    boundary = part.facts
+    assert isinstance(boundary, Visible)
+    facts, versions, _ = facts_of(boundary)
+    keys = key_names(facts.keys)
+    add_rows_read(steps, boundary, "rows_read", relation(facts.rows.source))
+    present = not_null([*keys, "event_time", "known_time"]) + ("" if versions is None else " AND holds")
+    held = "NULL"
+    if output is not None:
+        types = {c.name: c.dtype for c in facts.inputs}
+        steps.add("canonical", "rows with their inputs, made canonical",
+                  f"SELECT {', '.join(canonical_columns(facts, keys))}\nFROM rows_read WHERE {present}",
+                  materialized=False)  # fmt: skip
+        held = value(output, types, input_name)
+    source = "rows_read" if output is None else "canonical"
+    steps.add("facts", "each row as a fact: when it is there, and its value",
+              f"SELECT {', '.join(keys)}, event_time, known_time, greatest(event_time, known_time) AS visible, {held} AS held\n"
+              f"FROM {source}" + (f" WHERE {present}" if output is None else ""))  # fmt: skip
+
+
+__all__ = ["CELLS", "LANDMARKS", "holders", "landmark"]

@@ -1,0 +1,46 @@
+"""Plans that answer another question on purpose: what a value would be without one of the rules.
+
+They are asked by those who look for the reason of a wrong value. Nothing here is proven free of leaks, and no training set is
+ever built from it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+from featurestore.plan.nodes import Latest, Part, Settled, StaticLookup, TrainingSet, Visible, Window
+
+
+def known_at_once(plan: TrainingSet) -> TrainingSet:
+    """Every fact is as it is known now, and was so when it happened: created timestamps, delays and corrections ignored."""
+
+    def settled(part: Part) -> Part:
+        if isinstance(part, StaticLookup) or not isinstance(part.facts, Visible):
+            return part
+        return replace(part, facts=Settled(part.facts.facts, part.facts.exact))  # type: ignore[arg-type]
+
+    return _with(plan, settled)
+
+
+def without_ttl(plan: TrainingSet) -> TrainingSet:
+    """No fact expires."""
+    return _with(plan, lambda part: replace(part, ttl=None) if isinstance(part, Latest) else part)
+
+
+def whole_history(plan: TrainingSet) -> TrainingSet:
+    """Every window is the whole past, without an offset."""
+
+    def lifetime(part: Part) -> Part:
+        if not isinstance(part, Window):
+            return part
+        return replace(part, outputs=tuple(replace(o, window=None, offset=0) for o in part.outputs))
+
+    return _with(plan, lifetime)
+
+
+def _with(plan: TrainingSet, change: Callable[[Part], Part]) -> TrainingSet:
+    return replace(plan, parts=tuple(replace(part, part=change(part.part)) for part in plan.parts))
+
+
+__all__ = ["known_at_once", "whole_history", "without_ttl"]
