@@ -135,8 +135,8 @@ CODES: Mapping[str, ErrorCode] = {
     ),
     "FS150": ErrorCode(
         "The training set is not what could have been known",
-        "`featurestore audit` found cells that are not the value of their feature at their row's as_of, rows too many or too few, "
-        "columns that are missing or nobody's, or training rows that meet the rows they are tested on.",
+        "`featurestore audit` found cells that are not the value of their feature at their row's as_of, rows too many or too "
+        "few, columns that are missing or nobody's, or training rows that meet the rows they are tested on.",
         "14 of its cells are leaks: future 12, late_known 2 · in train.csv",
         "Build the set with `featurestore build`, or mend what made it: the examples name the source rows.",
     ),

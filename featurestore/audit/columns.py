@@ -103,12 +103,19 @@ def _same_text(value: Any) -> str:
 
 
 def _plain(column: pa.ChunkedArray) -> pa.Array:
+    if pa.types.is_dictionary(column.type):
+        chunks = column.chunks if isinstance(column, pa.ChunkedArray) else [column]
+        kind = _narrow(column.type.value_type)
+        decoded = [chunk.dictionary.cast(kind).take(chunk.indices) for chunk in chunks]
+        return pa.chunked_array(decoded, kind).combine_chunks()
     values = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
-    if pa.types.is_dictionary(values.type):
-        values = values.dictionary_decode()
     if pa.types.is_run_end_encoded(values.type):
         values = pc.run_end_decode(values)
-    return values.cast(pa.string()) if values.type in (pa.large_string(), pa.string_view()) else values
+    return values.cast(_narrow(values.type))
+
+
+def _narrow(kind: pa.DataType) -> pa.DataType:
+    return pa.string() if kind in (pa.large_string(), pa.string_view()) else kind
 
 
 def _as(values: pa.Array, dtype: DType, timezone: str) -> pa.Array:

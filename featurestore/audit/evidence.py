@@ -22,7 +22,7 @@ from featurestore.sources import SourceData
 
 EXAMPLES = 3
 """How many cells of each feature and cause are shown."""
-_HOLDER = {TIE: ("truth_event", "tie_known"), LATE: ("late_event", "late_known"),
+_HOLDER = {TIE: ("tie_event", "tie_known"), LATE: ("late_event", "late_known"),
            FUTURE: ("future_event", "future_known"), STALE: ("older_event", "older_known")}  # fmt: skip
 """Cause -> the columns of `holders` that name the fact which explains it. Of windows a stale one is no single fact."""
 
@@ -97,7 +97,7 @@ def _held(asking: Asking, part: Timed, wrong: Wrong, cells: pa.Array, cause: str
     asked = {"truth_event": events, **({"found": wrong.found.take(cells)} if valued else {})}
     held = asking.holders(part, wrong.feature if valued else None, rows, asked)
     event, known = _HOLDER[cause]
-    times = [events.to_pylist() if event == "truth_event" else held[event].to_pylist(), held[known].to_pylist()]
+    times = [held[event].to_pylist(), held[known].to_pylist()]
     values = wrong.found.take(cells).to_pylist() if valued and isinstance(part, Latest) else [None] * len(cells)
     seen = [None if None in (e, k) else _Fact(e, k) for e, k in zip(*times, strict=True)]
     return _Located(asking, part, wrong.feature).find(rows, seen, values)

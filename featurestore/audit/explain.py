@@ -111,15 +111,31 @@ def _by_ties(asking: Asking, group: Group) -> None:
         wrong.events = asking.events(wrong.feature, wrong.rows)
         cells = {"truth_event": wrong.events, "found": wrong.found}
         held = asking.holders(part, wrong.feature, wrong.rows, cells, tied=True)
-        wrong.settle(held["tie_known"].is_valid().combine_chunks(), TIE, "of another fact of the same event time")
+        tied = pc.and_(held["tie_known"].is_valid().combine_chunks(), pc.invert(_expired(asking, part, wrong)))
+        wrong.settle(tied, TIE, "of another fact of the same event time")
+
+
+def _expired(asking: Asking, part: Latest, wrong: Wrong) -> pa.Array:
+    """Where the truth is NULL because the newest fact is older than the ttl."""
+    if part.ttl is None:
+        return pa.repeat(pa.scalar(False), len(wrong.rows))
+    at = asking.questions[AS_OF].take(wrong.rows).cast(pa.int64()).combine_chunks()
+    return pc.fill_null(pc.greater(pc.subtract(at, wrong.events), part.ttl), False)
 
 
 # Other questions.
 
 
 def _by_whys(asking: Asking, group: Group, seed: int) -> None:
+    every = _tried(group)
+    for tried in ([one for one in every if not one[1].lag], [one for one in every if one[1].lag]):
+        _try(asking, group, tried, seed)
+
+
+def _try(asking: Asking, group: Group, tried: list[tuple[int, Why]], seed: int) -> None:
     rows = _open_rows(group)
-    tried = _tried(group)
+    if not len(rows):
+        return
     if len(rows) > SAMPLE:
         drawn = sorted(Random(f"audit {seed}").sample(range(len(rows)), SAMPLE))
         gives = _Gives(asking, group, rows.take(pa.array(drawn)), tried)
@@ -157,9 +173,8 @@ class _Gives:
         self._names = [wrong.feature for wrong in group.wrong]
         self._given: dict[tuple[int, Why], dict[str, pa.Array] | None] = {}
         self._masks: dict[tuple[str, int, Why], pa.Array] = {}
-        if len(rows):
-            self._marks = [asking.landmarks(parts[0], rows) if parts else {} for parts in group.views]
-            self._ask(tried)
+        self._marks = [asking.landmarks(parts[0], rows) if parts else {} for parts in group.views]
+        self._ask(tried)
 
     def explains_any(self, tried: tuple[int, Why]) -> bool:
         return any(_count(pc.and_(self.mask(wrong, tried), wrong.open)) for wrong in self._group.wrong)
@@ -239,10 +254,8 @@ def _by_facts(asking: Asking, group: Group) -> None:
         events, rows = wrong.events.take(cells), wrong.rows.take(cells)
         held = asking.holders(part, wrong.feature, rows, {"truth_event": events, "found": wrong.found.take(cells)})
         older = held["older_event"].is_valid().combine_chunks()
-        if part.ttl is not None:
-            at = asking.questions[AS_OF].take(rows).cast(pa.int64()).combine_chunks()
-            expired = pc.and_(wrong.truth.take(cells).is_null(), pc.greater(pc.subtract(at, events), part.ttl))
-            wrong.settle(wrong.at(cells, pc.and_kleene(older, expired)), EXPIRED, "of a fact older than the ttl")
+        expired = _expired(asking, part, wrong).take(cells)
+        wrong.settle(wrong.at(cells, pc.and_(older, expired)), EXPIRED, "of a fact older than the ttl")
         wrong.settle(wrong.at(cells, older), STALE, "of an older fact")
         wrong.settle(wrong.at(cells, held["late_event"].is_valid()), LATE, "of a fact that was not known yet")
         wrong.settle(wrong.at(cells, held["future_event"].is_valid()), FUTURE, "of a fact that had not happened yet")

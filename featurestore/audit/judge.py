@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -89,16 +90,13 @@ class Judge:
         return audit
 
     def _suspect(self, audit: Audit, wrong: Mapping[str, Wrong]) -> None:
-        label, split = self.options.label, self.options.split
+        label, split = self.options.label, self.split
         types = self.service.feature_types
         if label is not None:
             audit.label, found = of_label(self.file, label, types, wrong)
             audit.suspicions += found
-        if split is None and SPLIT in audit.not_audited and _names_sides(self.file.column(SPLIT)):
-            split = SPLIT
         if split is not None:
             audit.suspicions += of_splits(self.file, split, self.asking.questions, list(types))
-        audit.not_audited = [name for name in audit.not_audited if name not in (label, split)]
 
     def _cut_off(self) -> tuple[int | None, int]:
         """What the file was built with: as told, else as its manifest says."""
@@ -161,7 +159,14 @@ class Judge:
         single = dtype.name == "double" and self.file.type_of(name) == pa.float32()
         return Compared(dtype, self.aggregates.get(name), ours, 0.0 if ours else self.options.tolerance, single)
 
-    @property
+    @cached_property
+    def split(self) -> str | None:
+        """The column that says which rows train: as told, else `split` if it does."""
+        if self.options.split is None and SPLIT in self.file.names and _names_sides(self.file.column(SPLIT)):
+            return SPLIT
+        return self.options.split
+
+    @cached_property
     def aggregates(self) -> dict[str, str | None]:
         return {out: feature.aggregate for i in self.service.instances for out, feature, _ in i.features}
 
@@ -199,6 +204,7 @@ class Judge:
         """Features that the file lacks, and with a spine columns that are nobody's."""
         missing = [name for name in self.service.feature_types if name not in self.file.names]
         asked = {*self.service.spine_keys, *self.service.request, self.file.reading.as_of, *self.names}
+        asked |= {name for name in (self.options.label, self.split) if name is not None}
         extra = [name for name in self.file.names if name not in asked]
         for name in missing:
             audit.features[name].add(UNMATCHED, max(self.file.rows, 1))

@@ -1,4 +1,4 @@
-"""What no single cell shows: a feature that knows the label too well, and training rows that meet the rows they are tested on."""
+"""What no single cell shows: a feature that knows the label too well, training rows that meet the rows they are tested on."""
 
 from __future__ import annotations
 
@@ -31,8 +31,9 @@ def of_label(
 ) -> tuple[dict[str, Any], list[Suspicion]]:
     """({"column", "rows", "measure", "features": {name: {"found", "honest"}}}, what is suspicious).
 
-    The measure is the area under the ROC curve of the feature alone for a label of two values (0.5 and 1 - x as well as x), and
-    Spearman's correlation without its sign for others. Features that are no numbers are left out. honest: of the values F gives.
+    The measure is the area under the ROC curve of the feature alone for a label of two values, or 1 minus it if that is more,
+    and for others Spearman's correlation without its sign. Features that are no numbers are left out. honest: of the values
+    F gives.
     Raises: UsageError FS110 for a label that is not there or is no number.
     """
     if label not in file.names:
@@ -148,7 +149,7 @@ def of_splits(file: Judged, split: str, questions: pa.Table, features: Sequence[
 def _time(train: pl.DataFrame, test: pl.DataFrame) -> list[Suspicion]:
     import polars as pl
 
-    first = test["__at"].min()
+    first = int(test.select(pl.col("__at").min()).item())
     late = len(train.filter(pl.col("__at") >= first))
     if not late:
         return []

@@ -119,8 +119,8 @@ def text(found: Audit, output: Path | None) -> str:
 
 
 def _example(e: Example) -> str:
-    named = ", ".join(f"{name}={_shown(value)}" for name, value in e.keys.items())
-    line = f"  {e.cause}: {e.feature} of {named or 'the one row'} at {e.as_of} (row {e.row}) is {_shown(e.found)}, not {_shown(e.expected)}"
+    asked = f"{e.feature} of {e.named} at {e.as_of} (row {e.row})"
+    line = f"  {e.cause}: {asked} is {_shown(e.found)}, not {_shown(e.expected)}"
     if e.source is None:
         return line
     ahead = "" if e.ahead_us is None else f", {show.age(e.ahead_us)} after as_of" if e.ahead_us else ", at as_of itself"

@@ -6,7 +6,16 @@ ever in force when it was asked for. Statements read the relation `cells`: row_i
 
 from __future__ import annotations
 
-from featurestore.compiler.duckdb.facts import add_rows_read, input_name, key_names, not_null, on_keys, relation
+from featurestore.compiler.duckdb.facts import (
+    add_rows_read,
+    input_name,
+    key_names,
+    not_null,
+    on_keys,
+    relation,
+    row_key_names,
+    version_order,
+)
 from featurestore.compiler.duckdb.latest import canonical_columns, value
 from featurestore.compiler.statement import Steps
 from featurestore.plan.nodes import Latest, Output, Visible, Window, facts_of
@@ -39,10 +48,10 @@ def landmark(part: Latest | Window, which: str) -> str:
 def holders(part: Latest | Window, output: Output | None, *, tied: bool = False) -> str:
     """The statement: of each row for which some fact has the value `found`, which facts have it, as columns
 
-        tie_known                      one of the event time `truth_event`, visible by then
+        tie_event, tie_known           one of the event time `truth_event` that was in force
         late_event, late_known         one that had happened and was not known: the first to become known
         future_event, future_known     one that had not happened: the first to happen
-        older_event, older_known       another that was visible: the newest
+        older_event, older_known       another that was visible, or one that was replaced: the newest
 
     each NULL without such a fact. output None: whatever its value (of windows, that the feature reads no single fact).
     tied: those of the event time `truth_event` alone, which is cheap.
@@ -50,47 +59,62 @@ def holders(part: Latest | Window, output: Output | None, *, tied: bool = False)
     steps, keys = Steps(), key_names(part.spine.keys)
     _add_facts(steps, part, output)
     before, after = ("<=", ">") if part.facts.exact else ("<", ">=")
-    usable, late = f"f.visible {before} c.asked_at", f"f.event_time {before} c.asked_at AND f.known_time {after} c.asked_at"
-    future, tie = f"f.event_time {after} c.asked_at", "f.event_time = c.truth_event"
-    other = f"{usable} AND f.event_time IS DISTINCT FROM c.truth_event"
-    columns = [
-        "c.row_id",
-        f"max(f.known_time) FILTER (WHERE {tie} AND {usable}) AS tie_known",
-        f"arg_min(f.event_time, f.known_time) FILTER (WHERE {late}) AS late_event",
-        f"min(f.known_time) FILTER (WHERE {late}) AS late_known",
-        f"min(f.event_time) FILTER (WHERE {future}) AS future_event",
-        f"arg_min(f.known_time, f.event_time) FILTER (WHERE {future}) AS future_known",
-        f"max(f.event_time) FILTER (WHERE {other}) AS older_event",
-        f"arg_max(f.known_time, f.event_time) FILTER (WHERE {other}) AS older_known",
-    ]
+    usable, in_force = f"f.visible {before} c.asked_at", f"(f.until IS NULL OR f.until {after} c.asked_at)"
+    late, future = f"f.event_time {before} c.asked_at AND f.known_time {after} c.asked_at", f"f.event_time {after} c.asked_at"
+    tie = "f.event_time = c.truth_event"
+    event_first = "{'event': f.event_time, 'known': f.known_time}"
+    known_first = "{'known': f.known_time, 'event': f.event_time}"
     has = "" if output is None else " AND f.held IS NOT DISTINCT FROM c.found"
     same = f"{on_keys('c', 'f', keys)}{has}{f' AND {tie}' if tied else ''}"
-    listed = ",\n  ".join(columns)
-    return steps.finish(
-        "what facts have the values that were found",
-        f"SELECT\n  {listed}\nFROM {CELLS} AS c JOIN facts AS f\nON {same}\nGROUP BY c.row_id",
-    )
+    picked = [
+        f"max({event_first}) FILTER (WHERE {tie} AND {usable} AND {in_force}) AS tie",
+        f"min({known_first}) FILTER (WHERE {late}) AS late",
+        f"min({event_first}) FILTER (WHERE {future}) AS future",
+        f"max({event_first}) FILTER (WHERE {usable} AND NOT ({in_force} AND coalesce({tie}, FALSE))) AS older",
+    ]
+    listed = ",\n  ".join(["c.row_id", *picked])
+    steps.add("picked", "of each row, and each relation to its instant, the first or newest fact with the value",
+              f"SELECT\n  {listed}\nFROM {CELLS} AS c JOIN facts AS f\nON {same}\nGROUP BY c.row_id")  # fmt: skip
+    times = [f"{name}.{time} AS {name}_{time}" for name in ("tie", "late", "future", "older") for time in ("event", "known")]
+    return steps.finish("their event and known times", f"SELECT row_id, {', '.join(times)}\nFROM picked")
 
 
 def _add_facts(steps: Steps, part: Latest | Window, output: Output | None) -> None:
-    """The step `facts`: keys, event_time, known_time, visible, held (the value of the output)."""
+    """The step `facts`: keys, event_time, known_time, visible, until (of versions), held (the value of the output)."""
     boundary = part.facts
     assert isinstance(boundary, Visible)
     facts, versions, _ = facts_of(boundary)
     keys = key_names(facts.keys)
     add_rows_read(steps, boundary, "rows_read", relation(facts.rows.source))
     present = not_null([*keys, "event_time", "known_time"]) + ("" if versions is None else " AND holds")
-    held = "NULL"
+    rows, held = "rows_read", "NULL"
+    if versions is not None:
+        rows = "replaced"
+        _add_replaced(steps, boundary)
     if output is not None:
         types = {c.name: c.dtype for c in facts.inputs}
+        until = [] if versions is None else ["until"]
         steps.add("canonical", "rows with their inputs, made canonical",
-                  f"SELECT {', '.join(canonical_columns(facts, keys))}\nFROM rows_read WHERE {present}",
+                  f"SELECT {', '.join([*canonical_columns(facts, keys), *until])}\nFROM {rows} WHERE {present}",
                   materialized=False)  # fmt: skip
-        held = value(output, types, input_name)
-    source = "rows_read" if output is None else "canonical"
+        rows, held = "canonical", value(output, types, input_name)
+    until = "until" if versions is not None else "CAST(NULL AS BIGINT) AS until"
     steps.add("facts", "each row as a fact: when it is there, and its value",
-              f"SELECT {', '.join(keys)}, event_time, known_time, greatest(event_time, known_time) AS visible, {held} AS held\n"
-              f"FROM {source}" + (f" WHERE {present}" if output is None else ""))  # fmt: skip
+              f"SELECT {', '.join(keys)}, event_time, known_time, greatest(event_time, known_time) AS visible, {until},\n"
+              f"  {held} AS held\nFROM {rows}" + (f" WHERE {present}" if output is None else ""))  # fmt: skip
+
+
+def _add_replaced(steps: Steps, boundary: Visible) -> None:
+    """The step `replaced`: versions, and when the next one in order became known (`until`, NULL for the last)."""
+    by = ", ".join(row_key_names(boundary))
+    order = version_order(boundary, descending=False)
+    steps.add(
+        "replaced",
+        "versions, and until when each is in force",
+        f"SELECT *, min(known_time) OVER (\n  PARTITION BY {by} ORDER BY {order}\n"
+        "  ROWS BETWEEN 1 FOLLOWING AND UNBOUNDED FOLLOWING\n) AS until\n"
+        f"FROM rows_read WHERE {not_null([*row_key_names(boundary), 'known_time'])}",
+    )
 
 
 __all__ = ["CELLS", "LANDMARKS", "holders", "landmark"]
