@@ -118,6 +118,20 @@ def timefence(folder: str, output: str) -> dict[str, Any]:
     return {**spent, "version": version("timefence")}
 
 
+def audit_timefence(folder: str, file: str) -> dict[str, Any]:
+    """Its audit by building anew, of five latest values."""
+    import duckdb
+    import timefence as tf
+
+    duckdb.sql("SET enable_progress_bar = false")
+    watch = Stopwatch()
+    source = tf.Source(path=f"{folder}/facts_*.parquet", keys=["key"], timestamp="e")
+    feature = tf.Feature(source=source, name="newest", columns=[f"v{n}" for n in range(1, 6)], on_duplicate="keep_any")
+    told = tf.audit(file, features=[feature], keys=["key"], label_time="as_of", max_lookback="3650d")
+    spent, found = watch.read(), told.features["newest"]
+    return {**spent, "version": version("timefence"), "rows": found.total_rows, "leaky": found.leaky_row_count}
+
+
 def featuretools(folder: str, output: str, rows: int) -> dict[str, Any]:
     """Deep feature synthesis with a cut-off time per spine row and a training window, once per window.
 
@@ -154,6 +168,7 @@ def featuretools(folder: str, output: str, rows: int) -> dict[str, Any]:
 
 TASKS: dict[str, Callable[..., dict[str, Any]]] = {
     "polars": polars, "pandas": pandas, "timefence": timefence, "featuretools": featuretools,
+    "audit_timefence": audit_timefence,
 }  # fmt: skip
 
 if __name__ == "__main__":

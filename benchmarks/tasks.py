@@ -127,6 +127,46 @@ def training_service(folder: str, kind: str, files: str = "facts_*.parquet") -> 
     return FeatureService(name="bench", features=[view])
 
 
+def seventeen_service(folder: str) -> Any:
+    """Five latest values and twelve features of windows over a folder's facts, in one view."""
+    from featurestore import Entity, FeatureService, FeatureView, ParquetSource, agg, latest
+
+    source = ParquetSource(name="facts", path=f"{folder}/facts_*.parquet", event_timestamp="e", delay="0s")
+    windows = [agg.count(window=WINDOWS), *(getattr(agg, name)("v2", window=WINDOWS) for name in ("sum", "mean", "max"))]
+    features = [*(latest(f"v{n}") for n in range(1, 6)), *windows]
+    view = FeatureView(name="view", entities=[Entity(name="key")], source=source, features=features)
+    return FeatureService(name="bench", features=[view])
+
+
+def build_seventeen(folder: str, output: str) -> dict[str, Any]:
+    from featurestore import FeatureStore
+
+    _imports()
+    service = seventeen_service(folder)
+    with Stopwatch() as watch:
+        store = FeatureStore(definitions=[service])
+        store.build_training_set(service, f"{folder}/spine.parquet", output=output)
+    return watch.read()
+
+
+def audit_seventeen(folder: str, file: str) -> dict[str, Any]:
+    return _audited(seventeen_service(folder), file, {})
+
+
+def audit_latest(folder: str, file: str, renamed: dict[str, str]) -> dict[str, Any]:
+    return _audited(training_service(folder, "event"), file, renamed)
+
+
+def _audited(service: Any, file: str, renamed: dict[str, str]) -> dict[str, Any]:
+    from featurestore import FeatureStore
+    from featurestore.audit import training_set  # noqa: F401
+
+    _imports()
+    with Stopwatch() as watch:
+        found = FeatureStore(definitions=[service]).audit(file, service, renamed=renamed)
+    return {**watch.read(), "rows": found.rows, "leaks": found.leaks, "ok": found.ok}
+
+
 def build_in_memory(folder: str, output: str, calls: int) -> dict[str, Any]:
     """What Feast is asked, asked of us: a pandas frame in, an Arrow table out, the best of a few calls."""
     import pandas as pd
@@ -175,7 +215,8 @@ def materialize(folder: str) -> dict[str, Any]:
 
 TASKS: dict[str, Callable[..., dict[str, Any]]] = {
     "baseline": baseline, "build": build, "build_in_memory": build_in_memory, "materialize": materialize,
-    "plain_windows": plain_windows, "build_windows": build_windows,
+    "plain_windows": plain_windows, "build_windows": build_windows, "build_seventeen": build_seventeen,
+    "audit_seventeen": audit_seventeen, "audit_latest": audit_latest,
 }  # fmt: skip
 
 

@@ -1,4 +1,4 @@
-"""`featurestore audit` by stories: what is clean is found clean, each planted leak gets its cause and its source row, and nobody
+"""`featurestore audit` by stories: what is clean is found clean, each planted leak gets its cause and its source row, nobody
 else is accused."""
 
 from __future__ import annotations

@@ -93,9 +93,9 @@ def _add_facts(steps: Steps, part: Latest | Window, output: Output | None) -> No
         _add_replaced(steps, boundary)
     if output is not None:
         types = {c.name: c.dtype for c in facts.inputs}
-        until = [] if versions is None else ["until"]
+        columns = [*canonical_columns(facts, keys), *([] if versions is None else ["until"])]
         steps.add("canonical", "rows with their inputs, made canonical",
-                  f"SELECT {', '.join([*canonical_columns(facts, keys), *until])}\nFROM {rows} WHERE {present}",
+                  f"SELECT {', '.join(columns)}\nFROM {rows} WHERE {present}",
                   materialized=False)  # fmt: skip
         rows, held = "canonical", value(output, types, input_name)
     until = "until" if versions is not None else "CAST(NULL AS BIGINT) AS until"
