@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from featurestore.audit.asking import Asking, Timed
-from featurestore.audit.explain import Group, Wrong
+from featurestore.audit.explain import Group, Settled, Wrong
 from featurestore.audit.findings import FUTURE, LATE, LEAKS, STALE, TIE, Example
 from featurestore.audit.judged import AS_OF
 from featurestore.engines.duckdb.reading import normalised, target_type
@@ -32,22 +32,25 @@ def examples(asking: Asking, groups: Sequence[Group]) -> list[Example]:
     found = []
     for group in groups:
         for wrong in group.wrong:
-            for cells, cause, why in _chosen(wrong):
-                found += _shown(asking, group, wrong, cells, cause, why)
+            for cells, settled in _chosen(wrong):
+                found += _shown(asking, group, wrong, cells, settled)
     return found
 
 
-def _chosen(wrong: Wrong) -> Iterator[tuple[pa.Array, str, str]]:
-    """(numbers of cells, cause, explanation): EXAMPLES of each cause, those of the commonest explanation first."""
+def _chosen(wrong: Wrong) -> Iterator[tuple[pa.Array, Settled]]:
+    """(numbers of cells, what they share): EXAMPLES of each cause, those of the commonest explanation first."""
     left: dict[str, int] = {}
-    for mask, cause, why in sorted(wrong.settled, key=lambda one: -pc.sum(one[0]).as_py()):
-        cells = pc.indices_nonzero(mask).cast(pa.int64()).slice(0, left.setdefault(cause, EXAMPLES))
-        left[cause] -= len(cells)
+    for settled in sorted(wrong.settled, key=lambda one: -pc.sum(one.cells).as_py()):
+        cells = pc.indices_nonzero(settled.cells).cast(pa.int64()).slice(0, left.setdefault(settled.cause, EXAMPLES))
+        left[settled.cause] -= len(cells)
         if len(cells):
-            yield cells, cause, why
+            yield cells, settled
 
 
-def _shown(asking: Asking, group: Group, wrong: Wrong, cells: pa.Array, cause: str, why: str) -> list[Example]:
+def _shown(asking: Asking, group: Group, wrong: Wrong, cells: pa.Array, settled: Settled) -> list[Example]:
+    cause, until = settled.cause, [None] * len(cells)
+    if settled.instants is not None:
+        until = settled.instants.take(cells).to_pylist()
     rows = wrong.rows.take(cells)
     asked = asking.questions.take(rows)
     at = asked[AS_OF].cast(pa.int64()).to_pylist()
@@ -55,10 +58,13 @@ def _shown(asking: Asking, group: Group, wrong: Wrong, cells: pa.Array, cause: s
     found, truth = wrong.found.take(cells).to_pylist(), wrong.truth.take(cells).to_pylist()
     shown = []
     for n, (row, fact) in enumerate(zip(rows.to_pylist(), _facts(asking, group, wrong, cells, cause), strict=True)):
+        end = until[n]
+        if fact is not None and cause == FUTURE and end is not None and fact.event >= end:
+            fact = None  # the value changed because a window or ttl ran out
         source = None if fact is None else fact.told()
         ahead = fact.visible - at[n] if fact is not None and cause in LEAKS else None
         values = found[n], truth[n]
-        shown.append(Example(wrong.feature, row, keys[n], format_instant(at[n]), *values, cause, why, source, ahead))
+        shown.append(Example(wrong.feature, row, keys[n], format_instant(at[n]), *values, cause, settled.why, source, ahead))
     return shown
 
 

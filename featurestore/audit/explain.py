@@ -31,27 +31,37 @@ AROUND = 24
 _EARLIER, _AFTER = "as of an earlier instant", "as of another instant after as_of"
 
 
+@dataclass(frozen=True)
+class Settled:
+    """Cells of a feature (a mask) that have one cause and explanation. instants: at which F gives the values found, in
+    microseconds per cell; None where that is as_of, or no one instant."""
+
+    cells: pa.Array
+    cause: str
+    why: str
+    instants: pa.Array | None = None
+
+
 @dataclass
 class Wrong:
     """The wrong cells of one feature. rows: in the file, ascending. open: cells without a cause yet. events: of latest values
-    the event time of the fact that the truth comes from, in microseconds, NULL without one. settled: (cells, cause,
-    explanation)."""
+    the event time of the fact that the truth comes from, in microseconds, NULL without one. settled: the causes found."""
 
     feature: str
     how: Compared
     rows: pa.Array
     found: pa.Array
     truth: pa.Array
-    settled: list[tuple[pa.Array, str, str]] = field(default_factory=list)
+    settled: list[Settled] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.open = pa.repeat(pa.scalar(True), len(self.rows))
         self.events = pa.nulls(len(self.rows), pa.int64())
 
-    def settle(self, cells: pa.Array, cause: str, why: str) -> None:
+    def settle(self, cells: pa.Array, cause: str, why: str, instants: pa.Array | None = None) -> None:
         mine = pc.and_(cells, self.open)
         if _count(mine):
-            self.settled.append((mine, cause, why))
+            self.settled.append(Settled(mine, cause, why, instants))
             self.open = pc.and_(self.open, pc.invert(mine))
 
     def empty(self) -> pa.Array:
@@ -173,6 +183,7 @@ class _Gives:
         self._names = [wrong.feature for wrong in group.wrong]
         self._given: dict[tuple[int, Why], dict[str, pa.Array] | None] = {}
         self._masks: dict[tuple[str, int, Why], pa.Array] = {}
+        self._asked_at: dict[tuple[int, Why], pa.Array] = {}
         self._marks = [asking.landmarks(parts[0], rows) if parts else {} for parts in group.views]
         self._ask(tried)
 
@@ -193,6 +204,10 @@ class _Gives:
         unlike, _ = differs(wrong.found, given[wrong.feature].take(at), wrong.how)
         return pc.and_(at.is_valid(), pc.invert(unlike))
 
+    def instants(self, wrong: Wrong, tried: tuple[int, Why]) -> pa.Array:
+        """At which an explanation asks, per wrong cell of a feature."""
+        return self._asked_at[tried].take(pc.index_in(wrong.rows, self._rows))
+
     def _ask(self, tried: Sequence[tuple[int, Why]]) -> None:
         most = max(1, AT_ONCE // len(self._rows))
         for _, together in groupby(sorted(tried, key=_rules), key=_rules):
@@ -210,6 +225,7 @@ class _Gives:
             return
         for number, one in enumerate(some):
             self._given[one] = None if given is None else given[number]
+            self._asked_at[one] = instants[number]
 
 
 def _rules(tried: tuple[int, Why]) -> tuple[str, int, bool]:
@@ -230,7 +246,11 @@ def _believe(wrong: Wrong, tried: Sequence[tuple[int, Why]], gives: _Gives) -> N
             break
         best = left.pop(weights.index(most))
         leaking = best[1].is_leak if leaking is None else leaking
-        wrong.settle(gives.mask(wrong, best), best[1].cause, best[1].told)
+        mask = gives.mask(wrong, best)
+        for one in tried if best[1].cause == FUTURE else ():
+            if one[1].cause == LATE:  # what had happened by as_of did not exist only after it
+                wrong.settle(pc.and_(mask, gives.mask(wrong, one)), LATE, one[1].told)
+        wrong.settle(mask, best[1].cause, best[1].told, gives.instants(wrong, best))
     for one in left:
         if one[1].cause == STALE:
             wrong.settle(pc.and_(gives.mask(wrong, one), empty), STALE, one[1].told)
@@ -282,7 +302,8 @@ def _settle_equal(wrong: Wrong, rows: pa.Array, at: pa.Array, values: pa.Array, 
     position = pc.index_in(wrong.rows, rows)
     unlike, _ = differs(wrong.found, values.take(position), wrong.how)
     asked = pc.fill_null(at.is_valid().take(position), False)
-    wrong.settle(pc.and_(pc.and_(asked, pc.invert(unlike)), pc.invert(wrong.empty())), cause, told)
+    explained = pc.and_(pc.and_(asked, pc.invert(unlike)), pc.invert(wrong.empty()))
+    wrong.settle(explained, cause, told, at.take(position))
 
 
-__all__ = ["Group", "Wrong", "explain"]
+__all__ = ["Group", "Settled", "Wrong", "explain"]

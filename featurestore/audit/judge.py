@@ -79,8 +79,8 @@ class Judge:
         self._count_rows(audit, matched, surplus, wrong)
         self._explain(wrong)
         for name, cells in wrong.items():
-            for mask, cause, why in cells.settled:
-                audit.features[name].add(cause, pc.sum(mask, min_count=0).as_py(), why)
+            for settled in cells.settled:
+                audit.features[name].add(settled.cause, pc.sum(settled.cells, min_count=0).as_py(), settled.why)
         self._watch(Progress("finding the rows that explain"))
         audit.examples = examples(self.asking, self.groups(wrong))
         self._count_columns(audit)

@@ -23,7 +23,7 @@ def pictures(at: pa.Array, wrong: Mapping[str, Wrong]) -> dict[str, Any]:
     names of the bars, "honest", "leaked": cells per bar}}}. at: as_of of all rows, in microseconds."""
     found = {}
     for name, cells in wrong.items():
-        masks = [mask for mask, cause, _ in cells.settled if cause in LEAKS]
+        masks = [settled.cells for settled in cells.settled if settled.cause in LEAKS]
         if masks:
             leaked = masks[0]
             for mask in masks[1:]:
