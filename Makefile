@@ -28,8 +28,8 @@ demo: venv  ## the main job end to end on generated data: compile, build, materi
 test: venv  ## the test suite, without the slow tests
 	@$(BIN)/pytest tests -n $(WORKERS) --dist worksteal -q -m "not slow"
 
-test-all: venv  ## every test
-	@$(BIN)/pytest tests -n $(WORKERS) --dist worksteal -q
+test-all: venv  ## every test, and generated cases under all settings
+	@FEATURESTORE_THOROUGH=1 $(BIN)/pytest tests -n $(WORKERS) --dist worksteal -q
 
 test-oldest: .venv-oldest/.installed  ## the test suite on the oldest DuckDB we support
 	@$(OLDEST)/pytest tests -n $(WORKERS) --dist worksteal -q -m "not slow"

@@ -9,10 +9,10 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from featurestore.audit.asking import Asking, Timed
 from featurestore.audit.explain import Group, Settled, Wrong
 from featurestore.audit.findings import FUTURE, LATE, LEAKS, STALE, TIE, Example
 from featurestore.audit.judged import AS_OF
+from featurestore.audit.reask import Asking, Timed
 from featurestore.engines.duckdb.reading import normalised, target_type
 from featurestore.expressions import Column
 from featurestore.intervals import format_instant

@@ -13,10 +13,10 @@ from random import Random
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from featurestore.audit.asking import Asking, Timed
 from featurestore.audit.columns import Compared, differs
 from featurestore.audit.findings import EXPIRED, FUTURE, LATE, STALE, TIE, UNEXPLAINED
 from featurestore.audit.judged import AS_OF
+from featurestore.audit.reask import Asking, Timed
 from featurestore.audit.whys import Why, at_instant, whys
 from featurestore.plan.nodes import Latest, Window
 

@@ -13,7 +13,6 @@ from functools import cached_property
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from featurestore.audit.asking import Asking, of_features
 from featurestore.audit.columns import Compared, differs, read
 from featurestore.audit.evidence import examples
 from featurestore.audit.explain import Group, Wrong, explain
@@ -21,6 +20,7 @@ from featurestore.audit.findings import DROPPED, EXACT, FAN_OUT, UNEXPLAINED, UN
 from featurestore.audit.judged import AS_OF, Judged, as_spine
 from featurestore.audit.matching import Matched, match
 from featurestore.audit.pictures import pictures
+from featurestore.audit.reask import Asking, of_features
 from featurestore.audit.suspicions import TESTS, of_label, of_splits
 from featurestore.definitions import ViewInstance
 from featurestore.dtypes import DType

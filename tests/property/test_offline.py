@@ -1,12 +1,14 @@
 """Training sets from DuckDB equal the oracle's, cell by cell, on generated cases whose times collide.
 
 A hundred cases share one build (`featurestore.testing.strategies`). Every build is asked with both as-of plans and 1, 2
-and 4 threads, with an earlier cut-off, and with a serving lag; one case in fifty is also built alone. A mismatch is
-reduced to its smallest case and printed as a script.
+and 4 threads (every day with half of these, and half of the plans of windows, the other half the next time), with an earlier
+cut-off, and with a serving lag; one case in fifty is also built alone. A mismatch is reduced to its smallest case and printed
+as a script.
 """
 
 from __future__ import annotations
 
+import os
 import tempfile
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -35,6 +37,7 @@ from tests.property.engines import Answered, Question, by_duckdb, by_oracle, dif
 from tests.property.reproduction import Alone, Trial, script, smallest
 from tests.spec.spread import Spreads
 
+THOROUGH = bool({"FEATURESTORE_THOROUGH", "FEATURESTORE_FUZZ_CASES"} & os.environ.keys())
 CASES_PER_BUILD = 100
 WINDOW_BUILDS = 2
 """Of each aggregate at least so many: where cases are few, a build holds fewer of them, for the sake of more definitions."""
@@ -124,7 +127,7 @@ def make_batch(rng: Random, drawn: World, folder: Path, layout: files.Layout | N
 def questions(batch: Batch, every: Sequence[Settings]) -> Iterator[tuple[Question, Sequence[Settings]]]:
     """What is asked, and with which settings: the plain question with all, one of them twice; each cut-off with one."""
     zone, drawn = batch.timezone, batch.drawn
-    yield Question(zone), (*every, every[len(drawn.rows) % len(every)])
+    yield Question(zone), (*some(every, len(drawn.rows)), every[len(drawn.rows) % len(every)])
     if drawn.definition.kind != "static":
         turn = len(drawn.rows) % len(every)
         yield Question(zone, known_before=drawn.known_before), (every[turn],)
@@ -134,7 +137,13 @@ def questions(batch: Batch, every: Sequence[Settings]) -> Iterator[tuple[Questio
 
 def window_settings(number: int) -> tuple[Settings, ...]:
     """Every plan of windows, with 1, 2 and 4 threads in turn, from one build to the next."""
-    return tuple(Settings(threads=(1, 2, 4)[(i + number) % 3], window_plan=plan) for i, plan in enumerate(WINDOW_PLANS))
+    plans = WINDOW_PLANS if THOROUGH else (AUTO, *WINDOW_PLANS[1 + number % 2 :: 2])
+    return tuple(Settings(threads=(1, 2, 4)[(i + number) % 3], window_plan=plan) for i, plan in enumerate(plans))
+
+
+def some(every: Sequence[Settings], number: int) -> Sequence[Settings]:
+    """Of SETTINGS every second one, unless all are asked for."""
+    return every if THOROUGH or every is not SETTINGS else every[number % 2 :: 2]
 
 
 class Mismatch(AssertionError):
