@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from featurestore.compiler.duckdb import scalars
+from featurestore.compiler.duckdb import profile, scalars
 from featurestore.compiler.duckdb import windows as window_plans
 from featurestore.compiler.duckdb.counts import REASONS, ambiguous, greatest_known, left_out
 from featurestore.compiler.duckdb.facts import SOURCE_PREFIX, relation
@@ -72,6 +72,7 @@ __all__ = [
     "ASKED", "EXPIRED", "FOUND", "HELD", "IN_WINDOW", "LATEST", "MACROS", "MISSED", "NEW_PREFIX",
     "NOT_FOUND", "REASONS", "SOURCE_PREFIX", "WINDOW_PLANS", "Asked", "PartStatement", "ambiguous", "duplicates",
     "find_touched", "greatest_known", "key_type", "keys_read", "latest", "left_out", "on_demand", "online_rows",
-    "online_state", "operand_column", "plans_for", "quoted", "relation", "sql_type", "statements", "static", "strands",
-    "times_of_facts", "touched_count", "touched_keys", "touched_rows", "touched_rows_count", "touched_too", "window_sql",
+    "online_state", "operand_column", "plans_for", "profile", "quoted", "relation", "sql_type", "statements", "static",
+    "strands", "times_of_facts", "touched_count", "touched_keys", "touched_rows", "touched_rows_count", "touched_too",
+    "window_sql",
 ]  # fmt: skip

@@ -57,7 +57,7 @@ def key_selects(keys: Sequence[PlanKey]) -> list[str]:
 def event_time(source: Source) -> str:
     """e in microseconds, NULL outside the source's time range (infinite times are outside of any)."""
     assert source.event_timestamp is not None
-    return _micros(source.event_timestamp, source)
+    return micros(source.event_timestamp, source)
 
 
 def known_time(rows: ReadSource) -> str:
@@ -67,7 +67,7 @@ def known_time(rows: ReadSource) -> str:
         return declared
     if rows.files_before is not None:
         declared = f"CASE WHEN {declared} < {rows.files_before} THEN {declared} END"
-    arrival = _micros(PUSHED_AT, rows.source)
+    arrival = micros(PUSHED_AT, rows.source)
     return f"CASE WHEN {quoted(PUSHED_AT)} IS NULL THEN {declared} ELSE {arrival} END"
 
 
@@ -76,13 +76,13 @@ def _declared_known_time(source: Source) -> str:
     from_event = f"{event_time(source)} + {delay}" if delay else event_time(source)
     if source.created_timestamp is None:
         return from_event
-    created = _micros(source.created_timestamp, source)
+    created = micros(source.created_timestamp, source)
     if source.created_null == "event":
         return f"coalesce({created}, {from_event})"
     return created
 
 
-def _micros(column: str, source: Source) -> str:
+def micros(column: str, source: Source) -> str:
     first, end = source.time_range
     name = quoted(column)
     inside = f"{name} >= TIMESTAMPTZ '{format_instant(first)}' AND {name} < TIMESTAMPTZ '{format_instant(end)}'"
