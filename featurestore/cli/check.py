@@ -115,9 +115,10 @@ class _Check:
             self.data[name] = SourceCheck(self.store, source, views, self.run.warn, self._add, watch).run()
 
     def _types(self, name: str) -> Any:
-        """A source's column types, or None where there are none: then the error is noted."""
+        """A source's column types, or None where there are none, or expectations do not fit them: then the error is noted."""
         try:
             types = self.store.types_of(name)
+            self.registry.sources[name].check_expectations(types)
         except FeatureStoreError as error:
             self._add(error)
             return None

@@ -63,7 +63,8 @@ class SourceCheck:
                 raise DefinitionError("FS203", what, where=source.place, known=types, hint=hint)
         registry = self.store.registry
         views = [v for v in (*registry.views.values(), *registry.labels.values()) if v.source is source]
-        used = [*source.declared_columns, *(c for v in views for c in v.columns), *(source.schema or ())]
+        expected = [e.column for e in source.expectations if e.column is not None]
+        used = [*source.declared_columns, *expected, *(c for v in views for c in v.columns), *(source.schema or ())]
         return {c: types[c] for c in dict.fromkeys([*used, *other_times(source, types)]) if c in types}
 
     def _damaged(self, data: SourceData, columns: list[str]) -> Iterator[FeatureStoreError]:
@@ -82,12 +83,22 @@ class SourceCheck:
         self.watch(Progress(f"rows of source {self.source.name}"))
         keys = list(dict.fromkeys(bound.view.key_columns for bound in self.views.values()))
         with Session(self.store.engine_settings()) as session:
+            if self.source.expectations:
+                self._expectations(session, data)
             profile = Profile(session, data, types, keys, self.store.clock.now())
             self.found |= profile.to_dict()
             self._advise(profile.candidates)
             self.found["left_out"] = {}
             for name, bound in self.views.items():
                 self._view(session, name, bound, data)
+
+    def _expectations(self, session: Session, data: SourceData) -> None:
+        judgement = self.store.judge().judge(session, data, examples=True)
+        self.found |= judgement.to_dict()
+        for error in judgement.errors:
+            self.add(error)
+        for warning in judgement.warnings:
+            self.warn(warning)
 
     def _view(self, session: Session, name: str, bound: BoundFacts, data: SourceData) -> None:
         from featurestore import plan as planning

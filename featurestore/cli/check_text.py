@@ -19,11 +19,22 @@ def source_lines(name: str, found: Mapping[str, Any]) -> Iterator[str]:
         yield "  its rows were not looked at"
         return
     yield from _table(tuple(_facts(found)))
+    for one in found.get("expectations", ()):
+        yield f"  {_outcome(one)}"
+        yield from (f"    {e['file']} row {e['row']}: {show.cell(e['value'])}" for e in one.get("examples", ()))
+    if found.get("quarantine", {}).get("rows"):
+        yield f"  in quarantine: {found['quarantine']['rows']:,} rows, in {found['quarantine']['file']}"
     for lateness in [found.get("lateness"), *found.get("load_time_candidates", ())]:
         if lateness is not None and lateness["rows"]:
             yield from _lateness(lateness)
     for view, reasons in found["left_out"].items():
         yield f"  view {view} leaves out: {show.counts(reasons)}"
+
+
+def _outcome(one: Mapping[str, Any]) -> str:
+    if one["rows"] and "newest" in one:
+        return f"{one['action']}: {one['expectation']}: is of {one['newest']}"
+    return f"{one['action']}: {one['expectation']}: " + (f"{one['rows']:,} rows are not" if one["rows"] else "holds")
 
 
 def _table(rows: Sequence[tuple[str, str, str]]) -> Iterator[str]:

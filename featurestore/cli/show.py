@@ -59,8 +59,9 @@ def cell(value: Any) -> str:
 
 
 def counts(counted: Mapping[str, int], *, plain: bool = False) -> str:
-    """ "present 12, not found 3"; "none" for no counts. plain: names stay as they are, for they are somebody's."""
-    named = {name if plain else name.replace("_", " "): number for name, number in counted.items()}
+    """ "present 12, not found 3"; "none" for no counts. plain: names stay as they are, for they are somebody's; so does one
+    with a colon, which holds somebody's words."""
+    named = {name if plain or ":" in name else name.replace("_", " "): number for name, number in counted.items()}
     return ", ".join(f"{name} {number:,}" for name, number in named.items()) or "none"
 
 

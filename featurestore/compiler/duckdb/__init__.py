@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from featurestore.compiler.duckdb import profile, scalars
 from featurestore.compiler.duckdb import windows as window_plans
-from featurestore.compiler.duckdb.counts import REASONS, ambiguous, greatest_known, left_out
+from featurestore.compiler.duckdb.counts import QUARANTINED, REASONS, ambiguous, greatest_known, left_out
 from featurestore.compiler.duckdb.facts import SOURCE_PREFIX, relation
 from featurestore.compiler.duckdb.latest import EXPIRED, FOUND, NOT_FOUND, latest
 from featurestore.compiler.duckdb.on_demand import ASKED, MISSED, on_demand, operand_column
@@ -70,7 +70,7 @@ def statements(plan: Part) -> list[PartStatement]:
 
 __all__ = [
     "ASKED", "EXPIRED", "FOUND", "HELD", "IN_WINDOW", "LATEST", "MACROS", "MISSED", "NEW_PREFIX",
-    "NOT_FOUND", "REASONS", "SOURCE_PREFIX", "WINDOW_PLANS", "Asked", "PartStatement", "ambiguous", "duplicates",
+    "NOT_FOUND", "QUARANTINED", "REASONS", "SOURCE_PREFIX", "WINDOW_PLANS", "Asked", "PartStatement", "ambiguous", "duplicates",
     "find_touched", "greatest_known", "key_type", "keys_read", "latest", "left_out", "on_demand", "online_rows",
     "online_state", "operand_column", "plans_for", "profile", "quoted", "relation", "sql_type", "statements", "static",
     "strands", "times_of_facts", "touched_count", "touched_keys", "touched_rows", "touched_rows_count", "touched_too",

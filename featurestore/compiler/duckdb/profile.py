@@ -1,10 +1,13 @@
-"""What a source's rows look like, for `check --data`: times, lateness, keys, versions. Nothing here bears on a value."""
+"""What a source's rows look like, for `check --data`: times, lateness, keys, versions; those in quarantine are no rows.
+
+Nothing here bears on a value.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-from featurestore.compiler.duckdb.facts import event_time, known_time, micros, not_null, relation
+from featurestore.compiler.duckdb.facts import event_time, known_time, micros, not_null, relation, where
 from featurestore.compiler.duckdb.scalars import canonical, quoted
 from featurestore.compiler.statement import Steps, listed
 from featurestore.plan.nodes import ReadSource
@@ -39,7 +42,7 @@ def times(rows: ReadSource, others: Sequence[str]) -> str:
         columns.append(f"count(*) FILTER (WHERE other_{i} >= event_time) AS other_{i}_after")
     steps = Steps()
     steps.add("rows_read", f"rows of source {source.name}: times in microseconds UTC",
-              f"SELECT\n{listed(read)}\nFROM {relation(source)}")  # fmt: skip
+              f"SELECT\n{listed(read)}\nFROM {relation(source)}{where(rows)}")  # fmt: skip
     return steps.finish("what they range over", f"SELECT\n{listed(columns)}\nFROM rows_read")
 
 
@@ -49,8 +52,9 @@ def lateness(rows: ReadSource, column: str | None = None) -> str:
     it are later than $allowed."""
     known = known_time(rows) if column is None else micros(column, rows.source)
     steps = Steps()
+    late_by = f"({known}) - ({event_time(rows.source)})"
     steps.add("rows_read", f"rows of source {rows.source.name}: how long after its event each is known",
-              f"SELECT ({known}) - ({event_time(rows.source)}) AS late_by\nFROM {relation(rows.source)}")  # fmt: skip
+              f"SELECT {late_by} AS late_by\nFROM {relation(rows.source)}{where(rows)}")  # fmt: skip
     bound = "CASE WHEN late_by <= 0 THEN sign(late_by) ELSE (late_by + step - 1) // step * step END"
     step = f"CAST(pow(10, greatest(floor(log10(greatest(late_by, 1))) - {_DIGITS - 1}, 0)) AS BIGINT)"
     steps.add("rounded", "in few digits, rounded up",
@@ -86,8 +90,8 @@ def versions(rows: ReadSource) -> str:
 def _repeated(rows: ReadSource, group: Sequence[str], present: str, missing: str) -> str:
     steps, relation_ = Steps(), relation(rows.source)
     steps.add("grouped", f"rows of source {rows.source.name} by what should tell them apart",
-              f"SELECT count(*) AS rows\nFROM {relation_}\nWHERE {present}\nGROUP BY {', '.join(group)}")  # fmt: skip
-    nulls = f"(SELECT count(*) FROM {relation_} WHERE {missing})"
+              f"SELECT count(*) AS rows\nFROM {relation_}{where(rows, present)}\nGROUP BY {', '.join(group)}")  # fmt: skip
+    nulls = f"(SELECT count(*) FROM {relation_}{where(rows, missing)})"
     columns = ["count(*) AS groups", "count(*) FILTER (WHERE rows > 1) AS repeated",
                "CAST(coalesce(sum(rows) FILTER (WHERE rows > 1), 0) AS BIGINT) AS rows_repeated",
                "coalesce(max(rows), 0) AS most", f"{nulls} AS nulls"]  # fmt: skip

@@ -87,8 +87,11 @@ class Profile:
     ) -> None:
         self._session, self._source, self._keys, self._now = session, data.source, keys, now
         self.others = tuple(other_times(data.source, types))
-        columns = tuple(dict.fromkeys((*data.source.declared_columns, *(c for key in keys for c in key), *self.others)))
-        self._rows = ReadSource(data.source, tuple(TypedColumn(c, types[c]) for c in columns), data.pushed is not None)
+        source, tested = data.source, data.source.quarantine_columns
+        columns = tuple(dict.fromkeys((*source.declared_columns, *(c for key in keys for c in key), *self.others, *tested)))
+        kept_if = tuple((e.reason, e.passes(types)) for e in source.quarantine)
+        typed = tuple(TypedColumn(c, types[c]) for c in columns)
+        self._rows = ReadSource(source, typed, data.pushed is not None, kept_if=kept_if)
         session.bind_source(data, columns, {c: types[c] for c in columns})
         self._counted_rows = data.rows
         self.lateness: Lateness | None = None

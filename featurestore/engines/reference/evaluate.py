@@ -388,7 +388,7 @@ EVALUATORS: Mapping[str, Evaluator] = {
     "day": Evaluator(_part(2)),
     "hour": Evaluator(_hour),
     "day_of_week": Evaluator(_part(3)),
-    "epoch_us": Evaluator(_same),
+    "epoch_us": Evaluator(lambda instant: None if calendar(instant) is None else instant),
 }
 
 CAST_EVALUATORS: Casts = {
