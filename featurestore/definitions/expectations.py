@@ -200,7 +200,8 @@ def _bounds(low: Any, high: Any) -> tuple[Any, Any]:
     if low is None and high is None:
         raise DefinitionError("FS202", "between needs a bound", hint='expect.between("amount", 0, 100)')
     try:
-        swapped = low is not None and high is not None and low > high
+        # Of text nothing is said: it may be a time with an offset, which is not in the order of its characters.
+        swapped = low is not None and high is not None and not isinstance(low, str) and low > high
     except TypeError:
         raise DefinitionError("FS202", f"bounds {low!r} and {high!r} are of two types") from None
     if swapped:
