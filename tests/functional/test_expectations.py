@@ -15,6 +15,7 @@ from featurestore.errors import PushError
 from featurestore.intervals import FixedClock, parse_duration
 from featurestore.sources import quarantine
 from tests.functional.conftest import Cli, Outcome
+from tests.functional.serving import serving
 
 UTC = pa.timestamp("us", "UTC")
 SECOND, DAY = 10**6, 86_400 * 10**6
@@ -441,3 +442,15 @@ def test_an_entity_that_is_forgotten_is_not_kept_in_quarantine(bank: Bank) -> No
     assert bank.aside.exists()
     bank.run("forget", "customer=1")
     assert not bank.aside.exists()
+
+
+def test_over_http_a_row_that_breaks_an_expectation_is_422_and_nothing_is_taken(pushed_to: Bank) -> None:
+    pushed_to.run("materialize")
+    at = "2023-11-14T22:13:20Z"
+    with serving(pushed_to.folder, push=True) as server:
+        for amount, status in ((-5.0, 422), (5.0, 200)):
+            body = json.dumps({"rows": [row(amount, paid_at=at)]}).encode()
+            answer = server.send("POST", "/v1/push/payments", body, {"content-type": "application/json"})
+            assert answer.status == status, answer.body
+            assert status == 200 or answer.json["code"] == "FS343"
+    assert FeatureStore(pushed_to.folder).push_positions(["payments"]) == {"payments": 1}
