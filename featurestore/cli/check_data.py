@@ -83,8 +83,7 @@ class SourceCheck:
         self.watch(Progress(f"rows of source {self.source.name}"))
         keys = list(dict.fromkeys(bound.view.key_columns for bound in self.views.values()))
         with Session(self.store.engine_settings()) as session:
-            if self.source.expectations:
-                self._expectations(session, data)
+            self._expectations(session, data)
             profile = Profile(session, data, types, keys, self.store.clock.now())
             self.found |= profile.to_dict()
             self._advise(profile.candidates)
@@ -93,12 +92,16 @@ class SourceCheck:
                 self._view(session, name, bound, data)
 
     def _expectations(self, session: Session, data: SourceData) -> None:
-        judgement = self.store.judge().judge(session, data, examples=True)
+        judge = self.store.judge()
+        if not self.source.expectations:
+            return judge.clear(data)
+        judgement = judge.judge(session, data, examples=True)
         self.found |= judgement.to_dict()
         for error in judgement.errors:
             self.add(error)
         for warning in judgement.warnings:
             self.warn(warning)
+        return None
 
     def _view(self, session: Session, name: str, bound: BoundFacts, data: SourceData) -> None:
         from featurestore import plan as planning

@@ -97,17 +97,18 @@ def materialize(
             "FS108", f"--known-before {format_instant(watermark)} is in the future", hint="an instant that is past"
         )
     with store.lock():
-        reports, said = [], dict[str, list[str]]()
+        reports, said = [], dict[object, list[str]]()
         for name in views:
             data = sources(registry.views[name].view.source.name)
-            if judge is not None and data.source.name not in said:
-                said[data.source.name] = judge.check([data], watch)
+            looked = data.source.name, data.stamps, data.pushed  # views of one source are of one look, if nothing came
+            if judge is not None and looked not in said:
+                said[looked] = judge.check([data], watch)
             view = _View(
                 registry, registry.views[name], data, store, settings, identities, horizon.micros, keep, watch,
                 push_folder=push_folder(data.source.name), push_at_once=push_at_once,
             )  # fmt: skip
             reports.append(view.to(watermark, full=full))
-            reports[-1].warnings += said.get(data.source.name, [])
+            reports[-1].warnings += said.get(looked, [])
         return reports
 
 

@@ -182,6 +182,25 @@ def test_the_file_tells_the_last_look_and_is_written_only_if_something_changed(b
     assert not bank.aside.exists()
 
 
+@pytest.mark.parametrize("command", ["build", "check"])
+def test_without_expectations_nothing_is_kept_aside(bank: Bank, command: str) -> None:
+    bank.define(QUARANTINED)
+    bank.write([10.0, -1.0, 30.0])
+    bank.build()
+    assert bank.aside.exists()
+    bank.define()
+    bank.build() if command == "build" else bank.run("check", "--data")
+    assert not bank.aside.exists()
+
+
+def test_check_tells_what_does_not_go_with_the_columns_without_looking_at_rows(bank: Bank) -> None:
+    bank.define('expect.between("amuont", 0, 1), expect.matches("amount", "a")')
+    bank.write([1.0])
+    [error] = bank.run("check", "--json", code=3).json["errors"]
+    assert (error["code"], error["try"]) == ("FS203", "amount")
+    assert error["where"] == "registry/bank.py:7, source 'payments'"
+
+
 def test_a_row_that_breaks_two_expectations_is_kept_with_both_and_counted_once(bank: Bank) -> None:
     bank.define(f'{QUARANTINED}, expect.one_of("status", ["open"], action="quarantine")')
     bank.write([-1.0, -1.0, 2.0, 3.0, 4.0, 5.0, 6.0], status=["open", "no", "no", *["open"] * 4])

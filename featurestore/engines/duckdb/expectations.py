@@ -24,6 +24,7 @@ from featurestore.plan.nodes import ReadSource, TypedColumn
 from featurestore.progress import Progress, Watcher
 from featurestore.sources import SourceData, quarantine
 from featurestore.sources.quarantine import Aside
+from featurestore.typed_values import brief
 
 EXAMPLES = 3
 """So many of the rows that break an expectation are named."""
@@ -38,7 +39,7 @@ class Where:
     value: Any
 
     def __str__(self) -> str:
-        return f"{self.file} row {self.row}: {'NULL' if self.value is None else repr(self.value)}"
+        return f"{self.file} row {self.row}: {'NULL' if self.value is None else brief(self.value)}"
 
 
 @dataclass(frozen=True)
@@ -140,7 +141,14 @@ class Judge:
                 for error in judgement.errors:
                     raise error
                 said += judgement.warnings
+            else:
+                self.clear(data)
         return said
+
+    def clear(self, data: SourceData) -> None:
+        """Nothing is expected of a source: what was kept aside for it is of the past."""
+        if self.folder is not None:
+            quarantine.remove(self.folder / f"{data.source.name}.parquet")
 
     def judge(self, session: Session, data: SourceData, *, examples: bool = False) -> Judgement:
         """Judge all rows of a source, and keep those in quarantine. examples: name some of the rows that break any expectation;
@@ -203,12 +211,14 @@ class _Judging:
         return path
 
     def _aside(self) -> list[Aside]:
-        found = self._rows(sql.set_aside(self.read, self.expected, quarantine.MOST))
-        aside = []
-        for number in pc.unique(found[sql.FILE]).to_pylist():
-            mine = found.filter(pc.equal(found[sql.FILE], number)).combine_chunks()
-            rows, reasons = (mine[c].combine_chunks() for c in (sql.ROW, "reason"))
-            aside.append(Aside(self.data.parts[number], rows, reasons))
+        found = self._rows(sql.set_aside(self.read, self.expected, quarantine.MOST)).combine_chunks()
+        numbers, rows, reasons = (found[c].combine_chunks() for c in (sql.FILE, sql.ROW, "reason"))
+        runs = pc.run_end_encode(numbers)  # ordered by file
+        aside, start = [], 0
+        for number, end in zip(runs.values.to_pylist(), runs.run_ends.to_pylist(), strict=True):
+            part = self.data.parts[number]
+            aside.append(Aside(part, rows.slice(start, end - start), reasons.slice(start, end - start)))
+            start = end
         return aside
 
 
