@@ -117,7 +117,7 @@ MUTANTS = (
     Mutant("windows_exact_inverted", _PAIRS, "{'<=' if exact else '<'} s.asked_at", "{'<' if exact else '<='} s.asked_at",
            "in windows the strict boundary and the exact one change places", "windows-pitfall_28_with_exact"),
     # Known time
-    Mutant("created_is_event", _FACTS, "created = _micros(source.created_timestamp, source)",
+    Mutant("created_is_event", _FACTS, "created = micros(source.created_timestamp, source)",
            "created = event_time(source)",
            "a backfilled row is known when it happened", "known_time-pitfall_08"),
     Mutant("delay_ignored", _FACTS, '''f"{event_time(source)} + {delay}" if delay else event_time(source)''',

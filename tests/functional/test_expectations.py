@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -473,3 +475,23 @@ def test_over_http_a_row_that_breaks_an_expectation_is_422_and_nothing_is_taken(
             assert answer.status == status, answer.body
             assert status == 200 or answer.json["code"] == "FS343"
     assert FeatureStore(pushed_to.folder).push_positions(["payments"]) == {"payments": 1}
+
+
+def test_a_disk_that_is_full_leaves_the_rows_kept_before_and_no_training_set(
+    bank: Bank, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bank.define(QUARANTINED)
+    bank.write([10.0, -1.0, 30.0])
+    bank.build()
+    before = bank.aside.read_bytes()
+    bank.output.unlink()
+    bank.write([10.0, 20.0, -2.0], "b")
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "no room")
+
+    monkeypatch.setattr(pq.ParquetWriter, "write_batch", full)
+    assert bank.build(5).json["errors"][0]["code"] == "FS405"
+    assert bank.aside.read_bytes() == before
+    assert os.listdir(bank.aside.parent) == ["payments.parquet"]
+    assert not bank.output.exists()
