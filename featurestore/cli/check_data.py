@@ -94,14 +94,14 @@ class SourceCheck:
     def _expectations(self, session: Session, data: SourceData) -> None:
         judge = self.store.judge()
         if not self.source.expectations:
-            return judge.clear(data)
+            judge.clear(data)
+            return
         judgement = judge.judge(session, data, examples=True)
         self.found |= judgement.to_dict()
         for error in judgement.errors:
             self.add(error)
         for warning in judgement.warnings:
             self.warn(warning)
-        return None
 
     def _view(self, session: Session, name: str, bound: BoundFacts, data: SourceData) -> None:
         from featurestore import plan as planning
