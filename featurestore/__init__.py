@@ -21,6 +21,7 @@ if TYPE_CHECKING:
         OnDemandFeatureView,
         ParquetSource,
         agg,
+        expect,
         latest,
     )
     from featurestore.errors import DataError, DefinitionError, FeatureStoreError, StoreError, UsageError
@@ -30,7 +31,7 @@ __version__ = "0.1.0"
 __all__ = [
     "ArrowSource", "AsyncClient", "Client", "DataError", "DefinitionError", "Entity", "FeatureService", "FeatureStore",
     "FeatureStoreError", "FeatureView", "LabelView", "OnDemandFeatureView", "ParquetSource", "StoreError", "UsageError", "agg",
-    "latest",
+    "expect", "latest",
 ]  # fmt: skip
 
 _ELSEWHERE = {

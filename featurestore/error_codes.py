@@ -281,6 +281,13 @@ CODES: Mapping[str, ErrorCode] = {
         "agg.quantile needs q, a number from 0 to 1, got 95 · in registry/views.py:19 · try q=0.95",
         'Give it: `agg.quantile("amount", q=0.95, window="7d")`, `agg.last_k("amount", k=3, window="7d")`.',
     ),
+    "FS224": ErrorCode(
+        "A pattern that does not mean the same everywhere",
+        "Regular expressions are compared with the whole text by several engines, so that only what all of them agree on is "
+        "allowed: literals, classes, groups, alternatives and quantifiers.",
+        "the anchor ^ is not allowed in a pattern ('^c[0-9]+', at character 1) · try leave it out: the whole text is compared",
+        "Write it with the constructs in docs/how-to/check-sources.md.",
+    ),
     "FS228": ErrorCode(
         "Not an input of an on-demand view",
         "An on-demand view reads feature views and instances of them: no labels, no services, no other on-demand view; and it "
@@ -412,6 +419,12 @@ CODES: Mapping[str, ErrorCode] = {
         "900 of 1000 rows of source 'payments' are left out: known_time_null (view 'card_payments')",
         "Mend the data or the declaration; `allow_left_out=True` if it is meant.",
     ),
+    "FS328": ErrorCode(
+        "Rows break an expectation that says fail",
+        "The source declares what its rows must be, with action \"fail\", and some are not so. Nothing is written.",
+        "3 rows of source 'payments' break: card_id matches c[0-9]{7} · in data/payments/2025-01.parquet row 17: 'x1', …",
+        "Mend the rows that are named (rows count from 0); or action=\"quarantine\", if they may be left out.",
+    ),
     "FS335": ErrorCode(
         "A file of a recorded source state is gone or changed",
         "What the online store was made from can no longer be read, so its answers cannot be compared with anything.",
@@ -437,6 +450,13 @@ CODES: Mapping[str, ErrorCode] = {
         "`.featurestore/push/` holds rows of the source, and its definition lost `row_key`.",
         "rows were pushed to source 'payments', which has no row_key: they would be facts a second time",
         "Declare `row_key` again, or remove the source's folder below `.featurestore/push/` if its rows are in files by now.",
+    ),
+    "FS343": ErrorCode(
+        "A pushed row breaks an expectation",
+        "The source says what its rows must be. A row that would stop a build or go to quarantine is not taken; no row of that "
+        "push is.",
+        "amount is -5.0, which breaks: amount between 0 and 100000 · in row 0 (counted from 0)",
+        "Push a row that is as expected; or mend the expectation.",
     ),
     "FS401": ErrorCode(
         "The online store is being filled",

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
+from featurestore import patterns
 from featurestore.dtypes import BOOL, DATE, DOUBLE, INT64, STRING, TIMESTAMP, DType
 from featurestore.errors import DefinitionError, nearest
 
@@ -137,6 +138,7 @@ def _nullif(types: Sequence[DType | None]) -> DType | None:
 _TEXT = _takes(STRING, STRING)
 _MATH = _takes(DOUBLE, DOUBLE)
 _TEXT_TEST = _takes(BOOL, STRING)
+_PATTERNS = "of what [check sources](../how-to/check-sources.md) lists"
 _LOGIC = _takes(BOOL, BOOL)
 
 OPERATIONS: Mapping[str, Operation] = {
@@ -179,6 +181,7 @@ OPERATIONS: Mapping[str, Operation] = {
     "starts_with": Operation("starts_with(a, b)", "by bytes", _TEXT_TEST, (2, 2)),
     "ends_with": Operation("ends_with(a, b)", "by bytes", _TEXT_TEST, (2, 2)),
     "contains": Operation("contains(a, b)", "by bytes", _TEXT_TEST, (2, 2)),
+    "matches": Operation("regexp_full_match(a, 'pattern')", f"the whole text; a constant {_PATTERNS}", _TEXT_TEST, (2, 2)),
     "year": Operation("year(t)", "of a timestamp, in UTC", _takes(INT64, TIMESTAMP), (1, 1)),
     "month": Operation("month(t)", "1 to 12, in UTC", _takes(INT64, TIMESTAMP), (1, 1)),
     "day": Operation("day(t)", "of the month, in UTC", _takes(INT64, TIMESTAMP), (1, 1)),
@@ -282,6 +285,13 @@ class _Reader:
 
     def _boolean(self, node: Any) -> Expr:
         return Literal(bool(node.this))
+
+    def _regexpfullmatch(self, node: Any) -> Expr:
+        pattern = self.read(node.expression)
+        if not isinstance(pattern, Literal) or not isinstance(pattern.value, str) or node.args.get("options"):
+            raise self._refused(node.sql(dialect="duckdb"))
+        patterns.parse(pattern.value)
+        return Call("matches", (self.read(node.this), pattern))
 
     def _neg(self, node: Any) -> Expr:
         from sqlglot import exp

@@ -256,6 +256,7 @@ class BoundLabel(BoundFacts):
 def source_meaning(source: Source, types: Mapping[str, DType]) -> dict[str, Any]:
     """The options of a source that bear on what its rows mean, and the types of the columns read."""
     zones = {c: source.zone_of(c) for c in sorted(types) if types[c].is_timestamp or c in source.time_columns}
+    quarantine = sorted(expressions.normalised(e.passes(types)) for e in source.quarantine)
     return {
         "event_timestamp": source.event_timestamp,
         "created_timestamp": source.created_timestamp,
@@ -271,6 +272,7 @@ def source_meaning(source: Source, types: Mapping[str, DType]) -> dict[str, Any]
         "date_is": source.date_is,
         "time_range": list(source.time_range),
         "types": {column: types[column].name for column in sorted(types)},
+        **({"quarantine": quarantine} if quarantine else {}),
     }
 
 
@@ -543,6 +545,7 @@ def _typed(view: View, schema: Mapping[str, DType]) -> _Typed:
 
 
 def _types_of(view: View, schema: Mapping[str, DType]) -> _Typed:
+    view.source.check_expectations(schema)
     for column in view.columns:
         if column not in schema:
             raise DefinitionError(

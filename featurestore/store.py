@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from featurestore.audit.findings import Audit
     from featurestore.audit.report import Verification
     from featurestore.engines.duckdb import Settings
+    from featurestore.engines.duckdb.expectations import Judge
     from featurestore.materialization import ViewReport
     from featurestore.materialization.forget import Forgotten
     from featurestore.materialization.upkeep import Collected, RolledBack
@@ -164,6 +165,7 @@ class FeatureStore:
             spine,
             sources=self.source_of,
             settings=self.engine_settings(memory_limit),
+            judge=self.judge(memory_limit),
             identities=self.identities,
             request=build.request(
                 as_of=as_of, timezone=timezone, as_of_format=as_of_format, known_before=_instant(known_before),
@@ -244,6 +246,13 @@ class FeatureStore:
         """Where a source's push log lies, if there is one; None without a project folder."""
         return None if self.root is None else push_folder(self.root, source)
 
+    def judge(self, memory_limit: str | None = None) -> Judge:
+        """Who holds the rows of sources against what is expected of them, and keeps those in quarantine in the project."""
+        from featurestore.engines.duckdb.expectations import Judge
+
+        folder = None if self.root is None else self.root / ".featurestore" / "quarantine"
+        return Judge(self.engine_settings(memory_limit), self.clock, folder)
+
     def push_positions(self, sources: Iterable[str]) -> dict[str, int]:
         """How far the push logs of sources have come, for those that were pushed to."""
         from featurestore.sources.push_log import read_log
@@ -296,6 +305,7 @@ class FeatureStore:
             views=chosen or [n for n, v in self.registry.views.items() if v.online],
             clock=self.clock,
             settings=self.engine_settings(),
+            judge=self.judge(),
             identities=self.identities,
             horizon=parse_duration(self.config.online.horizon, what="online.horizon"),
             known_before=_instant(known_before),
@@ -334,7 +344,8 @@ class FeatureStore:
 
         columns = known(self.registry.entities, entity, "entity").join_keys
         named = key if isinstance(key, Mapping) else {columns[0]: key}
-        return forget(self.bound, self.source, self._filled_if_any(), entity, named, self.push_folder)
+        folder = self.judge().folder
+        return forget(self.bound, self.source, self._filled_if_any(), entity, named, self.push_folder, folder)
 
     def key_families(self, entity: str) -> dict[str, str]:
         """Join key -> the family its values compare in. Raises: UnknownName FS101."""

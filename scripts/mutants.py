@@ -56,6 +56,8 @@ _ALIGNED = "featurestore/compiler/duckdb/windows/aligned.py"
 _FRAMES = "featurestore/compiler/duckdb/windows/frames.py"
 _SWEEP = "featurestore/compiler/duckdb/windows/sweep.py"
 _CATALOGUE = "featurestore/definitions/aggregation.py"
+_EXPECTED = "featurestore/definitions/expectations.py"
+_PATTERNS = "featurestore/patterns.py"
 _EXACT = "featurestore/engines/exact.py"
 _FOLDS = "featurestore/retrieval/online_folds.py"
 _ORDER = "featurestore/online/order.py"
@@ -115,7 +117,7 @@ MUTANTS = (
     Mutant("windows_exact_inverted", _PAIRS, "{'<=' if exact else '<'} s.asked_at", "{'<' if exact else '<='} s.asked_at",
            "in windows the strict boundary and the exact one change places", "windows-pitfall_28_with_exact"),
     # Known time
-    Mutant("created_is_event", _FACTS, "created = _micros(source.created_timestamp, source)",
+    Mutant("created_is_event", _FACTS, "created = micros(source.created_timestamp, source)",
            "created = event_time(source)",
            "a backfilled row is known when it happened", "known_time-pitfall_08"),
     Mutant("delay_ignored", _FACTS, '''f"{event_time(source)} + {delay}" if delay else event_time(source)''',
@@ -492,6 +494,40 @@ MUTANTS = (
            "online an expression's as_of is not the instant asked for", "online-on_demand_features_read"),
     Mutant("on_demand_online_always_present", _ON_DEMAND_ONLINE, "NULL if value is None else PRESENT", "PRESENT",
            "online a feature without a value is called present", "online-on_demand_features_read"),
+    # Rows in quarantine
+    Mutant("quarantine_forgotten", _FACTS, "tests = [where_holds(rows, test) for _, test in rows.kept_if]", "tests = []",
+           "rows in quarantine are read like all others", "quarantine-a_row_that_is_not"),
+    Mutant("quarantine_hides", _FACTS,
+           "columns, kept = [*_version_columns(rows, versions, held), *columns], where(rows)",
+           'columns, kept = [*_version_columns(rows, versions, rows.kept_if[0][1] if rows.kept_if else held), *columns], ""',
+           "a version in quarantine is judged once it is in force, and hides its predecessor", "quarantine-a_version"),
+    Mutant("quarantine_of_static_rows", "featurestore/compiler/duckdb/static.py",
+           "kept = where(plan.rows, *([]", 'kept = "" if plan.condition is None else where(plan.rows, *([]',
+           "a static row in quarantine is a second row of its key", "quarantine-of_a_static"),
+    Mutant("null_is_unexpected", _EXPECTED,
+           'return Call("or", (Call("is_null", (column,)), self._test(column, types[self.column])))',
+           "return self._test(column, types[self.column])",
+           "a NULL passes no expectation", "quarantine-text_is_compared"),
+    Mutant("not_null_passes_null", _EXPECTED,
+           'return Call("not", (Call("is_null", (column,)),))', 'return Call("is_null", (column,))',
+           "not_null wants NULL", "quarantine-a_tombstone"),
+    Mutant("bound_excluded", _EXPECTED, '("greater_equal", "less_equal"), literals', '("greater_equal", "less"), literals',
+           "the upper bound is not between the bounds", "quarantine-a_row_that_is_not"),
+    Mutant("tested_columns_order_versions", _PLAN, "for c in bound.view.value_columns if", "for c in bound.view.columns if",
+           "a column read for an expectation alone decides between versions", "quarantine-a_column_that_is_read"),
+    Mutant("quarantine_tells_how_far_a_source_is", _COUNTS, "AS known_time\\nFROM {relation(rows.source)}{where(rows)}",
+           "AS known_time\\nFROM {relation(rows.source)}", "a row in quarantine makes labels mature", "quarantine-a_label"),
+    Mutant("quarantine_counted_last", _COUNTS,
+           'tests = [*((reason, f"NOT {name}") for reason, name in zip(reasons, set_aside, strict=True)), *tests]',
+           'tests = [*tests, *((reason, f"NOT {name}") for reason, name in zip(reasons, set_aside, strict=True))]',
+           "a row in quarantine is counted under another reason", "quarantine-a_row_counts_under"),
+    Mutant("pattern_matches_a_part", "featurestore/compiler/duckdb/scalars.py",
+           '_func("regexp_full_match", args[0], exp.Literal.string(patterns',
+           '_func("regexp_matches", args[0], exp.Literal.string(patterns',
+           "a pattern is found anywhere in the text", "quarantine-text_is_compared"),
+    Mutant("dot_matches_a_line_feed", _PATTERNS,
+           "return (Chars(((10, 10),), negated=True),)", "return (Chars(((0, 0),), negated=True),)",
+           "a dot stands for a line feed as well", "expressions-the_whole_text"),
 )  # fmt: skip
 
 

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from featurestore.cli import show
 from featurestore.cli.answer import Answer
+from featurestore.cli.check_text import source_lines
 from featurestore.cli.command import Run
 from featurestore.cli.stale import is_stale
 from featurestore.errors import FeatureStoreError
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 def check(
     run: Run,
     data: Annotated[
-        bool, typer.Option("--data", help="Look at the rows too: left out, midnights, ambiguous versions.")
+        bool, typer.Option("--data", help="Look at the rows too: pages, keys, times, lateness, versions, expectations.")
     ] = False,
 ) -> Answer:
     """Check definitions against each other and their sources.
@@ -106,21 +106,19 @@ class _Check:
                 self._add(error)
 
     def rows(self, watch: Watcher) -> None:
-        """Count, view by view, the rows that are no facts."""
-        from featurestore.progress import Progress
+        """Look at the rows of every source, as the views that are sound read them."""
+        from featurestore.cli.check_data import SourceCheck
 
         self.data = {}
-        for name, bound in self.all.items():
-            watch(Progress(f"rows of view {name}"))
-            try:
-                self.data[name] = self._counted(bound)
-            except FeatureStoreError as error:
-                self._add(error)
+        for name, source in self.registry.sources.items():
+            views = {n: bound for n, bound in self.all.items() if bound.view.source is source}
+            self.data[name] = SourceCheck(self.store, source, views, self.run.warn, self._add, watch).run()
 
     def _types(self, name: str) -> Any:
-        """A source's column types, or None where there are none: then the error is noted."""
+        """A source's column types, or None where there are none, or expectations do not fit them: then the error is noted."""
         try:
             types = self.store.types_of(name)
+            self.registry.sources[name].check_expectations(types)
         except FeatureStoreError as error:
             self._add(error)
             return None
@@ -136,21 +134,6 @@ class _Check:
             self.run.warn(f"source {bound.view.source.name}: {error.what}; its types are those declared or committed")
             return
         source.check(bound.view.columns)
-
-    def _counted(self, bound: BoundFacts) -> dict[str, Any]:
-        from featurestore import plan as planning
-        from featurestore.engines.duckdb import Session
-        from featurestore.engines.duckdb.checks import check_left_out, check_static
-        from featurestore.plan.nodes import StaticLookup
-
-        with Session(self.store.engine_settings()) as session:
-            counts = check_left_out(session, bound, self.store.source(bound.view.source.name))
-            facts = planning.facts_read(bound)
-            if isinstance(facts, StaticLookup):
-                check_static(session, facts)
-        for warning in counts.warnings:
-            self.run.warn(warning)
-        return {"source": bound.view.source.name, "rows": counts.rows, "left_out": counts.left_out}
 
     def _add(self, error: FeatureStoreError) -> None:
         if str(error) not in map(str, self.errors):
@@ -197,8 +180,8 @@ def _text(result: dict[str, Any]) -> str:
     for what in ("assumed_known_at_once", "static"):
         if result[what]:
             lines.append(f"{what.replace('_', ' ')}: {', '.join(result[what])}")
-    for view, counted in (result["data"] or {}).items():
-        lines.append(f"{view}: {counted['rows']:,} rows of {counted['source']}, left out: {show.counts(counted['left_out'])}")
+    for name, found in (result["data"] or {}).items():
+        lines += source_lines(name, found)
     if result["sql_stale"]:
         lines.append("sql/ is stale: featurestore compile")
     return "\n".join(lines)

@@ -59,6 +59,25 @@ def cell(value: Any) -> str:
 
 
 def counts(counted: Mapping[str, int], *, plain: bool = False) -> str:
-    """ "present 12, not found 3"; "none" for no counts. plain: names stay as they are, for they are somebody's."""
-    named = {name if plain else name.replace("_", " "): number for name, number in counted.items()}
+    """ "present 12, not found 3"; "none" for no counts. plain: names stay as they are, for they are somebody's; so does one
+    with a colon, which holds somebody's words."""
+    named = {name if plain or ":" in name else name.replace("_", " "): number for name, number in counted.items()}
     return ", ".join(f"{name} {number:,}" for name, number in named.items()) or "none"
+
+
+def share(part: int, whole: int) -> str:
+    """ "12.3 %"; what is not nothing is never told as none of it."""
+    if not whole:
+        return "0 %"
+    percent = 100 * part / whole
+    return "below 0.1 %" if 0 < percent < 0.1 else f"{percent:.1f} %".replace(".0 %", " %")
+
+
+def bars(parts: Mapping[str, int], *, width: int = 30, indent: str = "") -> list[str]:
+    """A line per part: its name, a bar as long as its share, and the share."""
+    whole, names = sum(parts.values()), max(map(len, parts), default=0)
+    lines = []
+    for name, number in parts.items():
+        bar = "█" * round(width * number / whole) if whole else ""
+        lines.append(f"{indent}{name.ljust(names)}  {bar.ljust(width)}  {share(number, whole)}".rstrip())
+    return lines

@@ -3,6 +3,7 @@
 from featurestore.definitions.aggregation import AGGREGATES, Feature, agg, latest
 from featurestore.definitions.base import Definition
 from featurestore.definitions.entity import Entity
+from featurestore.definitions.expectations import Expectation, expect
 from featurestore.definitions.label import LabelView
 from featurestore.definitions.on_demand import OnDemandFeatureView, OnDemandInstance
 from featurestore.definitions.service import FeatureService
@@ -10,6 +11,6 @@ from featurestore.definitions.source import ArrowSource, ParquetSource, Source
 from featurestore.definitions.view import FeatureView, View, ViewInstance
 
 __all__ = [
-    "AGGREGATES", "ArrowSource", "Definition", "Entity", "Feature", "FeatureService", "FeatureView", "LabelView",
-    "OnDemandFeatureView", "OnDemandInstance", "ParquetSource", "Source", "View", "ViewInstance", "agg", "latest",
+    "AGGREGATES", "ArrowSource", "Definition", "Entity", "Expectation", "Feature", "FeatureService", "FeatureView", "LabelView",
+    "OnDemandFeatureView", "OnDemandInstance", "ParquetSource", "Source", "View", "ViewInstance", "agg", "expect", "latest",
 ]  # fmt: skip

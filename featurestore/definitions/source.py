@@ -11,7 +11,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from featurestore.definitions.base import Definition, FrozenMap, names
-from featurestore.dtypes import parse_dtype
+from featurestore.definitions.expectations import QUARANTINE, Expectation
+from featurestore.dtypes import DType, parse_dtype
 from featurestore.errors import DefinitionError
 from featurestore.intervals import Duration, parse_duration, parse_instant, zone
 
@@ -43,6 +44,8 @@ class Source(Definition):
             Default: years 1677 to 2262, the end exclusive.
         schema: {column: type} to pin the types; without it they come from the data.
         allow_left_out: do not fail when more than half of the rows are left out for one reason.
+        expectations: what the rows must be like, and what becomes of those that are not: [expect.between("amount", 0, 100,
+            action="quarantine"), …].
     Raises: DefinitionError FS201, FS202, FS204 (options that contradict), FS211 to FS213.
     """
 
@@ -61,12 +64,14 @@ class Source(Definition):
     time_range: Any = None
     schema: Mapping[str, Any] | None = None
     allow_left_out: bool = False
+    expectations: Any = ()
 
     kind = "source"
 
     def _check(self) -> None:
         self._set("row_key", names(self.row_key, "row_key") if self.row_key else ())
         self._set("delay", None if self.delay is None else parse_duration(self.delay, what="delay"))
+        self._set("expectations", _expectations(self.expectations))
         self._check_choices()
         self._check_combinations()
         self._set("timezone", self._zones())
@@ -81,6 +86,7 @@ class Source(Definition):
             missing = [c for c in self.declared_columns if c not in self.schema]
             if missing:
                 raise DefinitionError("FS203", f"schema= lacks column {missing[0]!r}", known=self.schema)
+            self.check_expectations(self.schema)
 
     def _check_choices(self) -> None:
         for option, value, allowed in (
@@ -99,6 +105,8 @@ class Source(Definition):
 
     def _check_combinations(self) -> None:
         if self.static:
+            if any(e.column is None for e in self.expectations):
+                raise DefinitionError("FS204", "a static source has no times, so it is never fresh or not")
             given = [o for o in ("event_timestamp", "created_timestamp", "delay", "row_key", "deleted", "row_order")
                      if getattr(self, o) not in (None, ())]  # fmt: skip
             if given:
@@ -170,6 +178,24 @@ class Source(Definition):
         return tuple(dict.fromkeys(c for c in named if c))
 
     @property
+    def quarantine(self) -> tuple[Expectation, ...]:
+        """The expectations that set rows aside: all that bear on meaning."""
+        return tuple(e for e in self.expectations if e.action == QUARANTINE)
+
+    @property
+    def quarantine_columns(self) -> tuple[str, ...]:
+        """The columns by which rows are set aside, without repetition."""
+        return tuple(dict.fromkeys(e.column for e in self.quarantine if e.column is not None))
+
+    def check_expectations(self, types: Mapping[str, DType]) -> None:
+        """Whether the expectations fit the columns. Raises: DefinitionError FS203, FS216, FS219."""
+        for expectation in self.expectations:
+            try:
+                expectation.check(types, self.time_columns)
+            except DefinitionError as error:
+                raise error.at(f"{expectation.location}, {self.kind} {self.name!r}") from None
+
+    @property
     def time_columns(self) -> tuple[str, ...]:
         return tuple(c for c in (self.event_timestamp, self.created_timestamp) if c)
 
@@ -198,6 +224,21 @@ class ArrowSource(Source):
     def _check(self) -> None:
         self._set("table", as_arrow(self.table))
         super()._check()
+
+
+def _expectations(given: Any) -> tuple[Expectation, ...]:
+    """Expectations, each once. Raises: DefinitionError FS202, FS204."""
+    listed = tuple(given) if isinstance(given, list | tuple) else (given,)
+    seen: dict[str, Expectation] = {}
+    for one in listed:
+        if not isinstance(one, Expectation):
+            hint = 'expect.between("amount", 0, 100, action="quarantine")'
+            raise DefinitionError("FS202", f"{one!r} is not an expectation", hint=hint)
+        if one.reason in seen:
+            what = f"two expectations say {one.reason!r} ({seen[one.reason].location} and {one.location})"
+            raise DefinitionError("FS204", what, hint="one of them")
+        seen[one.reason] = one
+    return listed
 
 
 def as_arrow(frame: Any) -> Any:

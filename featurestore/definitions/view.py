@@ -78,6 +78,11 @@ class View(Definition):
     @property
     def columns(self) -> tuple[str, ...]:
         """Every source column the view reads, declared ones included, without repetition."""
+        return tuple(dict.fromkeys((*self.value_columns, *self.source.quarantine_columns)))
+
+    @property
+    def value_columns(self) -> tuple[str, ...]:
+        """Those of them that say what a fact is: not what is read only to set rows aside."""
         where = () if self.condition is None else tuple(expressions.columns(self.condition))
         return tuple(dict.fromkeys((*self.source.declared_columns, *self.key_columns, *self.input_columns, *where)))
 

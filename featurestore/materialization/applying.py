@@ -48,7 +48,8 @@ def rules(plan: OnlineState) -> dict[str, Any]:
     source, types = facts.rows.source, {c.name: c.dtype for c in facts.rows.columns}
     order = source.row_order
     values = [o.expression for o in plan.latest] + [e for m in measures(plan.windows) for e in (m.expression, m.where)]
-    read = {c for e in (*values, where) if e is not None for c in columns_of(e)}
+    kept_if = [passes for _, passes in facts.rows.kept_if]
+    read = {c for e in (*values, where, *kept_if) if e is not None for c in columns_of(e)}
     read |= {*source.row_key, *(key.source_column for key in facts.keys), *([order] if order else [])}
     times = read & {source.event_timestamp, source.created_timestamp}
     compared = [types[c] for c in (*source.row_key, *([order] if order else []))]
@@ -64,6 +65,7 @@ def rules(plan: OnlineState) -> dict[str, Any]:
         "where": _data(where),
         "latest": [_data(o.expression) for o in plan.latest],
         "measures": [[_data(m.expression), _data(m.where)] for m in measures(plan.windows)],
+        **({"kept_if": [_data(passes) for passes in kept_if]} if kept_if else {}),
     }
 
 
@@ -88,6 +90,7 @@ class _Rules:
         self._types = {c: parse_dtype(t) for c, t in given["types"].items()}
         self._keys = [c for c, _ in given["keys"]], [family for _, family in given["keys"]]
         self._holds = self._condition(given["where"])
+        self._kept_if = [self._condition(tree) for tree in given.get("kept_if", ())]
         self._latest = [self._value(tree) for tree in given["latest"]]
         self._measures = [self._measure(*trees_of) for trees_of in given["measures"]]
         order = given["row_order"]
@@ -120,7 +123,7 @@ class _Rules:
                 what = f"rows of the push log lack the column {needed!r} of the view's last generation"
                 raise StoreError("FS440", what, hint="featurestore materialize")
         present = {c: table.column(c) if c in table.column_names else pa.nulls(table.num_rows) for c in types}
-        values = {c: _canonical(_values(column, types[c])) for c, column in present.items()}
+        values = {c: values_of(column, types[c]) for c, column in present.items()}
         columns, families = self._keys
         keys = storage_keys(encode_keys([present[c] for c in columns], families, rows=table.num_rows)).to_pylist()
         of_rows = row_keys([_as_arrow(values[c], present[c]) for c in given["row_key"]], [types[c] for c in given["row_key"]])
@@ -132,16 +135,18 @@ class _Rules:
         orders = [None] * table.num_rows if given["row_order"] is None else values[given["row_order"][0]]
         for i, row in enumerate(of_rows.to_pylist()):
             at = {c: column[i] for c, column in values.items()}
+            if not all(passes(at) for passes in self._kept_if):
+                continue  # it was pushed before this was expected, and is set aside as it would be in a file
             is_fact = keys[i] is not None and events[i] is not None and gone[i] is not True and self._holds(at)
             version = Version(0, events[i] or 0, keys[i] if is_fact else None, known[i], orders[i])
             latest, measured = (tuple(of(at) for of in part) if is_fact else () for part in (self._latest, self._measures))
             yield _Pushed(row, version, latest, measured)
 
 
-def _values(column: pa.Array | pa.ChunkedArray, dtype: DType) -> list[Any]:
-    """As an expression reads them: times and dates are numbers, truth values are not."""
+def values_of(column: pa.Array | pa.ChunkedArray, dtype: DType) -> list[Any]:
+    """As an expression reads them: canonical; times and dates are numbers, truth values are not."""
     has_bools = (dtype.item if dtype.is_list else dtype) == BOOL
-    return column.to_pylist() if has_bools else plain_values(column, dtype)
+    return _canonical(column.to_pylist() if has_bools else plain_values(column, dtype))
 
 
 def _canonical(values: list[Any]) -> list[Any]:
@@ -282,4 +287,4 @@ class _Applying:
         return newest, unsure or kept
 
 
-__all__ = ["MOST", "apply", "forget", "mark_of", "rules"]
+__all__ = ["MOST", "apply", "forget", "mark_of", "rules", "values_of"]

@@ -38,6 +38,7 @@ from featurestore.online.tables import ABSENT
 from featurestore.registry import BoundFacts, BoundRegistry
 from featurestore.sources import Part, SourceData
 from featurestore.sources.push_compaction import without
+from featurestore.sources.quarantine import remove
 
 KeyColumns = tuple[tuple[str, str, str], ...]
 """Of a source: join key, column, family."""
@@ -71,18 +72,23 @@ def forget(
     entity: str,
     key: Mapping[str, object],
     push_folder: Callable[[str], Path | None],
+    quarantine: Path | None = None,
 ) -> Forgotten:
     """Take every record out of the store, and every row out of the push logs, whose key columns of these names have these
     values.
 
     key: a value for each of the entity's join keys. Views with further keys lose every record that has these among them.
-    store: None where there is none yet; then the sources alone are looked through.
+    store: None where there is none yet; then the sources alone are looked through. quarantine: the folder of rows set aside;
+    what it holds of the entity's sources goes as a whole, for the next look at them writes it again.
     Raises: RequestError FS502, FS504 for a key that is not the entity's; StoreLocked FS401; SourceError.
     """
     _check(registry, entity, key)
     told = Forgotten(entity, dict(key))
     with nullcontext() if store is None else store.lock():  # a run that still reads the rows would bring the key back
         told.logs = list(_in_logs(registry, key, push_folder))
+        if quarantine is not None:
+            for source, _ in _asked(registry, key):
+                remove(quarantine / f"{source}.parquet")
         if store is not None:
             _from_store(store, key, told)
     told.sources = list(_in_sources(registry, sources, key))

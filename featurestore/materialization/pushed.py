@@ -16,16 +16,21 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from featurestore.errors import FeatureStoreError, StoreError, StoreUnavailable
+import pyarrow as pa
+
+from featurestore import trees
+from featurestore.engines.reference.evaluate import DAY_CASTS, evaluator
+from featurestore.errors import FeatureStoreError, PushError, StoreError, StoreUnavailable
 from featurestore.failpoints import reach
 from featurestore.intervals import Clock, Duration, format_instant
-from featurestore.materialization.applying import apply, mark_of
+from featurestore.materialization.applying import apply, mark_of, values_of
 from featurestore.online.generations import Generation, change, generations, moved
 from featurestore.online.pushes import Mark
 from featurestore.online.store import Batch, OnlineStore
 from featurestore.sources import pushed_in
 from featurestore.sources.push_log import Appended, PushLog, read_log, rows_after
 from featurestore.sources.push_rows import PushTarget
+from featurestore.typed_values import brief
 
 log = logging.getLogger(__name__)
 
@@ -55,11 +60,25 @@ def push(log: PushLog, target: PushTarget, rows: Any, *, clock: Clock, skew: Dur
     """Take rows: they are on the disk, and applied where the log brings them online, on return. All or none. See
     `PushTarget.rows` and `PushLog.append`.
 
-    Raises: PushError FS340, FS341; StoreError FS405, FS407, FS440, FS441.
+    Raises: PushError FS340, FS341, FS343; StoreError FS405, FS407, FS440, FS441.
     """
     batch = target.rows(rows, now=clock.now(), skew=skew, from_json=from_json)
+    check_expected(target, batch)
     arrival = log.append(batch, clock, created=target.created)
     return Accepted(batch.num_rows, arrival.known_at)
+
+
+def check_expected(target: PushTarget, rows: pa.RecordBatch) -> None:
+    """Raises: PushError FS343 for the first row that breaks what is expected of the source's rows."""
+    columns = dict.fromkeys(column for _, column, _ in target.expected)
+    values = {column: values_of(rows.column(column), target.columns[column]) for column in columns}
+    for reason, column, tree in target.expected:
+        passes = evaluator(trees.from_data(tree), target.columns, DAY_CASTS)
+        for number, value in enumerate(values[column]):
+            if passes({column: value}) is not True:
+                told = brief(rows.column(column)[number].as_py())
+                raise PushError("FS343", f"{column} is {told}, which breaks: {reason}", where=f"row {number} (counted from 0)",
+                                hint="push what is as expected of the source's rows")  # fmt: skip
 
 
 class ToOnline:

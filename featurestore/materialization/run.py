@@ -25,6 +25,7 @@ from featurestore.compiler import duckdb as sql
 from featurestore.dtypes import INT64
 from featurestore.engines.duckdb import Session, Settings
 from featurestore.engines.duckdb.checks import check_left_out, check_static, pushed_to
+from featurestore.engines.duckdb.expectations import Judge
 from featurestore.errors import UsageError
 from featurestore.failpoints import reach
 from featurestore.intervals import Clock, Duration, format_instant
@@ -80,11 +81,12 @@ def materialize(
     push_folder: PushFolder = nowhere,
     push_at_once: bool = True,
     watch: Watcher | None = None,
+    judge: Judge | None = None,
 ) -> list[ViewReport]:
     """Bring `views` to the watermark `known_before` (default: now), one after the other.
 
     keep: generations kept per view, the live one among them. push_folder: where the push log of a source lies.
-    push_at_once: keep what it takes to bring pushed rows online at once.
+    push_at_once: keep what it takes to bring pushed rows online at once. judge: of the sources' expectations.
     Raises: UsageError FS108 for a watermark in the future; StoreLocked FS401 while another run holds the store;
     StoreError FS410 for a run that was overtaken; SourceError, StoreError. Views already done keep their new generation.
     """
@@ -95,14 +97,18 @@ def materialize(
             "FS108", f"--known-before {format_instant(watermark)} is in the future", hint="an instant that is past"
         )
     with store.lock():
-        reports = []
+        reports, said = [], dict[object, list[str]]()
         for name in views:
             data = sources(registry.views[name].view.source.name)
+            looked = data.source.name, data.stamps, data.pushed  # views of one source are of one look, if nothing came
+            if judge is not None and looked not in said:
+                said[looked] = judge.check([data], watch)
             view = _View(
                 registry, registry.views[name], data, store, settings, identities, horizon.micros, keep, watch,
                 push_folder=push_folder(data.source.name), push_at_once=push_at_once,
             )  # fmt: skip
             reports.append(view.to(watermark, full=full))
+            reports[-1].warnings += said.get(looked, [])
         return reports
 
 

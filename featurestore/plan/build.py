@@ -122,7 +122,10 @@ def _typed(bound: BoundFacts, columns: tuple[str, ...]) -> tuple[TypedColumn, ..
 
 
 def _rows(bound: BoundFacts) -> ReadSource:
-    return ReadSource(bound.view.source, _typed(bound, bound.view.columns))
+    view = bound.view
+    kept_if = tuple((e.reason, e.passes(bound.types)) for e in view.source.quarantine)
+    only_tested = frozenset(view.columns) - frozenset(view.value_columns)
+    return ReadSource(view.source, _typed(bound, view.columns), kept_if=kept_if, only_tested=only_tested)
 
 
 def _visible(bound: BoundView, keys: tuple[PlanKey, ...]) -> Visible:
@@ -141,7 +144,7 @@ def _chain(bound: BoundFacts, keys: tuple[PlanKey, ...]) -> Where | InForce | Fa
 def _version_order(bound: BoundFacts) -> tuple[str, ...]:
     """The source columns the view reads, by name, which decide last between versions."""
     declared = set(bound.view.source.declared_columns)
-    return tuple(sorted(c for c in bound.view.columns if c not in declared or c in bound.view.input_columns))
+    return tuple(sorted(c for c in bound.view.value_columns if c not in declared or c in bound.view.input_columns))
 
 
 def _static(bound: BoundFacts, keys: tuple[PlanKey, ...], outputs: tuple[Output, ...]) -> StaticLookup:

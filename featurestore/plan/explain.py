@@ -104,8 +104,9 @@ def _describe(node: object) -> str:
         case Facts(rows=rows, keys=keys):
             by = ", ".join(k.source_column for k in keys) or "no key"
             return f"Facts: by {by}, event {rows.source.event_timestamp}, {_known(rows)}"
-        case ReadSource(source=source, columns=columns):
-            return f"ReadSource {source.name}: {', '.join(c.name for c in columns)}"
+        case ReadSource(source=source, columns=columns, kept_if=kept_if):
+            aside = f"; in quarantine unless {' and '.join(reason for reason, _ in kept_if)}" if kept_if else ""
+            return f"ReadSource {source.name}: {', '.join(c.name for c in columns)}{aside}"
         case ReadSpine(keys=keys, ahead=ahead):
             at = f"as_of + {Duration(ahead)}" if ahead else "as_of"
             return f"ReadSpine: {', '.join(k.spine_column for k in keys) or 'no key'}, {at}"

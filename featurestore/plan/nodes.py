@@ -72,13 +72,16 @@ class ReadSource:
 
     pushed: rows may have been pushed; those are known from their arrival on, whatever the source declares. It is a fact of
     the data, not of the definition: `with_pushed` sets it. files_before: rows that were not pushed count if they are known
-    before that instant (microseconds; None: all do).
+    before that instant (microseconds; None: all do). kept_if: (reason, condition): rows for which one is not TRUE are set
+    aside, and are no rows to all that follows. only_tested: columns that are read for these conditions alone.
     """
 
     source: Source
     columns: tuple[TypedColumn, ...]
     pushed: bool = False
     files_before: int | None = None
+    kept_if: tuple[tuple[str, Expr], ...] = ()
+    only_tested: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)

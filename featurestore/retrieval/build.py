@@ -15,6 +15,7 @@ from featurestore import plan as planning
 from featurestore.compiler.files import training_set_sql
 from featurestore.definitions import Source
 from featurestore.engines.duckdb import Settings
+from featurestore.engines.duckdb.expectations import Judge
 from featurestore.errors import UsageError
 from featurestore.intervals import format_instant
 from featurestore.plan.leakage import assumed_known_at_once, static_sources
@@ -54,6 +55,7 @@ def run(
     request: Request,
     output: Path | None,
     watch: Watcher | None = None,
+    judge: Judge | None = None,
 ) -> Done:
     """Build a training set. Raises what `Build` and `output.write` raise; nothing is then written."""
     if output is not None:
@@ -61,7 +63,9 @@ def run(
     key_types = {column: key.dtype for column, key in service.spine_keys.items()}
     opened = open_spine(spine, keys={**service.request, **key_types}, as_of=request.as_of)
     data = {name: sources(source) for name, source in service.sources.items()}
+    said = [] if judge is None else judge.check(data.values(), watch)
     with Build(service, opened, data, settings, request, watch) as build:
+        build.report.warnings += said
         if output is None:
             table = pa.concat_tables(list(build.batches()))
             return Done(table, build.report)

@@ -5,9 +5,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -127,12 +127,15 @@ class SourceData:
 
         Raises: SourceError FS322 (missing or drifted column), FS323 (names that differ in case), FS324 (naive beside aware).
         """
+        for problem in self.problems(columns):
+            raise problem
+
+    def problems(self, columns: Sequence[str]) -> Iterator[SourceError]:
+        """All that `check` would raise, one after the other."""
         for part in self.parts:
-            self._check_case(part)
-            for column in columns:
-                self._check_column(part, column)
-        for column in columns:
-            self._check_zones(column)
+            checks = [partial(self._check_case, part), *(partial(self._check_column, part, c) for c in columns)]
+            yield from _raised(checks)
+        yield from _raised(partial(self._check_zones, column) for column in columns)
 
     def _check_case(self, part: Part) -> None:
         seen: dict[str, str] = {}
@@ -163,7 +166,7 @@ class SourceData:
             )
 
     def _check_zones(self, column: str) -> None:
-        files = [part for part in self.parts if not isinstance(part, PushedPart)]
+        files = [p for p in self.parts if not isinstance(p, PushedPart) and column in p.schema.names]
         kinds = {_naive(part.schema.field(column).type): part.name for part in files}
         kinds.pop(None, None)
         if len(kinds) > 1:
@@ -172,6 +175,14 @@ class SourceData:
                 f"source {self.source.name!r}: times in {column!r} are naive in {kinds[True]} and aware in {kinds[False]}",
                 hint="write them all with a zone",
             )
+
+
+def _raised(checks: Iterable[Callable[[], None]]) -> Iterator[SourceError]:
+    for check in checks:
+        try:
+            check()
+        except SourceError as error:
+            yield error
 
 
 def _folded(arrow: pa.DataType) -> DType | None:

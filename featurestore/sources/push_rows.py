@@ -6,7 +6,7 @@ instants here, however files write them. The arrival is nobody's to bring: it is
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -14,7 +14,9 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from featurestore import trees
 from featurestore.definitions import Source
+from featurestore.definitions.expectations import FAIL, QUARANTINE
 from featurestore.definitions.source import PUSHED_AT, as_arrow
 from featurestore.dtypes import TIMESTAMP, DType, from_arrow, parse_dtype
 from featurestore.errors import FeatureStoreError, PushError, UsageError, nearest
@@ -32,7 +34,8 @@ RESERVED = (PUSHED_AT, POSITION)
 class PushTarget:
     """A source as pushes see it. columns: what a row brings, in order, with types; `deleted` may be left out.
 
-    created: the column that will tell the arrival. time_range: [first, end) of event and known times.
+    created: the column that will tell the arrival. time_range: [first, end) of event and known times. expected: what a row must
+    be like, as (reason, column, condition that is TRUE for it, as data); who takes a push judges that.
     """
 
     source: str
@@ -42,6 +45,7 @@ class PushTarget:
     row_key: tuple[str, ...]
     deleted: str | None
     time_range: tuple[int, int]
+    expected: tuple[tuple[str, str, Mapping[str, Any]], ...] = ()
 
     @classmethod
     def of(cls, source: Source, types: Mapping[str, DType]) -> PushTarget:
@@ -54,7 +58,7 @@ class PushTarget:
         columns = {name: dtype for name, dtype in types.items() if name != source.created_timestamp}
         return cls(
             source.name, columns | {source.event_timestamp: TIMESTAMP}, source.event_timestamp, source.created_timestamp,
-            source.row_key, source.deleted, source.time_range,
+            source.row_key, source.deleted, source.time_range, tuple(_expected(source, types)),
         )  # fmt: skip
 
     def to_data(self) -> dict[str, Any]:
@@ -66,6 +70,7 @@ class PushTarget:
             "row_key": list(self.row_key),
             "deleted": self.deleted,
             "time_range": list(self.time_range),
+            **({"expected": [list(one) for one in self.expected]} if self.expected else {}),
         }
 
     @classmethod
@@ -76,7 +81,7 @@ class PushTarget:
         first, end = data["time_range"]
         return cls(
             name, {column: parse_dtype(t) for column, t in data["columns"]}, data["event"], data["created"],
-            tuple(data["row_key"]), data["deleted"], (first, end),
+            tuple(data["row_key"]), data["deleted"], (first, end), tuple(tuple(one) for one in data.get("expected", ())),
         )  # fmt: skip
 
     @cached_property
@@ -186,6 +191,14 @@ class PushTarget:
 
     def _wrong(self, number: int, what: str, *, hint: str) -> PushError:
         return PushError("FS340", what, where=f"row {number} (counted from 0)", hint=hint)
+
+
+def _expected(source: Source, types: Mapping[str, DType]) -> Iterator[tuple[str, str, Mapping[str, Any]]]:
+    """What stops a build or sets a row aside is not taken; not of the column that tells the arrival, which nobody brings."""
+    source.check_expectations(types)
+    for one in source.expectations:
+        if one.action in (FAIL, QUARANTINE) and one.column is not None and one.column != source.created_timestamp:
+            yield one.reason, one.column, trees.to_data(one.passes(types))
 
 
 def _no_row_key(source: str) -> UsageError:

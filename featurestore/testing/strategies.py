@@ -35,6 +35,7 @@ from featurestore.definitions import (
     OnDemandFeatureView,
     ParquetSource,
     agg,
+    expect,
     latest,
 )
 from featurestore.definitions.aggregation import Aggregate, read_as
@@ -163,6 +164,27 @@ CONDITIONS = (
     "NOT b OR v IS NULL",
 )
 
+EXPECTATIONS: Mapping[str, tuple[str, Callable[[Any], bool]]] = {
+    'expect.between("v", -2.5, 2.0, {})': ("v", lambda x: x is None or -2.5 <= x <= 2.0),
+    'expect.between("v", None, 1e16, {})': ("v", lambda x: x is None or x <= 1e16),
+    'expect.between("v", 0, {})': ("v", lambda x: x is None or not x < 0),
+    'expect.between("f", 0.0, 2, {})': ("f", lambda x: x is None or 0.0 <= x <= 2),
+    'expect.between("n", -1, 2**53, {})': ("n", lambda x: x is None or -1 <= x <= 2**53),
+    'expect.one_of("small", [0, 1.0, -3, 32767], {})': ("small", lambda x: x in (None, 0, 1, -3, 32767)),
+    'expect.between("u", 0, 2**53 + 1, {})': ("u", lambda x: x is None or x <= 2**53 + 1 or x >= 2**63),
+    'expect.between("d", 0, 2.5, {})': ("d", lambda x: x is None or 0 <= x <= Decimal("2.50")),
+    """expect.one_of("status", ["settled", "void"], {})""": ("status", lambda x: x in (None, "settled", "void")),
+    'expect.matches("s", "[a-zA-Z]*", {})': ("s", lambda x: x is None or all(c in "abA" for c in x)),
+    'expect.matches("s", ".?", {})': ("s", lambda x: x is None or len(x) <= 1),
+    'expect.one_of("day", [date(2024, 2, 29)], {})': ("day", lambda x: x in (None, date(2024, 2, 29))),
+    'expect.one_of("b", [True], {})': ("b", lambda x: x in (None, True)),
+    'expect.between("ts", "1970-01-01T00:00:00Z", {})': ("ts", lambda x: x is None or x >= 0),
+    'expect.between("day", "1970-01-01", "2024-02-28", {})': ("day", lambda x: x in (None, date(1970, 1, 1))),
+    **{f'expect.not_null("{c}", {{}})': (c, lambda x: x is not None) for c in ("v", "s", "n", "blob", "items")},
+}  # fmt: skip
+"""Expectations, the column each reads, and which of its values are as expected, in plain Python. What int64 does not hold is
+read as NULL."""
+
 REQUESTED = ("v", "f", "n", "small", "s", "b", "ts", "day", "blob")
 """Columns of VALUES that a request may bring as well, under the name `asked_…`."""
 ON_DEMAND = (
@@ -261,12 +283,15 @@ class Definition:
     columns: Mapping[str, pa.DataType]
     label: str = ""
     on_demand: OnDemand | None = None
+    expectations: tuple[str, ...] = ()
 
     def text(self, where: str) -> str:
         """Python that defines `service`; `where` is the source's `path=…` or `table=…`."""
         maker = "ArrowSource" if where.startswith("table=") else "ParquetSource"
         times = {} if self.kind == "static" else {"event_timestamp": EVENT}
         source = _arguments({**times, **self.source, "allow_left_out": True})
+        if self.expectations:
+            source += f", expectations=[{', '.join(self.expectations)}]"
         view = _arguments(self.view)
         features = "".join(f"    {f},\n" for f in self.features)
         labels = _asked_by("label", self.keys)
@@ -287,7 +312,7 @@ class Definition:
         names: dict[str, Any] = {
             "Entity": Entity, "ArrowSource": ArrowSource, "ParquetSource": ParquetSource, "FeatureView": FeatureView,
             "OnDemandFeatureView": OnDemandFeatureView, "FeatureService": FeatureService, "LabelView": LabelView, "agg": agg,
-            "latest": latest, "rows": table,
+            "date": date, "expect": expect, "latest": latest, "rows": table,
         }  # fmt: skip
         exec(self.text("table=rows" if path is None else f"path={path!r}"), names)
         found: FeatureService = names["service"]
@@ -326,6 +351,19 @@ def worlds(kind: str, cases: int = 100) -> Any:
     from hypothesis import strategies as st
 
     return st.integers(0, 2**64 - 1).map(lambda seed: world(Random(f"{kind}/{seed}"), kind, cases))
+
+
+def expecting(rng: Random, drawn: World) -> tuple[World, tuple[Row, ...]]:
+    """The world with one or two expectations that send rows to quarantine, and its rows that are as expected."""
+    chosen: dict[str, str] = {}
+    for text in rng.sample(list(EXPECTATIONS), rng.choice((1, 2))):
+        chosen.setdefault(EXPECTATIONS[text][0], text)
+    # What is known last must not be set aside.
+    clear = {column: None for column, text in chosen.items() if "not_null" not in text}
+    rows = tuple(row | clear if row[CASE] == BEACON else row for row in drawn.rows)
+    kept = tuple(row for row in rows if all(EXPECTATIONS[text][1](row[column]) for column, text in chosen.items()))
+    texts = tuple(text.format('action="quarantine"') for text in chosen.values())
+    return replace(drawn, definition=replace(drawn.definition, expectations=texts), rows=rows), kept
 
 
 def window_worlds(aggregate: str, cases: int = 100) -> Any:

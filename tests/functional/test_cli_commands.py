@@ -90,7 +90,8 @@ def test_check_data_counts_the_rows_left_out(cli, project):
     pq.write_table(table.set_column(table.column_names.index("merchant_id"), "merchant_id", nulls), path)
     said = cli("check", "--data")
     assert said.code == 0
-    assert f"merchant_profile: {table.num_rows} rows of merchants, left out: key null 1" in said.out
+    assert f"merchants: {table.num_rows} rows" in said.out
+    assert "view merchant_profile leaves out: key null 1" in said.out
 
 
 def test_check_names_what_is_assumed_known_at_once(cli, project):

@@ -51,7 +51,7 @@ def test_check_and_explain_show_label_views(cli, labelled):
     result = cli("check", "--data", "--json").json["result"]
     assert (result["labels"], result["views"], result["features"]) == (1, 2, 8)
     assert result["services"]["fraud_v2"] == {"views": 2, "features": 8, "labels": 1, "parts": 4}
-    assert result["data"]["disputed"]["source"] == "disputes"
+    assert "disputed" in result["data"]["disputes"]["left_out"]
     assert "fraud_v2: 8 features of 2 views, label views 1" in cli("check").out
     said = cli("explain", "fraud_v2", "--json").json["result"]
     assert said["labels"] == {"disputes_60d": "int64"}

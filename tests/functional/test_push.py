@@ -105,7 +105,7 @@ def test_rows_pushed_by_command_are_in_builds_look_ups_and_manifests(bank: Path,
     assert explained["push_logs"] == {"payments": 3}
     assert "rows pushed to payments: up to position 3" in cli("explain", "fraud").out
     assert '"__pushed_at"' in cli("explain", "fraud", "--sql").out
-    assert cli("check", "--data", "--json").json["result"]["data"]["spending"]["rows"] == 4
+    assert cli("check", "--data", "--json").json["result"]["data"]["payments"]["rows"] == 4
 
 
 def test_the_row_that_follows_in_a_file_is_a_version_and_a_pushed_tombstone_removes(bank: Path, cli: Cli) -> None:

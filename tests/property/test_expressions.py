@@ -102,10 +102,17 @@ SIGNATURES: Mapping[str, Sequence[tuple[str, ...]]] = {
     "power": _PAIRS,
     **_each(("length", "lower", "upper", "trim"), [("string",)]),
     **_each(("concat", "starts_with", "ends_with", "contains"), [("string", "string")]),
+    "matches": [("string",)],
     **_each(("year", "month", "day", "hour", "day_of_week", "epoch_us"), [("timestamp[us, UTC]",)]),
 }  # fmt: skip
 """Operation -> the column types it is tried with."""
 
+CONSTANTS: Mapping[str, Sequence[str]] = {
+    "matches": (
+        "[a-zA-Z]*", ".*", "[^a]+", r"\s*\w+\s*", r"-?\d{1,3}", "(a|e\u0301|\u00e9)+", ".?.?", r"[\s\S]{2,}", "a\x00b", "it's",
+    ),
+}  # fmt: skip
+"""The last operand of an operation that takes a constant there."""
 TWO_ULP = {"exp", "ln", "power"}
 
 
@@ -127,7 +134,9 @@ def test_an_operation_means_the_same_in_sql(operation: str, session: Session, fu
     def one(rng: Random) -> None:
         for signature in SIGNATURES[operation]:
             columns = drawn(rng, signature)
-            check(session, Call(operation, tuple(Column(c) for c in columns)), columns, ulps=2 if operation in TWO_ULP else 0)
+            for constant in CONSTANTS.get(operation, (None,)):
+                operands = [*map(Column, columns), *([] if constant is None else [Literal(constant)])]
+                check(session, Call(operation, tuple(operands)), columns, ulps=2 if operation in TWO_ULP else 0)
 
     repeated(one, fuzz_cases, operation)
 

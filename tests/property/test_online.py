@@ -34,7 +34,7 @@ from featurestore.online.indexed import INDEXED_FORMAT
 from featurestore.online.lmdb import LmdbStore
 from featurestore.online.memory import MemoryStore
 from featurestore.retrieval.online_view import layout_of, measures_of
-from featurestore.testing.strategies import CASE, CREATED, EVENT, KINDS, Row, World, world
+from featurestore.testing.strategies import CASE, CREATED, EVENT, KINDS, Row, World, expecting, world
 from tests.property import files
 from tests.property.engines import Question, by_oracle, of_features
 from tests.spec.spread import comparable
@@ -86,8 +86,11 @@ class Project:
         return replace(self, store=store)
 
 
-def make_project(rng: Random, kind: str, folder: Path, *, cases: int = CASES_PER_STORE, on_disk: bool) -> Project:
+def make_project(
+    rng: Random, kind: str, folder: Path, *, cases: int = CASES_PER_STORE, on_disk: bool, expected: bool = False
+) -> Project:
     drawn = world(rng, kind, cases)
+    drawn = expecting(rng, drawn)[0] if expected else drawn
     spans = _spans(drawn.definition.service(table=pa.table({})))
     apart = sorted(rng.choice((1, 2, *spans)) for _ in range(2))
     last = drawn.known_before

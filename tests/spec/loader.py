@@ -24,8 +24,8 @@ opens with `# Title` and prose. A case is a heading, prose, and sections whose l
 
 Optional: `entity route: origin, destination` (else every view is about `customer`), `service: v, v.with_prefix("x_")`
 (else all views in order, then what is on demand), `labels: l` likewise (else all label views), `types: country=string`,
-`left out v: key_null=1`, `counted l: mature=1, immature=2, positive=0`, `without value: ratio=1`. Without a spine,
-customers 1, 2, … ask at
+`left out v: key_null=1` (or `reason = 1`, a line each), `counted l: mature=1, immature=2, positive=0`,
+`without value: ratio=1`. Without a spine, customers 1, 2, … ask at
 2100-01-01, one per expected row. A column is `name` or `name:type` with an Arrow type; without one, cells decide: bool,
 int64, double, timestamp[us, UTC], else string. Times without offset are UTC, or local where the type has no zone. NULL
 is NULL; a cell in quotes is text as Python reads it. A list is [a, b], a map {a: 1, b: 2}, their items written like cells.
@@ -57,6 +57,7 @@ from featurestore import (
     OnDemandFeatureView,
     ParquetSource,
     agg,
+    expect,
     latest,
 )
 from featurestore.dtypes import DType
@@ -144,7 +145,7 @@ class Case:
 
     def service(self, root: Path | None = None) -> FeatureService:
         """The definitions, as users write them. With `root`, paths are absolute and match what `write` wrote there."""
-        names: dict[str, Any] = {"agg": agg, "latest": latest}
+        names: dict[str, Any] = {"agg": agg, "expect": expect, "latest": latest}
         for s in self.all("entity"):
             names[s.name] = Entity(name=s.name, join_keys=[k.strip() for k in s.head.split(",")])
         entities = [] if self.all("entity") else [Entity(name="customer")]
@@ -351,12 +352,18 @@ def run_case(case: Case, engine: Callable[[Case, Path], Answer], folder: Path) -
         assert {name: str(answer.types[name]) for name in told} == told
     if answer.left_out is not None:
         for section in case.all("left out"):
-            assert dict(answer.left_out[section.name]) == _arguments(section.head, {})
+            assert dict(answer.left_out[section.name]) == _arguments(section.head, {}) | dict(_reasons(section.lines))
     for section in case.all("counted"):
         assert dict(answer.labels[section.name]) == _arguments(section.head, {})
     if answer.without_value is not None:
         for section in case.all("without value"):
             assert dict(answer.without_value) == _arguments(section.head, {})
+
+
+def _reasons(lines: Sequence[str]) -> Iterator[tuple[str, int]]:
+    for line in lines:
+        reason, _, rows = line.rpartition(" = ")
+        yield reason, int(rows)
 
 
 def _columns(case: Case) -> tuple[list[str], list[list[str]]]:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from featurestore.compiler.duckdb import scalars
+from featurestore.compiler.duckdb import profile, scalars
 from featurestore.compiler.duckdb import windows as window_plans
 from featurestore.compiler.duckdb.audit import CELLS, LANDMARKS, holders, landmark
-from featurestore.compiler.duckdb.counts import REASONS, ambiguous, greatest_known, left_out
+from featurestore.compiler.duckdb.counts import QUARANTINED, REASONS, ambiguous, greatest_known, left_out
 from featurestore.compiler.duckdb.facts import SOURCE_PREFIX, relation
 from featurestore.compiler.duckdb.latest import EXPIRED, FOUND, NOT_FOUND, latest
 from featurestore.compiler.duckdb.on_demand import ASKED, MISSED, on_demand, operand_column
@@ -71,9 +71,10 @@ def statements(plan: Part) -> list[PartStatement]:
 
 __all__ = [
     "ASKED", "CELLS", "EXPIRED", "FOUND", "HELD", "IN_WINDOW", "LANDMARKS", "LATEST", "MACROS", "MISSED", "NEW_PREFIX",
-    "NOT_FOUND", "REASONS", "SOURCE_PREFIX", "WINDOW_PLANS", "Asked", "PartStatement", "ambiguous", "duplicates",
-    "find_touched", "greatest_known", "holders", "key_type", "keys_read", "landmark", "latest", "left_out", "on_demand",
-    "online_rows", "online_state", "operand_column", "plans_for", "quoted", "relation", "sql_type", "statements", "static",
+    "NOT_FOUND", "QUARANTINED", "REASONS", "SOURCE_PREFIX", "WINDOW_PLANS", "Asked", "PartStatement", "ambiguous",
+    "duplicates", "find_touched", "greatest_known", "holders", "key_type", "keys_read", "landmark", "latest", "left_out",
+    "on_demand", "online_rows", "online_state", "operand_column", "plans_for", "profile", "quoted", "relation", "sql_type",
+    "statements", "static",
     "strands", "times_of_facts", "touched_count", "touched_keys", "touched_rows", "touched_rows_count", "touched_too",
     "window_sql",
 ]  # fmt: skip

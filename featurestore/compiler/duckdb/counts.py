@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from featurestore.compiler.duckdb.facts import event_time, known_time, not_null, relation
+from featurestore.compiler.duckdb.facts import event_time, known_time, not_null, relation, where, where_holds
 from featurestore.compiler.duckdb.scalars import canonical, quoted
 from featurestore.compiler.statement import Steps, listed
-from featurestore.definitions import Source
 from featurestore.definitions.source import PUSHED_AT
 from featurestore.intervals import MICROS_PER_DAY
 from featurestore.plan.nodes import ReadSource, StaticLookup, Visible, facts_of
@@ -16,13 +15,15 @@ REASONS = (
     "event_time_null", "event_time_out_of_range", "known_time_null", "known_time_out_of_range", "key_null", "row_key_null",
 )  # fmt: skip
 """Why a row is no fact (or, with row_key, no version). Each row counts once, under the first that applies."""
+QUARANTINED = "quarantined: "
+"""How a reason begins that an expectation gives; it comes before all others."""
 
 
 def left_out(read: Visible | StaticLookup) -> str:
     """The statement: rows, one count per reason that can occur, and has_time_of_day (whether any event time does)."""
     if isinstance(read, StaticLookup):
         columns = [quoted(k.source_column) for k in read.keys]
-        return _counts(read.rows.source, {"key_null": _any_null(columns)}, [("key_null", "key_null")], "TRUE")
+        return _counts(read.rows, {"key_null": _any_null(columns)}, [("key_null", "key_null")], "TRUE")
     facts, versions, _ = facts_of(read)
     source = facts.rows.source
     assert source.event_timestamp is not None
@@ -40,25 +41,33 @@ def left_out(read: Visible | StaticLookup) -> str:
         of_row["no_key"] = _any_null([quoted(k.source_column) for k in facts.keys])
         tests = [("event_time_null", "no_event"), ("event_time_out_of_range", "event_time IS NULL"), *known]
         tests.append(("key_null", "no_key"))
-    return _counts(source, of_row, tests, f"coalesce(bool_or(event_time % {MICROS_PER_DAY} <> 0), count(*) = 0)")
+    return _counts(facts.rows, of_row, tests, f"coalesce(bool_or(event_time % {MICROS_PER_DAY} <> 0), count(*) = 0)")
 
 
 def _any_null(columns: Sequence[str]) -> str:
     return f"NOT ({not_null(columns)})" if columns else "FALSE"
 
 
-def _counts(source: Source, of_row: Mapping[str, str], tests: Sequence[tuple[str, str]], time_of_day: str) -> str:
+def _counts(rows: ReadSource, of_row: Mapping[str, str], tests: Sequence[tuple[str, str]], time_of_day: str) -> str:
     """Each row gets, once, the number of the first reason that applies to it; the counts compare those numbers."""
-    steps = Steps()
+    steps, source = Steps(), rows.source
+    set_aside = {f"kept_{i}": f"({where_holds(rows, test)}) IS TRUE" for i, (_, test) in enumerate(rows.kept_if)}
+    of_row = {**set_aside, **of_row}
+    reasons = [f"{QUARANTINED}{reason}" for reason, _ in rows.kept_if]
+    tests = [*((reason, f"NOT {name}") for reason, name in zip(reasons, set_aside, strict=True)), *tests]
     steps.add("rows_read", f"rows of source {source.name}: times in microseconds UTC, what is NULL",
               f"SELECT\n{listed([f'{sql} AS {name}' for name, sql in of_row.items()])}\nFROM {relation(source)}")  # fmt: skip
     cases = "\n".join(f"    WHEN {test} THEN {number}" for number, (_, test) in enumerate(tests, 1))
     steps.add("judged", "the number of the first reason that leaves a row out",
               f"SELECT\n  *,\n  CASE\n{cases}\n  END AS reason\nFROM rows_read")  # fmt: skip
     columns = ["count(*) AS rows"]
-    columns += [f"count(*) FILTER (WHERE reason = {number}) AS {name}" for number, (name, _) in enumerate(tests, 1)]
+    columns += [f"count(*) FILTER (WHERE reason = {n}) AS {_named(name)}" for n, (name, _) in enumerate(tests, 1)]
     columns.append(f"{time_of_day} AS has_time_of_day")
     return steps.finish("rows by reason", f"SELECT\n{listed(columns)}\nFROM judged")
+
+
+def _named(reason: str) -> str:
+    return reason if reason in REASONS else quoted(reason)
 
 
 def ambiguous(read: Visible | StaticLookup) -> str | None:
@@ -71,14 +80,15 @@ def ambiguous(read: Visible | StaticLookup) -> str | None:
     source, types = facts.rows.source, {c.name: c.dtype for c in facts.rows.columns}
     group = [*(canonical(quoted(c), types[c]) for c in versions.row_key), f"({known_time(facts.rows)})"]
     group += [quoted(source.row_order)] if source.row_order else []
-    content = ", ".join(canonical(quoted(c.name), c.dtype) for c in facts.rows.columns)
+    told = [c for c in facts.rows.columns if c.name not in facts.rows.only_tested]
+    content = ", ".join(canonical(quoted(c.name), c.dtype) for c in told)
     columns = [*(f"{g} AS group_{i}" for i, g in enumerate(group)), f"row({content}) AS content"]
     row_keys = [quoted(c) for c in versions.row_key]
     steps = Steps()
     # Inlined: the groups are found on narrow columns, and content is built for the few rows of those groups only.
     steps.add("rows_read", f"versions of source {source.name}",
-              f"SELECT\n{listed(columns)}\nFROM {relation(source)}\n"
-              f"WHERE {not_null(row_keys)} AND ({known_time(facts.rows)}) IS NOT NULL",
+              f"SELECT\n{listed(columns)}\nFROM {relation(source)}"
+              + where(facts.rows, not_null(row_keys), f"({known_time(facts.rows)}) IS NOT NULL"),
               materialized=False)  # fmt: skip
     groups = ", ".join(f"group_{i}" for i in range(len(group)))
     steps.add("repeated", "groups of more than one version",
@@ -96,9 +106,10 @@ def ambiguous(read: Visible | StaticLookup) -> str | None:
 def greatest_known(rows: ReadSource) -> str:
     """The statement: greatest_known, the greatest known time of all rows, in microseconds; NULL without any.
 
-    Every row tells how far the source has come: also a tombstone, a row without a key, and one known after the cut-off.
+    Every row tells how far the source has come: also a tombstone, a row without a key, and one known after the cut-off; but not
+    one that was set aside.
     """
     steps = Steps()
     steps.add("rows_read", f"rows of source {rows.source.name}: when each became known",
-              f"SELECT {known_time(rows)} AS known_time\nFROM {relation(rows.source)}")  # fmt: skip
+              f"SELECT {known_time(rows)} AS known_time\nFROM {relation(rows.source)}{where(rows)}")  # fmt: skip
     return steps.finish("up to when the source is known", "SELECT max(known_time) AS greatest_known\nFROM rows_read")

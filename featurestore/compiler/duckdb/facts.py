@@ -57,7 +57,7 @@ def key_selects(keys: Sequence[PlanKey]) -> list[str]:
 def event_time(source: Source) -> str:
     """e in microseconds, NULL outside the source's time range (infinite times are outside of any)."""
     assert source.event_timestamp is not None
-    return _micros(source.event_timestamp, source)
+    return micros(source.event_timestamp, source)
 
 
 def known_time(rows: ReadSource) -> str:
@@ -67,7 +67,7 @@ def known_time(rows: ReadSource) -> str:
         return declared
     if rows.files_before is not None:
         declared = f"CASE WHEN {declared} < {rows.files_before} THEN {declared} END"
-    arrival = _micros(PUSHED_AT, rows.source)
+    arrival = micros(PUSHED_AT, rows.source)
     return f"CASE WHEN {quoted(PUSHED_AT)} IS NULL THEN {declared} ELSE {arrival} END"
 
 
@@ -76,13 +76,13 @@ def _declared_known_time(source: Source) -> str:
     from_event = f"{event_time(source)} + {delay}" if delay else event_time(source)
     if source.created_timestamp is None:
         return from_event
-    created = _micros(source.created_timestamp, source)
+    created = micros(source.created_timestamp, source)
     if source.created_null == "event":
         return f"coalesce({created}, {from_event})"
     return created
 
 
-def _micros(column: str, source: Source) -> str:
+def micros(column: str, source: Source) -> str:
     first, end = source.time_range
     name = quoted(column)
     inside = f"{name} >= TIMESTAMPTZ '{format_instant(first)}' AND {name} < TIMESTAMPTZ '{format_instant(end)}'"
@@ -91,6 +91,15 @@ def _micros(column: str, source: Source) -> str:
 
 def where_holds(rows: ReadSource, where: Expr) -> str:
     return condition(where, {c.name: c.dtype for c in rows.columns}, quoted)
+
+
+def where(rows: ReadSource, *conditions: str) -> str:
+    """The WHERE of a statement over the rows of a source as they are bound: those that are set aside are not among them."""
+    tests = [where_holds(rows, test) for _, test in rows.kept_if]
+    if tests:
+        kept = "\n  AND ".join(f"({each})" for each in (*tests, *conditions))
+        return f"\nWHERE {kept}"
+    return f"\nWHERE {' AND '.join(conditions)}" if conditions else ""
 
 
 def is_simple(visible: Visible | Settled) -> bool:
@@ -119,24 +128,24 @@ def add_rows_read(steps: Steps, visible: Visible | Settled, name: str, source_re
     Rows that are no versions and fail the view's condition are gone; of versions it only says whether each `holds`,
     because one that does not hold still hides its predecessors.
     """
-    facts, versions, where = chain_of(visible)
+    facts, versions, held = chain_of(visible)
     rows, source = facts.rows, facts.rows.source
     columns = [*key_selects(facts.keys), f"{event_time(source)} AS event_time", f"{known_time(rows)} AS known_time"]
-    kept = ""
+    aside = "; those in quarantine are left out" if rows.kept_if else ""
     if versions is not None:
-        columns = [*_version_columns(rows, versions, where), *columns]
-        note = f"rows of source {source.name}: versions of facts, whether each holds, what orders them"
+        columns, kept = [*_version_columns(rows, versions, held), *columns], where(rows)
+        note = f"rows of source {source.name}: versions of facts, whether each holds, what orders them{aside}"
     else:
-        kept = "" if where is None else f"\nWHERE {where_holds(rows, where)}"
-        note = f"rows of source {source.name}: keys, times in microseconds UTC, inputs"
+        kept = where(rows, *([] if held is None else [where_holds(rows, held)]))
+        note = f"rows of source {source.name}: keys, times in microseconds UTC, inputs{aside}"
     columns += [f"{quoted(c.name)} AS {input_name(c.name)}" for c in facts.inputs]
     # Inlined: a step used twice would otherwise be kept whole, and these are as large as the source.
     steps.add(name, note, f"SELECT\n{listed(columns)}\nFROM {source_relation}{kept}", materialized=False)
 
 
-def _version_columns(rows: ReadSource, versions: InForce, where: Expr | None) -> list[str]:
+def _version_columns(rows: ReadSource, versions: InForce, held: Expr | None) -> list[str]:
     source, types = rows.source, {c.name: c.dtype for c in rows.columns}
-    holds = [] if where is None else [f"({where_holds(rows, where)}) IS TRUE"]
+    holds = [] if held is None else [f"({where_holds(rows, held)}) IS TRUE"]
     if source.deleted:
         holds.append(f"{quoted(source.deleted)} IS NOT TRUE")
     columns = [f"{canonical(quoted(c), types[c])} AS {quoted(f'row_{c}')}" for c in versions.row_key]

@@ -11,7 +11,7 @@ from functools import reduce
 
 from sqlglot import exp
 
-from featurestore import expressions
+from featurestore import expressions, patterns
 from featurestore.compiler.duckdb.types import sql_type
 from featurestore.dtypes import DOUBLE, INT64, STRING, DType
 from featurestore.expressions import Call, Cast, Column, Expr, Literal
@@ -230,6 +230,7 @@ OPERATIONS: Mapping[str, Callable[[Sequence[SqlExpr], DType], SqlExpr]] = {
     "starts_with": _plain("starts_with"),
     "ends_with": _plain("suffix"),
     "contains": _plain("contains"),
+    "matches": lambda args, _: _func("regexp_full_match", args[0], exp.Literal.string(patterns.rendered(args[1].this))),
     "year": _utc("year"),
     "month": _utc("month"),
     "day": _utc("day"),

@@ -9,6 +9,7 @@ from featurestore.compiler.duckdb.facts import (
     not_null,
     on_keys,
     relation,
+    where,
     where_holds,
 )
 from featurestore.compiler.duckdb.latest import FOUND, NOT_FOUND, value
@@ -21,7 +22,7 @@ def add_static_rows(steps: Steps, plan: StaticLookup) -> None:
     """The step `facts`: rows with a key, inputs canonical, that the view's condition keeps."""
     columns = key_selects(plan.keys)
     columns += [f"{canonical(quoted(c.name), c.dtype)} AS {input_name(c.name)}" for c in plan.inputs]
-    kept = "" if plan.condition is None else f"\nWHERE {where_holds(plan.rows, plan.condition)}"
+    kept = where(plan.rows, *([] if plan.condition is None else [where_holds(plan.rows, plan.condition)]))
     steps.add("rows_read", f"rows of static source {plan.rows.source.name}",
               f"SELECT\n{listed(columns)}\nFROM {relation(plan.rows.source)}{kept}")  # fmt: skip
     keys = key_names(plan.keys)

@@ -37,7 +37,7 @@ def check_left_out(session: Session, bound: BoundFacts, data: SourceData) -> Sou
     counts = {} if whole else session.table(sql.left_out(read)).to_pylist()[0]
     rows, with_time = counts.pop("rows", data.rows), counts.pop("has_time_of_day", True)
     left_out = {reason: n for reason, n in counts.items() if n}
-    for reason, n in left_out.items():
+    for reason, n in _by_rule(left_out).items():
         if 2 * n > rows and not bound.view.source.allow_left_out:
             raise SourceError(
                 "FS327", f"{n} of {rows} rows of source {data.source.name!r} are left out: {reason} (view {bound.name!r})",
@@ -47,6 +47,13 @@ def check_left_out(session: Session, bound: BoundFacts, data: SourceData) -> Sou
     if (ambiguous := sql.ambiguous(read)) and (n := session.table(ambiguous).to_pylist()[0]["ambiguous_versions"]):
         left_out["ambiguous_versions"] = n
     return SourceCounts(rows, left_out, warnings, whole)
+
+
+def _by_rule(left_out: Mapping[str, int]) -> dict[str, int]:
+    """The reasons of which none may take most rows: whichever expectation sets a row aside, that is one."""
+    aside = {reason: n for reason, n in left_out.items() if reason.startswith(sql.QUARANTINED)}
+    others = {reason: n for reason, n in left_out.items() if reason not in aside}
+    return (aside if len(aside) < 2 else {"quarantined": sum(aside.values())}) | others
 
 
 def facts_read(bound: BoundFacts, data: SourceData) -> Visible | StaticLookup:
@@ -70,6 +77,7 @@ def nothing_left_out(bound: BoundFacts, data: SourceData) -> bool:
     if (
         isinstance(read, StaticLookup)
         or data.pushed is not None
+        or source.quarantine
         or not all(is_direct(part, source, times, bound.types) for part in data.parts)
     ):
         return False

@@ -14,11 +14,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from featurestore.compiler.duckdb import quoted, sql_type
+from featurestore.compiler.duckdb.expectations import FILE, ROW
 from featurestore.definitions import Source
 from featurestore.definitions.source import PUSHED_AT
 from featurestore.dtypes import TIMESTAMP, DType
 from featurestore.sources import Part, SourceData
 from featurestore.sources.times import source_reading, to_micros
+
+_NUMBER = "file_row_number"
 
 
 def is_direct(part: Part, source: Source, columns: Sequence[str], types: Mapping[str, DType]) -> bool:
@@ -48,8 +51,33 @@ def physical(part: Part, columns: Sequence[str]) -> tuple[object, ...]:
     return tuple(part.schema.field(c).type if c in part.schema.names else None for c in columns)
 
 
+def is_numbered(part: Part) -> bool:
+    """The engine can number the file's rows: by a column that it does not have."""
+    return _NUMBER not in part.schema.names
+
+
+def copied_select(path: Path, columns: Sequence[str], *, number: int | None = None) -> str:
+    """SELECT over a copy, which is as wanted already."""
+    return _select([quoted(c) for c in columns], [str(path)], number)
+
+
+def _select(items: Sequence[str], paths: Sequence[str], number: int | None) -> str:
+    """SELECT over files; with the number of a part over that alone, told beside each row, and the row's number in it."""
+    numbered = number is not None
+    items = [*items, f"{number} AS {FILE}", f"{_NUMBER} AS {ROW}"] if numbered else items
+    options = ["hive_partitioning = false", *([f"{_NUMBER} = true"] if numbered else [])]
+    files = ", ".join("'" + path.replace("'", "''") + "'" for path in paths)
+    return f"SELECT {', '.join(items) or '1'} FROM read_parquet([{files}], {', '.join(options)})"
+
+
 def direct_select(
-    paths: Sequence[str], part: Part, data: SourceData, columns: Sequence[str], types: Mapping[str, DType]
+    paths: Sequence[str],
+    part: Part,
+    data: SourceData,
+    columns: Sequence[str],
+    types: Mapping[str, DType],
+    *,
+    number: int | None = None,
 ) -> str:
     """SELECT over files of one physical schema; naive times become instants of UTC. The arrival is NULL in files, and so is
     in pushed rows a column that the source did not have then; what files must have was checked before."""
@@ -64,8 +92,7 @@ def direct_select(
             items.append(f"timezone('UTC', CAST({name} AS TIMESTAMP)) AS {name}")
         else:
             items.append(name)
-    files = ", ".join("'" + path.replace("'", "''") + "'" for path in paths)
-    return f"SELECT {', '.join(items) or '1'} FROM read_parquet([{files}], hive_partitioning = false)"
+    return _select(items, paths, number)
 
 
 def copy(part: Part, data: SourceData, columns: Sequence[str], types: Mapping[str, DType], path: Path) -> None:

@@ -25,6 +25,7 @@ from duckdb.sqltypes import BIGINT
 
 from featurestore.atomic import DISK_FULL, alive
 from featurestore.compiler.duckdb import MACROS, SOURCE_PREFIX, quoted
+from featurestore.compiler.duckdb.expectations import NUMBERED_PREFIX
 from featurestore.dtypes import DType
 from featurestore.engines.duckdb import reading
 from featurestore.errors import DataError, FeatureStoreError, SourceError, StoreError
@@ -135,7 +136,7 @@ class Session:
             if reading.is_direct(part, data.source, columns, types):
                 groups.setdefault(reading.physical(part, columns), []).append(part)
             else:
-                selects.append(self._copied(name, part, data, columns, types))
+                selects.append(reading.copied_select(self._copy(name, part, data, columns, types), columns))
         for parts in groups.values():
             paths = [str(p.stamp.path) for p in parts if p.stamp is not None]
             selects.append(reading.direct_select(paths, parts[0], data, columns, types))
@@ -148,7 +149,25 @@ class Session:
         for path in before:
             path.unlink()
 
-    def _copied(self, name: str, part: Part, data: SourceData, columns: Sequence[str], types: Mapping[str, DType]) -> str:
+    def bind_numbered(self, data: SourceData, columns: Sequence[str], types: Mapping[str, DType]) -> None:
+        """Make the rows of a source known as `numbered__<source>`: as `bind_source` has them, and of each row which of the
+        source's parts it lies in, and its number in that.
+
+        Raises: SourceError FS322 to FS325.
+        """
+        data.check(columns)
+        name, columns = f"{NUMBERED_PREFIX}{data.source.name}", reading.columns_bound(data, columns)
+        selects = []
+        for i, part in enumerate(data.parts):
+            if reading.is_direct(part, data.source, columns, types) and reading.is_numbered(part) and part.stamp is not None:
+                selects.append(reading.direct_select([str(part.stamp.path)], part, data, columns, types, number=i))
+            else:
+                path = self._copy(name, part, data, columns, types)
+                selects.append(reading.copied_select(path, columns, number=i))
+        with errors(data.source.place):
+            self._con.execute(f"CREATE OR REPLACE TEMP VIEW {quoted(name)} AS\n" + "\nUNION ALL BY NAME\n".join(selects))
+
+    def _copy(self, name: str, part: Part, data: SourceData, columns: Sequence[str], types: Mapping[str, DType]) -> Path:
         path = self.folder / f"copy_{next(self._numbers)}.parquet"  # never one name twice: the engine remembers footers
         self._copies.setdefault(name, []).append(path)
         try:
@@ -157,7 +176,7 @@ class Session:
             if getattr(error, "errno", None) in DISK_FULL:
                 raise translated(error) from error
             raise SourceError("FS325", f"cannot be read: {str(error).splitlines()[0]}", where=part.name) from error
-        return f"SELECT {', '.join(quoted(c) for c in columns) or '1'} FROM read_parquet('{path}', hive_partitioning = false)"
+        return path
 
     def _empty(self, data: SourceData, columns: Sequence[str], types: Mapping[str, DType]) -> str:
         """A source without files, such as the new files of a run that has none."""

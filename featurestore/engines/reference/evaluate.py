@@ -18,6 +18,7 @@ from featurestore.dtypes import DOUBLE, DType
 from featurestore.engines.reference.order import GREATEST_INT64, LEAST_INT64, canonical, rank
 from featurestore.engines.reference.times import DAY, SECOND
 from featurestore.expressions import Call, Cast, Column, Expr, Literal, operand_type
+from featurestore.patterns import matches
 
 Row = Mapping[str, Any]
 _FOUR_CENTURIES = 146_097
@@ -381,12 +382,13 @@ EVALUATORS: Mapping[str, Evaluator] = {
     "starts_with": Evaluator(lambda a, b: a.startswith(b)),
     "ends_with": Evaluator(lambda a, b: a.endswith(b)),
     "contains": Evaluator(lambda a, b: b in a),
+    "matches": Evaluator(lambda a, b: matches(b, a)),
     "year": Evaluator(_part(0)),
     "month": Evaluator(_part(1)),
     "day": Evaluator(_part(2)),
     "hour": Evaluator(_hour),
     "day_of_week": Evaluator(_part(3)),
-    "epoch_us": Evaluator(_same),
+    "epoch_us": Evaluator(lambda instant: None if calendar(instant) is None else instant),
 }
 
 CAST_EVALUATORS: Casts = {

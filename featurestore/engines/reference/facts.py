@@ -118,6 +118,7 @@ def read_history(view: View, tables: Sequence[pa.Table]) -> History:
     source. DefinitionError for columns that cannot be the keys, times or operands they are declared to be.
     """
     types = column_types(view, tables)
+    view.source.check_expectations(types)
     tables = [_completed(view, table) for table in tables]
     for feature in view.features:
         feature.result_type(types)
@@ -232,7 +233,8 @@ class _Reader:
         self.condition = None if view.condition is None else evaluator(view.condition, types)
         # Columns the source declares count by their meaning (NULL in `deleted` is false), unless a feature reads them too.
         declared = set(self.source.declared_columns) - set(view.input_columns)
-        self.last_order = sorted(set(view.columns) - declared)
+        self.last_order = sorted(set(view.value_columns) - declared)
+        self.expected = [(e.reason, evaluator(e.passes(types), types)) for e in self.source.quarantine]
         self.expressions = {f.name: _evaluator(f.expression, types) for f in view.features}
         self.conditions = {f.name: _evaluator(f.where, types) for f in view.features}
 
@@ -251,7 +253,14 @@ class _Reader:
             raise DefinitionError("FS219", f"column {source.deleted!r} of source {source.name!r} is not bool")
         by_row = [{c: values[i] for c, values in columns.items()} for i in range(count)]
         known = [self._known(*times) for times in zip(events, created, arrivals, strict=True)]
-        return [self._row(*parts) for parts in zip(by_row, keys, events, known, strict=True)]
+        return [self._row(*parts) for parts in zip(by_row, keys, events, known, strict=True) if not self._set_aside(parts[0])]
+
+    def _set_aside(self, values: Mapping[str, Any]) -> bool:
+        """Whether a row is not as expected: then it is no row, to anyone."""
+        reason = next((reason for reason, passes in self.expected if passes(values) is not True), None)
+        if reason is not None:
+            self.left_out[f"quarantined: {reason}"] += 1
+        return reason is not None
 
     def _times(self, table: pa.Table, column: str | None) -> list[tuple[int | None, str]]:
         """(instant or None, why none) per row. Raises: DefinitionError FS219 for a column that holds no times."""
