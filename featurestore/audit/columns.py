@@ -6,7 +6,9 @@ a zone. A value that is the same in the feature's type is the same. What cannot 
 
 from __future__ import annotations
 
+import ast
 import json
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,13 +29,14 @@ _TRUE, _FALSE = ["true", "True", "TRUE", "1", "1.0", "t"], ["false", "False", "F
 class Compared:
     """How strictly a column is compared. ours: written by featurestore, so bit for bit. tolerance: relative, of sums and
     the like of doubles in other files. aggregate: of the feature, None for latest and on-demand ones. single: the file has
-    single precision, so no more of the truth is asked for."""
+    single precision, so no more of the truth is asked for. blank: NULL may be an empty text, as in CSV of others."""
 
     dtype: DType
     aggregate: str | None = None
     ours: bool = False
     tolerance: float = 0.0
     single: bool = False
+    blank: bool = False
 
     @property
     def may_round(self) -> bool:
@@ -45,7 +48,7 @@ def read(column: pa.ChunkedArray, dtype: DType, timezone: str = "UTC") -> tuple[
 
     NaN stays NaN. timezone: of naive instants.
     """
-    values = _plain(column)
+    values = plain(column)
     if values.type == dtype.arrow:
         return values, None
     read = _as(values, dtype, timezone)
@@ -62,6 +65,8 @@ def differs(found: pa.Array, truth: pa.Array, how: Compared) -> tuple[pa.Array, 
         return _floats(found, truth, how)
     if how.dtype.is_list or how.dtype.is_map:
         return _nested(found, truth), 0
+    if how.blank and how.dtype.name == "string":
+        found, truth = (pc.if_else(pc.equal(values, ""), None, values) for values in (found, truth))
     both = pc.and_(found.is_valid(), truth.is_valid())
     unlike = pc.and_(both, pc.fill_null(pc.not_equal(found, truth), False))
     return pc.or_(unlike, pc.xor(found.is_valid(), truth.is_valid())), 0
@@ -102,7 +107,8 @@ def _same_text(value: Any) -> str:
     return repr(value).replace("-0.0", "0.0")
 
 
-def _plain(column: pa.ChunkedArray) -> pa.Array:
+def plain(column: pa.ChunkedArray | pa.Array) -> pa.Array:
+    """One array of values that kernels know: encodings decoded, text in its plain form."""
     if pa.types.is_dictionary(column.type):
         chunks = column.chunks if isinstance(column, pa.ChunkedArray) else [column]
         kind = _narrow(column.type.value_type)
@@ -129,10 +135,10 @@ def _as(values: pa.Array, dtype: DType, timezone: str) -> pa.Array:
         if dtype.is_timestamp:
             return to_micros(values, TimeReading(zone=zone(timezone).key, format="iso8601")).cast(dtype.arrow)
         if text and (dtype.is_list or dtype.is_map):
-            return pa.array([_json(value, dtype) for value in values.to_pylist()], dtype.arrow)
+            return pa.array([_listed(value, dtype) for value in values.to_pylist()], dtype.arrow)
         return _numbers(values, dtype, text) if dtype.is_numeric else values.cast(dtype.arrow)
     except (FeatureStoreError, pa.ArrowException, TypeError, ValueError):
-        return _one_by_one(values, dtype)
+        return _one_by_one(values, dtype, timezone)
 
 
 def _booleans(values: pa.Array, text: bool) -> pa.Array:
@@ -145,13 +151,13 @@ def _booleans(values: pa.Array, text: bool) -> pa.Array:
 
 
 def _numbers(values: pa.Array, dtype: DType, text: bool) -> pa.Array:
+    if text and _all_digits(values, dtype):
+        return pc.utf8_trim_whitespace(values).cast(dtype.arrow)
     if text and not dtype.is_decimal:
-        values = pc.utf8_trim_whitespace(values).cast(pa.int64() if _all_digits(values, dtype) else pa.float64())
+        values = pc.utf8_trim_whitespace(values).cast(pa.float64())
     if dtype.is_integer and pa.types.is_floating(values.type):
         values = pc.if_else(pc.is_nan(values), None, values)
-    if pa.types.is_floating(values.type) and dtype.is_float:
-        return values.cast(dtype.arrow, safe=False)
-    return values.cast(dtype.arrow)
+    return values.cast(dtype.arrow, safe=not dtype.is_float)
 
 
 def _all_digits(values: pa.Array, dtype: DType) -> bool:
@@ -160,14 +166,14 @@ def _all_digits(values: pa.Array, dtype: DType) -> bool:
     return dtype.is_integer and bool(pc.all(digits, min_count=0).as_py())
 
 
-def _one_by_one(values: pa.Array, dtype: DType) -> pa.Array:
+def _one_by_one(values: pa.Array, dtype: DType, timezone: str) -> pa.Array:
     """Some value is none of the type: each by itself, such ones NULL. A whole column of another kind is NULL at once."""
     if len(values) == 0 or not _may_hold(values.type):
         return pa.nulls(len(values), dtype.arrow)
     if len(values) == 1:
         return pa.nulls(1, dtype.arrow)
     half = len(values) // 2
-    parts = [_as(part, dtype, "UTC") for part in (values.slice(0, half), values.slice(half))]
+    parts = [_as(part, dtype, timezone) for part in (values.slice(0, half), values.slice(half))]
     return pa.concat_arrays([part.cast(dtype.arrow) for part in parts])
 
 
@@ -175,11 +181,22 @@ def _may_hold(kind: pa.DataType) -> bool:
     return any(test(kind) for test in (pa.types.is_string, pa.types.is_floating, pa.types.is_integer, pa.types.is_decimal))
 
 
-def _json(value: str | None, dtype: DType) -> Any:
+def _listed(value: str | None, dtype: DType) -> Any:
+    """A list or map that some tool wrote as text: JSON, Python's spelling, or numbers with blanks between them.
+
+    Raises: ValueError.
+    """
     if value is None:
         return None
-    held = json.loads(value.replace("'", '"').replace("None", "null").replace("nan", "NaN"))
-    return list(map(tuple, held)) if dtype.is_map else held
+    for read_text in (json.loads, ast.literal_eval, _of_numbers):
+        with suppress(ValueError, SyntaxError):
+            held: Any = read_text(value)
+            return [tuple(pair) for pair in (held.items() if isinstance(held, dict) else held)] if dtype.is_map else list(held)
+    raise ValueError(value)
 
 
-__all__ = ["ROUNDED", "Compared", "differs", "read"]
+def _of_numbers(value: str) -> list[float]:
+    return [float(word) for word in value.strip().removeprefix("[").removesuffix("]").split()]
+
+
+__all__ = ["ROUNDED", "Compared", "differs", "plain", "read"]

@@ -9,10 +9,10 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from featurestore.audit.explain import Group, Settled, Wrong
 from featurestore.audit.findings import FUTURE, LATE, LEAKS, STALE, TIE, Example
 from featurestore.audit.judged import AS_OF
 from featurestore.audit.reask import Asking, Timed
+from featurestore.audit.wrong import Group, Settled, Wrong
 from featurestore.engines.duckdb.reading import normalised, target_type
 from featurestore.expressions import Column
 from featurestore.intervals import format_instant
@@ -63,6 +63,7 @@ def _shown(asking: Asking, group: Group, wrong: Wrong, cells: pa.Array, settled:
             fact = None  # the value changed because a window or ttl ran out
         source = None if fact is None else fact.told()
         ahead = fact.visible - at[n] if fact is not None and cause in LEAKS else None
+        ahead = None if ahead is not None and ahead < 0 else ahead  # known before as_of, and after the set's cut-off
         values = found[n], truth[n]
         shown.append(Example(wrong.feature, row, keys[n], format_instant(at[n]), *values, cause, settled.why, source, ahead))
     return shown

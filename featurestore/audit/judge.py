@@ -7,7 +7,7 @@ the wrong cells are kept. Rows that a spine asks for are matched by keys and as_
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import pyarrow as pa
@@ -15,17 +15,18 @@ import pyarrow.compute as pc
 
 from featurestore.audit.columns import Compared, differs, read
 from featurestore.audit.evidence import examples
-from featurestore.audit.explain import Group, Wrong, explain
+from featurestore.audit.explain import explain
 from featurestore.audit.findings import DROPPED, EXACT, FAN_OUT, UNEXPLAINED, UNMATCHED, Audit, FeatureFindings
 from featurestore.audit.judged import AS_OF, Judged, as_spine
 from featurestore.audit.matching import Matched, match
 from featurestore.audit.pictures import pictures
 from featurestore.audit.reask import Asking, of_features
 from featurestore.audit.suspicions import TESTS, of_label, of_splits
+from featurestore.audit.wrong import Group, Wrong
 from featurestore.definitions import ViewInstance
-from featurestore.dtypes import DType
+from featurestore.dtypes import DOUBLE, DType
 from featurestore.engines.duckdb import Settings
-from featurestore.errors import nearest
+from featurestore.errors import FeatureStoreError, UsageError, nearest
 from featurestore.intervals import parse_instant
 from featurestore.progress import Progress, Watcher
 from featurestore.registry import BoundInstance, BoundService, BoundView
@@ -59,7 +60,7 @@ class Judge:
         self, service: BoundService, file: Judged, sources: Mapping[str, SourceData], settings: Settings, options: Options,
         watch: Watcher | None = None,
     ) -> None:  # fmt: skip
-        self.service = of_features(service, service.service.feature_names)
+        self.service, self._labels = of_features(service, service.service.feature_names), service.service.label_names
         self.file, self.options, self._settings = file, options, settings
         self._sources = {name: sources[name] for name in self.service.sources}
         self._watch = watch or (lambda _: None)
@@ -100,11 +101,21 @@ class Judge:
 
     def _cut_off(self) -> tuple[int | None, int]:
         """What the file was built with: as told, else as its manifest says."""
-        manifest, told = self.file.manifest or {}, self.options
-        known = manifest.get("known_before")
-        known_before = told.known_before if known is None or told.known_before is not None else parse_instant(known)
-        lag = manifest.get("serving_lag_us", 0) if told.serving_lag is None else told.serving_lag
-        return known_before, lag
+        told, (known_before, lag) = self.options, self._recorded()
+        return (
+            known_before if told.known_before is None else told.known_before,
+            lag if told.serving_lag is None else told.serving_lag,
+        )
+
+    def _recorded(self) -> tuple[int | None, int]:
+        """(cut-off, serving lag) of the manifest. Raises: UsageError FS102 for a manifest that does not say it."""
+        manifest = self.file.manifest or {}
+        known, lag = manifest.get("known_before"), manifest.get("serving_lag_us", 0)
+        try:
+            return None if known is None else parse_instant(known), int(lag)
+        except (FeatureStoreError, TypeError, ValueError) as error:
+            what = f"the manifest of the training set says known_before={known!r}, serving_lag_us={lag!r}"
+            raise UsageError("FS102", what, hint="the manifest as it was written, or none") from error
 
     def _matched(self) -> Matched:
         spine = self.options.spine
@@ -143,7 +154,11 @@ class Judge:
         how = self.how(name)
         found, bad = read(column, how.dtype, self.file.reading.timezone)
         true = truth.combine_chunks()
-        unlike, rounded = differs(found, true, how)
+        if how.dtype.is_integer and pa.types.is_floating(column.type):  # whole numbers as doubles have lost digits
+            doubles = column.combine_chunks().cast(pa.float64()), true.cast(pa.float64(), safe=False)
+            unlike, rounded = differs(*doubles, replace(how, dtype=DOUBLE))
+        else:
+            unlike, rounded = differs(found, true, how)
         unlike = unlike if bad is None else pc.or_(unlike, bad)
         numbers = pc.indices_nonzero(unlike).cast(pa.int64())
         told = audit.features[name]
@@ -157,7 +172,8 @@ class Judge:
     def how(self, name: str) -> Compared:
         dtype, ours = self.service.feature_types[name], self.file.manifest is not None
         single = dtype.name == "double" and self.file.type_of(name) == pa.float32()
-        return Compared(dtype, self.aggregates.get(name), ours, 0.0 if ours else self.options.tolerance, single)
+        tolerance, blank = 0.0 if ours else self.options.tolerance, self.file.is_text and not ours
+        return Compared(dtype, self.aggregates.get(name), ours, tolerance, single, blank)
 
     @cached_property
     def split(self) -> str | None:
@@ -196,7 +212,7 @@ class Judge:
                 too_many = pc.is_in(cells.rows, surplus)
                 right -= pc.sum(too_many, min_count=0).as_py()
                 cells.settle(too_many, FAN_OUT, "")
-            told.causes[EXACT] = told.causes.get(EXACT, 0) - right
+            told.causes[EXACT] = told.causes.get(EXACT, 0) - right  # also where there is none: it is always told
             told.add(FAN_OUT, right)
             told.add(DROPPED, matched.dropped)
 
@@ -207,17 +223,18 @@ class Judge:
         asked |= {name for name in (self.options.label, self.split) if name is not None}
         extra = [name for name in self.file.names if name not in asked]
         for name in missing:
-            audit.features[name].add(UNMATCHED, max(self.file.rows, 1))
+            audit.features[name].causes = {EXACT: 0, UNMATCHED: self.file.rows}
+            audit.features[name].add(DROPPED, audit.dropped)
             near = self._like(name, extra)
             hint = f"; is it {near!r}? --map {near}={name}" if near else ""
             self.warnings.append(f"the file has no column {name!r}{hint}")
         spine = self.options.spine
         if spine is not None:
-            own = {*spine.names, *self._include_columns()}
+            own = {*spine.names, *self._include_columns(), *self._labels, ""}  # pandas writes its index without a name
             for name in (name for name in extra if name not in own):
-                audit.features[name] = FeatureFindings({UNMATCHED: max(self.file.rows, 1)})
+                audit.features[name] = FeatureFindings({EXACT: 0, UNMATCHED: self.file.rows})
                 self.warnings.append(f"column {name!r} is neither the spine's nor a feature")
-        audit.not_audited = [name for name in extra if name not in audit.features]
+        audit.not_audited = [name or "(no name)" for name in extra if name not in audit.features]
 
     def _include_columns(self) -> set[str]:
         return {f"{name}__{what}" for name in self.service.feature_types for what in ("status", "event_timestamp")}

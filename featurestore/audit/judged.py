@@ -22,28 +22,32 @@ from featurestore.retrieval.output import manifest_of
 from featurestore.retrieval.spine import ROWS_AT_ONCE, Spine, instants, open_spine
 
 AS_OF = "__as_of"
+_KINDS = (".parquet", ".pq", ".csv", "")
 _WIDE, _NARROW = parse_dtype("decimal128(38, 0)"), parse_dtype("int64")
 
 
 @dataclass(frozen=True)
 class Reading:
-    """How the file's columns are named and its instants read. renamed: {column of the file: its name here}."""
+    """How the file's columns are named and its instants read. renamed: {column of the file: its name here}; where_there:
+    those columns alone that the file has under the old name."""
 
     as_of: str = "as_of"
     timezone: str = "UTC"
     as_of_format: str | None = None
     renamed: Mapping[str, str] | None = None
+    where_there: bool = False
 
 
 class Judged:
-    """The rows of a training set. names: its columns, renamed. manifest: the one that featurestore wrote beside it, if so.
+    """The rows of a training set, or of the spine it should have. names: its columns, renamed. manifest: the one that
+    featurestore wrote beside it, if so.
 
     Raises: SpineError, UsageError FS102 (a column to be renamed that is not there, or a name given twice).
     """
 
     def __init__(self, given: Any, reading: Reading) -> None:
         self.reading = reading
-        self._spine = open_spine(given, keys={}, as_of=reading.as_of)
+        self._spine = _opened(given, reading)
         self.is_text = isinstance(given, str | Path) and str(given).lower().endswith(".csv")
         self.manifest = manifest_of(Path(given)) if isinstance(given, str | Path) else None
         self._own = self._names(reading.renamed or {})
@@ -56,6 +60,8 @@ class Judged:
     def _names(self, renamed: Mapping[str, str]) -> dict[str, str]:
         """{name here: column of the file}."""
         found = self._spine.schema.names
+        if self.reading.where_there:
+            renamed = {old: new for old, new in renamed.items() if old in found and new not in found}
         for old in renamed:
             if old not in found:
                 raise UsageError("FS102", f"the file has no column {old!r}", known=found, hint=nearest(old, found))
@@ -70,7 +76,7 @@ class Judged:
 
     def column(self, name: str) -> pa.ChunkedArray:
         own = self._own[name]
-        return self._spine.columns([own])[own]
+        return pa.chunked_array([columns.plain(self._spine.columns([own])[own])])
 
     def type_of(self, name: str) -> pa.DataType:
         return self._spine.schema.field(self._own[name]).type
@@ -79,7 +85,7 @@ class Judged:
         """Some columns, ROWS_AT_ONCE rows at a time; one empty table for a file without rows."""
         own = [self._own[name] for name in names]
         if self._spine.path is None or self.rows == 0 or not own:
-            whole = self._spine.columns(own) if own else pa.table({"": pa.nulls(self.rows)}).select([])
+            whole = self._spine.columns(own)
             for start in range(0, max(self.rows, 1), ROWS_AT_ONCE):
                 yield whole.slice(start, ROWS_AT_ONCE).rename_columns(list(names))
             return
@@ -117,8 +123,18 @@ class Judged:
         column = self.column(self._known(name))
         floats = pa.types.is_floating(column.type) and dtype.key_family == "integer"
         if (self.is_text and dtype.key_family != "text") or floats:
+            self._check_digits(name, column)
             return self._read(name, _of_family(dtype))
         return column
+
+    def _check_digits(self, name: str, column: pa.ChunkedArray) -> None:
+        """Raises: SpineError FS302 for keys that went through doubles and lost digits there."""
+        if pa.types.is_string(column.type):
+            column = column.filter(pc.fill_null(pc.match_substring_regex(column, r"^[+-]?[0-9]+\.0*$"), False))
+        numbers = pc.abs(column.cast(pa.float64()))
+        if len(numbers) and pc.any(pc.greater_equal(numbers, 2.0**53), min_count=0).as_py():
+            what = f"key column {name!r} went through floating point, and numbers beyond 2^53 have lost digits there"
+            raise SpineError("FS302", what, hint="write it from integers, such as pandas' Int64")
 
     def _read(self, name: str, dtype: DType) -> pa.ChunkedArray:
         read, bad = columns.read(self.column(name), dtype, self.reading.timezone)
@@ -128,6 +144,18 @@ class Judged:
             what = f"column {name!r} is {dtype}, but row {row} (counted from 0) holds {value!r}"
             raise SpineError("FS302", what, hint=f"a value of type {dtype}, or NULL")
         return pa.chunked_array([read])
+
+
+def _opened(given: Any, reading: Reading) -> Spine:
+    """Raises: SpineError FS301 in words of a training set."""
+    if isinstance(given, str | Path) and Path(given).suffix.lower() not in _KINDS:
+        what = f"unknown kind of file {Path(given).name!r}"
+        raise SpineError("FS301", what, known=[".parquet", ".csv"], hint="a Parquet or CSV file")
+    try:
+        return open_spine(given, keys={}, as_of=reading.as_of)
+    except SpineError as error:
+        what = error.what.replace("no spine file", "no file").replace("the spine", "the file")
+        raise SpineError(error.code, what, where=error.where, known=error.known, hint=error.hint) from error
 
 
 def _of_family(key: DType) -> DType:

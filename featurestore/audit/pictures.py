@@ -10,8 +10,8 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from featurestore.audit.explain import Wrong
 from featurestore.audit.findings import LEAKS
+from featurestore.audit.wrong import Wrong
 from featurestore.intervals import format_instant
 
 STRETCHES, BARS, WORDS = 40, 24, 10
@@ -58,7 +58,7 @@ def _numbers(found: pa.Array, honest: pa.Array) -> dict[str, Any]:
     """Bars of equal width from the least to the greatest value; NULL and what is not finite has one of its own."""
     finite = [v for v in (*found.to_pylist(), *honest.to_pylist()) if v is not None and math.isfinite(v)]
     low, high = (min(finite), max(finite)) if finite else (0.0, 0.0)
-    width = (high - low) / BARS
+    width = high / BARS - low / BARS
 
     def bars(values: pa.Array) -> list[int]:
         counted = [0] * (BARS + 1)
@@ -66,7 +66,7 @@ def _numbers(found: pa.Array, honest: pa.Array) -> dict[str, Any]:
             if value is None or not math.isfinite(value):
                 counted[BARS] += 1
             else:
-                counted[min(BARS - 1, int((value - low) / width)) if width else 0] += 1
+                counted[min(BARS - 1, int(value / width - low / width)) if width else 0] += 1
         return counted
 
     names = [f"{low + n * width:.4g}" for n in range(BARS)]

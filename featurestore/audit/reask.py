@@ -69,6 +69,10 @@ class Asking:
         parts = [found.slice(number * len(rows), len(rows)) for number in range(len(instants))]
         return [{name: part[name].combine_chunks() for name in names} for part in parts]
 
+    @property
+    def is_bounded(self) -> bool:
+        return self.known_before is not None or self.serving_lag > 0
+
     def events(self, feature: str, rows: pa.Array) -> pa.Array:
         """The event time of the fact, expired or not, that a latest value comes from, in microseconds; NULL without one."""
         service = of_features(self.service, [feature])
@@ -77,15 +81,20 @@ class Asking:
             as_of=AS_OF, known_before=self.known_before, serving_lag=self.serving_lag, include=("event_timestamp",)
         )
         sources = {name: self.sources[name] for name in service.sources}
-        with Build(service, as_spine(asked), sources, self.settings, request, replan=lambda plan: plan) as build:
+        with Build(service, as_spine(asked), sources, self.settings, request, replan=_unchanged) as build:
             found = pa.concat_tables(list(build.batches()))
         return found[f"{feature}__event_timestamp"].cast(pa.int64()).combine_chunks()
 
     def landmarks(self, part: Timed, rows: pa.Array) -> dict[str, pa.Array]:
-        """{name of a landmark: an instant per row, in microseconds, NULL where there is none}."""
+        """{name: an instant per row, in microseconds, NULL where there is none}: those of `compiler.duckdb.LANDMARKS`, and the
+        last event of the row's key (last_of_key) and of all keys asked for (last_of_all)."""
         with self._session(part, rows, {}) as session:
             found = {which: session.table(sql.landmark(part, which)) for which in sql.LANDMARKS}
-        return {which: _in_order(table, len(rows))["at"].combine_chunks() for which, table in found.items()}
+            end = pa.repeat(pa.scalar(_NEVER), len(rows))
+            session.bind(sql.CELLS, self._cells(part, rows, {}, end))
+            found["last_of_key"] = session.table(sql.landmark(part, "last_event"))
+        marks = {which: _in_order(table, len(rows))["at"].combine_chunks() for which, table in found.items()}
+        return {**marks, "last_of_all": pa.repeat(pc.max(marks["last_of_key"]), len(rows))}
 
     def steps(self, part: Timed, rows: pa.Array, which: str, count: int) -> list[pa.Array]:
         """The landmarks of one name one after the other, away from as_of: an instant per row each, NULL beyond the last."""
@@ -121,12 +130,19 @@ class Asking:
     def _cells(self, part: Timed, rows: pa.Array, more: Columns, at: pa.Array | None = None) -> pa.Table:
         asked = self.questions.take(rows)
         at = asked[AS_OF].cast(pa.int64()) if at is None else at
-        relation = {"row_id": pa.arange(0, len(rows)), "asked_at": at, **more}
+        relation = {"row_id": pa.arange(0, len(rows)), "asked_at": at, "known_by": self._known_by(at, part), **more}
         for key in part.spine.keys:
             relation[f"key_{key.name}"] = key_column(as_spine(asked), key.spine_column, key.dtype)
         if not part.spine.keys:
             relation["key_all"] = pa.repeat(pa.scalar(0, pa.int32()), len(rows))
         return pa.table(relation)
+
+    def _known_by(self, at: pa.Array, part: Timed) -> pa.Array:
+        """Before when a fact must be known to count, in microseconds: the boundary, the cut-off, the serving lag."""
+        known_by = pc.add(at, int(part.facts.exact))
+        if self.serving_lag:
+            known_by = pc.subtract(at, self.serving_lag)
+        return known_by if self.known_before is None else pc.min_element_wise(known_by, self.known_before)
 
     def parts(self, instance: str) -> list[Timed]:
         """The parts of a view instance that have a history, over the data that is there."""
@@ -135,6 +151,11 @@ class Asking:
     @cached_property
     def _plan(self) -> TrainingSet:
         return planning.with_pushed(planning.training_set(self.service), pushed_to(self.sources))
+
+
+def _unchanged(plan: TrainingSet) -> TrainingSet:
+    """The same question, of sources that were checked before."""
+    return plan
 
 
 def of_features(service: BoundService, names: Sequence[str]) -> BoundService:

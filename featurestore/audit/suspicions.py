@@ -9,9 +9,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from featurestore.audit.columns import read
-from featurestore.audit.explain import Wrong
 from featurestore.audit.findings import Suspicion
 from featurestore.audit.judged import AS_OF, Judged
+from featurestore.audit.wrong import Wrong
 from featurestore.dtypes import DOUBLE, DType
 from featurestore.errors import UsageError, nearest
 from featurestore.intervals import format_instant

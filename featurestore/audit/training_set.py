@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -40,19 +41,13 @@ def audit(
         raise UsageError("FS102", f"tolerance {tolerance} is not a share", hint="1e-9, or 0 for bit by bit")
     reading = Reading(as_of, timezone, as_of_format, renamed)
     file = Judged(given, reading)
-    asked = None if spine is None else Judged(spine, Reading(as_of, timezone, as_of_format, _of(renamed, spine)))
+    asked = None if spine is None else Judged(spine, replace(reading, where_there=True))
     bounds = TOLERANCE if tolerance is None else tolerance
     options = Options(asked, known_before, serving_lag, label, split, bounds)
     sources = {name: source_of(source) for name, source in service.sources.items()}
     found = Judge(service, file, sources, settings, options, watch).result()
     found.file = Path(given).name if isinstance(given, str | Path) else "a table in memory"
     return found
-
-
-def _of(renamed: Mapping[str, str] | None, spine: Any) -> Mapping[str, str]:
-    """Of the new names those of columns that the spine has under the old one."""
-    columns = Judged(spine, Reading()).names
-    return {old: new for old, new in (renamed or {}).items() if old in columns and new not in columns}
 
 
 __all__ = ["audit"]

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from enum import Enum
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -20,11 +21,13 @@ from featurestore.plan.nodes import TrainingSet
 
 HOUR, DAY, WEEK = 3_600 * MICROS_PER_SECOND, MICROS_PER_DAY, 7 * MICROS_PER_DAY
 LONG_AFTER, LONG_BEFORE = parse_instant("2300-01-01T00:00:00Z"), parse_instant("1600-01-01T00:00:00Z")
+SHIFTS = tuple(n * HOUR for n in (2, 3, 4, 5, 6, 8, 12)) + tuple(n * DAY for n in (2, 3, 14, 30))
+"""Besides those that suggest themselves: an hour, a day, a week."""
 _MONDAY = 4 * DAY
 """The first Monday after the epoch: weeks begin there."""
 
 Landmarks = Mapping[str, pa.Array]
-"""Name (of `compiler.duckdb.LANDMARKS`) -> an instant per row, NULL where there is none."""
+"""Name (see `Asking.landmarks`) -> an instant per row, NULL where there is none."""
 
 
 def _as_defined(plan: TrainingSet) -> TrainingSet:
@@ -37,6 +40,10 @@ def _history_at_once(plan: TrainingSet) -> TrainingSet:
 
 def _last_at_once(plan: TrainingSet) -> TrainingSet:
     return whatif.known_at_once(whatif.without_ttl(plan))
+
+
+def _twice_at_once(plan: TrainingSet) -> TrainingSet:
+    return whatif.known_at_once(whatif.twice_the_windows(plan))
 
 
 @dataclass(frozen=True)
@@ -62,14 +69,31 @@ class Why:
         return self.replan.__name__, self.lag, self.is_leak
 
 
-def whys(*, exact: bool, ttl: bool, windows: Sequence[int], lifetime: bool, latest: bool) -> list[Why]:
-    """The explanations that may hold, the more particular first. exact: the view sees facts at as_of. windows: the
-    lengths of its windows, in microseconds. lifetime: it has windows without end. latest: it has latest values, which may
-    expire (ttl)."""
+class Stage(Enum):
+    """What is tried one after the other: rules and instants that suggest themselves, other lengths of time, other states of
+    knowledge."""
+
+    RULES, LENGTHS, LAGS = range(3)
+
+
+def whys(
+    stage: Stage, *, exact: bool, ttl: bool, windows: Sequence[int], lifetime: bool, latest: bool, bounded: bool
+) -> list[Why]:
+    """The explanations of a stage that may hold, the more particular first.
+
+    exact: the view sees facts at as_of. windows: the lengths of its windows, in microseconds. lifetime: it has windows without
+    end. latest: it has latest values, which may expire (ttl). bounded: the set has a cut-off or a serving lag.
+    """
+    if stage is Stage.LENGTHS:
+        return _of_lengths(windows)
+    if stage is Stage.LAGS:
+        return _of_lags()
     at_once = whatif.known_at_once
     found = [Why(EXPIRED, "of a fact older than the ttl", _at, whatif.without_ttl)] if ttl else []
     if not exact:
         found.append(Why(FUTURE, "with what happened at as_of itself", _later(1)))
+    if bounded:
+        found.append(Why(LATE, "with what became known after the cut-off", _at))
     found.append(Why(LATE, "with what had happened by as_of, as if known at once", _at, at_once))
     if not exact:
         found.append(Why(FUTURE, "with what happened at as_of itself, as if known at once", _later(1), at_once))
@@ -89,18 +113,41 @@ def whys(*, exact: bool, ttl: bool, windows: Sequence[int], lifetime: bool, late
         told = _length(window)
         found.append(Why(FUTURE, f"of the {told} after as_of", _later(window), at_once))
         found.append(Why(FUTURE, f"of the {told} around as_of", _later(window // 2), at_once))
+        found.append(Why(FUTURE, f"of the {told} before as_of and the {told} after it", _later(window), _twice_at_once))
     for shift in (HOUR, DAY, WEEK):
         found.append(Why(FUTURE, f"as of {_length(shift)} later", _later(shift)))
         found.append(Why(STALE, f"as of {_length(shift)} before", _later(-shift)))
+    for told, mark in (("the last fact of its key", "last_of_key"), ("the end of the data", "last_of_all")):
+        found.append(_after(f"as of {told}", mark))
+        found.append(_after(f"as of {told}, as if known at once", mark, at_once))
+    found.append(Why(FUTURE, "as of the last as_of of all", _last))
     if latest:
-        found.append(Why(FUTURE, "of the last fact there is", _always(LONG_AFTER), _last_at_once))
+        found.append(_in_the_end("of the last fact there is", _last_at_once))
     if windows or lifetime:
-        found.append(Why(FUTURE, "over all facts there are", _always(LONG_AFTER), _history_at_once))
+        found.append(_in_the_end("over all facts there are", _history_at_once))
         found.append(Why(STALE, "over all facts before as_of, without a window", _at, whatif.whole_history))
+    return [*found, Why(STALE, "from before the first fact", _always(LONG_BEFORE))]
+
+
+def _of_lengths(windows: Sequence[int]) -> list[Why]:
+    """Windows of another length, and instants so far away."""
+    spans = dict.fromkeys([*windows, HOUR, DAY, WEEK, 30 * DAY, 90 * DAY]) if windows else ()
+    found = [Why(STALE, f"with windows of {_length(span)}", _at, whatif.with_windows(span)) for span in spans]
+    if windows:
+        found.append(Why(STALE, "with windows twice as long", _at, whatif.twice_the_windows))
+        found.append(Why(STALE, "with windows half as long", _at, whatif.half_the_windows))
+    for shift in SHIFTS:
+        found.append(Why(FUTURE, f"as of {_length(shift)} later", _later(shift)))
+        found.append(Why(STALE, f"as of {_length(shift)} before", _later(-shift)))
+    return found
+
+
+def _of_lags() -> list[Why]:
+    found = []
     for lag in (HOUR, DAY, WEEK, 30 * DAY):
         found.append(Why(LATE, f"with what became known within {_length(lag)} of as_of", _at, lag=-lag))
         found.append(Why(STALE, f"with what was known {_length(lag)} before as_of", _at, lag=lag))
-    return [*found, Why(STALE, "from before the first fact", _always(LONG_BEFORE))]
+    return found
 
 
 def _at(at: pa.Array, landmarks: Landmarks) -> pa.Array:
@@ -113,6 +160,29 @@ def _later(by: int) -> Callable[[pa.Array, Landmarks], pa.Array]:
 
 def _near(cause: str, told: str, landmark: str, by: int, replan: Callable[[TrainingSet], TrainingSet] = _as_defined) -> Why:
     return Why(cause, told, lambda at, landmarks: pc.add(landmarks[landmark], by), replan, landmark=landmark)
+
+
+def _after(told: str, landmark: str, replan: Callable[[TrainingSet], TrainingSet] = _as_defined) -> Why:
+    """Just after a landmark, in rows for which it lies after as_of."""
+
+    def instants(at: pa.Array, landmarks: Landmarks) -> pa.Array:
+        mark = landmarks[landmark]
+        return pc.if_else(pc.greater_equal(mark, at), pc.add(mark, 1), pa.scalar(None, pa.int64()))
+
+    return Why(FUTURE, told, instants, replan, landmark=landmark)
+
+
+def _in_the_end(told: str, replan: Callable[[TrainingSet], TrainingSet]) -> Why:
+    """After all there is, in rows after which something happens to the key."""
+
+    def instants(at: pa.Array, landmarks: Landmarks) -> pa.Array:
+        return pc.if_else(landmarks["next_event"].is_valid(), LONG_AFTER, pa.scalar(None, pa.int64()))
+
+    return Why(FUTURE, told, instants, replan, landmark="next_event")
+
+
+def _last(at: pa.Array, landmarks: Landmarks) -> pa.Array:
+    return pa.repeat(pc.max(at), len(at))
 
 
 def _always(instant: int) -> Callable[[pa.Array, Landmarks], pa.Array]:
@@ -142,4 +212,4 @@ def at_instant(cause: str, told: str) -> Why:
     return Why(cause, told, _at)
 
 
-__all__ = ["Landmarks", "Why", "at_instant", "whys"]
+__all__ = ["Landmarks", "Stage", "Why", "at_instant", "whys"]

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import cache
 
 from featurestore.plan.nodes import Latest, Part, Settled, StaticLookup, TrainingSet, Visible, Window
 
@@ -39,8 +40,37 @@ def whole_history(plan: TrainingSet) -> TrainingSet:
     return _with(plan, lifetime)
 
 
+def twice_the_windows(plan: TrainingSet) -> TrainingSet:
+    return _with_windows(plan, lambda length: 2 * length)
+
+
+def half_the_windows(plan: TrainingSet) -> TrainingSet:
+    return _with_windows(plan, lambda length: max(1, length // 2))
+
+
+@cache
+def with_windows(length: int) -> Callable[[TrainingSet], TrainingSet]:
+    """Every window is so long, in microseconds. The same function for the same length."""
+
+    def changed(plan: TrainingSet) -> TrainingSet:
+        return _with_windows(plan, lambda _: length)
+
+    changed.__name__ = f"with_windows_{length}"
+    return changed
+
+
+def _with_windows(plan: TrainingSet, change: Callable[[int], int]) -> TrainingSet:
+    def changed(part: Part) -> Part:
+        if not isinstance(part, Window):
+            return part
+        outputs = (o if o.window is None else replace(o, window=change(o.window)) for o in part.outputs)
+        return replace(part, outputs=tuple(outputs))
+
+    return _with(plan, changed)
+
+
 def _with(plan: TrainingSet, change: Callable[[Part], Part]) -> TrainingSet:
     return replace(plan, parts=tuple(replace(part, part=change(part.part)) for part in plan.parts))
 
 
-__all__ = ["known_at_once", "whole_history", "without_ttl"]
+__all__ = ["half_the_windows", "known_at_once", "twice_the_windows", "whole_history", "with_windows", "without_ttl"]

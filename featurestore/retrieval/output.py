@@ -198,7 +198,7 @@ def _is_of(manifest: Mapping[str, Any], output: Path) -> bool:
     try:
         described = manifest["output"]
         return bool(described["size"] == output.stat().st_size and described["sha256"] == sha256(output))
-    except (ValueError, KeyError, OSError):
+    except (ValueError, KeyError, TypeError, OSError):
         return False
 
 

@@ -243,7 +243,8 @@ def instants(spine: Spine, as_of: str, *, timezone: str = "UTC", as_of_format: s
     bad = pc.index(_usable(micros), False).as_py()
     if bad >= 0:
         shown = column[bad].cast(pa.string()).as_py() if column[bad].is_valid else "NULL"
-        raise SpineError("FS300", f"as_of column {as_of!r} is {shown} in row {bad} (counted from 0)", hint="drop the row")
+        hint = "--as-of-format, or drop the row" if pa.types.is_string(column.type) and column[bad].is_valid else "drop the row"
+        raise SpineError("FS300", f"as_of column {as_of!r} is {shown} in row {bad} (counted from 0)", hint=hint)
     return micros
 
 

@@ -34,7 +34,7 @@ TIME = pa.timestamp("us", "UTC")
 thing = Entity(name="thing", join_keys=["k"])
 
 FACTS = [  # k, event, created, value, word: one key with a past, a late fact, ties and a future; others with less
-    (1, 0, 10, 1.5, "old"),
+    (1, 0, 10, 1.25, "old"),
     (1, 100, 105, 9.5, "twin"),
     (1, 100, 110, 2.5, "new"),
     (1, 200, 500, 3.5, "late"),
@@ -119,7 +119,7 @@ PLANTED = [  # feature, row, value; cause, source row, µs after as_of
     ("x", 0, 4.5, "future", ("b.parquet", 0), 0),  # the one that happens at as_of itself
     ("x", 0, 3.5, "late_known", ("a.parquet", 3), 200),
     ("x", 0, 9.5, "tie", ("a.parquet", 1), None),
-    ("x", 0, 1.5, "stale", ("a.parquet", 0), None),
+    ("x", 0, 1.25, "stale", ("a.parquet", 0), None),
     ("x", 0, None, "stale", None, None),
     ("x", 0, 777.0, "unexplained", None, None),
     ("x", 1, 7.5, "expired", None, None),
@@ -131,8 +131,8 @@ PLANTED = [  # feature, row, value; cause, source row, µs after as_of
     ("word", 0, "nobody's", "unexplained", None, None),
     ("total", 0, 2.5 + 9.5 + 3.5, "late_known", ("a.parquet", 3), 200),
     ("total", 0, 2.5 + 9.5 + 4.5, "future", ("b.parquet", 0), 0),
-    ("total", 0, 2.5 + 9.5 + 1.5, "stale", None, None),  # a longer window
-    ("total", 0, 1.5 + 9.5, "stale", None, None),  # before the newest was known
+    ("total", 0, 2.5 + 9.5 + 1.25, "stale", None, None),  # a longer window
+    ("total", 0, 1.25 + 9.5, "stale", None, None),  # before the newest was known
     ("total", 0, 777.0, "unexplained", None, None),
     ("total", 0, None, "stale", None, None),
     ("total", 2, 8.5, "future", ("b.parquet", 4), 110),
@@ -246,7 +246,7 @@ def test_a_renamed_column_fails_until_it_is_mapped(store: FeatureStore) -> None:
     with pytest.raises(SpineError, match="no column 'k'"):
         store.audit(renamed, "service")
     found = store.audit(renamed, "service", renamed={"key": "k"})
-    assert found.features["x"].causes == {"unmatched": 6}
+    assert found.features["x"].causes == {"exact": 0, "unmatched": 6}
     assert (found.ok, found.leaks) == (False, 0)
     assert "--map view__x=x" in found.warnings[0]
     assert store.audit(renamed, "service", renamed={"key": "k", "view__x": "x"}).ok
@@ -256,7 +256,7 @@ def test_a_column_that_is_nobodys_fails_where_the_spine_says_so(store: FeatureSt
     extra = honest(store).with_columns(pl.lit(1).alias("leak_of_mine"))
     assert store.audit(extra, "service").not_audited == ["leak_of_mine"]
     found = store.audit(extra, "service", spine=spine())
-    assert found.features["leak_of_mine"].causes == {"unmatched": 6}
+    assert found.features["leak_of_mine"].causes == {"exact": 0, "unmatched": 6}
     assert not found.ok
 
 

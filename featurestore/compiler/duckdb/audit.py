@@ -1,7 +1,8 @@
 """What an audit asks of a source: which facts lie around an instant, and which of them have a value that was found.
 
 Every row of a source counts here, as soon as it holds and has its keys and times: of versions each one, whether or not it was
-ever in force when it was asked for. Statements read the relation `cells`: row_id, the keys, asked_at, and what they name.
+ever in force when it was asked for. Statements read the relation `cells`: row_id, the keys, asked_at, known_by (before when a
+fact must be known), and what they name.
 """
 
 from __future__ import annotations
@@ -59,8 +60,9 @@ def holders(part: Latest | Window, output: Output | None, *, tied: bool = False)
     steps, keys = Steps(), key_names(part.spine.keys)
     _add_facts(steps, part, output)
     before, after = ("<=", ">") if part.facts.exact else ("<", ">=")
-    usable, in_force = f"f.visible {before} c.asked_at", f"(f.until IS NULL OR f.until {after} c.asked_at)"
-    late, future = f"f.event_time {before} c.asked_at AND f.known_time {after} c.asked_at", f"f.event_time {after} c.asked_at"
+    usable = f"f.event_time {before} c.asked_at AND f.known_time < c.known_by"
+    late, future = f"f.event_time {before} c.asked_at AND f.known_time >= c.known_by", f"f.event_time {after} c.asked_at"
+    in_force = "(f.until IS NULL OR f.until >= c.known_by)"
     tie = "f.event_time = c.truth_event"
     event_first = "{'event': f.event_time, 'known': f.known_time}"
     known_first = "{'known': f.known_time, 'event': f.event_time}"
