@@ -23,8 +23,8 @@ from featurestore.audit.wrong import Group, Wrong, count, open_rows
 SAMPLE = 20_000
 AT_ONCE = 2_000_000
 """How many rows one build is asked for at most."""
-FEW = 20
-"""Among fewer wrong cells nothing tells chance from reason."""
+FEW, SOME = 20, 3
+"""Among fewer wrong cells nothing tells chance from reason; and so many must share a reason that is far-fetched."""
 
 
 @dataclass(frozen=True)
@@ -130,7 +130,7 @@ def _believe(wrong: Wrong, tried: Sequence[Tried], gives: _Gives) -> None:
     """The explanation that explains most cells first; it also tells whether leaks are believed before other causes.
 
     Values that say nothing count where two explain as much, and are never a leak by themselves. A leak has to explain more
-    than chance would, and where the column goes wrong for another reason more than a FEW.
+    than chance would, and where the column goes wrong for another reason more than a FEW; what is far away more than SOME.
     """
     empty, left = wrong.empty(), list(tried)
     while left:
@@ -140,13 +140,19 @@ def _believe(wrong: Wrong, tried: Sequence[Tried], gives: _Gives) -> None:
         if most[1] == 0:
             break
         best = left.pop(weights.index(most))
-        if best.why.is_leak and (gives.is_chance(wrong, best, telling) or (wrong.leaking is False and most[1] < FEW)):
+        if _is_doubtful(best, most[1], wrong, telling, gives):
             continue
         wrong.leaking = best.why.is_leak if wrong.leaking is None else wrong.leaking
         _settle(wrong, best, tried, gives)
     for one in left:
         if one.why.cause == STALE:
             wrong.settle(pc.and_(gives.mask(wrong, one), empty), STALE, one.why.told)
+
+
+def _is_doubtful(best: Tried, cells: int, wrong: Wrong, telling: pa.Array, gives: _Gives) -> bool:
+    if best.why.far and cells < SOME:
+        return True
+    return best.why.is_leak and (gives.is_chance(wrong, best, telling) or (wrong.leaking is False and cells < FEW))
 
 
 def _weight(mask: pa.Array, why: Why, wrong: Wrong, telling: pa.Array) -> tuple[bool, int, int]:

@@ -50,7 +50,8 @@ def _twice_at_once(plan: TrainingSet) -> TrainingSet:
 class Why:
     """One explanation. told: in words, "the value …". instants: (as_of in microseconds, landmarks) -> when F is asked
     instead, NULL in rows for which there is no such instant. replan: under which rules. lag: by how much later facts are known,
-    in microseconds. landmark: the one that the instants lie near."""
+    in microseconds. landmark: the one that the instants lie near. far: it suggests itself of many cells alone, since of one by
+    one some instant far away may give anything."""
 
     cause: str
     told: str
@@ -58,6 +59,7 @@ class Why:
     replan: Callable[[TrainingSet], TrainingSet] = _as_defined
     lag: int = 0
     landmark: str | None = None
+    far: bool = False
 
     @property
     def is_leak(self) -> bool:
@@ -120,7 +122,7 @@ def whys(
     for told, mark in (("the last fact of its key", "last_of_key"), ("the end of the data", "last_of_all")):
         found.append(_after(f"as of {told}", mark))
         found.append(_after(f"as of {told}, as if known at once", mark, at_once))
-    found.append(Why(FUTURE, "as of the last as_of of all", _last))
+    found.append(Why(FUTURE, "as of the last as_of of all", _last, far=True))
     if latest:
         found.append(_in_the_end("of the last fact there is", _last_at_once))
     if windows or lifetime:
@@ -137,8 +139,8 @@ def _of_lengths(windows: Sequence[int]) -> list[Why]:
         found.append(Why(STALE, "with windows twice as long", _at, whatif.twice_the_windows))
         found.append(Why(STALE, "with windows half as long", _at, whatif.half_the_windows))
     for shift in SHIFTS:
-        found.append(Why(FUTURE, f"as of {_length(shift)} later", _later(shift)))
-        found.append(Why(STALE, f"as of {_length(shift)} before", _later(-shift)))
+        found.append(Why(FUTURE, f"as of {_length(shift)} later", _later(shift), far=True))
+        found.append(Why(STALE, f"as of {_length(shift)} before", _later(-shift), far=True))
     return found
 
 
@@ -169,7 +171,7 @@ def _after(told: str, landmark: str, replan: Callable[[TrainingSet], TrainingSet
         mark = landmarks[landmark]
         return pc.if_else(pc.greater_equal(mark, at), pc.add(mark, 1), pa.scalar(None, pa.int64()))
 
-    return Why(FUTURE, told, instants, replan, landmark=landmark)
+    return Why(FUTURE, told, instants, replan, landmark=landmark, far=True)
 
 
 def _in_the_end(told: str, replan: Callable[[TrainingSet], TrainingSet]) -> Why:
