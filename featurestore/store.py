@@ -22,6 +22,7 @@ from featurestore.sources import IdentityCache, SourceData, open_source
 if TYPE_CHECKING:
     import pyarrow as pa
 
+    from featurestore.audit.proof import Proof
     from featurestore.audit.report import Verification
     from featurestore.engines.duckdb import Settings
     from featurestore.materialization import ViewReport
@@ -175,6 +176,37 @@ class FeatureStore:
         if report is not None:
             report(done.report)
         return done.result
+
+    def prove(
+        self,
+        service: str | FeatureService,
+        spine: Any,
+        *,
+        as_of: str = "as_of",
+        timezone: str = "UTC",
+        as_of_format: str | None = None,
+        probes: int = 2,
+        seed: int = 0,
+        memory_limit: str | None = None,
+        watch: Callable[[Progress], None] | None = None,
+    ) -> Proof:
+        """Probe a service's training set for leaks: what its rows may not see is deleted, changed, delayed and added to.
+
+        Args:
+            service, spine, as_of, timezone, as_of_format, memory_limit: as for a build.
+            probes: how many instants are drawn for each key. seed: which ones; one seed asks the same of the same data.
+        Returns: Proof: `ok` if rows were touched and no cell moved, `probes` with what was done to how many source rows, and
+            the first cells that moved; `to_dict()`. Files are written below the engine's temporary directory only.
+        Raises: UnknownName FS101, UsageError FS102, SpineError, SourceError, DataError, StoreError.
+        """
+        from featurestore.audit.prove import prove
+        from featurestore.retrieval import build
+
+        request = build.request(as_of=as_of, timezone=timezone, as_of_format=as_of_format, engine=self.config.offline.engine)
+        return prove(
+            self.bound_service(service), spine, sources=self.source_of, settings=self.engine_settings(memory_limit),
+            identities=self.identities, request=request, probes=probes, seed=seed, watch=watch,
+        )  # fmt: skip
 
     def window_plans(self, service: str | FeatureService, spine: Any = None, *, as_of: str = "as_of") -> list[Chosen]:
         """By which plans a build would compute the service's windows, and at what estimated cost; nothing is built.

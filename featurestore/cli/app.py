@@ -23,6 +23,7 @@ from featurestore.cli import (
     init,
     keys,
     materialize,
+    prove,
     push,
     rollback,
     serve,
@@ -36,7 +37,7 @@ from featurestore.errors import FeatureStoreError
 
 COMMANDS = (init.init, check.check, compile.compile, explain.explain, build.build, materialize.materialize, get.get,
             serve.serve, keys.keys, push.push, compact.compact, status.status, rollback.rollback, gc.gc,
-            forget.forget, verify.verify)  # fmt: skip
+            forget.forget, verify.verify, prove.prove)  # fmt: skip
 
 HELP = """Point-in-time correct features, offline and online, from one definition.
 
