@@ -79,9 +79,9 @@ class Probe:
         return {
             "name": self.name, "kind": self.kind, "done": self.done, "pivot": self.pivot or None, "seed": self.seed,
             "outcome": self.outcome, "touched": dict(self.touched), "rows": self.rows, "features": len(self.features),
-            "cells": self.cells, "moved": sum(self.moved.values()), "moved_features": dict(self.moved), "control": self.control and self.control.to_dict(),
-            "bytes": self.bytes, "reason": self.reason or None, "error": self.error or None,
-            "examples": [e.to_dict() for e in self.examples],
+            "cells": self.cells, "bytes": self.bytes, "moved": sum(self.moved.values()), "moved_features": dict(self.moved),
+            "control": None if self.control is None else self.control.to_dict(), "reason": self.reason or None,
+            "error": self.error or None, "examples": [e.to_dict() for e in self.examples],
         }  # fmt: skip
 
 

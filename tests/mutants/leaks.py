@@ -60,8 +60,8 @@ def service(kind: str, *, exact: bool = False, table: pa.Table | None = None) ->
     view = FeatureView(
         name="view", entities=[Entity(name="who", join_keys=["key"])], source=source, where="s <> 'c'", ttl="20h",
         allow_exact_matches=exact,
-        features=[latest("x"), latest("s"), agg.sum("x", window=["3h", "12h"]), agg.count(window="12h", offset="1h", name="then"),
-                  agg.last("x", window=None)],
+        features=[latest("x"), latest("s"), agg.sum("x", window=["3h", "12h"]), agg.last("x", window=None),
+                  agg.count(window="12h", offset="1h", name="then")],
     )  # fmt: skip
     return FeatureService(name="service", features=[view])
 
@@ -71,6 +71,7 @@ def proof(kind: str, *, exact: bool = False, plan: str = "auto", probes: int = 1
     asked = service(kind, exact=exact)
     store = FeatureStore(definitions=[asked])
     return prove(
-        store.bound_service(asked), spine(), sources=store.source_of, settings=replace(store.engine_settings(), threads=1, window_plan=plan),
-        identities=store.identities, request=build.request(engine="duckdb"), probes=probes, seed=seed,
+        store.bound_service(asked), spine(), sources=store.source_of, identities=store.identities,
+        settings=replace(store.engine_settings(), threads=1, window_plan=plan), probes=probes, seed=seed,
+        request=build.request(engine="duckdb"),
     )  # fmt: skip
