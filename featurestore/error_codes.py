@@ -141,6 +141,18 @@ CODES: Mapping[str, ErrorCode] = {
         "nothing could be proven of fraud_v1: no source row counts after any instant of the spine",
         "Take a spine whose instants lie within the time that the sources cover.",
     ),
+    "FS138": ErrorCode(
+        "Influence is asked of features",
+        "A label looks ahead by intention; `influence` tells which source rows moved what a model reads.",
+        "'chargebacks_30d' is a label, which looks ahead · known: card_country, amount_sum_7d · try a feature",
+        "Name a feature of the service, or add one over the same source.",
+    ),
+    "FS139": ErrorCode(
+        "The rows in reach do not give the value",
+        "`influence` found other rows in reach of a value than those it is made of, so that nothing it said could be believed.",
+        "the rows in reach of 'amount_sum_7d' give 3.0 in spine row 7, and all rows 4.0 · try a report",
+        "Please report it, with the definition of the view.",
+    ),
     "FS140": ErrorCode(
         "A source cannot be pushed to",
         "The source declares no `row_key` (or is static), so that the row that follows in a file would be a second fact; or a "

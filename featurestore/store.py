@@ -22,6 +22,7 @@ from featurestore.sources import IdentityCache, SourceData, open_source
 if TYPE_CHECKING:
     import pyarrow as pa
 
+    from featurestore.audit.influences import Influences
     from featurestore.audit.proof import Proof
     from featurestore.audit.report import Verification
     from featurestore.engines.duckdb import Settings
@@ -206,6 +207,51 @@ class FeatureStore:
         return prove(
             self.bound_service(service), spine, sources=self.source_of, settings=self.engine_settings(memory_limit),
             identities=self.identities, request=request, probes=probes, seed=seed, watch=watch,
+        )  # fmt: skip
+
+    def influence(
+        self,
+        service: str | FeatureService,
+        feature: str,
+        spine: Any = None,
+        *,
+        keys: Mapping[str, Any] | None = None,
+        request: Mapping[str, Any] | None = None,
+        as_of: str | int | None = None,
+        as_of_column: str = "as_of",
+        timezone: str = "UTC",
+        as_of_format: str | None = None,
+        top: int = 20,
+        reach: int = 10_000,
+        memory_limit: str | None = None,
+        watch: Callable[[Progress], None] | None = None,
+    ) -> Influences:
+        """Which source rows move a feature's values: each row in reach is left out once, and the value computed without it.
+
+        Args:
+            spine: the rows that ask, as for a build, with `as_of_column`, `timezone`, `as_of_format`. Or else
+            keys: {key column: value} of one entity, `request`: {name: value} of what an on-demand feature takes besides, and
+                `as_of`: the instant (ISO 8601 with offset, or microseconds; default: now).
+            top: how many source rows are told of each row asked, and over all. reach: how many are left out, the newest.
+        Returns: Influences: per row asked its value, and the source rows (file, row number from 0, times, values) that move it
+            most, farthest first; overall, those that move all values most. Only temporary files are written.
+        Raises: UnknownName FS101, UsageError FS102, FS138 (a label), RequestError, SpineError, SourceError, DataError.
+        """
+        from featurestore.audit.influence import influence, one_row, only
+        from featurestore.retrieval import build
+
+        if (spine is None) == (keys is None):
+            raise UsageError("FS102", "give either a spine or the keys of one entity", hint="--spine FILE, or KEY=VALUE…")
+        asked = only(self.bound_service(service), feature)
+        at = _instant(as_of)
+        if keys is not None:
+            spine, as_of_column = one_row(asked, keys, request or {}, self.clock.now() if at is None else at), "as_of"
+        return influence(
+            asked, feature, spine, sources=self.source_of, settings=self.engine_settings(memory_limit),
+            request=build.request(
+                as_of=as_of_column, timezone=timezone, as_of_format=as_of_format, engine=self.config.offline.engine
+            ),
+            top=top, most=reach, watch=watch,
         )  # fmt: skip
 
     def window_plans(self, service: str | FeatureService, spine: Any = None, *, as_of: str = "as_of") -> list[Chosen]:

@@ -14,11 +14,12 @@ from pathlib import Path
 
 import pyarrow as pa
 
+from featurestore.audit.narrowed import narrowed, read_by
 from featurestore.audit.rewritten import columns_read, part_of, rewrite
 from featurestore.compiler.duckdb import perturbed as sql
 from featurestore.definitions import OnDemandInstance, ViewInstance
 from featurestore.engines.duckdb import Session
-from featurestore.registry import BoundInstance, BoundService, BoundView, bind_service
+from featurestore.registry import BoundInstance, BoundService, BoundView
 from featurestore.retrieval.spine import Spine, instants, key_column
 from featurestore.retrieval.training_set import Request
 from featurestore.sources import SourceData
@@ -52,13 +53,8 @@ def pivots(service: BoundService) -> list[Pivot]:
         if columns is not None and columns not in found:
             kept = [given for given in service.service.features if _only(given, columns)]
             if kept:
-                found[columns] = Pivot(columns, _with(service, kept))
-    return [*found.values(), Pivot(None, _with(service, service.service.features))]
-
-
-def _with(service: BoundService, features: Sequence[ViewInstance | OnDemandInstance]) -> BoundService:
-    views = {i.bound.name: i.bound for i in service.instances}
-    return bind_service(replace(service.service, features=features, labels=()), views, {})
+                found[columns] = Pivot(columns, narrowed(service, kept))
+    return [*found.values(), Pivot(None, narrowed(service, service.service.features))]
 
 
 def _pivot_of(instance: ViewInstance) -> tuple[str, ...] | None:
@@ -66,8 +62,8 @@ def _pivot_of(instance: ViewInstance) -> tuple[str, ...] | None:
 
 
 def _only(given: ViewInstance | OnDemandInstance, columns: tuple[str, ...]) -> bool:
-    inputs = given.view.inputs if isinstance(given, OnDemandInstance) else [given]
-    return bool(inputs) and all(_pivot_of(i) == columns for i in inputs)
+    read = read_by(given)
+    return bool(read) and all(_pivot_of(i) == columns for i in read)
 
 
 @dataclass(frozen=True)

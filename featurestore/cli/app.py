@@ -20,6 +20,7 @@ from featurestore.cli import (
     forget,
     gc,
     get,
+    influence,
     init,
     keys,
     materialize,
@@ -37,7 +38,8 @@ from featurestore.errors import FeatureStoreError
 
 COMMANDS = (init.init, check.check, compile.compile, explain.explain, build.build, materialize.materialize, get.get,
             serve.serve, keys.keys, push.push, compact.compact, status.status, rollback.rollback, gc.gc,
-            forget.forget, verify.verify, prove.prove)  # fmt: skip
+            forget.forget, verify.verify, prove.prove,
+            influence.influence)  # fmt: skip
 
 HELP = """Point-in-time correct features, offline and online, from one definition.
 

@@ -144,7 +144,12 @@ def _own(asked: Perturbation) -> list[str]:
 
 
 def _rows(asked: Perturbation) -> str:
-    return "read_parquet('" + asked.path.replace("'", "''") + "', hive_partitioning = false)"
+    return rows_of(asked.path)
+
+
+def rows_of(path: str) -> str:
+    """A rewritten source, for a FROM."""
+    return "read_parquet('" + path.replace("'", "''") + "', hive_partitioning = false)"
 
 
 def _fate(asked: Perturbation) -> Steps:
@@ -156,7 +161,11 @@ def _fate(asked: Perturbation) -> Steps:
         joins.append(f"\nLEFT JOIN {quoted(lookup.limits)} AS l{i} ON {' AND '.join(on) or 'TRUE'}")
         until.append(f"coalesce(l{i}.until, {NEVER})")
     latest = f"greatest({', '.join(until)})" if len(until) > 1 else until[0]
-    columns = [*(f"{quoted(c)} AS {_in(c)}" for c in asked.names), _times(asked), f"hash(__part, __row, {asked.seed}) AS dice"]
+    columns = [
+        *(f"{quoted(c)} AS {_in(c)}" for c in asked.names),
+        times(asked.source, pushed=asked.pushed),
+        f"hash(__part, __row, {asked.seed}) AS dice",
+    ]
     steps.add("timed", "rows with their event and known time", f"SELECT\n{listed(columns)}\nFROM {_rows(asked)}")
     steps.add("limited", "until when somebody looks at the row's key",
               f"SELECT timed.*, {latest} AS own_until\nFROM timed{''.join(joins)}")  # fmt: skip
@@ -171,17 +180,16 @@ def _fate(asked: Perturbation) -> Steps:
     return steps
 
 
-def _times(asked: Perturbation) -> str:
+def times(source: Source, *, pushed: bool) -> str:
     """e, k, the created time and the arrival in microseconds, NULL outside the source's time range."""
-    source = asked.source
     assert source.event_timestamp is not None
     e = _micros(source.event_timestamp, source)
     created = _micros(source.created_timestamp, source) if source.created_timestamp else "CAST(NULL AS BIGINT)"
-    arrival = _micros(PUSHED_AT, source) if asked.pushed else "CAST(NULL AS BIGINT)"
+    arrival = _micros(PUSHED_AT, source) if pushed else "CAST(NULL AS BIGINT)"
     known = f"{e} + {source.known_delay.micros}"
     if source.created_timestamp is not None:
         known = f"coalesce({created}, {known})" if source.created_null == "event" else created
-    if asked.pushed:
+    if pushed:
         known = f"CASE WHEN {quoted(PUSHED_AT)} IS NULL THEN {known} ELSE {arrival} END"
     return f"{e} AS e, {known} AS k, {created} AS created, {arrival} AS arrival"
 
@@ -314,4 +322,4 @@ def _fresh(asked: Perturbation, name: str) -> str:
     return f"CASE WHEN (dice >> 12) % 2 = 0 THEN {new} ELSE {_in(name)} END"
 
 
-__all__ = ["KINDS", "NEVER", "TOUCHED", "Lookup", "Perturbation", "kept_rows", "limits", "shuffled"]
+__all__ = ["KINDS", "NEVER", "TOUCHED", "Lookup", "Perturbation", "kept_rows", "limits", "rows_of", "shuffled", "times"]
