@@ -13,6 +13,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from featurestore.audit.asking import spine_of
 from featurestore.audit.influences import OVERFLOW
 from featurestore.audit.rewritten import columns_read, part_of, rewrite
 from featurestore.audit.truth import stored
@@ -133,7 +134,7 @@ class Cases:
         self._session.bind("cases", pa.table(table))
         sources = {name: self._left_out(number) for number, name in enumerate(self.names)}
         asked = self._table.take(table["n"]).append_column(self._case, table["number"])
-        spine = Spine(schema=asked.schema, rows=asked.num_rows, table=asked)
+        spine = spine_of(asked)
         try:
             with Build(self._numbered, spine, sources, self._settings, self._request) as build:
                 return [v for batch in build.batches() for v in stored(batch[self._feature])]

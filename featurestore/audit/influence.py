@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import heapq
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 import pyarrow as pa
 
+from featurestore.audit.asking import asking
 from featurestore.audit.cases import Case, Cases, Place
 from featurestore.audit.influences import Asked, Influence, Influences, Overall, SourceRow, distance, readable
 from featurestore.audit.narrowed import narrowed
@@ -101,22 +102,10 @@ def influence(
     opened = open_spine(spine, keys={**service.request, **keys}, as_of=request.as_of)
     data = {name: sources(source) for name, source in service.sources.items()}
     with Session(settings) as session:
-        numbers, asked = _asked(opened, service, request)
+        numbers, asked = asking(opened, service, request.as_of, ROWS)
         run = _Run(service, feature, asked, numbers, request, top, watch or (lambda _: None))
         run.take_values(data, settings)
         return run.result(Cases(session, service, feature, asked, data, settings, request), opened.rows, most)
-
-
-def _asked(spine: Spine, service: BoundService, request: Request) -> tuple[Sequence[int], Spine]:
-    """The rows that are asked, by number, and what they ask with."""
-    read = list(dict.fromkeys([request.as_of, *service.key_columns, *service.request]))
-    table = spine.columns([name for name in read if name in spine.schema.names])
-    numbers: Sequence[int] = range(spine.rows)
-    if spine.rows > ROWS:
-        numbers = [i * spine.rows // ROWS for i in range(ROWS)]
-        table = table.take(pa.array(numbers, pa.int64()))
-    table = table.combine_chunks()
-    return numbers, Spine(schema=table.schema, rows=table.num_rows, table=table)
 
 
 @dataclass(frozen=True)
@@ -191,7 +180,7 @@ class _Run:
         moved: dict[Place, list[_Left]] = {}
         for left in (each for one in found for each in one if each.moves):
             moved.setdefault(left.place, []).append(left)
-        told = [(p, (len(all_), math.fsum(a.moves for a in all_), sum(a.null for a in all_))) for p, all_ in moved.items()]
+        told = [(p, (len(all_), _sum(a.moves for a in all_), sum(a.null for a in all_))) for p, all_ in moved.items()]
         return heapq.nsmallest(self.top, told, key=lambda t: (-t[1][1], -t[1][0], *_order(t[0])))
 
     def _named(self, cases: Cases, places: set[Place]) -> dict[Place, SourceRow]:
@@ -208,6 +197,13 @@ class _Run:
         rows = [Influence(named[b.place], readable(b.without, dtype), b.moves, b.null) for b in best]
         at = format_instant(self._at[n].as_py())
         return Asked(self.numbers[n], keys, at, readable(self._values[n], dtype), reach, tried, rows)
+
+
+def _sum(distances: Iterable[float]) -> float:
+    try:
+        return math.fsum(distances)
+    except OverflowError:
+        return math.inf
 
 
 def _newest(places: Sequence[Place], most: int) -> list[Place]:

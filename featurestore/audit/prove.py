@@ -17,6 +17,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from featurestore.audit.asking import asking, spine_of
 from featurestore.audit.moved import BESIDE, moved
 from featurestore.audit.perturbed import Drawn, Pivot, Workbench, pivots
 from featurestore.audit.proof import EXAMPLES, Control, Moved, Probe, Proof
@@ -34,7 +35,7 @@ from featurestore.sources import IdentityCache, SourceData
 from featurestore.sources.files import sha256
 
 ROWS = 200_000
-"""Of how many rows of the spine cells are probed; of a larger one so many are drawn."""
+"""Of how many rows of the spine cells are probed; of a larger one so many, evenly spread."""
 SMALL_MEMORY = "512MB"
 _DONE = {
     "deleted": "rows that count only later are gone",
@@ -123,16 +124,9 @@ class _Run:
     def _take(self, path: Path) -> None:
         """The spine's rows that are probed, and their cells as they were built."""
         columns = [f"{name}{beside}" for name in self.service.feature_types for beside in BESIDE]
-        read = dict.fromkeys([*self.service.key_columns, *self.service.request, self.request.as_of])
-        asked, cells = self.spine.columns(list(read)), pq.read_table(path, columns=columns)
-        if asked.num_rows > ROWS:
-            rows = pa.array(sorted(Random(self.seed).sample(range(asked.num_rows), ROWS)))
-            asked, cells = asked.take(rows), cells.take(rows)
-            self._numbers: Sequence[int] = rows.to_pylist()
-        else:
-            self._numbers = range(asked.num_rows)
-        self._cells = cells.combine_chunks()
-        self._asked = Spine(schema=asked.schema, rows=asked.num_rows, table=asked.combine_chunks())
+        self._numbers, self._asked = asking(self.spine, self.service, self.request.as_of, ROWS)
+        cells = pq.read_table(path, columns=columns)
+        self._cells = cells.take(pa.array(self._numbers, pa.int64())) if self._asked.rows < self.spine.rows else cells
         at = instants(self._asked, self.request.as_of, timezone=self.request.timezone, as_of_format=self.request.as_of_format)
         self._at = at.to_pylist()
 
@@ -213,8 +207,7 @@ class _Run:
     def _compared(self, pivot: Pivot, drawn: Drawn, sources: Mapping[str, SourceData]) -> tuple[pa.Table, pa.Table]:
         """The cells of the rows drawn, as they were built and as they are over other sources."""
         assert self._asked.table is not None
-        asked = self._asked.table.take(drawn.rows).combine_chunks()
-        spine = Spine(schema=asked.schema, rows=asked.num_rows, table=asked)
+        spine = spine_of(self._asked.table.take(drawn.rows))
         own = {i.bound.view.source.name: sources[i.bound.view.source.name] for i in pivot.service.instances}
         with Build(pivot.service, spine, own, self.settings, self.request) as built:
             after = pa.concat_tables(list(built.batches()))
