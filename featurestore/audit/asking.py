@@ -14,8 +14,10 @@ _PLAIN = {pa.string_view(): pa.large_string(), pa.binary_view(): pa.large_binary
 
 
 def asking(spine: Spine, service: BoundService, as_of: str, most: int) -> tuple[Sequence[int], Spine]:
-    """The numbers of the rows, at most so many, evenly spread, and a spine of them: keys, as_of, request columns. What is missing
-    stays so."""
+    """The numbers of the rows, at most so many, evenly spread, and a spine of them: keys, as_of, request columns.
+
+    A column that is not there is not there in it either.
+    """
     read = dict.fromkeys([as_of, *service.key_columns, *service.request])
     table = spine.columns([name for name in read if name in spine.schema.names])
     table = pa.table({name: _plain(column) for name, column in zip(table.column_names, table.columns, strict=True)})
