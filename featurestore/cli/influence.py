@@ -109,7 +109,7 @@ def _moves(found: Influence) -> str:
 
 
 def _number(moves: float) -> str:
-    return "no number" if math.isinf(moves) else f"{moves:,.6g}"
+    return "no number" if math.isinf(moves) else f"{moves:,.10g}"
 
 
 def _values(row: SourceRow) -> str:
