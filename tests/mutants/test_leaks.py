@@ -27,6 +27,7 @@ LEAKS = {
     "frames_see_t": ("at_once", "frames"),
     "grid_sees_t": ("created", "sweep"),
     "simple_windows_by_event": ("delayed", "pairs"),
+    "correction_in_force_as_it_happens": ("versions", "auto"),
 }
 """Mutants of the compiler that leak, and the source and plan of windows with which they do."""
 EVERY_DAY = ("as_of_join_sees_t", "timeline_by_event", "windows_by_known")
