@@ -513,8 +513,6 @@ MUTANTS = (
            'at = "until - 1"', "copies are added where they are seen", "prove-created exact-is_proven"),
     Mutant("moves_from_null_unseen", _MOVED, "pc.or_(pc.fill_null(pc.not_equal(a, b), False), nulls)",
            "pc.fill_null(pc.not_equal(a, b), False)", "a value that becomes NULL has not moved", "prove-every_difference"),
-    Mutant("moves_of_lists_unseen", _MOVED, "one.type != other.type or pa.types.is_nested(one.type)", "one.type != other.type",
-           "lists that hold NaN cannot be compared", "prove-every_difference"),
     Mutant("nothing_left_out", _REACH, "OR cases.row <> timed.__row", "OR cases.row <> timed.__row OR TRUE",
            "a value without a row is the value with it", "influence-without_the_winner"),
     Mutant("reach_sees_t", _REACH, 'compare = "<=" if asked.exact', 'compare = "<=" if True',

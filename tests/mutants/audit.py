@@ -44,12 +44,18 @@ def touches_what_counts_later(kind: str, exact: bool, folder: Path) -> None:
 
 
 def at_the_boundary(kind: str) -> pa.Table:
-    """The rows of a kind, half of them with a time that some row of the spine asks at."""
-    times = spine()["as_of"].to_pylist()
-    found = rows(kind).to_pylist()
-    for number, row in enumerate(found[::2]):
-        row["e" if kind in ("at_once", "delayed") else "k"] = times[number % len(times)]
-    return pa.Table.from_pylist(found, rows(kind).schema)
+    """The rows of a kind, most of them known at an instant at which their key is asked for, or a microsecond later."""
+    times: dict[int, list[int]] = {}
+    for row in in_micros(spine(), "as_of").to_pylist():
+        times.setdefault(row["key"], []).append(row["as_of"])
+    found = in_micros(rows(kind), "e", "k").to_pylist()
+    for number, row in enumerate(found):
+        known = times.get(row["key"], [])
+        if number % 4 and known:
+            at = known[number % len(known)] + number % 2
+            row |= {"k": at, "e": at - 2 * HOUR if kind == "delayed" else at}
+    table = pa.Table.from_pylist(found)
+    return pa.table({name: table[name].cast(rows(kind).schema.field(name).type) for name in table.column_names})
 
 
 def hidden(kind: str, exact: bool, asked: list[int]) -> list[int]:
@@ -139,6 +145,10 @@ def without_a_correction_the_version_before_stands(folder: Path) -> None:
 def null_is_farther_than_any_number(folder: Path) -> None:
     facts = [(1, -1, None), (1, -2, 1e9)]
     assert told(facts, "key e x", latest("x")) == [(0, 1e9, True), (1, None, False)]
+    facts = [("q", 1, -3, -3, 1.0, False), ("p", 1, -2, -2, 1e3, False), ("p", 1, -2, -1, 1e3, True)]
+    options = {"created_timestamp": "k", "row_key": ["fact"], "deleted": "gone"}
+    found = told(facts, "fact key e k x gone", latest("x"), **options)  # without q there is nothing, without the tombstone p
+    assert found == [(0, None, True), (2, 1e3, False), (1, 1.0, False)]
     assert distance(None, 7.5, numeric=True) == 7.5
     assert distance(0, None, numeric=True) == 1.0
     assert distance(math.nan, 1.0, numeric=True) == math.inf
