@@ -186,7 +186,7 @@ class FeatureStore:
         as_of: str = "as_of",
         timezone: str = "UTC",
         as_of_format: str | None = None,
-        probes: int = 2,
+        probes: int = 1,
         seed: int = 0,
         memory_limit: str | None = None,
         watch: Callable[[Progress], None] | None = None,

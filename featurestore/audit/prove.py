@@ -8,7 +8,7 @@ Labels look ahead by intention and are left out; static sources have no history 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from random import Random
@@ -36,6 +36,8 @@ from featurestore.sources.files import sha256
 
 ROWS = 200_000
 """Of how many rows of the spine cells are probed; of a larger one so many, evenly spread."""
+TRUNCATIONS = 3
+"""At how many instants at least all sources are truncated."""
 SMALL_MEMORY = "512MB"
 _DONE = {
     "deleted": "rows that count only later are gone",
@@ -55,7 +57,7 @@ def prove(
     settings: Settings,
     identities: IdentityCache,
     request: Request,
-    probes: int = 2,
+    probes: int = 1,
     seed: int = 0,
     watch: Watcher | None = None,
 ) -> Proof:
@@ -88,7 +90,8 @@ class _Run:
 
     def proof(self, draws: int, watch: Watcher) -> Proof:
         known = pivots(self.service)
-        total = len(_SHUFFLES) + sum((draws + 1) * len(_DONE) for p in known if p.instances)
+        steps = [(p, number, kind) for p in known if p.instances for number, kind in _steps(p, draws)]
+        total = len(_SHUFFLES) + sum(1 + (number == 0) for _, number, _ in steps)
         done = 0
 
         def step() -> None:
@@ -106,18 +109,16 @@ class _Run:
         for shuffle in _SHUFFLES:
             step()
             found.probes.append(self._shuffled(shuffle))
-        for pivot in known:
-            for number in range(draws if pivot.instances else 0):
-                seed = Random(f"prove {self.seed} {pivot} {number}").getrandbits(31)
-                drawn = self._bench.draw(pivot, seed)
-                for kind in _DONE:
-                    step()
-                    probe = self._probed(pivot, kind, drawn, seed)
-                    probe.name += f", draw {number + 1}" if draws > 1 else ""
-                    if number == 0:
-                        step()
-                        probe.control = self._controlled(pivot, kind, drawn, seed)
-                    found.probes.append(probe)
+        for pivot, number, kind in steps:
+            seed = Random(f"prove {self.seed} {pivot} {number}").getrandbits(31)
+            drawn = self._bench.draw(pivot, seed)
+            step()
+            probe = self._probed(pivot, kind, drawn, seed)
+            probe.name += f", draw {number + 1}" if number else ""
+            if number == 0:
+                step()
+                probe.control = self._controlled(pivot, kind, drawn, seed)
+            found.probes.append(probe)
         watch(Progress("probing", total, total))
         return found
 
@@ -228,6 +229,13 @@ class _Run:
     def _key(self, row: int) -> dict[str, Any]:
         assert self._asked.table is not None
         return {name: self._asked.table[name][row].as_py() for name in self.service.key_columns}
+
+
+def _steps(pivot: Pivot, draws: int) -> Iterator[tuple[int, str]]:
+    """Draw by draw what is done. The whole spine has one instant a draw, and is truncated at a few."""
+    for number in range(draws if pivot.columns is not None else max(draws, TRUNCATIONS)):
+        for kind in _DONE if number < draws else ("deleted",):
+            yield number, kind
 
 
 def _with_history(whole: Pivot) -> tuple[str, ...]:

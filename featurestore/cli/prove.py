@@ -29,7 +29,7 @@ def prove(
         str | None, Option(metavar="F", help="Format of as_of in text, such as '%d.%m.%Y'; default ISO 8601.")
     ] = None,
     timezone: Annotated[str, Option(metavar="Z", help="The zone in which naive as_of are read.")] = "UTC",
-    probes: Annotated[int, Option(metavar="N", help="How many instants are drawn for each key.")] = 2,
+    probes: Annotated[int, Option(metavar="N", help="How many instants are drawn for each key.")] = 1,
     seed: Annotated[int, Option(metavar="N", help="Which instants and rows: the same seed draws the same.")] = 0,
     memory_limit: Annotated[str | None, Option(metavar="SIZE", help="Memory the engine may use, such as 4GB.")] = None,
 ) -> Answer:
