@@ -51,6 +51,7 @@ def test_a_project_is_proven_and_left_as_it_was(cli, project):
     assert not list((project / ".featurestore" / "tmp").glob("*"))
 
 
+@pytest.mark.slow
 def test_rows_that_were_pushed_are_touched_too(cli, project):
     rows = pq.read_table(project / "data/payments/2025-12.parquet").slice(0, 3).drop_columns(["loaded_at"])
     FeatureStore(project).push("payments", rows)
