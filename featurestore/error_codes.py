@@ -126,6 +126,33 @@ CODES: Mapping[str, ErrorCode] = {
         "nothing could be verified: card_payments is unverifiable · try featurestore materialize",
         "Materialize, so that the store's source files are those that are there, then verify again.",
     ),
+    "FS136": ErrorCode(
+        "A training set depends on what its rows may not see",
+        "`prove` touched source rows that count only after the rows of the spine asked, and cells moved; or it shuffled rows, "
+        "and bytes did.",
+        "3 cells moved: amount_sum_7d (changed, by customer_id)",
+        "Read the first cells that moved: each names feature, row, key, instant, and the cell before and after. Nobody's "
+        "definition can cause this: please report it with the command line, which repeats it, and the definition of the view.",
+    ),
+    "FS137": ErrorCode(
+        "Nothing could be proven",
+        "No probe touched a source row that counts after an instant of the spine, or no feature moved even where rows that are "
+        "seen were touched.",
+        "nothing could be proven of fraud_v1: no source row counts after any instant of the spine",
+        "Take a spine whose instants lie within the time that the sources cover.",
+    ),
+    "FS138": ErrorCode(
+        "Influence is asked of features",
+        "A label looks ahead by intention; `influence` tells which source rows moved what a model reads.",
+        "'chargebacks_30d' is a label, which looks ahead · known: card_country, amount_sum_7d · try a feature",
+        "Name a feature of the service, or add one over the same source.",
+    ),
+    "FS139": ErrorCode(
+        "The rows in reach do not give the value",
+        "`influence` found other rows in reach of a value than those it is made of, so that nothing it said could be believed.",
+        "the rows in reach of 'amount_sum_7d' give 3.0 in spine row 7, and all rows 4.0 · try a report",
+        "Please report it, with the definition of the view.",
+    ),
     "FS140": ErrorCode(
         "A source cannot be pushed to",
         "The source declares no `row_key` (or is static), so that the row that follows in a file would be a second fact; or a "

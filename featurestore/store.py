@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from featurestore.audit.findings import Audit
+    from featurestore.audit.influences import Influences
+    from featurestore.audit.proof import Proof
     from featurestore.audit.report import Verification
     from featurestore.engines.duckdb import Settings
     from featurestore.engines.duckdb.expectations import Judge
@@ -178,6 +180,82 @@ class FeatureStore:
         if report is not None:
             report(done.report)
         return done.result
+
+    def prove(
+        self,
+        service: str | FeatureService,
+        spine: Any,
+        *,
+        as_of: str = "as_of",
+        timezone: str = "UTC",
+        as_of_format: str | None = None,
+        probes: int = 1,
+        seed: int = 0,
+        memory_limit: str | None = None,
+        watch: Callable[[Progress], None] | None = None,
+    ) -> Proof:
+        """Probe a service's training set for leaks: what its rows may not see is deleted, changed, delayed and added to.
+
+        Args:
+            service, spine, as_of, timezone, as_of_format, memory_limit: as for a build.
+            probes: how many instants are drawn for each key. seed: which ones; one seed asks the same of the same data.
+        Returns: Proof: `ok` if rows were touched and no cell moved, `probes` with what was done to how many source rows, and
+            the first cells that moved; `to_dict()`. Files are written below the engine's temporary directory only.
+        Raises: UnknownName FS101, UsageError FS102, SpineError, SourceError, DataError, StoreError.
+        """
+        from featurestore.audit.prove import prove
+        from featurestore.retrieval import build
+
+        request = build.request(as_of=as_of, timezone=timezone, as_of_format=as_of_format, engine=self.config.offline.engine)
+        return prove(
+            self.bound_service(service), spine, sources=self.source_of, settings=self.engine_settings(memory_limit),
+            identities=self.identities, request=request, probes=probes, seed=seed, watch=watch,
+        )  # fmt: skip
+
+    def influence(
+        self,
+        service: str | FeatureService,
+        feature: str,
+        spine: Any = None,
+        *,
+        keys: Mapping[str, Any] | None = None,
+        request: Mapping[str, Any] | None = None,
+        as_of: str | int | None = None,
+        as_of_column: str = "as_of",
+        timezone: str = "UTC",
+        as_of_format: str | None = None,
+        top: int = 20,
+        reach: int = 10_000,
+        memory_limit: str | None = None,
+        watch: Callable[[Progress], None] | None = None,
+    ) -> Influences:
+        """Which source rows move a feature's values: each row in reach is left out once, and the value computed without it.
+
+        Args:
+            spine: the rows that ask, as for a build, with `as_of_column`, `timezone`, `as_of_format`. Or else
+            keys: {key column: value} of one entity, `request`: {name: value} of what an on-demand feature takes besides, and
+                `as_of`: the instant (ISO 8601 with offset, or microseconds; default: now).
+            top: how many source rows are told of each row asked, and over all. reach: how many are left out, the newest.
+        Returns: Influences: per row asked its value, and the source rows (file, row number from 0, times, values) that move it
+            most, farthest first; overall, those that move all values most. Only temporary files are written.
+        Raises: UnknownName FS101, UsageError FS102, FS138 (a label), RequestError, SpineError, SourceError, DataError.
+        """
+        from featurestore.audit.influence import influence, one_row, only
+        from featurestore.retrieval import build
+
+        if (spine is None) == (keys is None):
+            raise UsageError("FS102", "give either a spine or the keys of one entity", hint="--spine FILE, or KEY=VALUE…")
+        asked = only(self.bound_service(service), feature)
+        at = _instant(as_of)
+        if keys is not None:
+            spine, as_of_column = one_row(asked, keys, request or {}, self.clock.now() if at is None else at), "as_of"
+        return influence(
+            asked, feature, spine, sources=self.source_of, settings=self.engine_settings(memory_limit),
+            request=build.request(
+                as_of=as_of_column, timezone=timezone, as_of_format=as_of_format, engine=self.config.offline.engine
+            ),
+            top=top, most=reach, watch=watch,
+        )  # fmt: skip
 
     def window_plans(self, service: str | FeatureService, spine: Any = None, *, as_of: str = "as_of") -> list[Chosen]:
         """By which plans a build would compute the service's windows, and at what estimated cost; nothing is built.

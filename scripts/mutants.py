@@ -82,6 +82,11 @@ _LABEL_VIEW = "featurestore/definitions/label.py"
 _SERVICE = "featurestore/definitions/service.py"
 _REGISTRY = "featurestore/registry.py"
 _COUNTS = "featurestore/compiler/duckdb/counts.py"
+_PERTURBED = "featurestore/compiler/duckdb/perturbed.py"
+_REACH = "featurestore/compiler/duckdb/influence.py"
+_MOVED = "featurestore/audit/moved.py"
+_INFLUENCE = "featurestore/audit/influence.py"
+_INFLUENCES = "featurestore/audit/influences.py"
 
 
 @dataclass(frozen=True)
@@ -154,6 +159,8 @@ MUTANTS = (
     Mutant("cutoff_by_event", _FACTS, "WHERE {present} AND known_time < $known_before",
            "WHERE {present} AND event_time < $known_before",
            "the cut-off asks when it happened", "known_time-pitfall_12"),
+    Mutant("correction_in_force_as_it_happens", _FACTS, "SELECT *, min(known_time) OVER (", "SELECT *, min(event_time) OVER (",
+           "a correction hides the version before it from when it happened on", "versions-a_correction"),
     Mutant("cutoff_of_versions_dropped", _FACTS, """{not_null([*row_keys, 'known_time'])} AND known_time < $known_before""",
            """{not_null([*row_keys, 'known_time'])}""",
            "a correction known after the cut-off replaces", "versions-a_correction_known_after"),
@@ -528,6 +535,31 @@ MUTANTS = (
     Mutant("dot_matches_a_line_feed", _PATTERNS,
            "return (Chars(((10, 10),), negated=True),)", "return (Chars(((0, 0),), negated=True),)",
            "a dot stands for a line feed as well", "expressions-the_whole_text"),
+    # What proves, and what measures
+    Mutant("probe_begins_late", _PERTURBED, "{_counts_from(asked.source)} >= until)", "{_counts_from(asked.source)} > until)",
+           "what counts from the very next instant on is not touched", "prove-created-touches"),
+    Mutant("probe_forgets_exact_matches", _PERTURBED, "max(asked_at) + {int(exact)} AS until", "max(asked_at) AS until",
+           "a probe touches what an exact match sees", "prove-created exact-touches"),
+    Mutant("probe_forgets_known_time", _PERTURBED, 'return "k" if source.row_key else "greatest(e, k)"',
+           'return "k" if source.row_key else "e"', "what is known late is not touched", "prove-created-touches"),
+    Mutant("probe_forgets_other_versions", _PERTURBED, """return f"max(own_until) OVER (PARTITION BY""",
+           """return f"min(own_until) OVER (PARTITION BY""",
+           "a version is touched that hides one of another key", "prove-versions-touches"),
+    Mutant("copies_come_early", _PERTURBED, 'at = "until - 1" if asked.control else "until"',
+           'at = "until - 1"', "copies are added where they are seen", "prove-created exact-is_proven"),
+    Mutant("moves_from_null_unseen", _MOVED, "pc.or_(pc.fill_null(pc.not_equal(a, b), False), nulls)",
+           "pc.fill_null(pc.not_equal(a, b), False)", "a value that becomes NULL has not moved", "prove-every_difference"),
+    Mutant("nothing_left_out", _REACH, "OR cases.row <> timed.__row", "OR cases.row <> timed.__row OR TRUE",
+           "a value without a row is the value with it", "influence-without_the_winner"),
+    Mutant("reach_sees_t", _REACH, 'compare = "<=" if asked.exact', 'compare = "<=" if True',
+           "what happens at t is in reach", "influence-without_the_winner"),
+    Mutant("reach_ends_late", _REACH, """after, before = (">", "<=") if asked.exact else (">=", "<")""",
+           """after, before = (">=", "<=") if asked.exact else (">=", "<=")""",
+           "a window with an offset has one row more in reach", "influence-a_window_reaches"),
+    Mutant("null_ranks_by_size", _INFLUENCE, "return not self.null, -self.moves", "return -self.moves",
+           "a value that becomes NULL ranks by its size", "influence-null_is_farther"),
+    Mutant("null_is_near", _INFLUENCES, "return float(abs(a - b)) or 1.0", "return float(abs(a - b))",
+           "from 0 to NULL is no distance", "influence-null_is_farther"),
 )  # fmt: skip
 
 

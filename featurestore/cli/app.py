@@ -21,9 +21,11 @@ from featurestore.cli import (
     forget,
     gc,
     get,
+    influence,
     init,
     keys,
     materialize,
+    prove,
     push,
     rollback,
     serve,
@@ -37,7 +39,7 @@ from featurestore.errors import FeatureStoreError
 
 COMMANDS = (init.init, check.check, compile.compile, explain.explain, build.build, materialize.materialize, get.get,
             serve.serve, keys.keys, push.push, compact.compact, status.status, rollback.rollback, gc.gc,
-            forget.forget, verify.verify, audit.audit)  # fmt: skip
+            forget.forget, verify.verify, audit.audit, prove.prove, influence.influence)  # fmt: skip
 
 HELP = """Point-in-time correct features, offline and online, from one definition.
 

@@ -48,8 +48,8 @@ def get(
     _advise(run)
     families, types = _asked_by(run, service)
     entity = {name: [typed_key(name, text, families[name])] for name, text in pairs(keys or (), "key", families).items()}
-    brought = pairs(request or (), "request column", types)
-    values = {name: [_brought(name, text, types[name])] for name, text in brought.items()}
+    given = pairs(request or (), "request column", types)
+    values = {name: [brought(name, text, types[name])] for name, text in given.items()}
     return _answer(run, run.store.get_online_features(service, entity, request=values, as_of=as_of, include=INCLUDES))
 
 
@@ -125,7 +125,7 @@ def typed_key(name: str, text: str, family: str) -> object:
         raise RequestError("FS504", f"key {name!r} takes {family}, got {text!r}", hint=f"{name}={shape}") from None
 
 
-def _brought(name: str, text: str, dtype: DType) -> object:
+def brought(name: str, text: str, dtype: DType) -> object:
     """A request value: numbers and booleans are read, all else is text that says what it is. Raises: RequestError FS504."""
     if not text and dtype.name != "string":
         return None

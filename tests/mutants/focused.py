@@ -16,6 +16,7 @@ import pytest
 import featurestore
 from featurestore.compiler.duckdb.windows import PLANS
 from featurestore.errors import FeatureStoreError
+from tests.mutants.audit import STORIES as AUDIT
 from tests.mutants.online import RUNS, at_each_instant, can_be_asked_at_each_instant
 from tests.spec.engines import by_duckdb
 from tests.spec.loader import Case, read_cases, run_case
@@ -43,7 +44,7 @@ def _stories() -> Mapping[str, Callable[[Path], None]]:
     for plan in PLANS:
         for case in (case for case in OFFLINE if case.topic in _OF_PLANS and case.has_windows):
             stories[f"{case.id} ({plan})"] = partial(run_case, case, partial(by_duckdb, window_plan=plan))
-    return stories
+    return stories | AUDIT
 
 
 def _place(case: Case) -> int:
