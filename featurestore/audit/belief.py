@@ -85,7 +85,8 @@ class _Gives:
             late = pc.subtract(self._asked_at[tried], self._own).take(at)
             since, _ = differs(wrong.found, pc.subtract(values, late), wrong.how)
             unlike = pc.and_(unlike, since)
-        return pc.and_(at.is_valid(), pc.invert(unlike))
+        applies = self._asked_at[tried].is_valid().take(at)
+        return pc.and_(pc.fill_null(applies, False), pc.invert(unlike))
 
     def is_chance(self, wrong: Wrong, tried: Tried, cells: pa.Array) -> bool:
         """Whether an explanation gives about as many of the cells as it would give if each had the value of the next."""
@@ -99,7 +100,7 @@ class _Gives:
         return bool(count(pc.and_(self.mask(wrong, tried), cells)) <= 1.3 * chance + 3 * chance**0.5)
 
     def instants(self, wrong: Wrong, tried: Tried) -> pa.Array | None:
-        """At which an explanation asks, per wrong cell of a feature."""
+        """At which an explanation asks, per wrong cell of a feature; NULL where it does not apply."""
         at = self._asked_at.get(tried)
         return None if at is None else at.take(pc.index_in(wrong.rows, self._rows))
 
@@ -119,7 +120,7 @@ class _Gives:
             return
         for number, one in enumerate(some):
             self._given[one] = None if given is None else given[number]
-            self._asked_at[one] = pc.coalesce(instants[number], self._own)
+            self._asked_at[one] = instants[number]
 
 
 def _rules(tried: Tried) -> tuple[str, int, bool]:
