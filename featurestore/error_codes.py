@@ -126,12 +126,37 @@ CODES: Mapping[str, ErrorCode] = {
         "nothing could be verified: card_payments is unverifiable · try featurestore materialize",
         "Materialize, so that the store's source files are those that are there, then verify again.",
     ),
+    "FS133": ErrorCode(
+        "A training set is not what its manifest says",
+        "`rebuild --verify` could not build it as it was, because a file, push log, spine or definition is gone or another; or "
+        "it built other bytes; or the set beside the manifest is not the one that was built.",
+        "train.parquet.manifest.json: the set cannot be built as it was: data/payments/2025-02.parquet: changed (source …)",
+        "Put back what the message names. If nothing has changed and cells differ, please report it.",
+    ),
+    "FS134": ErrorCode(
+        "Two training sets differ",
+        "`diff` found rows, columns or cells that are in one only, or another in each.",
+        "the two differ: 76 cells in 5 columns · try featurestore rebuild … --verify",
+        "Read the causes: each column says what can explain it. `unexplained` cells of sets that were only built are a defect.",
+    ),
     "FS140": ErrorCode(
         "A source cannot be pushed to",
         "The source declares no `row_key` (or is static), so that the row that follows in a file would be a second fact; or a "
         "column of it has a name that a push log needs.",
         "source 'clicks' cannot be pushed to: without row_key the row that follows in a file would be a second fact",
         "Declare `row_key=[…]`: the columns by which the row in the file is known again.",
+    ),
+    "FS151": ErrorCode(
+        "Nothing is written over",
+        "`rebuild` would have to write over a file with other bytes, or a manifest of another set, or in another kind of file.",
+        "train.parquet is there, and other bytes than were built now: it is left as it is · try --output with another name",
+        "Give `--output` a name that is free, with the suffix of the set; or only `--verify`.",
+    ),
+    "FS152": ErrorCode(
+        "Rows cannot be matched",
+        "`diff` does not know by which columns rows belong together, or one file does not have them.",
+        "the two have other rows, and no manifest says which columns are the keys · try --keys …",
+        "Name the columns by `--keys` and `--as-of-column`, or keep manifests beside their sets.",
     ),
     "FS201": ErrorCode(
         "Not a name",
@@ -430,6 +455,24 @@ CODES: Mapping[str, ErrorCode] = {
         "`.featurestore/push/` holds rows of the source, and its definition lost `row_key`.",
         "rows were pushed to source 'payments', which has no row_key: they would be facts a second time",
         "Declare `row_key` again, or remove the source's folder below `.featurestore/push/` if its rows are in files by now.",
+    ),
+    "FS361": ErrorCode(
+        "No manifest of a training set",
+        "The file is missing, is no manifest, was changed, or has a newer format; or a training set has none beside it.",
+        "the manifest has format 3, this featurestore reads up to format 2 · in train.parquet.manifest.json",
+        "Name a manifest that a build wrote, or a training set beside its manifest.",
+    ),
+    "FS362": ErrorCode(
+        "A training set cannot be read",
+        "The file is damaged, is not what its suffix says, or holds keys of another type than asked.",
+        "the training set cannot be read: Parquet magic bytes not found in footer · in train.parquet",
+        "Build the file again, or rebuild it from its manifest.",
+    ),
+    "FS363": ErrorCode(
+        "A training set cannot be built as it was",
+        "A source file, push log or the spine is gone or changed, or was a table in memory.",
+        "the set cannot be built as it was: data/payments/2025-02.parquet: gone (source payments) · try put it back as it was",
+        "Put back what is named; give the spine by `--spine FILE`.",
     ),
     "FS401": ErrorCode(
         "The online store is being filled",

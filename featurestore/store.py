@@ -22,6 +22,8 @@ from featurestore.sources import IdentityCache, SourceData, open_source
 if TYPE_CHECKING:
     import pyarrow as pa
 
+    from featurestore.audit.diff import Difference
+    from featurestore.audit.rebuild import Rebuilt
     from featurestore.audit.report import Verification
     from featurestore.engines.duckdb import Settings
     from featurestore.materialization import ViewReport
@@ -170,11 +172,58 @@ class FeatureStore:
                 include=tuple(include), label=label, engine=engine or self.config.offline.engine,
             ),
             output=None if output is None else Path(output),
+            folder=self._base,
             watch=watch,
         )  # fmt: skip
         if report is not None:
             report(done.report)
         return done.result
+
+    def rebuild(
+        self,
+        manifest: str | Path,
+        *,
+        output: str | Path | None = None,
+        spine: str | Path | None = None,
+        verify: bool = False,
+        memory_limit: str | None = None,
+        watch: Callable[[Progress], None] | None = None,
+    ) -> Rebuilt:
+        """Build a training set again from its manifest, out of exactly the files it was built from.
+
+        Args:
+            manifest: the manifest, or the training set it lies beside.
+            output: where to write the set; by default in place of the one that is gone. No other file is written over.
+            spine: where the spine lies, if not where the manifest says, or if it was a table in memory.
+            verify: compare with what the manifest says, and keep nothing unless `output` is given.
+            memory_limit: what the engine may use, such as "4GB", instead of what the settings say.
+        Returns: Rebuilt: `same` if the bytes are, `changed` what is not as it was, `differences` in cells, `to_dict()`.
+        Raises: DataError FS361, FS363, UsageError FS106, FS151, DefinitionError, StoreError; nothing is then written.
+        """
+        from featurestore.audit.rebuild import Project, rebuild
+
+        project = Project(self.registry, self._base, self.engine_settings(memory_limit), self.push_folder)
+        paths = [None if path is None else Path(path) for path in (output, spine)]
+        return rebuild(project, Path(manifest), output=paths[0], spine=paths[1], verify=verify, watch=watch)
+
+    @staticmethod
+    def diff(
+        a: str | Path,
+        b: str | Path,
+        *,
+        keys: Sequence[str] = (),
+        as_of: str | None = None,
+        watch: Callable[[Progress], None] | None = None,
+    ) -> Difference:
+        """Compare two training sets (Parquet or CSV), or two manifests, cell by cell, and tell what can explain what differs.
+
+        Args: keys, as_of: the columns by which rows are matched, where no manifest says and their order is another.
+        Returns: Difference: `same`, `cells`, `columns`, `changes`, `causes`, `to_dict()`.
+        Raises: DataError FS361, FS362, UsageError FS106, FS152.
+        """
+        from featurestore.audit.diff import diff
+
+        return diff(Path(a), Path(b), keys=keys, as_of=as_of, watch=watch)
 
     def window_plans(self, service: str | FeatureService, spine: Any = None, *, as_of: str = "as_of") -> list[Chosen]:
         """By which plans a build would compute the service's windows, and at what estimated cost; nothing is built.

@@ -16,6 +16,7 @@ from featurestore.cli import (
     check,
     compact,
     compile,
+    diff,
     explain,
     forget,
     gc,
@@ -24,6 +25,7 @@ from featurestore.cli import (
     keys,
     materialize,
     push,
+    rebuild,
     rollback,
     serve,
     status,
@@ -34,9 +36,9 @@ from featurestore.cli.command import Asked, add
 from featurestore.cli.interrupt import Interrupts
 from featurestore.errors import FeatureStoreError
 
-COMMANDS = (init.init, check.check, compile.compile, explain.explain, build.build, materialize.materialize, get.get,
-            serve.serve, keys.keys, push.push, compact.compact, status.status, rollback.rollback, gc.gc,
-            forget.forget, verify.verify)  # fmt: skip
+COMMANDS = (init.init, check.check, compile.compile, explain.explain, build.build, rebuild.rebuild, diff.diff,
+            materialize.materialize, get.get, serve.serve, keys.keys, push.push, compact.compact, status.status,
+            rollback.rollback, gc.gc, forget.forget, verify.verify)  # fmt: skip
 
 HELP = """Point-in-time correct features, offline and online, from one definition.
 
