@@ -189,11 +189,15 @@ def _kind(kind: str, was: Document, now: Document, compare: Compare) -> Iterator
         if name not in now or name not in was:
             yield Change("definition", where, "gone" if name in was else "added", was.get(name), now.get(name), view)
         elif was[name] != now[name]:
-            found = [replace(c, views=view) for c in compare(where, was[name], now[name])]
-            yield from found or [Change("definition", where, "its meaning is another", was[name], now[name], view)]
+            yield from (replace(change, views=view) for change in compare(where, was[name], now[name]))
 
 
 def _view(where: str, was: Document, now: Document) -> Iterator[Change]:
+    found = list(_parts(where, was, now))
+    yield from found or [Change("definition", where, "its meaning is another", was, now)]
+
+
+def _parts(where: str, was: Document, now: Document) -> Iterator[Change]:
     yield from _source(was["source"], now["source"], where)
     for name in [n for n in dict.fromkeys([*was, *now]) if n not in ("source", "features", "keys")]:
         yield from _field(where, name, was.get(name), now.get(name))
@@ -231,7 +235,10 @@ def _on_demand(where: str, was: Document, now: Document) -> Iterator[Change]:
         yield from _field(where, f"request column {column}", was["request"].get(column), now["request"].get(column))
     features = ({n: {"name": n, "expression": e} for n, e in side["features"].items()} for side in (was, now))
     yield from _features(where, *features)
-    yield from _field(where, "inputs", was["inputs"], now["inputs"])
+    yield from _field(where, "inputs", *([[i["view"], i["name"], i["keys"]] for i in side["inputs"]] for side in (was, now)))
+    read = [{out: feature for i in side["inputs"] for out, feature in i["features"]} for side in (was, now)]
+    for column in [c for c in read[0] if c in read[1]]:
+        yield from _field(where, f"input {column}", read[0][column], read[1][column])
 
 
 def _service(name: str, was: Document, now: Document, told: Sequence[Change]) -> Iterator[Change]:

@@ -247,16 +247,17 @@ class _Inputs:
         """Of a source's columns; it is opened, if what is recorded of it is there."""
         folder, push = self._project.folder, self._project.push_folder(source.name)
         recorded = self._document["sources"].get(source.name)
-        try:
-            if isinstance(recorded, list) and observed[source.name] == recorded:
-                self.data[source.name] = reopen_source(source, recorded, folder, self._identities, push)
-            else:  # nothing is built from it, unless it is definitions that have come to read it
-                self.data[source.name] = open_source(source, folder, push)
+        if isinstance(recorded, list) and observed[source.name] == recorded:
+            self.data[source.name] = reopen_source(source, recorded, folder, self._identities, push)
             return self.data[source.name].types
+        known = self._recorded_types(source.name)
+        try:  # nothing is built from it, unless it is definitions that have come to read it
+            self.data[source.name] = open_source(source, folder, push)
+            return {**self.data[source.name].types, **known}
         except FeatureStoreError:
-            if known := self._recorded_types(source.name):
-                return known
-            raise
+            if not known:
+                raise
+            return known
 
     def _recorded_types(self, source: str) -> dict[str, DType]:
         """Of the columns that were read when the set was built."""
