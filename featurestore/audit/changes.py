@@ -338,6 +338,9 @@ class Origins:
         inputs = {name: frozenset(i["view"] for i in meaning["inputs"]) for name, meaning in views.items()}
         return cls(_columns(service), inputs, own)
 
+    def knows(self, column: str) -> bool:
+        return column in self.own or column.split("__")[0] in self.columns
+
     def touched(self, column: str, change: Change) -> bool:
         """Whether a change can have touched a column's cells."""
         base = column.split("__")[0]  # <feature>__status, which no name of a feature looks like

@@ -301,7 +301,8 @@ def _explain(found: Difference, a: Side, b: Side) -> None:
 
 
 def _causes(column: str, changed: Sequence[Change], origins: Sequence[Origins]) -> list[str]:
-    told = [str(change) for change in changed if any(origin.touched(column, change) for origin in origins)]
+    able = [origin for origin in origins if origin.knows(column)] or origins
+    told = [str(change) for change in changed if any(origin.touched(column, change) for origin in able)]
     return told or [UNEXPLAINED]
 
 
