@@ -45,7 +45,7 @@ class Rows:
                     for batch in reader:
                         yield pa.Table.from_batches([batch]).select(wanted)
                 return
-            with pq.ParquetFile(self.path, page_checksum_verification=True) as file:
+            with pq.ParquetFile(self.path, page_checksum_verification=True, pre_buffer=False) as file:
                 for batch in file.iter_batches(batch_size=ROWS_AT_ONCE, columns=wanted):
                     yield pa.Table.from_batches([batch]).select(wanted)
 
@@ -186,18 +186,23 @@ def _dealt(rows: Rows, types: dict[str, pa.DataType], buckets: int, folder: Path
         for table in rows.batches():
             numbered = _numbered(table, done)
             done += table.num_rows
-            for number, writer in enumerate(writers):
-                if buckets == 1:
-                    writer.write_table(numbered)
-                    continue
-                mine = pc.equal(_hashed(table, types, buckets), number)
-                writer.write_table(numbered.filter(mine))
+            for number, mine in _by_bucket(numbered, types, buckets):
+                writers[number].write_table(mine)
     return folder
 
 
-def _hashed(table: pa.Table, types: dict[str, pa.DataType], buckets: int) -> pa.Array:
-    hashed = _frame(table, types).hash_rows(seed=0) % buckets
-    return hashed.to_arrow()
+def _by_bucket(table: pa.Table, types: dict[str, pa.DataType], buckets: int) -> Iterator[tuple[int, pa.Table]]:
+    """(bucket, its rows of a table, in order)."""
+    if buckets == 1:
+        yield 0, table
+        return
+    hashed = (_frame(table, types).hash_rows(seed=0) % buckets).to_arrow()
+    places = pa.table({"bucket": hashed, ROW: table[ROW]})
+    sorted_rows = table.take(pc.sort_indices(places, [("bucket", "ascending"), (ROW, "ascending")]))
+    first = 0
+    for found in sorted(pc.value_counts(hashed).to_pylist(), key=lambda one: one["values"]):
+        yield found["values"], sorted_rows.slice(first, found["counts"])
+        first += found["counts"]
 
 
 def _frame(table: pa.Table, types: dict[str, pa.DataType]) -> pl.DataFrame:
