@@ -158,6 +158,13 @@ CODES: Mapping[str, ErrorCode] = {
         "the two have other rows, and no manifest says which columns are the keys · try --keys …",
         "Name the columns by `--keys` and `--as-of-column`, or keep manifests beside their sets.",
     ),
+    "FS153": ErrorCode(
+        "Not a split",
+        "The options of a split do not go together, lack one, or are no instant, duration or share.",
+        "a split by group needs the columns that name an entity · try by='customer_id'",
+        "`--split time` takes --test-from, --validation-from, --embargo, --label-window and --split-by; `group` takes "
+        "--test-share, --validation-share, --seed and --split-by; `random` the same without --split-by.",
+    ),
     "FS201": ErrorCode(
         "Not a name",
         "Names begin with a lower-case letter, go on with letters, digits and single underscores, and have at most 63.",

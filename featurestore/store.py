@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from featurestore.online.store import OnlineStore
     from featurestore.progress import Progress
     from featurestore.retrieval.online_features import OnlineFeatures, OnlineReader
+    from featurestore.retrieval.splits import Split
     from featurestore.retrieval.training_set import Report
     from featurestore.retrieval.window_plans import Chosen
     from featurestore.sources.push_compaction import Folded
@@ -137,6 +138,7 @@ class FeatureStore:
         serving_lag: Any = None,
         include: Sequence[str] = (),
         label: str | None = None,
+        split: Split | None = None,
         engine: str | None = None,
         memory_limit: str | None = None,
         output: str | Path | None = None,
@@ -152,6 +154,7 @@ class FeatureStore:
             serving_lag: answer as a store materialized that long before each row would have ("1h").
             include: "status", "event_timestamp" add <feature>__status, <feature>__event_timestamp.
             label: the spine's label column, to be checked, counted and recorded.
+            split: adds a column `split`, such as `Split.time(test_from="2026-01-01T00:00:00Z", embargo="7d")`.
             memory_limit: what the engine may use, such as "4GB", instead of what the settings say.
             output: write .parquet or .csv there, with OUTPUT.manifest.json, instead of returning a table.
             watch: called with progress. report: called once with what the build counted.
@@ -169,7 +172,7 @@ class FeatureStore:
             request=build.request(
                 as_of=as_of, timezone=timezone, as_of_format=as_of_format, known_before=_instant(known_before),
                 serving_lag=0 if serving_lag is None else parse_duration(serving_lag, what="serving_lag").micros,
-                include=tuple(include), label=label, engine=engine or self.config.offline.engine,
+                include=tuple(include), label=label, split=split, engine=engine or self.config.offline.engine,
             ),
             output=None if output is None else Path(output),
             folder=self._base,

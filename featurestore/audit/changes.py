@@ -64,13 +64,7 @@ def _options(was: Document, now: Document) -> Iterator[Change]:
     for name in _OPTIONS:
         before, after = (_option(name, document.get(name)) for document in (was, now))
         if _both(was, now, name) and before != after:
-            yield Change(
-                "option",
-                name.removesuffix("_us").replace("_", " "),
-                f"{_option_text(name, before)} → {_option_text(name, after)}",
-                before,
-                after,
-            )
+            yield Change("option", _words(name), _option_text(name, before, after), before, after)
 
 
 def _option(name: str, value: Any) -> Any:
@@ -80,8 +74,16 @@ def _option(name: str, value: Any) -> Any:
     return value["asked"] if name == "split" and value is not None else value
 
 
-def _option_text(name: str, value: Any) -> str:
-    return str(Duration(value)) if name == "serving_lag_us" else _text(value)
+def _option_text(name: str, was: Any, now: Any) -> str:
+    if isinstance(was, dict) and isinstance(now, dict):
+        parts = [part for part in dict.fromkeys([*was, *now]) if was.get(part) != now.get(part)]
+        return ", ".join(f"{_words(part)} {_option_text(part, was.get(part), now.get(part))}" for part in parts)
+    told = [str(Duration(value)) if name.endswith("_us") and value is not None else _text(value) for value in (was, now)]
+    return " → ".join(told)
+
+
+def _words(name: str) -> str:
+    return name.removesuffix("_us").replace("_", " ")
 
 
 def _versions(was: Document, now: Document) -> Iterator[Change]:
@@ -319,6 +321,13 @@ def _text(value: Any) -> str:
 
 # Which columns.
 
+_NO_FEATURE: Mapping[str, Callable[[str], bool]] = {
+    "label": lambda column: False,
+    "include": lambda column: "__" in column,
+    "split": lambda column: column == "split",
+}
+"""Options that touch no feature, and what they touch."""
+
 
 @dataclass(frozen=True)
 class Origins:
@@ -346,6 +355,8 @@ class Origins:
         base = column.split("__")[0]  # <feature>__status, which no name of a feature looks like
         if change.everywhere:
             return True
+        if change.what == "option" and change.where in _NO_FEATURE:
+            return _NO_FEATURE[change.where](column)
         if column in self.own:
             return False
         if change.views is None or base not in self.columns:

@@ -27,6 +27,7 @@ from featurestore.retrieval import build
 from featurestore.retrieval import output as files
 from featurestore.retrieval.manifest import Recorded, definitions, read, versions
 from featurestore.retrieval.spine import content_identity, open_spine
+from featurestore.retrieval.splits import Split
 from featurestore.sources import FileStamp, IdentityCache, SourceData, open_source, reopen_source
 from featurestore.sources.files import expand, sha256, stamped
 from featurestore.sources.push_log import read_log
@@ -277,6 +278,7 @@ class _Inputs:
             as_of_format=said["as_of"].get("format"), serving_lag=said["serving_lag_us"], include=tuple(said["include"]),
             known_before=None if said["known_before"] is None else parse_instant(said["known_before"]),
             label=None if said["label"] is None else said["label"]["column"],
+            split=None if said.get("split") is None else Split.from_manifest(said["split"]["asked"]),
         )  # fmt: skip
         done = build.run(
             self.service, self.spine, sources=lambda source: self.data[source.name], settings=self._project.settings,

@@ -139,6 +139,7 @@ def describe(build: Build, spine: Spine, sources: dict[str, Any], sql: str, spin
         "include": list(asked.include),
         "label": report.label,
         "labels": _labels(service, report),
+        "split": report.split,
         "definitions": definitions(service),
         "trust": {"static": static_sources(build.plan), "assumed_known_at_once": assumed_known_at_once(build.plan)},
         "columns": [[f.name, str(f.type)] for f in build.schema],

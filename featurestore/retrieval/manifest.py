@@ -143,6 +143,7 @@ _PARTS: Mapping[str, Callable[[Any], bool]] = {
     "serving_lag_us": lambda part: isinstance(part, int) and part >= 0,
     "include": lambda part: isinstance(part, list) and all(isinstance(name, str) for name in part),
     "label": lambda part: part is None or _texts("column")(part),
+    "split": lambda part: part is None or (isinstance(part, dict) and isinstance(part.get("asked"), dict)),
     "columns": _is_columns,
     "features": lambda part: isinstance(part, dict) and bool(part),
     "content_hash": lambda part: isinstance(part, str),

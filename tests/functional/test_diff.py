@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 from pyarrow import csv
 
-from featurestore import DataError, FeatureStore, UsageError
+from featurestore import DataError, FeatureStore, Split, UsageError
 from featurestore.audit import rows as matching
 from featurestore.audit.diff import Difference
 from tests.functional.conftest import Cli
@@ -274,3 +274,12 @@ def test_the_command_needs_no_project_and_exits_by_what_it_finds(
     text = cli("diff", a, b, "--quiet", "--keys", "customer,shop", "--as-of-column", "as_of").out
     assert "matched by customer, shop, as_of" in text
     assert "  option: serving lag: 0s → 1d" in text
+
+
+def test_options_of_a_split_explain_the_column_it_adds_and_no_other(made: Made) -> None:
+    made.build("b.parquet", split=Split.random(test_share=0.2, seed=1))
+    made.build("c.parquet", split=Split.random(test_share=0.3, seed=2), include=("status",))
+    found = compared(made, "b.parquet", "c.parquet")
+    assert list(found.columns) == ["split"]
+    assert found.columns["split"].causes == ["split: test share 0.2 → 0.3, seed 1 → 2"]
+    assert found.columns_only_b["city__status"] == ["include: none → status"]
