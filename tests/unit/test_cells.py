@@ -77,6 +77,11 @@ def test_whole_columns_differ_where_their_values_do(kind: pa.DataType, data: st.
         (pa.array(["2024-01-01 00:00:00.000001Z"]), pa.array([1_704_067_200_000_001], pa.timestamp("us", "UTC")), [False]),
         (pa.array(["true", "false"]), pa.array([True, True]), [False, True]),
         (pa.array([[1]]), pa.array([1.0]), [True]),
+        (
+            pa.array([0x7FF8 << 48], pa.uint64()).view(pa.float64()),
+            pa.array([0xFFF8 << 48 | 1], pa.uint64()).view(pa.float64()),
+            [False],
+        ),
         (pa.array([None, None], pa.null()), pa.array([None, "a"]), [False, True]),
     ],
     ids=str,
