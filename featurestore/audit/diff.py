@@ -185,8 +185,10 @@ def _without_rows(found: Difference, a: Side, b: Side) -> None:
 def _compare_columns(found: Difference, a: Rows, b: Rows) -> None:
     found.columns_only_a = {name: [] for name in a.schema.names if name not in b.schema.names}
     found.columns_only_b = {name: [] for name in b.schema.names if name not in a.schema.names}
+    shared = [name for name in a.schema.names if name in b.schema.names]
+    if shared != [name for name in b.schema.names if name in a.schema.names]:
+        found.notes.append("the columns stand in another order")
     if a.typed and b.typed:
-        shared = [name for name in a.schema.names if name in b.schema.names]
         kinds = {name: (a.schema.field(name).type, b.schema.field(name).type) for name in shared}
         found.types = {n: (str(x), str(y)) for n, (x, y) in kinds.items() if plain_type(x) != plain_type(y)}
 

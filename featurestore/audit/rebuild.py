@@ -20,7 +20,7 @@ from featurestore.definitions import FeatureService, ParquetSource, Source
 from featurestore.dtypes import DType, parse_dtype
 from featurestore.engines.duckdb import Settings, scratch_folder
 from featurestore.errors import DataError, FeatureStoreError, SourceError, StoreError, UsageError
-from featurestore.intervals import parse_instant
+from featurestore.intervals import parse_formatted
 from featurestore.progress import Watcher
 from featurestore.registry import BoundService, Registry, bind_label, bind_service, bind_view
 from featurestore.retrieval import build
@@ -33,6 +33,8 @@ from featurestore.sources.files import expand, sha256, stamped
 from featurestore.sources.push_log import read_log
 
 Document = Mapping[str, Any]
+_CONTENT_SINCE = 2
+"""The format of manifests that know a spine from memory by its content."""
 
 
 @dataclass(frozen=True)
@@ -100,9 +102,7 @@ def rebuild(
     if not found.whole:
         _check_output(done, recorded)
         if not verify:
-            raise DataError(
-                "FS363", _why_not(done), where=recorded.file.name, hint="…as it was; --verify says all that changed"
-            )
+            raise DataError("FS363", _why_not(done), where=recorded.file.name, hint="put it back as it was")
         return done
     with _aside(project.settings) as folder:
         built = folder / (target or recorded.output).name
@@ -214,6 +214,9 @@ class _Inputs:
         said = self._document["spine"]
         if said["kind"] != "memory" or self.spine is None:
             return
+        if self._document["format"] < _CONTENT_SINCE:
+            self._done.notes.append("a manifest of this format cannot tell a spine from memory: the bytes decide")
+            return
         keys = {column: key.dtype for column, key in service.spine_keys.items()}
         opened = open_spine(self.spine, keys={**service.request, **keys}, as_of=self._document["as_of"]["column"])
         found = content_identity(opened.columns(opened.schema.names))
@@ -276,7 +279,7 @@ class _Inputs:
         request = build.request(
             engine="duckdb", as_of=said["as_of"]["column"], timezone=said["as_of"]["timezone"],
             as_of_format=said["as_of"].get("format"), serving_lag=said["serving_lag_us"], include=tuple(said["include"]),
-            known_before=None if said["known_before"] is None else parse_instant(said["known_before"]),
+            known_before=None if said["known_before"] is None else parse_formatted(said["known_before"]),
             label=None if said["label"] is None else said["label"]["column"],
             split=None if said.get("split") is None else Split.from_manifest(said["split"]["asked"]),
         )  # fmt: skip
@@ -304,6 +307,8 @@ def _judge(done: Rebuilt, recorded: Recorded, built: Path) -> None:
     done.bytes = now["output"]["sha256"] == said["output"]["sha256"]
     done.content = now["content_hash"] == said["content_hash"]
     _check_output(done, recorded)
+    if not done.bytes:
+        done.notes += _other_plans(said, now)
     tampered = any(change.what == "output" for change in done.changed)
     if done.bytes and not tampered:
         return
@@ -313,6 +318,14 @@ def _judge(done: Rebuilt, recorded: Recorded, built: Path) -> None:
         done.differences = _compared(recorded.output, built)
     else:
         done.notes.append(f"{recorded.output.name} is not there, so cells cannot be compared")
+
+
+def _other_plans(was: Document, now: Document) -> Iterator[str]:
+    """Variances are the same to the last place by one plan of windows only (contract, section 5)."""
+    for view, parts in was.get("windows", {}).items():
+        plans = [{o: part["plan"] for part in side for o in part["outputs"]} for side in (parts, now["windows"].get(view, ()))]
+        if any(plans[0][output] != plan for output, plan in plans[1].items() if output in plans[0]):
+            yield f"windows of {view} were computed by another plan: variances and deviations may differ in their last places"
 
 
 def _check_output(done: Rebuilt, recorded: Recorded) -> None:

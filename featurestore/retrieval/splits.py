@@ -18,7 +18,7 @@ import pyarrow.compute as pc
 
 from featurestore.dtypes import from_arrow
 from featurestore.errors import DefinitionError, FeatureStoreError, SpineError, UsageError
-from featurestore.intervals import FOREVER, format_instant, micros_of, parse_duration, parse_instant
+from featurestore.intervals import FOREVER, format_instant, micros_of, parse_duration, parse_formatted, parse_instant
 from featurestore.registry import BoundService
 from featurestore.retrieval.spine import Spine, key_column
 
@@ -129,7 +129,7 @@ class Split:
     def from_manifest(cls, told: Mapping[str, Any]) -> Split:
         """What `to_manifest` gave. Raises: UsageError FS153."""
         options = {name.removesuffix("_us"): value for name, value in told.items() if value is not None}
-        options |= {name: parse_instant(options[name]) for name in ("test_from", "validation_from") if name in options}
+        options |= {name: parse_formatted(options[name]) for name in ("test_from", "validation_from") if name in options}
         try:
             return cls(**{**options, "by": tuple(options.get("by", ()))})
         except TypeError as error:

@@ -162,7 +162,7 @@ class Build:
 
     def _split_rows(self, split: Split) -> None:
         parts = Parts(split, self.service, self.spine, self._at)
-        self._parts = parts.column
+        self._split = parts.column
         self.report.split = parts.to_manifest()
         self.report.warnings += parts.warnings
 
@@ -183,7 +183,7 @@ class Build:
             for made in on_demand:
                 columns |= made.of(rows.num_rows, columns, request, at)
             if self.request.split is not None:
-                columns[SPLIT_COLUMN] = self._parts.slice(done, rows.num_rows)
+                columns[SPLIT_COLUMN] = self._split.slice(done, rows.num_rows)
             added = [columns[f.name].cast(f.type) for f in self._added]
             table = pa.Table.from_arrays([*rows.columns, *added], schema=self.schema)
             content.update(table)

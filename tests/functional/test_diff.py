@@ -66,6 +66,13 @@ def test_one_changed_cell_is_found_with_its_place_and_both_values(made: Made) ->
     assert example["keys"]["customer"] == table["customer"][at].as_py()
 
 
+def test_another_order_of_columns_is_no_difference_of_cells_and_is_noted(made: Made) -> None:
+    table = pq.read_table(made.folder / "a.parquet")
+    pq.write_table(table.select(table.column_names[::-1]), made.folder / "b.parquet")
+    found = compared(made)
+    assert (found.same, found.notes[-1]) == (True, "the columns stand in another order")
+
+
 def test_a_column_one_set_has_alone_and_one_of_another_type(made: Made) -> None:
     table = pq.read_table(made.folder / "a.parquet").drop_columns(["city"])
     table = table.set_column(0, "customer", table["customer"].cast(pa.int32())).append_column("more", table["label"])

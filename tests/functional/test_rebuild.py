@@ -13,12 +13,13 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 
-from featurestore import DataError, FeatureStore, UsageError
+from featurestore import DataError, FeatureStore, Split, UsageError
 from featurestore.sources.files import sha256
 from tests.functional.conftest import Cli, contents
 from tests.functional.made_again import HOUR, PAID, UTC, Made, payments, spine, told
 
-OPTIONS = {"known_before": "2024-02-20T00:00:00Z", "serving_lag": "1h", "include": ("status", "event_timestamp"),
+OPTIONS = {"known_before": 2**59 + 1, "split": Split.time(test_from=2**58, embargo="3d", by="customer")}, {
+    "known_before": "2024-02-20T00:00:00Z", "serving_lag": "1h", "include": ("status", "event_timestamp"),
            "label": "label"}  # fmt: skip
 
 
@@ -48,9 +49,10 @@ def test_what_nobody_touched_is_built_again_to_the_byte(made: Made) -> None:
     assert made.verify("train.parquet.manifest.json").same
 
 
+@pytest.mark.parametrize("options", OPTIONS, ids=["far", "near"])
 @pytest.mark.parametrize("suffix", ["parquet", "csv"])
-def test_all_that_was_asked_is_asked_again(made: Made, suffix: str) -> None:
-    made.build(f"asked.{suffix}", **OPTIONS)
+def test_all_that_was_asked_is_asked_again(made: Made, suffix: str, options: dict[str, Any]) -> None:
+    made.build(f"asked.{suffix}", **options)
     assert made.verify(f"asked.{suffix}").same
     assert sha256(made.folder / f"asked.{suffix}") != sha256(made.folder / "train.parquet")
 
@@ -415,6 +417,26 @@ def test_a_manifest_of_the_first_format_is_read_as_far_as_it_goes(made: Made) ->
     assert made.verify().same
     made.redefine('ttl="90d"', 'ttl="60d"')
     assert "view spending: its meaning is another" in [str(c) for c in made.verify().changed]
+
+
+def test_a_spine_from_memory_of_the_first_format_is_left_to_the_bytes(made: Made) -> None:
+    made.build("memory.parquet", spine(50))
+    document = {**made.manifest("memory.parquet"), "format": 1}
+    document["spine"]["sha256"] = "0" * 64
+    made.rewrite_manifest(document, "memory.parquet")
+    for rows, same in ((50, True), (49, False)):
+        pq.write_table(spine(50).slice(0, rows), made.folder / "kept.parquet")
+        found = made.verify("memory.parquet", spine=made.folder / "kept.parquet")
+        assert (found.same, found.changed, "the bytes decide" in found.notes[0]) == (same, [], True)
+
+
+def test_another_plan_of_windows_is_noted_where_bytes_differ(made: Made, monkeypatch: pytest.MonkeyPatch) -> None:
+    document = made.manifest()
+    document["windows"]["spending"][0]["plan"] = "by hand"
+    document["output"]["sha256"] = "0" * 64
+    made.rewrite_manifest(document)
+    said = "windows of spending were computed by another plan: variances and deviations may differ in their last places"
+    assert said in made.verify().notes
 
 
 BROKEN: list[tuple[str, Any, str]] = [
