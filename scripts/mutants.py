@@ -80,6 +80,7 @@ _LABEL_VIEW = "featurestore/definitions/label.py"
 _SERVICE = "featurestore/definitions/service.py"
 _SPLITS = "featurestore/retrieval/splits.py"
 _REBUILD = "featurestore/audit/rebuild.py"
+_INPUTS = "featurestore/audit/inputs.py"
 _CHANGES = "featurestore/audit/changes.py"
 _CELLS = "featurestore/audit/cells.py"
 _ROWS = "featurestore/audit/rows.py"
@@ -517,7 +518,7 @@ MUTANTS = (
            "a row's part hangs on where it stands", "remade-the_order"),
     Mutant("rebuild_goes_by_size", _CHANGES, '{"size": entry["size"], "sha256": entry["sha256"]}', '{"size": entry["size"]}',
            "a file of the same size is taken for the same", "remade-a_flipped_bit"),
-    Mutant("rebuild_with_later_files", _REBUILD, "reopen_source(source, recorded, folder, self._identities, push)",
+    Mutant("rebuild_with_later_files", _INPUTS, "reopen_source(source, recorded, folder, self.identities, push)",
            "open_source(source, folder, push)", "files that came later are built with", "remade-a_file_that_came_later"),
     Mutant("rebuild_looks_away", _REBUILD, "    if found != said:\n        done.changed", "    if False:\n        done.changed",
            "a set that was changed by hand passes", "remade-a_set_that_was"),

@@ -15,7 +15,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from featurestore.audit.cells import differing, plain, plain_type
-from featurestore.audit.changes import Change, Origins, changes, spine_columns
+from featurestore.audit.change import Change
+from featurestore.audit.changes import Origins, changes, spine_columns
 from featurestore.audit.rows import ROW, Pairs, Rows, by_keys, by_position, open_rows, same_columns
 from featurestore.errors import DataError, UsageError
 from featurestore.progress import Progress, Watcher

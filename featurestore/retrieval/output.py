@@ -62,6 +62,7 @@ def adopt(built: Path, manifest: Mapping[str, Any], output: Path) -> None:
     data, note = atomic.aside(output), atomic.aside(manifest_path(output))
     with atomic.disk_errors(output), atomic.removed_on_error(data), _note_kept_once_renamed(note, data):
         shutil.copyfile(built, data)
+        reach("adopt.copied")
         _switch(data, output, note, manifest)
 
 

@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from featurestore import FeatureStore
-from featurestore.audit.changes import Change
+from featurestore.audit.change import Change
 from featurestore.audit.rebuild import Rebuilt
 
 UTC = pa.timestamp("us", "UTC")

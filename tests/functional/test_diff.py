@@ -103,7 +103,6 @@ def test_a_definition_explains_its_own_columns_alone(made: Made) -> None:
     assert {name: column.causes for name, column in found.columns.items()} == {
         "amount": ["view spending: ttl 90d → 1d"],
         "twice": [
-            "view spending: ttl 90d → 1d",
             'view spending: feature twice: expression multiply("amount", 2) → multiply("amount", 3)',
         ],
     }

@@ -289,6 +289,15 @@ def test_a_registry_that_cannot_read_its_columns_any_more_is_told(made: Made) ->
     assert "has no column 'town'" in str(change)
 
 
+def test_a_definition_that_cannot_be_asked_of_the_spine_any_more_is_told(made: Made) -> None:
+    made.redefine('Entity(name="shop")', 'Entity(name="shop", join_keys=["market"])')
+    made.redefine("source=shops, features", 'source=shops, join_key_map={"market": "shop"}, features')
+    found = made.verify()
+    assert (found.same, found.bytes) == (False, None)
+    assert "view place: join keys shop (string) → market (string)" in [str(change) for change in found.changed]
+    assert "no key column 'market'" in found.notes[0]
+
+
 def test_another_version_is_named_and_the_same_bytes_are_the_same_bytes(made: Made) -> None:
     document = made.manifest()
     document["versions"]["duckdb"] = "1.9.9"
