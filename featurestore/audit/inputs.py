@@ -16,7 +16,7 @@ from featurestore.audit.changes import changes
 from featurestore.definitions import FeatureService, ParquetSource, Source
 from featurestore.dtypes import DType, parse_dtype
 from featurestore.engines.duckdb import Settings
-from featurestore.errors import DataError, FeatureStoreError, SourceError, StoreError
+from featurestore.errors import DataError, FeatureStoreError, SourceError, StoreError, shorten
 from featurestore.registry import BoundService, Registry, bind_label, bind_service, bind_view
 from featurestore.retrieval.manifest import Recorded, definitions, versions
 from featurestore.retrieval.spine import content_identity, open_spine
@@ -24,6 +24,8 @@ from featurestore.sources import FileStamp, IdentityCache, SourceData, open_sour
 from featurestore.sources.files import expand, sha256, stamped
 from featurestore.sources.push_log import read_log
 
+_NAMED = 3
+"""Files that came later and are named one by one."""
 _CONTENT_SINCE = 2
 """The format of manifests that know a spine from memory by its content."""
 
@@ -109,7 +111,10 @@ class Inputs:
             later = [s.name for s in expand(source.path, self._project.folder) if s.name not in known]
         except SourceError:
             return
-        self.notes += [f"{name} came later and is not used" for name in later]
+        if len(later) > _NAMED:
+            self.notes.append(f"{len(later):,} files came later and are not used: {shorten(later, _NAMED)}")
+        else:
+            self.notes += [f"{name} came later and is not used" for name in later]
 
     # The spine.
 

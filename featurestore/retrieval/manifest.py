@@ -7,6 +7,7 @@ set and its manifest is the business of `output`; whether two manifests mean the
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -51,11 +52,11 @@ def versions() -> dict[str, str]:
 
 
 def relative(path: Path, folder: Path) -> str | None:
-    """A path below a folder, from there, with forward slashes; None for one that lies elsewhere."""
-    try:
-        return path.resolve().relative_to(folder.resolve()).as_posix()
-    except ValueError:
-        return None
+    """A path below a folder, from there, with forward slashes and its links; None for one that lies elsewhere."""
+    for place, base in ((Path(os.path.abspath(path)), folder), (path.resolve(), folder.resolve())):
+        if place.is_relative_to(base):
+            return place.relative_to(base).as_posix()
+    return None
 
 
 @dataclass(frozen=True)

@@ -139,6 +139,10 @@ def test_a_file_that_came_later_is_not_used_and_mentioned(made: Made) -> None:
     found = made.verify()
     assert (found.same, found.changed) == (True, [])
     assert found.notes == ["data/payments/0_before.parquet came later and is not used"]
+    for n in range(4):
+        shutil.copy(made.folder / "data/payments/0_before.parquet", made.folder / f"data/payments/{n}_later.parquet")
+    (note,) = made.verify().notes
+    assert note.startswith("5 files came later and are not used: data/payments/0_before.parquet, ")
 
 
 def test_rows_pushed_before_are_used_and_those_pushed_later_are_not(made: Made) -> None:
@@ -184,6 +188,16 @@ def test_a_spine_that_is_gone_is_asked_for(made: Made) -> None:
     (gone,) = made.verify().changed
     assert str(gone) == "spine: data/spine.parquet is gone: give --spine FILE"
     assert made.verify(spine=made.folder.parent / "moved.parquet").same
+
+
+def test_a_spine_behind_a_link_within_the_project_is_found_there(made: Made, tmp_path: Path) -> None:
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    (made.folder / "data/spine.parquet").rename(elsewhere / "spine.parquet")
+    (made.folder / "spines").symlink_to(elsewhere)
+    made.build(given=made.folder / "spines" / "spine.parquet")
+    assert made.manifest()["spine"]["path"] == "spines/spine.parquet"
+    assert made.verify().same
 
 
 def test_a_spine_outside_of_the_project_is_found_beside_the_manifest(made: Made) -> None:
