@@ -169,22 +169,23 @@ def _common(a: pa.DataType, b: pa.DataType, name: str) -> pa.DataType:
     for kind, text in ((other, one), (one, other)):
         if pa.types.is_large_string(text):
             return kind
-    if pa.types.is_integer(one) and pa.types.is_integer(other):
-        return pa.int64()
+    if all(pa.types.is_integer(kind) or pa.types.is_decimal(kind) for kind in (one, other)):
+        return pa.decimal128(38, 0)
     if pa.types.is_timestamp(one) and pa.types.is_timestamp(other):
-        return pa.timestamp("ns", other.tz)
+        return pa.timestamp("ns" if "ns" in (one.unit, other.unit) else "us", other.tz)
     raise UsageError("FS152", f"key column {name!r} is {a} in one file and {b} in the other", hint="other --keys")
 
 
 def _dealt(rows: Rows, types: dict[str, pa.DataType], buckets: int, folder: Path) -> Path:
-    """The rows in files by bucket, in order, with their numbers."""
+    """The rows in files by bucket, in order, with their numbers; plain, because not every encoding can be put in an order."""
     folder.mkdir()
     done = 0
-    schema = rows.schema.append(pa.field(ROW, pa.int64()))
+    schema = pa.schema([*((f.name, plain_type(f.type)) for f in rows.schema), (ROW, pa.int64())])
     with disk_errors(folder), ExitStack() as stack:
         writers = [stack.enter_context(pa.ipc.new_stream(str(folder / str(n)), schema)) for n in range(buckets)]
         for table in rows.batches():
-            numbered = _numbered(table, done)
+            columns = [plain(column) for column in table.columns]
+            numbered = _numbered(pa.table(columns, names=table.column_names), done)
             done += table.num_rows
             for number, mine in _by_bucket(numbered, types, buckets):
                 writers[number].write_table(mine)

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from featurestore.errors import DataError
-from featurestore.registry import BoundFacts, BoundService
+from featurestore.registry import BoundFacts, BoundService, fingerprint
 from featurestore.retrieval.output import MANIFEST_FORMAT, manifest_of, manifest_path
 
 SUFFIX = ".manifest.json"
@@ -23,13 +23,14 @@ SUFFIX = ".manifest.json"
 
 def definitions(service: BoundService) -> dict[str, Any]:
     """All that the service's columns mean, as data: by it a definition that has changed can be named. No description, owner,
-    tag, or path of a source."""
-    return {
+    tag, or path of a source. fingerprint: of the rest, by which it is known to be as it was written."""
+    meanings = {
         "service": {**service.to_manifest(), "labels": service.labels_to_manifest()},
         "views": {i.bound.name: _meaning(i.bound) for i in service.instances},
         "labels": {i.bound.name: _meaning(i.bound) for i in service.labels},
         "on_demand_views": {o.instance.view.name: _of_names(o.meaning()) for o in service.on_demand},
     }
+    return {"fingerprint": fingerprint(meanings), **meanings}
 
 
 def _meaning(bound: BoundFacts) -> dict[str, Any]:
@@ -106,7 +107,8 @@ def _checked(document: Any, file: Path) -> Mapping[str, Any]:
         what = f"the manifest has format {document['format']}, this featurestore reads up to format {MANIFEST_FORMAT}"
         raise DataError("FS361", what, where=file.name, hint="a newer featurestore")
     for name, fits in _PARTS.items():
-        if not fits(document.get(name)):
+        understood = fits(document[name]) if name in document else name in _SINCE_2
+        if not understood:
             what = f"the manifest's {name!r} is missing or not what a build writes"
             raise DataError("FS361", what, where=file.name, hint="build the set again")
     return document
@@ -128,6 +130,18 @@ def _is_entry(entry: Mapping[str, Any]) -> bool:
     return _texts("path", "sha256")(entry) and isinstance(entry.get("size"), int)
 
 
+def _is_spine(part: Any) -> bool:
+    if not _texts("kind", "sha256")(part) or not isinstance(part.get("path", ""), str):
+        return False
+    return part["kind"] == "memory" or isinstance(part.get("name"), str)
+
+
+def _is_as_written(definitions: Any) -> bool:
+    if not isinstance(definitions, dict):
+        return False
+    return bool(definitions.get("fingerprint") == fingerprint({n: v for n, v in definitions.items() if n != "fingerprint"}))
+
+
 def _is_columns(part: Any) -> bool:
     pairs = isinstance(part, list) and all(isinstance(pair, list) and len(pair) == 2 for pair in part)
     return pairs and all(isinstance(text, str) for pair in part for text in pair)
@@ -137,8 +151,9 @@ _PARTS: Mapping[str, Callable[[Any], bool]] = {
     "service": lambda part: isinstance(part, str),
     "versions": lambda part: isinstance(part, dict),
     "view_fingerprints": lambda part: isinstance(part, dict),
+    "definitions": lambda part: _is_as_written(part),
     "sources": lambda part: isinstance(part, dict) and all(map(_is_state, part.values())),
-    "spine": _texts("kind", "sha256"),
+    "spine": lambda part: _is_spine(part),
     "as_of": _texts("column", "timezone"),
     "known_before": lambda part: part is None or isinstance(part, str),
     "serving_lag_us": lambda part: isinstance(part, int) and part >= 0,
@@ -152,3 +167,5 @@ _PARTS: Mapping[str, Callable[[Any], bool]] = {
     "output": _texts("name", "sha256"),
 }
 """What is read of a manifest, and whether a part is what a build writes."""
+_SINCE_2 = ("definitions", "split")
+"""Parts that manifests of format 1 do not have."""

@@ -472,6 +472,8 @@ BROKEN: list[tuple[str, Any, str]] = [
     ("columns", [["a"]], "'columns'"),
     ("serving_lag_us", -1, "'serving_lag_us'"),
     ("output", {}, "'output'"),
+    ("definitions", {}, "'definitions'"),
+    ("split", {"parts": {}}, "'split'"),
 ]
 
 
@@ -481,6 +483,20 @@ def test_a_manifest_that_is_none_is_refused(made: Made, part: str, value: Any, s
     with pytest.raises(DataError, match=said) as caught:
         made.verify()
     assert caught.value.code == "FS361"
+
+
+def test_a_manifest_with_a_part_missing_or_a_definition_changed_by_hand_is_refused(made: Made) -> None:
+    whole = made.manifest()
+    told = ("plan", "sql", "labels", "trust", "left_out", "source_rows", "windows", "without_value", "views", "engine",
+            "fingerprint", "on_demand_fingerprints")  # fmt: skip
+    documents = [{n: v for n, v in whole.items() if n != part} for part in whole if part not in (*told, "definitions", "split")]
+    changed = made.manifest()
+    changed["definitions"]["views"]["spending"]["ttl"] += 1
+    for document in (*documents, changed):
+        made.rewrite_manifest(document)
+        with pytest.raises(DataError) as caught:
+            made.verify()
+        assert caught.value.code == "FS361"
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", '"x"'])
