@@ -25,19 +25,21 @@ if TYPE_CHECKING:
         latest,
     )
     from featurestore.errors import DataError, DefinitionError, FeatureStoreError, StoreError, UsageError
+    from featurestore.retrieval.splits import Split
     from featurestore.store import FeatureStore
 
 __version__ = "0.1.0"
 __all__ = [
     "ArrowSource", "AsyncClient", "Client", "DataError", "DefinitionError", "Entity", "FeatureService", "FeatureStore",
-    "FeatureStoreError", "FeatureView", "LabelView", "OnDemandFeatureView", "ParquetSource", "StoreError", "UsageError", "agg",
-    "expect", "latest",
+    "FeatureStoreError", "FeatureView", "LabelView", "OnDemandFeatureView", "ParquetSource", "Split", "StoreError",
+    "UsageError", "agg", "expect", "latest",
 ]  # fmt: skip
 
 _ELSEWHERE = {
     "AsyncClient": "featurestore.client",
     "Client": "featurestore.client",
     "FeatureStore": "featurestore.store",
+    "Split": "featurestore.retrieval.splits",
 } | dict.fromkeys(("DataError", "DefinitionError", "FeatureStoreError", "StoreError", "UsageError"), "featurestore.errors")
 """Where a public name lives, unless among the definitions."""
 

@@ -126,6 +126,19 @@ CODES: Mapping[str, ErrorCode] = {
         "nothing could be verified: card_payments is unverifiable · try featurestore materialize",
         "Materialize, so that the store's source files are those that are there, then verify again.",
     ),
+    "FS133": ErrorCode(
+        "A training set is not what its manifest says",
+        "`rebuild --verify` could not build it as it was, because a file, push log, spine or definition is gone or another; or "
+        "it built other bytes; or the set beside the manifest is not the one that was built.",
+        "train.parquet.manifest.json: the set cannot be built as it was: data/payments/2025-02.parquet: changed (source …)",
+        "Put back what the message names. If nothing has changed and cells differ, please report it.",
+    ),
+    "FS134": ErrorCode(
+        "Two training sets differ",
+        "`diff` found rows, columns or cells that are in one only, or another in each.",
+        "the two differ: 76 cells in 5 columns · try featurestore rebuild … --verify",
+        "Read the causes: each column says what can explain it. `unexplained` cells of sets that were only built are a defect.",
+    ),
     "FS136": ErrorCode(
         "A training set depends on what its rows may not see",
         "`prove` touched source rows that count only after the rows of the spine asked, and cells moved; or it shuffled rows, "
@@ -166,6 +179,25 @@ CODES: Mapping[str, ErrorCode] = {
         "few, columns that are missing or nobody's, or training rows that meet the rows they are tested on.",
         "14 of its cells are leaks: future 12, late_known 2 · in train.csv",
         "Build the set with `featurestore build`, or mend what made it: the examples name the source rows.",
+    ),
+    "FS151": ErrorCode(
+        "Nothing is written over",
+        "`rebuild` would have to write over a file with other bytes, or a manifest of another set, or in another kind of file.",
+        "train.parquet is there, and other bytes than were built now: it is left as it is · try --output with another name",
+        "Give `--output` a name that is free, with the suffix of the set; or only `--verify`.",
+    ),
+    "FS152": ErrorCode(
+        "Rows cannot be matched",
+        "`diff` does not know by which columns rows belong together, or one file does not have them.",
+        "the two have other rows, and no manifest says which columns are the keys · try --keys …",
+        "Name the columns by `--keys` and `--as-of-column`, or keep manifests beside their sets.",
+    ),
+    "FS153": ErrorCode(
+        "Not a split",
+        "The options of a split do not go together, lack one, or are no instant, duration or share.",
+        "a split by group needs the columns that name an entity · try by='customer_id'",
+        "`--split time` takes --test-from, --validation-from, --embargo, --label-window and --split-by; `group` takes "
+        "--test-share, --validation-share, --seed and --split-by; `random` the same without --split-by.",
     ),
     "FS201": ErrorCode(
         "Not a name",
@@ -484,6 +516,24 @@ CODES: Mapping[str, ErrorCode] = {
         "push is.",
         "amount is -5.0, which breaks: amount between 0 and 100000 · in row 0 (counted from 0)",
         "Push a row that is as expected; or mend the expectation.",
+    ),
+    "FS361": ErrorCode(
+        "No manifest of a training set",
+        "The file is missing, is no manifest, was changed, or has a newer format; or a training set has none beside it.",
+        "the manifest has format 3, this featurestore reads up to format 2 · in train.parquet.manifest.json",
+        "Name a manifest that a build wrote, or a training set beside its manifest.",
+    ),
+    "FS362": ErrorCode(
+        "A training set cannot be read",
+        "The file is damaged, is not what its suffix says, or holds keys of another type than asked.",
+        "the training set cannot be read: Parquet magic bytes not found in footer · in train.parquet",
+        "Build the file again, or rebuild it from its manifest.",
+    ),
+    "FS363": ErrorCode(
+        "A training set cannot be built as it was",
+        "A source file, push log or the spine is gone or changed, or was a table in memory.",
+        "the set cannot be built as it was: data/payments/2025-02.parquet: gone (source payments) · try put it back as it was",
+        "Put back what is named; give the spine by `--spine FILE`.",
     ),
     "FS401": ErrorCode(
         "The online store is being filled",

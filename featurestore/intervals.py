@@ -120,6 +120,12 @@ def format_instant(micros: int) -> str:
     return moment.strftime("%Y-%m-%dT%H:%M:%S.%fZ").rjust(27, "0")
 
 
+def parse_formatted(text: str) -> int:
+    """What `format_instant` gave, as microseconds. Raises: UsageError FS103."""
+    years_away = re.fullmatch(r"(-?[0-9]{1,19})us", text, re.ASCII)
+    return int(years_away[1]) if years_away else parse_instant(text)
+
+
 def micros_of(moment: datetime, *, up: bool = False) -> int:
     """An aware datetime as microseconds since the epoch; nanoseconds, which those of pandas can have, round down, or up."""
     if moment.tzinfo is None:

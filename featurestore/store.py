@@ -22,9 +22,11 @@ from featurestore.sources import IdentityCache, SourceData, open_source
 if TYPE_CHECKING:
     import pyarrow as pa
 
+    from featurestore.audit.diff import Difference
     from featurestore.audit.findings import Audit
     from featurestore.audit.influences import Influences
     from featurestore.audit.proof import Proof
+    from featurestore.audit.rebuild import Rebuilt
     from featurestore.audit.report import Verification
     from featurestore.engines.duckdb import Settings
     from featurestore.engines.duckdb.expectations import Judge
@@ -34,6 +36,7 @@ if TYPE_CHECKING:
     from featurestore.online.store import OnlineStore
     from featurestore.progress import Progress
     from featurestore.retrieval.online_features import OnlineFeatures, OnlineReader
+    from featurestore.retrieval.splits import Split
     from featurestore.retrieval.training_set import Report
     from featurestore.retrieval.window_plans import Chosen
     from featurestore.sources.push_compaction import Folded
@@ -139,6 +142,7 @@ class FeatureStore:
         serving_lag: Any = None,
         include: Sequence[str] = (),
         label: str | None = None,
+        split: Split | None = None,
         engine: str | None = None,
         memory_limit: str | None = None,
         output: str | Path | None = None,
@@ -154,6 +158,7 @@ class FeatureStore:
             serving_lag: answer as a store materialized that long before each row would have ("1h").
             include: "status", "event_timestamp" add <feature>__status, <feature>__event_timestamp.
             label: the spine's label column, to be checked, counted and recorded.
+            split: adds a column `split`, such as `Split.time(test_from="2026-01-01T00:00:00Z", embargo="7d")`.
             memory_limit: what the engine may use, such as "4GB", instead of what the settings say.
             output: write .parquet or .csv there, with OUTPUT.manifest.json, instead of returning a table.
             watch: called with progress. report: called once with what the build counted.
@@ -172,14 +177,61 @@ class FeatureStore:
             request=build.request(
                 as_of=as_of, timezone=timezone, as_of_format=as_of_format, known_before=_instant(known_before),
                 serving_lag=0 if serving_lag is None else parse_duration(serving_lag, what="serving_lag").micros,
-                include=tuple(include), label=label, engine=engine or self.config.offline.engine,
+                include=tuple(include), label=label, split=split, engine=engine or self.config.offline.engine,
             ),
             output=None if output is None else Path(output),
+            folder=self._base,
             watch=watch,
         )  # fmt: skip
         if report is not None:
             report(done.report)
         return done.result
+
+    def rebuild(
+        self,
+        manifest: str | Path,
+        *,
+        output: str | Path | None = None,
+        spine: str | Path | None = None,
+        verify: bool = False,
+        memory_limit: str | None = None,
+        watch: Callable[[Progress], None] | None = None,
+    ) -> Rebuilt:
+        """Build a training set again from its manifest, out of exactly the files it was built from.
+
+        Args:
+            manifest: the manifest, or the training set it lies beside.
+            output: where to write the set; by default in place of the one that is gone. No other file is written over.
+            spine: where the spine lies, if not where the manifest says, or if it was a table in memory.
+            verify: compare with what the manifest says, and keep nothing unless `output` is given.
+            memory_limit: what the engine may use, such as "4GB", instead of what the settings say.
+        Returns: Rebuilt: `same` if the bytes are, `changed` what is not as it was, `differences` in cells, `to_dict()`.
+        Raises: DataError FS361, FS363, UsageError FS106, FS151, DefinitionError, StoreError; nothing is then written.
+        """
+        from featurestore.audit.rebuild import Project, rebuild
+
+        project = Project(self.registry, self._base, self.engine_settings(memory_limit), self.push_folder)
+        paths = [None if path is None else Path(path) for path in (output, spine)]
+        return rebuild(project, Path(manifest), output=paths[0], spine=paths[1], verify=verify, watch=watch)
+
+    @staticmethod
+    def diff(
+        a: str | Path,
+        b: str | Path,
+        *,
+        keys: Sequence[str] = (),
+        as_of: str | None = None,
+        watch: Callable[[Progress], None] | None = None,
+    ) -> Difference:
+        """Compare two training sets (Parquet or CSV), or two manifests, cell by cell, and tell what can explain what differs.
+
+        Args: keys, as_of: the columns by which rows are matched, where no manifest says and their order is another.
+        Returns: Difference: `same`, `cells`, `columns`, `changes`, `causes`, `to_dict()`.
+        Raises: DataError FS361, FS362, UsageError FS106, FS152.
+        """
+        from featurestore.audit.diff import diff
+
+        return diff(Path(a), Path(b), keys=keys, as_of=as_of, watch=watch)
 
     def prove(
         self,

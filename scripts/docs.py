@@ -319,9 +319,11 @@ def definitions() -> str:
         *_object("FeatureStore", featurestore.FeatureStore),
         *_methods(
             featurestore.FeatureStore,
-            ("build_training_set", "push", "compact", "materialize", "get_online_features", "verify"),
+            ("build_training_set", "rebuild", "diff", "push", "compact", "materialize", "get_online_features", "verify"),
             owner="store",
         ),
+        *_object("Split", featurestore.Split),
+        *_methods(featurestore.Split, ("time", "group", "random"), owner="Split"),
         "## OnlineFeatures",
         "What `get_online_features` returns.",
         *described(OnlineFeatures.__doc__),

@@ -80,6 +80,12 @@ _RECORDS = "featurestore/materialization/records.py"
 _LABELS = "featurestore/retrieval/labels.py"
 _LABEL_VIEW = "featurestore/definitions/label.py"
 _SERVICE = "featurestore/definitions/service.py"
+_SPLITS = "featurestore/retrieval/splits.py"
+_REBUILD = "featurestore/audit/rebuild.py"
+_INPUTS = "featurestore/audit/inputs.py"
+_CHANGES = "featurestore/audit/changes.py"
+_CELLS = "featurestore/audit/cells.py"
+_ROWS = "featurestore/audit/rows.py"
 _REGISTRY = "featurestore/registry.py"
 _COUNTS = "featurestore/compiler/duckdb/counts.py"
 _PERTURBED = "featurestore/compiler/duckdb/perturbed.py"
@@ -560,6 +566,36 @@ MUTANTS = (
            "a value that becomes NULL ranks by its size", "influence-null_is_farther"),
     Mutant("null_is_near", _INFLUENCES, "return float(abs(a - b)) or 1.0", "return float(abs(a - b))",
            "from 0 to NULL is no distance", "influence-null_is_farther"),
+    # Split, built again, compared
+    Mutant("split_window_holds_no_end", _SPLITS, "pc.greater_equal if self._service.exact else pc.greater", "pc.greater",
+           "with exact matches a label counts an event at the first instant of the test", "remade-the_label_of_no_row"),
+    Mutant("split_gap_forgotten", _SPLITS, "[label.bound.view.reach for", "[label.bound.view.window.micros for",
+           "a label that begins later is purged as if it began at once", "remade-the_label_of_no_row"),
+    Mutant("split_misses_its_first_instant", _SPLITS, "inside = pc.greater_equal(self._at, start)",
+           "inside = pc.greater(self._at, start)", "a row at the first instant of the test trains",
+           "remade-the_label_of_no_row"),
+    Mutant("split_embargo_ignored", _SPLITS, "start - self._split.embargo", "start",
+           "rows just before the test train", "remade-an_embargo"),
+    Mutant("split_entity_on_both_sides", _SPLITS, "codes = pc.if_else(also, PURGED, codes)",
+           "codes = pc.if_else(also, codes, codes)",
+           "a customer of the test is trained on", "remade-an_entity"),
+    Mutant("split_null_is_an_entity", _SPLITS, "lots = pc.if_else(named, _hashed(keys, self._split.seed), lots)",
+           "lots = _hashed(keys, self._split.seed)", "all rows without a key are in one part", "remade-the_order"),
+    Mutant("split_by_place", _SPLITS, "for name in sorted(self._service.spine_keys)), self._at]",
+           "for name in sorted(self._service.spine_keys)), pa.arange(0, len(self._at))]",
+           "a row's part hangs on where it stands", "remade-the_order"),
+    Mutant("rebuild_goes_by_size", _CHANGES, '{"size": entry["size"], "sha256": entry["sha256"]}', '{"size": entry["size"]}',
+           "a file of the same size is taken for the same", "remade-a_flipped_bit"),
+    Mutant("rebuild_with_later_files", _INPUTS, "reopen_source(source, recorded, folder, self.identities, push)",
+           "open_source(source, folder, push)", "files that came later are built with", "remade-a_file_that_came_later"),
+    Mutant("rebuild_looks_away", _REBUILD, "    if found != said:\n        done.changed", "    if False:\n        done.changed",
+           "a set that was changed by hand passes", "remade-a_set_that_was"),
+    Mutant("diff_by_value", _CELLS, "pc.not_equal(a.view(bits), b.view(bits))", "pc.not_equal(a, b)",
+           "0.0 is -0.0", "remade-cells_are"),
+    Mutant("diff_nan_differs", _CELLS, "pc.and_(*map(pc.is_nan, wide))", "pa.scalar(False)",
+           "one NaN may differ from another", "remade-cells_are"),
+    Mutant("diff_duplicates_unordered", _ROWS, 'on=[*names, "nth"]', "on=names",
+           "each of two equal rows is matched with both", "remade-duplicates"),
 )  # fmt: skip
 
 

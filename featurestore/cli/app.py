@@ -17,6 +17,7 @@ from featurestore.cli import (
     check,
     compact,
     compile,
+    diff,
     explain,
     forget,
     gc,
@@ -27,6 +28,7 @@ from featurestore.cli import (
     materialize,
     prove,
     push,
+    rebuild,
     rollback,
     serve,
     status,
@@ -37,9 +39,10 @@ from featurestore.cli.command import Asked, add
 from featurestore.cli.interrupt import Interrupts
 from featurestore.errors import FeatureStoreError
 
-COMMANDS = (init.init, check.check, compile.compile, explain.explain, build.build, materialize.materialize, get.get,
-            serve.serve, keys.keys, push.push, compact.compact, status.status, rollback.rollback, gc.gc,
-            forget.forget, verify.verify, audit.audit, prove.prove, influence.influence)  # fmt: skip
+COMMANDS = (init.init, check.check, compile.compile, explain.explain, build.build, rebuild.rebuild, diff.diff,
+            materialize.materialize, get.get, serve.serve, keys.keys, push.push, compact.compact, status.status,
+            rollback.rollback, gc.gc, forget.forget, verify.verify, audit.audit, prove.prove,
+            influence.influence)  # fmt: skip
 
 HELP = """Point-in-time correct features, offline and online, from one definition.
 

@@ -12,6 +12,8 @@ from featurestore.cli import show
 from featurestore.cli.answer import Answer
 from featurestore.cli.command import Run, typed_wrong
 from featurestore.cli.explain import ServiceArgument
+from featurestore.cli.split import split_of
+from featurestore.cli.split import told as split_told
 from featurestore.cli.stale import warn_if_stale
 from featurestore.errors import FeatureStoreError
 
@@ -21,7 +23,7 @@ if TYPE_CHECKING:
 
 Option = typer.Option
 _REPORTED = ("service", "fingerprint", "rows", "views", "features", "left_out", "source_rows", "without_value", "label",
-             "labels", "known_before", "serving_lag_us", "trust", "content_hash")  # fmt: skip
+             "labels", "split", "known_before", "serving_lag_us", "trust", "content_hash")  # fmt: skip
 """What the answer repeats of the manifest."""
 
 
@@ -45,6 +47,23 @@ def build(
     label: Annotated[
         str | None, Option(metavar="COLUMN", help="A label column of the spine: checked, counted, recorded.")
     ] = None,
+    split: Annotated[
+        str | None, Option(metavar="time|group|random", help="Add a column split: train, validation, test, purged, embargo.")
+    ] = None,
+    test_from: Annotated[str | None, Option(metavar="TS", help="By time: rows from this instant on are tested on.")] = None,
+    validation_from: Annotated[str | None, Option(metavar="TS", help="By time: rows from it to --test-from validate.")] = None,
+    embargo: Annotated[
+        str | None, Option(metavar="DURATION", help="By time: rows that close before a later part are in none.")
+    ] = None,
+    label_window: Annotated[
+        str | None, Option(metavar="DURATION", help="By time: how far a label of the spine looks ahead of its row.")
+    ] = None,
+    split_by: Annotated[
+        list[str] | None, Option(metavar="LIST", help="Columns that name an entity: it is in one part only.")
+    ] = None,
+    test_share: Annotated[float | None, Option(metavar="SHARE", help="Group, random: the share to test on: 0.2.")] = None,
+    validation_share: Annotated[float | None, Option(metavar="SHARE", help="Group, random: the share to validate on.")] = None,
+    seed: Annotated[int | None, Option(metavar="N", help="Group, random: which ones; the same seed draws the same.")] = None,
     engine: Annotated[str | None, Option(metavar="duckdb|spark", help="The engine. Default: as in featurestore.toml.")] = None,
     memory_limit: Annotated[str | None, Option(metavar="SIZE", help="Memory the engine may use, such as 4GB.")] = None,
 ) -> Answer:
@@ -60,13 +79,17 @@ def build(
 
     store, reports = run.store, list["Report"]()
     check_options(timezone, serving_lag)
+    parts = split_of(
+        split, split_by, test_from=test_from, validation_from=validation_from, embargo=embargo, label_window=label_window,
+        test_share=test_share, validation_share=validation_share, seed=seed,
+    )  # fmt: skip
     store.bound_service(service)  # an unknown service comes before any advice
     warn_if_stale(run)
     with run.progress() as watch:
         store.build_training_set(
             service, spine, as_of=as_of_column, as_of_format=as_of_format, timezone=timezone, known_before=known_before,
-            serving_lag=serving_lag, include=_names(include), label=label, engine=engine, memory_limit=memory_limit,
-            output=output, watch=watch, report=reports.append,
+            serving_lag=serving_lag, include=_names(include), label=label, split=parts, engine=engine,
+            memory_limit=memory_limit, output=output, watch=watch, report=reports.append,
         )  # fmt: skip
     for warning in reports[0].warnings:
         run.warn(warning)
@@ -128,6 +151,7 @@ def _summary(result: dict[str, Any]) -> str:
         label = result["label"]
         lines.append(f"label {label['column']}: {label['present']:,} of {result['rows']:,} rows have one")
     lines += [_label(name, told) for name, told in result["labels"].items()]
+    lines += split_told(result["split"])
     trust = result["trust"]
     lines.append(f"static sources: {', '.join(trust['static']) or 'none'}")
     if trust["assumed_known_at_once"]:

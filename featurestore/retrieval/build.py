@@ -22,6 +22,7 @@ from featurestore.plan.leakage import assumed_known_at_once, static_sources
 from featurestore.progress import Watcher
 from featurestore.registry import BoundService
 from featurestore.retrieval import output as files
+from featurestore.retrieval.manifest import definitions, relative, versions
 from featurestore.retrieval.spine import Spine, content_identity, open_spine
 from featurestore.retrieval.training_set import Build, Report, Request
 from featurestore.sources import IdentityCache, SourceData
@@ -54,10 +55,13 @@ def run(
     identities: IdentityCache,
     request: Request,
     output: Path | None,
+    folder: Path | None = None,
     watch: Watcher | None = None,
     judge: Judge | None = None,
 ) -> Done:
-    """Build a training set. Raises what `Build` and `output.write` raise; nothing is then written."""
+    """Build a training set. folder: a spine below it is recorded by its path from there.
+
+    Raises: what `Build` and `output.write` raise; nothing is then written."""
     if output is not None:
         files.check_output(output)
     key_types = {column: key.dtype for column, key in service.spine_keys.items()}
@@ -72,7 +76,10 @@ def run(
         known = _Ahead(lambda: {name: d.state(identities) or "memory" for name, d in sorted(data.items())})
         sql = _Ahead(lambda: hashlib.sha256(training_set_sql(service).encode()).hexdigest())
         tables = _starting(build.batches(), known, sql)
-        manifest = files.write(output, build.schema, tables, lambda: describe(build, opened, known.result(), sql.result()))
+        spine_at = relative(Path(spine), folder) if folder is not None and isinstance(spine, str | Path) else None
+        manifest = files.write(
+            output, build.schema, tables, lambda: describe(build, opened, known.result(), sql.result(), spine_at)
+        )
         return Done(output, build.report, manifest)
 
 
@@ -110,11 +117,11 @@ class _Ahead:
         return self._found
 
 
-def describe(build: Build, spine: Spine, sources: dict[str, Any], sql: str) -> dict[str, Any]:
+def describe(build: Build, spine: Spine, sources: dict[str, Any], sql: str, spine_at: str | None = None) -> dict[str, Any]:
     """The manifest of a build, all but its output file: what went in, what it means, what was counted. sql: the digest of the
-    committed statements."""
+    committed statements. spine_at: the spine's path from the project folder, if it lies there."""
     asked, service, report = build.request, build.service, build.report
-    identity = dict(spine.identity or {})
+    identity = {**(spine.identity or {}), **({} if spine_at is None else {"path": spine_at})}
     if spine.table is not None and "sha256" not in identity:
         identity["sha256"] = content_identity(spine.table)
     return {
@@ -127,7 +134,7 @@ def describe(build: Build, spine: Spine, sources: dict[str, Any], sql: str) -> d
         "plan": hashlib.sha256(planning.explain(build.plan).encode()).hexdigest(),
         "sql": sql,
         "engine": "duckdb",
-        "versions": _versions(),
+        "versions": versions(),
         "sources": sources,
         "spine": identity,
         "as_of": {"column": asked.as_of, "timezone": asked.timezone, "format": asked.as_of_format},
@@ -136,6 +143,8 @@ def describe(build: Build, spine: Spine, sources: dict[str, Any], sql: str) -> d
         "include": list(asked.include),
         "label": report.label,
         "labels": _labels(service, report),
+        "split": report.split,
+        "definitions": definitions(service),
         "trust": {"static": static_sources(build.plan), "assumed_known_at_once": assumed_known_at_once(build.plan)},
         "columns": [[f.name, str(f.type)] for f in build.schema],
         "content_hash": report.content_hash,
@@ -155,9 +164,3 @@ def _labels(service: BoundService, report: Report) -> dict[str, Any]:
 
 
 _COUNTS = ("rows", "views", "features", "left_out", "source_rows", "windows", "without_value")
-
-
-def _versions() -> dict[str, str]:
-    from importlib.metadata import version
-
-    return {name: version(name) for name in ("duckdb", "pyarrow")}

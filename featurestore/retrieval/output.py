@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -23,7 +24,7 @@ from featurestore.errors import UsageError
 from featurestore.failpoints import reach
 from featurestore.sources.files import sha256
 
-MANIFEST_FORMAT = 1
+MANIFEST_FORMAT = 2
 _SUFFIXES = (".parquet", ".csv")
 
 
@@ -46,20 +47,34 @@ def write(output: Path, schema: pa.Schema, tables: Iterable[pa.Table], describe:
     """
     recover(output)
     reach("build.recovered")
-    manifest_file = manifest_path(output)
-    data, note = atomic.aside(output), atomic.aside(manifest_file)
+    data, note = atomic.aside(output), atomic.aside(manifest_path(output))
     with atomic.disk_errors(output), atomic.removed_on_error(data), _note_kept_once_renamed(note, data):
         _write_tables(data, output.suffix.lower(), schema, tables)
         reach("build.written")
         manifest = {**describe(), "output": {"name": output.name, "size": data.stat().st_size, "sha256": sha256(data)}}
-        note.write_text(dumps(manifest), encoding="utf-8")
-        atomic.sync(note)
-        reach("build.described")
-        atomic.commit(data, output)
-        reach("build.renamed")
-        atomic.commit(note, manifest_file)
-        reach("build.done")
+        _switch(data, output, note, manifest)
     return manifest
+
+
+def adopt(built: Path, manifest: Mapping[str, Any], output: Path) -> None:
+    """Give a copy of a finished training set and its manifest the names of `output`, as `write` does. Raises: StoreError."""
+    recover(output)
+    data, note = atomic.aside(output), atomic.aside(manifest_path(output))
+    with atomic.disk_errors(output), atomic.removed_on_error(data), _note_kept_once_renamed(note, data):
+        shutil.copyfile(built, data)
+        reach("adopt.copied")
+        _switch(data, output, note, manifest)
+
+
+def _switch(data: Path, output: Path, note: Path, manifest: Mapping[str, Any]) -> None:
+    """Both take their names. The manifest is complete on the disk before the training set's rename, the moment of commit."""
+    note.write_text(dumps(manifest), encoding="utf-8")
+    atomic.sync(note)
+    reach("build.described")
+    atomic.commit(data, output)
+    reach("build.renamed")
+    atomic.commit(note, manifest_path(output))
+    reach("build.done")
 
 
 @contextmanager

@@ -6,7 +6,6 @@ in which it is first delivered).
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Container, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -20,6 +19,7 @@ import pyarrow.parquet as pq
 from featurestore.dtypes import DType, from_arrow
 from featurestore.errors import FeatureStoreError, SpineError, UsageError, nearest
 from featurestore.intervals import FOREVER, zone
+from featurestore.retrieval.content import ContentHash
 from featurestore.sources.files import sha256
 from featurestore.sources.times import TimeReading, to_micros
 
@@ -384,11 +384,7 @@ def _integer_key(values: pa.Array, dtype: DType) -> pa.Array:
 
 
 def content_identity(table: pa.Table) -> str:
-    """sha256 of a table's content, for spines from memory."""
-    digest = hashlib.sha256()
-    sink = pa.BufferOutputStream()
-    with pa.ipc.new_stream(sink, table.schema) as writer:
-        for start in range(0, table.num_rows, ROWS_AT_ONCE):
-            writer.write_table(table.slice(start, ROWS_AT_ONCE).combine_chunks())
-    digest.update(sink.getvalue())
-    return digest.hexdigest()
+    """What tells a spine from memory: its schema, values and order, not how they lie in memory."""
+    content = ContentHash(table.schema)
+    content.update(table)
+    return content.hexdigest()

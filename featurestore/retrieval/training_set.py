@@ -52,6 +52,8 @@ from featurestore.retrieval.spine import (
     key_column,
     request_column,
 )
+from featurestore.retrieval.splits import COLUMN as SPLIT_COLUMN
+from featurestore.retrieval.splits import Parts, Split, check_name
 from featurestore.sources import SourceData
 
 log = logging.getLogger(__name__)
@@ -65,7 +67,7 @@ _STATUS_TYPE = pa.string()
 class Request:
     """What is asked of a build. known_before: facts with k < it only. serving_lag: microseconds by which facts are
     known later than they are. include: of INCLUDES. label: the spine's label column. files_before: of the rows of files (not of
-    those pushed) facts with k < it only."""
+    those pushed) facts with k < it only. split: into which parts the rows go; one column more says it."""
 
     as_of: str = "as_of"
     timezone: str = "UTC"
@@ -75,6 +77,7 @@ class Request:
     include: tuple[str, ...] = ()
     label: str | None = None
     files_before: int | None = None
+    split: Split | None = None
 
     def __post_init__(self) -> None:
         unknown = [i for i in self.include if i not in INCLUDES]
@@ -87,7 +90,7 @@ class Report:
     """What a build did, in numbers. features: {column: {status: rows}}; left_out: {view: {reason: rows}}; label:
     {"column": its name, "present": rows with a value, "null": rows without}; labels: {label view: what `LabelCounts`
     holds}; windows: {view instance: the plans that served its windows, and why}; without_value: {on-demand feature: rows
-    in which an operation that was reached had operands and no value}."""
+    in which an operation that was reached had operands and no value}; split: what was asked, and rows by part."""
 
     rows: int = 0
     features: dict[str, dict[str, int]] = field(default_factory=dict)
@@ -98,6 +101,7 @@ class Report:
     labels: dict[str, dict[str, Any]] = field(default_factory=dict)
     windows: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
     without_value: dict[str, int] = field(default_factory=dict)
+    split: dict[str, Any] | None = None
     warnings: list[str] = field(default_factory=list)
     content_hash: str = ""
 
@@ -139,6 +143,9 @@ class Build:
             taken = [*service.spine_keys, *service.request, request.as_of]
             check_label(spine.schema, request.label, taken, service.label_types)
             self.report.label = {"column": request.label, "present": 0, "null": 0}
+        if request.split is not None:
+            check_name([*spine.schema.names, *(f.name for f in self._added)])
+            self._added.append(pa.field(SPLIT_COLUMN, pa.string()))
         self.schema = pa.schema([*spine.schema, *self._added])
 
     def __enter__(self) -> Build:
@@ -146,6 +153,8 @@ class Build:
             self._at = instants(
                 self.spine, self.request.as_of, timezone=self.request.timezone, as_of_format=self.request.as_of_format
             )
+            if self.request.split is not None:
+                self._split_rows(self.request.split)
             for part in self.plan.answers:
                 self._asked(part.part)
             for name, dtype in self.service.request.items():
@@ -157,6 +166,12 @@ class Build:
             self._stack.close()
             raise
         return self
+
+    def _split_rows(self, split: Split) -> None:
+        parts = Parts(split, self.service, self.spine, self._at)
+        self._split = parts.column
+        self.report.split = parts.to_manifest()
+        self.report.warnings += parts.warnings
 
     def __exit__(self, *_: object) -> None:
         self._stack.close()
@@ -174,6 +189,8 @@ class Build:
             at, request = self._at.slice(done, rows.num_rows), self._request_from(done, rows.num_rows)
             for made in on_demand:
                 columns |= made.of(rows.num_rows, columns, request, at)
+            if self.request.split is not None:
+                columns[SPLIT_COLUMN] = self._split.slice(done, rows.num_rows)
             added = [columns[f.name].cast(f.type) for f in self._added]
             table = pa.Table.from_arrays([*rows.columns, *added], schema=self.schema)
             content.update(table)

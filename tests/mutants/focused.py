@@ -18,6 +18,7 @@ from featurestore.compiler.duckdb.windows import PLANS
 from featurestore.errors import FeatureStoreError
 from tests.mutants.audit import STORIES as AUDIT
 from tests.mutants.online import RUNS, at_each_instant, can_be_asked_at_each_instant
+from tests.mutants.remade import REMADE
 from tests.spec.engines import by_duckdb
 from tests.spec.loader import Case, read_cases, run_case
 
@@ -33,7 +34,7 @@ _ENGINE_FAILED = "FS306"
 
 
 def _stories() -> Mapping[str, Callable[[Path], None]]:
-    stories: dict[str, Callable[[Path], None]] = {}
+    stories: dict[str, Callable[[Path], None]] = dict(REMADE)
     for case in ONLINE:
         for run, engine in RUNS.items():
             stories[f"{case.id} ({run})"] = partial(run_case, case, engine)

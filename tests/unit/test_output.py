@@ -95,7 +95,7 @@ def test_the_manifest_says_what_went_in_what_it_means_and_what_was_counted(proje
     bound = FeatureStore(definitions=[service()]).bound_service("svc")
     file = Path("facts.parquet")
     table = pq.read_table("set.parquet")
-    assert manifest["format"] == 1
+    assert manifest["format"] == 2
     assert (manifest["kind"], manifest["service"], manifest["engine"]) == ("training_set", "svc", "duckdb")
     assert manifest["fingerprint"] == bound.fingerprint
     assert manifest["view_fingerprints"] == {"v": bound.instances[0].bound.fingerprint}
@@ -109,6 +109,7 @@ def test_the_manifest_says_what_went_in_what_it_means_and_what_was_counted(proje
         "name": "spine.parquet",
         "size": Path("spine.parquet").stat().st_size,
         "sha256": bytes_of("spine.parquet"),
+        "path": "spine.parquet",
     }
     assert manifest["as_of"] == {"column": "as_of", "timezone": "UTC", "format": None}
     assert (manifest["known_before"], manifest["serving_lag_us"]) == ("2100-01-01T00:00:00.000000Z", HOUR)

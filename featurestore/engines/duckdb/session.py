@@ -70,14 +70,19 @@ def _sweep(directory: Path) -> None:
             shutil.rmtree(folder, ignore_errors=True)
 
 
+def scratch_folder(settings: Settings) -> Path:
+    """A new folder for temporary files; should this process be killed, the next one asked for sweeps it."""
+    if settings.temp_directory is not None:
+        settings.temp_directory.mkdir(parents=True, exist_ok=True)
+        _sweep(settings.temp_directory)
+    return Path(tempfile.mkdtemp(prefix=f"{_FOLDER}{os.getpid()}-", dir=settings.temp_directory))
+
+
 class Session:
     """Statements over bound relations. Use as a context manager."""
 
     def __init__(self, settings: Settings) -> None:
-        if settings.temp_directory is not None:
-            settings.temp_directory.mkdir(parents=True, exist_ok=True)
-            _sweep(settings.temp_directory)
-        self.folder = Path(tempfile.mkdtemp(prefix=f"{_FOLDER}{os.getpid()}-", dir=settings.temp_directory))
+        self.folder = scratch_folder(settings)
         self._con = duckdb.connect(config={"python_enable_replacements": "false", "autoload_known_extensions": "false"})
         self._bound: dict[str, tuple[SourceData, tuple[str, ...]]] = {}
         self._copies: dict[str, list[Path]] = {}
