@@ -17,6 +17,7 @@ from featurestore.compiler.duckdb import quoted, sql_type
 from featurestore.definitions import Source
 from featurestore.definitions.source import PUSHED_AT
 from featurestore.dtypes import TIMESTAMP, DType
+from featurestore.plan.needed import EVERYTHING, Needed
 from featurestore.sources import Part, SourceData
 from featurestore.sources.times import source_reading, to_micros
 
@@ -49,10 +50,18 @@ def physical(part: Part, columns: Sequence[str]) -> tuple[object, ...]:
 
 
 def direct_select(
-    paths: Sequence[str], part: Part, data: SourceData, columns: Sequence[str], types: Mapping[str, DType]
+    paths: Sequence[str],
+    part: Part,
+    data: SourceData,
+    columns: Sequence[str],
+    types: Mapping[str, DType],
+    needed: Needed = EVERYTHING,
 ) -> str:
     """SELECT over files of one physical schema; naive times become instants of UTC. The arrival is NULL in files, and so is
-    in pushed rows a column that the source did not have then; what files must have was checked before."""
+    in pushed rows a column that the source did not have then; what files must have was checked before.
+
+    Rows that are not needed are left out by a test of the column as it lies, so that footers tell which row groups hold none.
+    """
     items = []
     for column in columns:
         name = quoted(column)
@@ -65,7 +74,23 @@ def direct_select(
         else:
             items.append(name)
     files = ", ".join("'" + path.replace("'", "''") + "'" for path in paths)
-    return f"SELECT {', '.join(items) or '1'} FROM read_parquet([{files}], hive_partitioning = false)"
+    kept = _kept(part, data.source, needed)
+    return f"SELECT {', '.join(items) or '1'} FROM read_parquet([{files}], hive_partitioning = false){kept}"
+
+
+def _kept(part: Part, source: Source, needed: Needed) -> str:
+    bounds = [
+        (source.event_timestamp, ">=", needed.event_from),
+        (source.event_timestamp, "<=", needed.event_to),
+        (source.created_timestamp, "<=", needed.created_to),
+    ]
+    tests = [_test(part, column, sign, at) for column, sign, at in bounds if column is not None and at is not None]
+    return f" WHERE {' AND '.join(tests)}" if tests else ""
+
+
+def _test(part: Part, column: str, sign: str, at: int) -> str:
+    instant = "make_timestamp" if part.schema.field(column).type.tz is None else "make_timestamptz"
+    return f"{quoted(column)} {sign} {instant}({at})"
 
 
 def copy(part: Part, data: SourceData, columns: Sequence[str], types: Mapping[str, DType], path: Path) -> None:

@@ -28,6 +28,7 @@ from featurestore.compiler.duckdb import MACROS, SOURCE_PREFIX, quoted
 from featurestore.dtypes import DType
 from featurestore.engines.duckdb import reading
 from featurestore.errors import DataError, FeatureStoreError, SourceError, StoreError
+from featurestore.plan.needed import EVERYTHING, Needed
 from featurestore.sources import Part, SourceData
 
 log = logging.getLogger(__name__)
@@ -36,7 +37,8 @@ log = logging.getLogger(__name__)
 @dataclass(frozen=True)
 class Settings:
     """threads None: as many as cores. memory_limit, temp_limit: sizes such as "4GB", of memory and of spilled data.
-    temp_directory None: the system's. window_plan: the plan to take for windows wherever it can serve, or "auto"."""
+    temp_directory None: the system's. window_plan: the plan to take for windows wherever it can serve, or "auto".
+    partitions: by how many cuts of the keys a training set is built; None: as many as the memory asks for."""
 
     threads: int | None = None
     memory_limit: str | None = None
@@ -44,6 +46,7 @@ class Settings:
     temp_limit: str | None = None
     asof_loop_join_threshold: int | None = None
     window_plan: str = "auto"
+    partitions: int | None = None
 
 
 _sessions: weakref.WeakSet[Session] = weakref.WeakSet()
@@ -78,7 +81,7 @@ class Session:
             _sweep(settings.temp_directory)
         self.folder = Path(tempfile.mkdtemp(prefix=f"{_FOLDER}{os.getpid()}-", dir=settings.temp_directory))
         self._con = duckdb.connect(config={"python_enable_replacements": "false", "autoload_known_extensions": "false"})
-        self._bound: dict[str, tuple[SourceData, tuple[str, ...]]] = {}
+        self._bound: dict[str, tuple[SourceData, tuple[str, ...], Needed]] = {}
         self._copies: dict[str, list[Path]] = {}
         self._numbers = count()
         self._as_written = False
@@ -111,20 +114,27 @@ class Session:
 
     def bind(self, name: str, table: pa.Table) -> None:
         """Make a table known under a name."""
+        self._con.execute(f"DROP VIEW IF EXISTS {quoted(name)}")
         self._con.register(name, table)
 
     def bind_source(
-        self, data: SourceData, columns: Sequence[str], types: Mapping[str, DType], *, prefix: str = SOURCE_PREFIX
+        self,
+        data: SourceData,
+        columns: Sequence[str],
+        types: Mapping[str, DType],
+        *,
+        prefix: str = SOURCE_PREFIX,
+        needed: Needed = EVERYTHING,
     ) -> None:
         """Make the rows of a source known as `source__<name>`: one SELECT per physical schema, times with a zone. Where rows
-        were pushed, each row also has its arrival.
+        were pushed, each row also has its arrival. Of rows that are not needed some or all may be left out.
 
         Data that is bound with these columns already stays as it is.
         Raises: SourceError FS322 to FS325.
-        """
+        """  # fmt: skip
         name = f"{prefix}{data.source.name}"
-        bound, held = self._bound.get(name, (None, ()))
-        if bound is data and set(columns) <= set(held):
+        bound, held, narrowed = self._bound.get(name, (None, (), EVERYTHING))
+        if bound is data and set(columns) <= set(held) and narrowed == needed:
             return
         data.check(columns)
         asked, columns = columns, reading.columns_bound(data, columns)
@@ -138,15 +148,26 @@ class Session:
                 selects.append(self._copied(name, part, data, columns, types))
         for parts in groups.values():
             paths = [str(p.stamp.path) for p in parts if p.stamp is not None]
-            selects.append(reading.direct_select(paths, parts[0], data, columns, types))
+            selects.append(reading.direct_select(paths, parts[0], data, columns, types, needed))
         with errors(data.source.place):
             self._con.execute(
                 f"CREATE OR REPLACE TEMP VIEW {quoted(name)} AS\n"
                 + "\nUNION ALL BY NAME\n".join(selects or [self._empty(data, columns, types)])
             )
-        self._bound[name] = (data, tuple(asked))
+        self._bound[name] = (data, tuple(asked), needed)
         for path in before:
             path.unlink()
+
+    def bind_files(self, name: str, paths: Sequence[Path], types: Mapping[str, str]) -> None:
+        """Make Parquet files that the engine wrote known under a name; without any, a relation of these columns (and types, as
+        SQL) without rows."""
+        self._bound.pop(name, None)
+        files = ", ".join(_literal(path) for path in paths)
+        select = f"SELECT * FROM read_parquet([{files}], hive_partitioning = false)"
+        if not paths:
+            empty = ", ".join(f"CAST(NULL AS {kind}) AS {quoted(column)}" for column, kind in types.items())
+            select = f"SELECT {empty} WHERE FALSE"
+        self.execute(f"CREATE OR REPLACE TEMP VIEW {quoted(name)} AS {select}")
 
     def _copied(self, name: str, part: Part, data: SourceData, columns: Sequence[str], types: Mapping[str, DType]) -> str:
         path = self.folder / f"copy_{next(self._numbers)}.parquet"  # never one name twice: the engine remembers footers
@@ -208,7 +229,7 @@ class Session:
 
     def _unreadable(self) -> str:
         """The first bound file that cannot be read to its end, or ""."""
-        for data, columns in self._bound.values():
+        for data, columns, _ in self._bound.values():
             for part in data.parts:
                 try:
                     for _ in part.read(columns):

@@ -1,0 +1,127 @@
+"""Answer the parts of a plan partition by partition, each kept in a file as soon as it is finished.
+
+Which partitions there are decides memory and time. Values are those of the whole: a part's statement, its parameters and
+the choice of its plan are the same for all of them.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import pyarrow as pa
+
+from featurestore import plan as planning
+from featurestore.compiler.duckdb.partitions import source_keys
+from featurestore.engines.duckdb import Session, Settings
+from featurestore.errors import StoreError
+from featurestore.failpoints import reach
+from featurestore.plan.nodes import LabelOf, PartOf, TrainingSet, Window
+from featurestore.progress import Progress, Watcher
+from featurestore.registry import BoundService
+from featurestore.retrieval.cuts import Cuts, digest
+from featurestore.retrieval.merging import batch_rows, merged
+from featurestore.retrieval.spine import Spine, content_identity
+from featurestore.retrieval.work_folder import WorkFolder, sweep
+from featurestore.sources import SourceData
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A statement of a part. whole: binds what it reads, uncut; spine: the part's spine."""
+
+    part: PartOf | LabelOf
+    stage: str
+    sql: str
+    parameters: Mapping[str, object]
+    whole: Callable[[], None]
+    spine: Callable[[], pa.Table]
+
+
+class Partitioned:
+    """The answers of a build that is cut into `number` partitions."""
+
+    def __init__(self, session: Session, work: WorkFolder, cuts: Cuts, number: int, rows: int, watch: Watcher) -> None:
+        self._session, self._work, self._cuts = session, work, cuts
+        self._number, self._rows, self._watch = number, rows, watch
+
+    def answer(self, asked: Asked) -> pa.RecordBatchReader:
+        """The rows of a statement in spine order. Partitions that are finished are not computed again.
+
+        A part without join keys has one key, and nothing to be cut by: it is one partition.
+        """
+        of = self._number if source_keys(asked.part.part) else 1
+        answer = f"answer-{digest(asked.part.instance, asked.sql, sorted(asked.parameters.items()), of)}"
+        names = [f"{answer}-{number}.arrow" for number in range(of)]
+        self._watch(Progress(asked.stage, 0, self._rows))
+        for number, name in enumerate(names):
+            if not self._work.has(name):
+                self._bind(asked, number, of)
+                self._write(asked, name, batch_rows(of))
+                reach(f"partition.done{number}")
+            self._watch(Progress(asked.stage, self._rows * (number + 1) // of, self._rows))
+        return merged([self._work.path / name for name in names], self._rows)
+
+    def _bind(self, asked: Asked, number: int, of: int) -> None:
+        if of == 1:
+            asked.whole()
+        else:
+            self._cuts.bind(asked.part.part, number, asked.spine)
+
+    def _write(self, asked: Asked, name: str, rows: int) -> None:
+        windows = isinstance(asked.part.part, Window)
+        stream = self._session.reader(asked.sql, asked.parameters, rows, as_written=windows)
+        with (
+            self._work.making(name) as path,
+            pa.OSFile(str(path), "wb") as sink,
+            pa.ipc.new_file(sink, stream.schema) as writer,
+        ):
+            for batch in stream:
+                writer.write_batch(batch)
+
+
+@contextmanager
+def work_folder(settings: Settings, session: Session, identity: str | None) -> Iterator[WorkFolder]:
+    """Where a build works: where its like worked before, if it can be told, and a folder is set for temporary files.
+
+    It stays when the build is stopped from outside (killed, interrupted, no room on the disk), and goes with any other end.
+    """
+    if settings.temp_directory is None or identity is None:
+        work = WorkFolder.private(session.folder / "work")
+    else:
+        sweep(settings.temp_directory)
+        work = WorkFolder.of(settings.temp_directory, identity, session.folder / "work")
+    try:
+        yield work
+    except (KeyboardInterrupt, StoreError) as error:
+        if isinstance(error, StoreError) and error.code not in ("FS405", "FS407"):
+            work.discard()
+        work.close()
+        raise
+    except BaseException:
+        work.discard()
+        raise
+    work.discard()
+
+
+def identity(
+    service: BoundService, plan: TrainingSet, spine: Spine, sources: Mapping[str, SourceData], request: Any, number: int
+) -> str | None:
+    """What decides the content of a build's partitions, in few letters; None where a source is a table in memory."""
+    from importlib.metadata import version
+
+    states = {}
+    for name, data in sorted(sources.items()):
+        if data.pushed is None and any(part.stamp is None for part in data.parts):
+            return None
+        stamps = [(s.name, str(s.path), s.size, s.mtime_ns) for s in data.stamps]
+        states[name] = (stamps, None if data.pushed is None else asdict(data.pushed))
+    asking = dict(spine.identity or {})
+    if spine.table is not None and "sha256" not in asking:
+        asking["sha256"] = content_identity(spine.table)
+    versions = [version(name) for name in ("featurestore", "duckdb", "pyarrow")]
+    meaning = [service.fingerprint, service.labels_to_manifest(), planning.explain(plan)]
+    return digest(json.dumps([versions, meaning, asking, states, asdict(request), number], default=str))
