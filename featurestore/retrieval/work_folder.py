@@ -64,7 +64,10 @@ class WorkFolder:
             raise
 
     def drop(self, name: str) -> None:
-        _remove(self.path / name)
+        """Remove what stands under a name. It loses its name first: half of it would be taken for the whole."""
+        going = self.path / f".{name}"
+        os.replace(self.path / name, going)
+        _remove(going)
 
     def close(self) -> None:
         if self._lock is not None:

@@ -34,7 +34,7 @@ UNBOUNDED = ("static", "versions_delayed")
 
 
 @pytest.fixture(autouse=True)
-def narrowed(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Needed]]:
+def narrowed(monkeypatch: pytest.MonkeyPatch) -> list[Needed]:
     """Bounds are set wherever there are some. Gives those that were."""
     bounds: list[Needed] = []
 
@@ -44,7 +44,7 @@ def narrowed(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Needed]]:
 
     monkeypatch.setattr(training_set, "spares", spares)
     monkeypatch.setattr(cuts, "PIECE_ROWS", 1)
-    yield bounds
+    return bounds
 
 
 @pytest.mark.fuzz
