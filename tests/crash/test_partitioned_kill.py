@@ -1,5 +1,5 @@
-"""Stop a build that is cut into partitions, by kill -9 or a full disk: the old set stands, and the same build again goes on with
-the partitions that are finished and ends in the same bytes."""
+"""Stop a build that is cut into partitions, by kill -9 or a full disk: the old set stands, and the same build again goes on
+with the partitions that are finished and ends in the same bytes."""
 
 from __future__ import annotations
 
@@ -129,9 +129,10 @@ def test_killed_at_every_named_moment_it_goes_on_with_what_is_finished(site: Sit
     assert sha256(site.output) == site.sha
 
 
-def test_killed_at_any_moment_it_goes_on_with_what_is_finished(site: Site) -> None:
+@pytest.mark.parametrize("wanted", [4, pytest.param(KILLS, marks=pytest.mark.slow)])
+def test_killed_at_any_moment_it_goes_on_with_what_is_finished(site: Site, wanted: int) -> None:
     rng, kills, ends = Random(29), 0, 0
-    while kills < KILLS:
+    while kills < wanted:
         before = site.finished()
         code = run(build, site.root, after=site.seconds * rng.random())
         new_stands = sha256(site.output) == site.sha
@@ -165,7 +166,7 @@ def build_on_a_full_disk(root: Path, limit: int, told: Path) -> None:
         told.write_text(error.code)
 
 
-@pytest.mark.parametrize("tenth", range(10))
+@pytest.mark.parametrize("tenth", [n if n in (0, 5) else pytest.param(n, marks=pytest.mark.slow) for n in range(10)])
 def test_a_full_disk_is_an_error_that_changes_nothing_and_can_be_gone_on_from(site: Site, tmp_path: Path, tenth: int) -> None:
     told = tmp_path / "told"
     largest = (site.root / "spine.parquet").stat().st_size  # the set itself is larger, cuts and answers are smaller

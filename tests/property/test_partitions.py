@@ -7,7 +7,6 @@ also where no row group could be spared.
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from random import Random
