@@ -69,7 +69,6 @@ class Cuts:
         for part, needed in parts:
             if sql.source_keys(part):
                 self._add(part, needed)
-        self._done: set[str] = set()
 
     def _add(self, part: Part, needed: Needed) -> None:
         before = self._cuts.get(_cut_by(part))
@@ -79,13 +78,17 @@ class Cuts:
             needed = union([before.needed, needed])
         self._cuts[_cut_by(part)] = Cut(part, columns, needed)
 
-    def bind(self, part: Part, partition: int, spine: Callable[[], pa.Table]) -> None:
-        """Make a partition of the spine and of the part's source known. spine: the whole of it, if it has still to be cut."""
-        cut = self._cuts[_cut_by(part)]
-        folders = [self._spine(part, spine)]
-        self._session.bind_files("spine", _files(self._work.path, folders, partition), sql.spine_types(part))
-        files = _files(self._work.path, self._source(cut), partition)
-        self._session.bind_files(relation(sql.rows_of(part).source), files, self._types(cut))
+    def make(self, part: Part, spine: Callable[[], pa.Table]) -> None:
+        """Cut what a part reads, as far as that has not been done. spine: the whole of it."""
+        self._make_spine(part, spine)
+        self._make_source(self._cuts[_cut_by(part)])
+
+    def bind(self, session: Session, part: Part, partition: int) -> None:
+        """Make a partition of the spine and of the part's source known to a session. They have been made."""
+        cut, root = self._cuts[_cut_by(part)], self._work.path
+        session.bind_files("spine", _files(root, [_spine_name(part)], partition), sql.spine_types(part))
+        files = _files(root, [name for name, _ in self._pieces(cut)], partition)
+        session.bind_files(relation(sql.rows_of(part).source), files, self._types(cut))
 
     def drop(self) -> None:
         """What was cut is needed no more."""
@@ -97,24 +100,19 @@ class Cuts:
         columns = reading.columns_bound(data, list(cut.columns))
         return {c: sql_type(reading.target_type(data.source, c, cut.columns)) for c in columns}
 
-    def _spine(self, part: Part, spine: Callable[[], pa.Table]) -> str:
-        keys = part.spine.keys
-        name = f"spine-{digest([(k.name, k.spine_column, k.dtype.name) for k in keys], part.spine.ahead)}"
-        if not self._work.has(name):
+    def _make_spine(self, part: Part, spine: Callable[[], pa.Table]) -> None:
+        if not self._work.has(_spine_name(part)):
             self._watch(Progress("cutting the spine by key"))
             self._session.bind("spine", spine())
-            self._copy(sql.cut_spine(part, self._number), name)
-        return name
+            self._copy(sql.cut_spine(part, self._number), _spine_name(part))
 
-    def _source(self, cut: Cut) -> list[str]:
-        pieces = list(_pieces(self._sources[cut.source]))
-        names = [f"{cut.name}-{number}" for number in range(len(pieces))]
-        if cut.name not in self._done:
-            left = [(name, piece) for name, piece in zip(names, pieces, strict=True) if not self._work.has(name)]
-            if left:
-                self._cut(cut, left)
-            self._done.add(cut.name)
-        return names
+    def _make_source(self, cut: Cut) -> None:
+        left = [(name, piece) for name, piece in self._pieces(cut) if not self._work.has(name)]
+        if left:
+            self._cut(cut, left)
+
+    def _pieces(self, cut: Cut) -> list[tuple[str, SourceData]]:
+        return [(f"{cut.name}-{number}", piece) for number, piece in enumerate(_pieces(self._sources[cut.source]))]
 
     def _cut(self, cut: Cut, left: Sequence[tuple[str, SourceData]]) -> None:
         stage, rows = f"cutting source {cut.source} by key", self._sources[cut.source].rows
@@ -141,6 +139,11 @@ class Cuts:
         with self._work.making(name) as folder:
             folder.mkdir()
             self._session.execute(sql.copied(select, str(folder)))
+
+
+def _spine_name(part: Part) -> str:
+    keys = [(k.name, k.spine_column, k.dtype.name) for k in part.spine.keys]
+    return f"spine-{digest(keys, part.spine.ahead)}"
 
 
 def _pieces(data: SourceData) -> Iterator[SourceData]:

@@ -10,6 +10,7 @@ import json
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from functools import partial
 from typing import Any
 
 import pyarrow as pa
@@ -26,6 +27,7 @@ from featurestore.retrieval.cuts import Cuts, digest
 from featurestore.retrieval.merging import batch_rows, merged
 from featurestore.retrieval.spine import Spine, content_identity
 from featurestore.retrieval.work_folder import WorkFolder, sweep
+from featurestore.retrieval.workers import Workers
 from featurestore.sources import SourceData
 
 
@@ -44,8 +46,8 @@ class Asked:
 class Partitioned:
     """The answers of a build that is cut into `number` partitions."""
 
-    def __init__(self, session: Session, work: WorkFolder, cuts: Cuts, number: int, rows: int, watch: Watcher) -> None:
-        self._session, self._work, self._cuts = session, work, cuts
+    def __init__(self, workers: Workers, work: WorkFolder, cuts: Cuts, number: int, rows: int, watch: Watcher) -> None:
+        self._workers, self._work, self._cuts = workers, work, cuts
         self._number, self._rows, self._watch = number, rows, watch
 
     def answer(self, asked: Asked) -> pa.RecordBatchReader:
@@ -56,24 +58,25 @@ class Partitioned:
         of = self._number if source_keys(asked.part.part) else 1
         answer = f"answer-{digest(asked.part.instance, asked.sql, sorted(asked.parameters.items()), of)}"
         names = [f"{answer}-{number}.arrow" for number in range(of)]
-        self._watch(Progress(asked.stage, 0, self._rows))
-        for number, name in enumerate(names):
-            if not self._work.has(name):
-                self._bind(asked, number, of)
-                self._write(asked, name, batch_rows(of))
-                reach(f"partition.done{number}")
-            self._watch(Progress(asked.stage, self._rows * (number + 1) // of, self._rows))
+        left = [number for number, name in enumerate(names) if not self._work.has(name)]
+        if left and of > 1:
+            self._cuts.make(asked.part.part, asked.spine)
+        self._watch(self._progress(asked, of - len(left), of))
+        tasks = [partial(self._write, asked, names[number], number, of) for number in left]
+        for done, _ in enumerate(self._workers.run(tasks), of - len(left) + 1):
+            self._watch(self._progress(asked, done, of))
         return merged([self._work.path / name for name in names], self._rows)
 
-    def _bind(self, asked: Asked, number: int, of: int) -> None:
+    def _progress(self, asked: Asked, done: int, of: int) -> Progress:
+        return Progress(asked.stage, self._rows * done // of, self._rows)
+
+    def _write(self, asked: Asked, name: str, number: int, of: int, session: Session) -> None:
         if of == 1:
             asked.whole()
         else:
-            self._cuts.bind(asked.part.part, number, asked.spine)
-
-    def _write(self, asked: Asked, name: str, rows: int) -> None:
+            self._cuts.bind(session, asked.part.part, number)
         windows = isinstance(asked.part.part, Window)
-        stream = self._session.reader(asked.sql, asked.parameters, rows, as_written=windows)
+        stream = session.reader(asked.sql, asked.parameters, batch_rows(of), as_written=windows)
         with (
             self._work.making(name) as path,
             pa.OSFile(str(path), "wb") as sink,
@@ -81,6 +84,7 @@ class Partitioned:
         ):
             for batch in stream:
                 writer.write_batch(batch)
+        reach(f"partition.done{number}")
 
 
 @contextmanager

@@ -57,6 +57,7 @@ from featurestore.retrieval.spine import (
     key_column,
     request_column,
 )
+from featurestore.retrieval.workers import Workers
 from featurestore.sources import SourceData
 
 log = logging.getLogger(__name__)
@@ -210,7 +211,8 @@ class Build:
         key = identity(self.service, self.plan, self.spine, self._sources, self.request, number)
         work = self._stack.enter_context(work_folder(self._settings, self._session, key))
         cuts = Cuts(self._session, work, number, self._sources, [(p, self._needed(p)) for p in parts], self._watch)
-        partitioned = Partitioned(self._session, work, cuts, number, self.spine.rows, self._watch)
+        workers = self._stack.enter_context(Workers(self._session, self._settings))
+        partitioned = Partitioned(workers, work, cuts, number, self.spine.rows, self._watch)
         readers = []
         for position, part in enumerate(self.plan.answers, 1):
             self._watch(Progress(self._stage(position)))

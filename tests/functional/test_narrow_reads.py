@@ -111,10 +111,11 @@ def test_labels_read_ahead_of_their_rows(tmp_path: Path) -> None:
     path = tmp_path / "facts.parquet"
     pq.write_table(facts(), path, row_group_size=EACH)
     source = ParquetSource(name="facts", path=str(path), event_timestamp="e", delay="0s")
-    label = LabelView(name="soon", entities=[Entity(name="key")], source=source, label=agg.count(window="60h"), gap="10h")
+    key = Entity(name="key")
+    label = LabelView(name="soon", entities=[key], source=source, label=agg.count(window="60h"), gap="10h")
     pq.write_table(facts(), tmp_path / "others.parquet")
     others = ParquetSource(name="others", path=str(tmp_path / "others.parquet"), event_timestamp="e", delay="0s")
-    view = FeatureView(name="view", entities=[Entity(name="key")], source=others, features=[latest("v")])
+    view = FeatureView(name="view", entities=[key], source=others, features=[latest("v")])
     service = FeatureService(name="service", features=[view], labels=[label])
     store = FeatureStore(definitions=[service])
     counted = store.build_training_set(service, spine())["count_60h"].to_pylist()

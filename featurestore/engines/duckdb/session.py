@@ -243,6 +243,10 @@ class Session:
             self._con.execute(f"SET disabled_optimizers = '{'join_order,build_side_probe_side' if as_written else ''}'")
             self._as_written = as_written
 
+    def limit(self, memory: float) -> None:
+        """From now on use so many bytes of memory."""
+        self.execute(f"SET memory_limit = '{int(memory)}B'")
+
     def interrupt(self) -> None:
         self._con.interrupt()
 
