@@ -12,6 +12,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -100,6 +101,23 @@ def build(folder: str, output: str, kind: str, again: bool = False) -> dict[str,
     return watch.read()
 
 
+def build_large(folder: str, output: str, memory_limit: str) -> dict[str, Any]:
+    """Twelve windows and five latest values of one source, at a memory limit, spilling beside the output."""
+    from featurestore import FeatureService, FeatureStore
+
+    _imports()
+    newest = training_service(folder, "event").instances[0].view
+    windows = windows_service(folder, "v1", ["count", "sum", "mean", "max"], created=False).instances[0].view
+    service = FeatureService(name="bench", features=[replace(windows, source=newest.source, entities=newest.entities), newest])
+    with Stopwatch() as watch:
+        store = FeatureStore(definitions=[service])
+        spill = Path(output).with_suffix(".tmp")
+        store.build_training_set(
+            service, f"{folder}/spine.parquet", output=output, memory_limit=memory_limit, temp_directory=spill
+        )
+    return watch.read()
+
+
 def _imports() -> None:
     """What a build imports on its way, done before the clock runs, as it is for the baseline. Arrow's first scalar
     imports pandas where that is installed: a second that has nothing to do with anyone's joins."""
@@ -175,7 +193,7 @@ def materialize(folder: str) -> dict[str, Any]:
 
 TASKS: dict[str, Callable[..., dict[str, Any]]] = {
     "baseline": baseline, "build": build, "build_in_memory": build_in_memory, "materialize": materialize,
-    "plain_windows": plain_windows, "build_windows": build_windows,
+    "plain_windows": plain_windows, "build_windows": build_windows, "build_large": build_large,
 }  # fmt: skip
 
 

@@ -80,6 +80,8 @@ _LABEL_VIEW = "featurestore/definitions/label.py"
 _SERVICE = "featurestore/definitions/service.py"
 _REGISTRY = "featurestore/registry.py"
 _COUNTS = "featurestore/compiler/duckdb/counts.py"
+_PARTITIONS = "featurestore/compiler/duckdb/partitions.py"
+_NEEDED = "featurestore/plan/needed.py"
 
 
 @dataclass(frozen=True)
@@ -95,6 +97,18 @@ class Mutant:
 
 
 MUTANTS = (
+    # What is cut by key, and what need not be read
+    Mutant("versions_cut_by_their_own_key", _PARTITIONS, "coalesce(m.{PARTITION}, {_own(part, partitions)})",
+           "{_own(part, partitions)}", "a version of another key does not hide the one before", "versions-a (cut)"),
+    Mutant("needed_ends_before_the_last_row", _NEEDED, "event_to: int | None = last\n", "event_to: int | None = last - 1\n",
+           "what happens at the last instant asked for is not read", "latest-exact_matches_ask_for (cut)"),
+    Mutant("needed_of_windows_short", _NEEDED, "first - reach,", "first - reach + 1,",
+           "the oldest fact of the first row's window is not read", "windows-pitfall_28_an_event (cut)"),
+    Mutant("needed_of_versions_by_event", _NEEDED, "return Needed(created_to=created_to)",
+           "return Needed(event_to=last, created_to=created_to)",
+           "a version that moves a fact out of reach is not read", "versions-a (cut)"),
+    Mutant("needed_of_labels_ends_at_as_of", _TRAINING, "ends[end].as_py() + part.spine.ahead if", "ends[end].as_py() if",
+           "what labels look ahead to is not read", "labels-a (cut)"),
     # The boundary at t
     Mutant("as_of_join_sees_t", _LATEST, '">=" if plan.facts.exact else ">"', '">="',
            "a row sees what happens at its own instant", "latest-pitfall_04_what_happens"),
