@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -23,7 +22,7 @@ Watcher = Callable[[Progress], None]
 class Pace:
     """How fast one stage goes. What was done when it was first told of (by an earlier run) is nobody's speed."""
 
-    clock: Callable[[], float] = time.monotonic
+    clock: Callable[[], float]
     _began: tuple[float, int] | None = field(default=None, init=False)
     _now: tuple[float, int] = field(default=(0.0, 0), init=False)
 

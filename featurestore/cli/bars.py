@@ -45,11 +45,11 @@ class _Lines:
     def __init__(self) -> None:
         self._stage = ""
         self._said = 0.0
-        self._pace = Pace()
+        self._pace = Pace(time.monotonic)
 
     def __call__(self, now: Progress) -> None:
         if now.stage != self._stage:
-            self._stage, self._pace, self._said = now.stage, Pace(), time.monotonic()
+            self._stage, self._pace, self._said = now.stage, Pace(time.monotonic), time.monotonic()
             print(now.stage, file=sys.stderr, flush=True)
         self._pace.see(now)
         if now.total and time.monotonic() - self._said >= EVERY:
@@ -64,13 +64,13 @@ class _Bars:
         self._bars = bars
         self._stage = ""
         self._task: TaskID | None = None
-        self._pace = Pace()
+        self._pace = Pace(time.monotonic)
 
     def __call__(self, now: Progress) -> None:
         if now.stage != self._stage:
             if self._task is not None:
                 self._bars.update(self._task, visible=False)
-            self._stage, self._pace = now.stage, Pace()
+            self._stage, self._pace = now.stage, Pace(time.monotonic)
             self._task = self._bars.add_task(now.stage, total=now.total, pace="")
         assert self._task is not None
         self._pace.see(now)
@@ -87,4 +87,4 @@ def _told(pace: Pace, total: int | None) -> str:
 def _time(seconds: float) -> str:
     if seconds >= 5_400:
         return f"{seconds / 3600:.1f} h"
-    return f"{seconds / 60:.0f} min" if seconds >= 90 else f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds > 90 else f"{seconds:.0f} s"
