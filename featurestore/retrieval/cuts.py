@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -104,7 +105,8 @@ class Cuts:
         if not self._work.has(_spine_name(part)):
             self._watch(Progress("cutting the spine by key"))
             self._session.bind("spine", spine())
-            self._copy(sql.cut_spine(part, self._number), _spine_name(part))
+            with self._work.making(_spine_name(part)) as folder:
+                self._copy(sql.cut_spine(part, self._number), folder)
 
     def _make_source(self, cut: Cut) -> None:
         left = [(name, piece) for name, piece in self._pieces(cut) if not self._work.has(name)]
@@ -122,23 +124,31 @@ class Cuts:
         if moved is not None:
             self._bind(cut, self._sources[cut.source])
             self._session.execute(f"CREATE OR REPLACE TEMP TABLE {sql.MOVED} AS\n{moved}")
-        for name, piece in left:
-            self._bind(cut, piece)
-            columns = reading.columns_bound(piece, list(cut.columns))
-            self._copy(sql.cut_source(cut.part, columns, self._number), name)
-            done += piece.rows
-            self._watch(Progress(stage, done, rows))
-            reach("partition.cut")
+        with ThreadPoolExecutor(1, "cut") as disk:  # it has its own pace: while a piece gets there, the next one is cut
+            kept = []
+            for name, piece in left:
+                self._bind(cut, piece)
+                columns = reading.columns_bound(piece, list(cut.columns))
+                with self._work.written(name) as folder:
+                    self._copy(sql.cut_source(cut.part, columns, self._number), folder)
+                kept.append(disk.submit(self._keep, name))
+                done += piece.rows
+                self._watch(Progress(stage, done, rows))
+            for piece_kept in kept:
+                piece_kept.result()
         if moved is not None:
             self._session.execute(f"DROP TABLE {sql.MOVED}")
 
     def _bind(self, cut: Cut, data: SourceData) -> None:
         self._session.bind_source(data, list(cut.columns), cut.columns, needed=cut.needed)
 
-    def _copy(self, select: str, name: str) -> None:
-        with self._work.making(name) as folder:
-            folder.mkdir()
-            self._session.execute(sql.copied(select, str(folder)))
+    def _keep(self, name: str) -> None:
+        self._work.keep(name)
+        reach("partition.cut")
+
+    def _copy(self, select: str, folder: Path) -> None:
+        folder.mkdir()
+        self._session.execute(sql.copied(select, str(folder)))
 
 
 def _spine_name(part: Part) -> str:

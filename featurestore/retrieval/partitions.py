@@ -20,7 +20,7 @@ WHOLE = 0.8
 PIECE = 1 / 8
 """The share that a partition may need: what is left is for what the engine holds beside it, and for a key that is asked for
 more than others."""
-CACHED = 400_000_000
+CACHED = 500_000_000
 """Bytes of a partition beyond which it only gets slower."""
 MOST = 512  # as many as the settings allow
 _ROW, _OUTPUT = 48, 40

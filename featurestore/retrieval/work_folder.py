@@ -52,13 +52,30 @@ class WorkFolder:
     @contextmanager
     def making(self, name: str) -> Iterator[Path]:
         """Where to write what will stand under a name, a file or a folder; it gets its name when all of it is on the disk."""
-        path, written = self.path / name, self.path / f".{name}"
+        with self.written(name) as written:
+            yield written
+        self.keep(name)
+
+    @contextmanager
+    def written(self, name: str) -> Iterator[Path]:
+        """The same, but that it gets its name later, by `keep`."""
+        written = self.path / f".{name}"
+        with self._removed_on_error(written):
+            yield written
+
+    def keep(self, name: str) -> None:
+        """Wait until what was written is on the disk, then give it its name."""
+        written = self.path / f".{name}"
+        with self._removed_on_error(written):
+            for file in sorted(written.rglob("*")) if written.is_dir() else ():
+                atomic.sync(file)
+            atomic.commit(written, self.path / name)
+
+    @contextmanager
+    def _removed_on_error(self, written: Path) -> Iterator[None]:
         try:
-            with atomic.disk_errors(path):
-                yield written
-                for file in sorted(written.rglob("*")) if written.is_dir() else ():
-                    atomic.sync(file)
-                atomic.commit(written, path)
+            with atomic.disk_errors(written):
+                yield
         except BaseException:
             _remove(written)
             raise
