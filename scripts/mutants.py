@@ -100,7 +100,7 @@ MUTANTS = (
     # What is cut by key, and what need not be read
     Mutant("versions_cut_by_their_own_key", _PARTITIONS, "coalesce(m.{PARTITION}, {_own(part, partitions)})",
            "{_own(part, partitions)}", "a version of another key does not hide the one before", "versions-a (cut)"),
-    Mutant("needed_ends_before_the_last_row", _NEEDED, "event_to: int | None = last\n", "event_to: int | None = last - 1\n",
+    Mutant("needed_ends_before_the_last_row", _NEEDED, "_least(last, known_to - source", "_least(last - 1, known_to - source",
            "what happens at the last instant asked for is not read", "latest-with_exact_matches_the_last_row (cut)"),
     Mutant("needed_of_windows_short", _NEEDED, "first - reach,", "first - reach + 1,",
            "the oldest fact of the first row's window is not read", "windows-pitfall_28_an_event (cut)"),

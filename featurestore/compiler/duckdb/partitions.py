@@ -58,11 +58,11 @@ def moved_versions(part: Part, partitions: int) -> str | None:
 def copied(select: str, folder: str) -> str:
     """The statement that writes the rows of a cut into a folder: a folder of files per partition that has some.
 
-    Neither packed hard nor indexed: they are read once or twice and then gone.
+    Neither packed nor indexed: they are read once or twice and then gone.
     """
     return (
         f"COPY (\n{select}\n) TO '{folder.replace(chr(39), 2 * chr(39))}'\n"
-        f"(FORMAT parquet, PARTITION_BY ({PARTITION}), COMPRESSION lz4_raw, DICTIONARY_SIZE_LIMIT 1, WRITE_BLOOM_FILTER false)"
+        f"(FORMAT parquet, PARTITION_BY ({PARTITION}), COMPRESSION uncompressed, DICTIONARY_SIZE_LIMIT 1, WRITE_BLOOM_FILTER false)"
     )
 
 
