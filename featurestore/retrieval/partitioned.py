@@ -18,6 +18,7 @@ import pyarrow as pa
 from featurestore import plan as planning
 from featurestore.compiler.duckdb.partitions import source_keys
 from featurestore.engines.duckdb import Session, Settings
+from featurestore.engines.duckdb.session import was_interrupted
 from featurestore.errors import StoreError
 from featurestore.failpoints import reach
 from featurestore.plan.nodes import LabelOf, PartOf, TrainingSet, Window
@@ -100,15 +101,18 @@ def work_folder(settings: Settings, session: Session, identity: str | None) -> I
         work = WorkFolder.of(settings.temp_directory, identity, session.folder / "work")
     try:
         yield work
-    except (KeyboardInterrupt, StoreError) as error:
-        if isinstance(error, StoreError) and error.code not in ("FS405", "FS407"):
+    except BaseException as error:
+        if not _from_outside(error):
             work.discard()
         work.close()
         raise
-    except BaseException:
-        work.discard()
-        raise
     work.discard()
+
+
+def _from_outside(error: BaseException) -> bool:
+    """What stopped the build was not in its question: asked again it may succeed."""
+    no_room = isinstance(error, StoreError) and error.code in ("FS405", "FS407")
+    return no_room or isinstance(error, KeyboardInterrupt) or was_interrupted(error)
 
 
 def identity(

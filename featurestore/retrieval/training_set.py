@@ -158,8 +158,8 @@ class Build:
             raise
         return self
 
-    def __exit__(self, *_: object) -> None:
-        self._stack.close()
+    def __exit__(self, *error: Any) -> None:
+        self._stack.__exit__(*error)  # the work folder stays where the build was stopped from outside
 
     def batches(self) -> Iterator[pa.Table]:
         """The training set, ROWS_AT_ONCE rows at a time; at least one table, which may be empty."""

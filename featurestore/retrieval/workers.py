@@ -17,6 +17,8 @@ from featurestore.retrieval.partitions import memory
 
 AT_ONCE = 4
 """Sessions at most: more of them have less memory each."""
+LEAST = 400_000_000
+"""Bytes of memory that a session works well with."""
 MINE = 1 / 8
 """The share of memory left to the session that waits for them."""
 
@@ -28,7 +30,10 @@ class Workers:
 
     def __init__(self, own: Session, settings: Settings) -> None:
         self._own, self._settings = own, settings
-        self._number = min(settings.threads or os.cpu_count() or 1, AT_ONCE)
+        self._threads = settings.threads or os.cpu_count() or 1
+        self._memory = memory(settings.memory_limit)
+        self._number = max(min(self._threads, AT_ONCE, int(self._memory * (1 - MINE) / LEAST)), 1)
+        self._sessions: list[Session] = []
         self._idle: SimpleQueue[Session] = SimpleQueue()
         self._stack = ExitStack()
 
@@ -45,13 +50,12 @@ class Workers:
                 task(self._own)
                 yield number
             return
-        whole = memory(self._settings.memory_limit)
-        self._start(whole * (1 - MINE) / self._number)
-        self._own.limit(whole * MINE)
+        self._start()
+        self._own.limit(self._memory * MINE)
         try:
             yield from self._side_by_side(tasks)
         finally:
-            self._own.limit(whole)
+            self._own.limit(self._memory)
 
     def _side_by_side(self, tasks: Sequence[Task]) -> Iterator[int]:
         with ThreadPoolExecutor(self._number, "partition") as pool:
@@ -66,11 +70,11 @@ class Workers:
                     session.interrupt()
                 raise
 
-    def _start(self, each: float) -> None:
+    def _start(self) -> None:
         if not self._idle.empty():
             return
-        threads = max((self._settings.threads or os.cpu_count() or 1) // self._number, 1)
-        share = replace(self._settings, threads=threads, memory_limit=f"{int(each)}B")
+        memory_each, threads = self._memory * (1 - MINE) / self._number, max(self._threads // self._number, 1)
+        share = replace(self._settings, threads=threads, memory_limit=f"{int(memory_each)}B")
         self._sessions = [self._stack.enter_context(Session(share)) for _ in range(self._number)]
         for session in self._sessions:
             self._idle.put(session)

@@ -60,10 +60,9 @@ def copied(select: str, folder: str) -> str:
 
     Neither packed nor indexed: they are read once or twice and then gone.
     """
-    return (
-        f"COPY (\n{select}\n) TO '{folder.replace(chr(39), 2 * chr(39))}'\n"
-        f"(FORMAT parquet, PARTITION_BY ({PARTITION}), COMPRESSION uncompressed, DICTIONARY_SIZE_LIMIT 1, WRITE_BLOOM_FILTER false)"
-    )
+    options = "COMPRESSION uncompressed, DICTIONARY_SIZE_LIMIT 1, WRITE_BLOOM_FILTER false"
+    place = folder.replace("'", "''")
+    return f"COPY (\n{select}\n) TO '{place}'\n(FORMAT parquet, PARTITION_BY ({PARTITION}), {options})"
 
 
 def spine_types(part: Part) -> dict[str, str]:

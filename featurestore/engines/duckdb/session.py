@@ -280,6 +280,11 @@ def errors(where: str = "") -> Iterator[None]:
         raise translated(error, where) from error
 
 
+def was_interrupted(error: BaseException) -> bool:
+    """Whether an error only says that the engine was told to stop. What passes through Arrow is known by its words."""
+    return isinstance(error.__cause__, duckdb.InterruptException) or "INTERRUPT Error" in str(error.__cause__)
+
+
 def translated(error: BaseException, where: str = "") -> FeatureStoreError:
     text = str(error).strip()
     first = text.splitlines()[0] if text else type(error).__name__
