@@ -281,8 +281,8 @@ def errors(where: str = "") -> Iterator[None]:
 
 
 def was_interrupted(error: BaseException) -> bool:
-    """Whether an error only says that the engine was told to stop. What passes through Arrow is known by its words."""
-    return isinstance(error.__cause__, duckdb.InterruptException) or "INTERRUPT Error" in str(error.__cause__)
+    """Whether an error only says that the engine was told to stop. It says so in several types, but always in that word."""
+    return any("interrupt" in str(said).lower() for said in (error, error.__cause__))
 
 
 def translated(error: BaseException, where: str = "") -> FeatureStoreError:
