@@ -12,6 +12,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -97,6 +98,23 @@ def build(folder: str, output: str, kind: str, again: bool = False) -> dict[str,
     if again:
         with Stopwatch() as watch:
             store.build_training_set(service, f"{folder}/spine.parquet", output=output)
+    return watch.read()
+
+
+def build_large(folder: str, output: str, memory_limit: str) -> dict[str, Any]:
+    """Twelve windows and five latest values of one source, at a memory limit, spilling beside the output."""
+    from featurestore import FeatureService, FeatureStore
+
+    _imports()
+    newest = training_service(folder, "event").instances[0].view
+    windows = windows_service(folder, "v1", ["count", "sum", "mean", "max"], created=False).instances[0].view
+    service = FeatureService(name="bench", features=[replace(windows, source=newest.source, entities=newest.entities), newest])
+    with Stopwatch() as watch:
+        store = FeatureStore(definitions=[service])
+        spill = Path(output).with_suffix(".tmp")
+        store.build_training_set(
+            service, f"{folder}/spine.parquet", output=output, memory_limit=memory_limit, temp_directory=spill
+        )
     return watch.read()
 
 
@@ -216,7 +234,7 @@ def materialize(folder: str) -> dict[str, Any]:
 TASKS: dict[str, Callable[..., dict[str, Any]]] = {
     "baseline": baseline, "build": build, "build_in_memory": build_in_memory, "materialize": materialize,
     "plain_windows": plain_windows, "build_windows": build_windows, "build_seventeen": build_seventeen,
-    "audit_seventeen": audit_seventeen, "audit_latest": audit_latest,
+    "audit_seventeen": audit_seventeen, "audit_latest": audit_latest, "build_large": build_large,
 }  # fmt: skip
 
 

@@ -18,6 +18,7 @@ from featurestore.intervals import parse_duration
 FILE_NAME = "featurestore.toml"
 SIZE = r"\d+(\.\d+)? ?([kKmMgGtT][iI]?)?[bB]"
 """How an amount of memory is written: "4GB", "512 MiB"."""
+MOST_PARTITIONS = 512
 CONFIG_FORMAT = 1
 
 
@@ -61,6 +62,13 @@ class Offline(_Section):
         "auto",
         pattern="^(auto|pairs|tiles|aligned|frames|sweep|aligned_sweep|split)$",
         description="the plan to compute windows by wherever it can serve; auto: chosen from the data",
+    )
+    partitions: int | None = Field(
+        None,
+        ge=1,
+        le=MOST_PARTITIONS,
+        description="into how many partitions, by key, a training set is cut to be built one after the other; default: as many "
+        "as memory_limit asks for",
     )
     temp_limit: str = Field("100GB", pattern=f"^{SIZE}$", description="the most that may be spilled there")
 

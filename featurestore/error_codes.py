@@ -563,7 +563,8 @@ CODES: Mapping[str, ErrorCode] = {
         "The disk is full",
         "There is no room for the output, the online store, or spilled data.",
         "the disk is full · in train.parquet · try free space; nothing was changed",
-        "Free space, or move `[offline] temp_directory`. What was there before stands.",
+        "Free space, or move `[offline] temp_directory`, and give the command again: a build goes on with its finished "
+        "partitions. What was there before stands.",
     ),
     "FS406": ErrorCode(
         "A limit of the online store",

@@ -145,6 +145,8 @@ class FeatureStore:
         split: Split | None = None,
         engine: str | None = None,
         memory_limit: str | None = None,
+        temp_directory: str | Path | None = None,
+        partitions: int | None = None,
         output: str | Path | None = None,
         watch: Callable[[Progress], None] | None = None,
         report: Callable[[Report], None] | None = None,
@@ -160,6 +162,8 @@ class FeatureStore:
             label: the spine's label column, to be checked, counted and recorded.
             split: adds a column `split`, such as `Split.time(test_from="2026-01-01T00:00:00Z", embargo="7d")`.
             memory_limit: what the engine may use, such as "4GB", instead of what the settings say.
+            temp_directory: where it spills, and keeps finished partitions so that a build that was stopped goes on from there.
+            partitions: into how many the keys are cut (1: not at all), to be built one after the other.
             output: write .parquet or .csv there, with OUTPUT.manifest.json, instead of returning a table.
             watch: called with progress. report: called once with what the build counted.
         Returns: a pyarrow Table, or the output's path: the spine's rows and columns in order, the features, then the labels.
@@ -171,7 +175,7 @@ class FeatureStore:
             self.bound_service(service),
             spine,
             sources=self.source_of,
-            settings=self.engine_settings(memory_limit),
+            settings=self.engine_settings(memory_limit, temp_directory, partitions),
             judge=self.judge(memory_limit),
             identities=self.identities,
             request=build.request(
@@ -464,6 +468,13 @@ class FeatureStore:
 
         return upkeep.collect(self._filled(), keep)
 
+    def sweep_builds(self) -> list[str]:
+        """Remove what stopped builds of training sets have finished and kept, but for those under way. Returns: the folders."""
+        from featurestore.retrieval.work_folder import sweep
+
+        folder = self.engine_settings().temp_directory
+        return [] if folder is None else [path.name for path in sweep(folder, older_than=0)]
+
     def forget(self, entity: str, key: Any) -> Forgotten:
         """Take an entity's records out of the online store and its rows out of push logs; tell which sources still hold some.
 
@@ -601,17 +612,23 @@ class FeatureStore:
 
     # Shared parts.
 
-    def engine_settings(self, memory_limit: str | None = None) -> Settings:
-        """What the engine may use, as the settings say. Raises: UsageError FS102 for a `memory_limit` that is no size."""
+    def engine_settings(
+        self, memory_limit: str | None = None, temp_directory: str | Path | None = None, partitions: int | None = None
+    ) -> Settings:
+        """What the engine may use, as the settings say where nothing is given. Raises: UsageError FS102 for a `memory_limit`
+        that is no size, or so many partitions."""
         from featurestore.engines.duckdb import Settings
 
+        if partitions is not None and not 1 <= partitions <= settings.MOST_PARTITIONS:
+            raise UsageError("FS102", f"{partitions} partitions", hint=f"1 to {settings.MOST_PARTITIONS}")
         if memory_limit is not None and not re.fullmatch(settings.SIZE, memory_limit):
             raise UsageError("FS102", f"memory limit {memory_limit!r} is not a size", hint="4GB")
         offline = self.config.offline
         temp = None if self.root is None else self.root / offline.temp_directory
         return Settings(
-            offline.threads, memory_limit or offline.memory_limit, temp, offline.temp_limit, window_plan=offline.window_plan
-        )
+            offline.threads, memory_limit or offline.memory_limit, temp if temp_directory is None else Path(temp_directory),
+            offline.temp_limit, window_plan=offline.window_plan, partitions=partitions or offline.partitions,
+        )  # fmt: skip
 
     @cached_property
     def identities(self) -> IdentityCache:

@@ -93,6 +93,8 @@ _REACH = "featurestore/compiler/duckdb/influence.py"
 _MOVED = "featurestore/audit/moved.py"
 _INFLUENCE = "featurestore/audit/influence.py"
 _INFLUENCES = "featurestore/audit/influences.py"
+_PARTITIONS = "featurestore/compiler/duckdb/partitions.py"
+_NEEDED = "featurestore/plan/needed.py"
 
 
 @dataclass(frozen=True)
@@ -108,6 +110,18 @@ class Mutant:
 
 
 MUTANTS = (
+    # What is cut by key, and what need not be read
+    Mutant("versions_cut_by_their_own_key", _PARTITIONS, "coalesce(m.{PARTITION}, {_own(part, partitions)})",
+           "{_own(part, partitions)}", "a version of another key does not hide the one before", "versions-a (cut)"),
+    Mutant("needed_ends_before_the_last_row", _NEEDED, "_least(last, known_to - source", "_least(last - 1, known_to - source",
+           "what happens at the last instant asked for is not read", "latest-with_exact_matches_the_last_row (cut)"),
+    Mutant("needed_of_windows_short", _NEEDED, "first - reach,", "first - reach + 1,",
+           "the oldest fact of the first row's window is not read", "windows-pitfall_28_an_event (cut)"),
+    Mutant("needed_of_versions_by_event", _NEEDED, "return Needed(created_to=created_to)",
+           "return Needed(event_to=last, created_to=created_to)",
+           "a version that moves a fact out of reach is not read", "versions-a (cut)"),
+    Mutant("needed_of_labels_ends_at_as_of", _TRAINING, "ends[end].as_py() + part.spine.ahead if", "ends[end].as_py() if",
+           "what labels look ahead to is not read", "labels-a (cut)"),
     # The boundary at t
     Mutant("as_of_join_sees_t", _LATEST, '">=" if plan.facts.exact else ">"', '">="',
            "a row sees what happens at its own instant", "latest-pitfall_04_what_happens"),

@@ -66,11 +66,18 @@ def build(
     seed: Annotated[int | None, Option(metavar="N", help="Group, random: which ones; the same seed draws the same.")] = None,
     engine: Annotated[str | None, Option(metavar="duckdb|spark", help="The engine. Default: as in featurestore.toml.")] = None,
     memory_limit: Annotated[str | None, Option(metavar="SIZE", help="Memory the engine may use, such as 4GB.")] = None,
+    temp_directory: Annotated[
+        Path | None, Option(metavar="DIR", help="Where data is spilled, and finished partitions are kept. Default: as set.")
+    ] = None,
+    partitions: Annotated[
+        int | None, Option(metavar="N", help="Cut the keys into so many partitions. Default: as many as memory asks for.")
+    ] = None,
 ) -> Answer:
     """Build a point-in-time training set into a file.
 
     It has the spine's rows, in order, each with what could have been known at its instant. Beside OUTPUT lies
-    OUTPUT.manifest.json: what went in, what it means, what was counted. On any error nothing is written.
+    OUTPUT.manifest.json: what went in, what it means, what was counted. On any error nothing is written. A large build that
+    was stopped goes on with its finished partitions when the same command is given again.
 
     Example:
       featurestore build fraud_v1 --spine data/spine.parquet --output train.parquet --label label
@@ -89,7 +96,8 @@ def build(
         store.build_training_set(
             service, spine, as_of=as_of_column, as_of_format=as_of_format, timezone=timezone, known_before=known_before,
             serving_lag=serving_lag, include=_names(include), label=label, split=parts, engine=engine,
-            memory_limit=memory_limit, output=output, watch=watch, report=reports.append,
+            memory_limit=memory_limit, temp_directory=temp_directory, partitions=partitions, output=output, watch=watch,
+            report=reports.append,
         )  # fmt: skip
     for warning in reports[0].warnings:
         run.warn(warning)

@@ -364,10 +364,10 @@ class _Step:
         names = [f"key_{key.name}" for key in keys]
         return pa.table(arrays or [pa.array([0] * len(encoded), pa.int32())], names=names or ["key_all"])
 
-    def _bind(self, data: SourceData, **prefix: str) -> None:
+    def _bind(self, data: SourceData, prefix: str = sql.SOURCE_PREFIX) -> None:
         bound = self.view.bound
         columns = bound.view.columns
-        self.session.bind_source(data, columns, {c: bound.types[c] for c in columns}, **prefix)
+        self.session.bind_source(data, columns, {c: bound.types[c] for c in columns}, prefix=prefix)
 
     # Making it.
 

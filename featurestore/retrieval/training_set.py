@@ -10,6 +10,7 @@ import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -21,11 +22,12 @@ from featurestore.atomic import disk_errors
 from featurestore.compiler import duckdb as sql
 from featurestore.dtypes import TIMESTAMP
 from featurestore.engines.duckdb import Session, Settings
-from featurestore.engines.duckdb.checks import check_left_out, check_static, greatest_known, pushed_to
+from featurestore.engines.duckdb.checks import check_left_out, check_static, greatest_known, pushed_to, spares
 from featurestore.engines.duckdb.window_choice import Choice, choose, described
 from featurestore.engines.exact import MOMENTS
 from featurestore.errors import DataError, UsageError
 from featurestore.intervals import FOREVER
+from featurestore.plan.needed import EVERYTHING, Needed, needed
 from featurestore.plan.nodes import (
     LabelOf,
     Output,
@@ -41,8 +43,11 @@ from featurestore.plan.nodes import (
 from featurestore.progress import Progress, Watcher
 from featurestore.registry import BoundLabel, BoundService
 from featurestore.retrieval.content import ContentHash
+from featurestore.retrieval.cuts import Cuts
 from featurestore.retrieval.labels import Maturity, kept
 from featurestore.retrieval.on_demand import OnDemandColumns
+from featurestore.retrieval.partitioned import Asked, Partitioned, identity, work_folder
+from featurestore.retrieval.partitions import how_many
 from featurestore.retrieval.spine import (
     ROWS_AT_ONCE,
     Spine,
@@ -54,6 +59,7 @@ from featurestore.retrieval.spine import (
 )
 from featurestore.retrieval.splits import COLUMN as SPLIT_COLUMN
 from featurestore.retrieval.splits import Parts, Split, check_name
+from featurestore.retrieval.workers import Workers
 from featurestore.sources import SourceData
 
 log = logging.getLogger(__name__)
@@ -135,6 +141,7 @@ class Build:
         self._keys: dict[tuple[str, str], pa.Array] = {}
         self._known: dict[str, int | None] = {}
         self._whole: dict[str, SourceData] = {}  # by view, where no row is left out
+        self._spared: dict[tuple[str, Needed], bool] = {}
         self._request: dict[str, pa.Array] = {}
         self._stack = ExitStack()
         self._added = _added_fields(service, self.plan, request.include)
@@ -173,13 +180,13 @@ class Build:
         self.report.split = parts.to_manifest()
         self.report.warnings += parts.warnings
 
-    def __exit__(self, *_: object) -> None:
-        self._stack.close()
+    def __exit__(self, *error: Any) -> None:
+        self._stack.__exit__(*error)  # the work folder stays where the build was stopped from outside
 
     def batches(self) -> Iterator[pa.Table]:
         """The training set, ROWS_AT_ONCE rows at a time; at least one table, which may be empty."""
         content = ContentHash(self.schema)
-        readers = self._readers()
+        readers = self._readers() if self.partitions == 1 else self._partitioned_readers()
         on_demand = self._on_demand()
         done = 0
         for rows in self.spine.batches():
@@ -213,7 +220,7 @@ class Build:
         """All parts but the last are run to the end and kept in temporary files; the last streams."""
         readers = []
         for number, part in enumerate(self.plan.answers, 1):
-            self._watch(Progress(f"view {part.instance} ({number} of {len(self.plan.answers)})"))
+            self._watch(Progress(self._stage(number)))
             served = self._served(part)
             for position, one in enumerate(served, 1):
                 stream = self._stream(part.part, one)
@@ -221,6 +228,33 @@ class Build:
                     stream = _spooled(stream, self._session.folder / f"part_{number}_{position}.arrow", self._stack)
                 readers.append(self._reader(part, one, stream))
         return readers
+
+    def _partitioned_readers(self) -> list[_PartReader]:
+        """All parts are answered partition by partition, each kept in a file, and laid together again as they are read."""
+        number, parts = self.partitions, [part.part for part in self.plan.answers]
+        key = identity(self.service, self.plan, self.spine, self._sources, self.request, number)
+        work = self._stack.enter_context(work_folder(self._settings, self._session, key))
+        cuts = Cuts(self._session, work, number, self._sources, [(p, self._needed(p)) for p in parts], self._watch)
+        workers = self._stack.enter_context(Workers(self._session, self._settings))
+        partitioned = Partitioned(workers, work, cuts, number, self.spine.rows, self._watch)
+        readers = []
+        for position, part in enumerate(self.plan.answers, 1):
+            self._watch(Progress(self._stage(position)))
+            for served in self._served(part):
+                bind, spine = partial(self._bind, part.part), partial(self._asked, part.part)
+                parameters = {**self._parameters(part.part), **served.parameters}
+                asked = Asked(part, self._stage(position), served.sql, parameters, bind, spine)
+                readers.append(self._reader(part, served, partitioned.answer(asked)))
+        cuts.drop()
+        return readers
+
+    def _stage(self, number: int) -> str:
+        return f"view {self.plan.answers[number - 1].instance} ({number} of {len(self.plan.answers)})"
+
+    @cached_property
+    def partitions(self) -> int:
+        """Into how many parts the keys are cut; 1: nothing is cut."""
+        return how_many([p.part for p in self.plan.answers], self._sources, self.spine.rows, self._settings)
 
     def _stream(self, part: Part, served: _Served) -> pa.RecordBatchReader:
         """What a statement gives. Until it is read to its end the session can do nothing else."""
@@ -255,7 +289,7 @@ class Build:
         assert isinstance(part.part, Window)
         self._bind(part.part)
         parameters = self._parameters(part.part)
-        whole = self._whole.get(part.view)
+        whole = self._whole.get(part.view) if self._needed(part.part) == EVERYTHING else None
         return choose(self._session, part.part, parameters, self.spine.rows, whole=whole, wanted=self._settings.window_plan)
 
     def _on_demand(self) -> list[OnDemandColumns]:
@@ -271,8 +305,19 @@ class Build:
     def _bind(self, part: Part) -> None:
         for source, columns in sources_of(part).items():
             data = self._sources[source]
-            self._session.bind_source(data, [c.name for c in columns], {c.name: c.dtype for c in columns})
+            types = {c.name: c.dtype for c in columns}
+            self._session.bind_source(data, list(types), types, needed=self._needed(part))
         self._session.bind("spine", self._asked(part))
+
+    def _needed(self, part: Part) -> Needed:
+        """The rows of its source that a part can need; all of them if nothing need be read less for it."""
+        source = next(iter(sources_of(part)))
+        ends = pc.min_max(self._at) if self.spine.rows else {}
+        first, last = (ends[end].as_py() + part.spine.ahead if ends else None for end in ("min", "max"))
+        wanted = needed(part, first, last, self.request.known_before, self.request.serving_lag)
+        if (source, wanted) not in self._spared:
+            self._spared[source, wanted] = wanted != EVERYTHING and spares(wanted, self._sources[source])
+        return wanted if self._spared[source, wanted] else EVERYTHING
 
     def _asked(self, part: Part) -> pa.Table:
         """The relation `spine` of a part: row_id, keys of the part's types, asked_at."""

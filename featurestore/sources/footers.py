@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from itertools import chain
@@ -10,7 +10,7 @@ from typing import Any
 
 import pyarrow.parquet as pq
 
-from featurestore.sources.data import SourceData
+from featurestore.sources.data import Part, SourceData
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
@@ -37,17 +37,31 @@ def extents(data: SourceData, columns: Sequence[str]) -> dict[str, Extent]:
     """Column -> its extent. Nothing of a table from memory; nothing is said of a column with a dot in its name, which a
     footer tells from a nested one by nothing."""
     found: dict[str, list[Extent]] = {column: [] for column in columns}
-    for part in data.parts:
+    if any(part.stamp is None for part in data.parts):
+        return {}
+    for group in _groups(data.parts, columns):
+        for column, extent in group.items():
+            found[column].append(extent)
+    return {column: _joined(known) for column, known in found.items()}
+
+
+def group_ends(parts: Sequence[Part], columns: Sequence[str]) -> Iterator[list[tuple[int, ...]]]:
+    """Of each row group of files the ends of some columns: () where a footer does not say."""
+    for group in _groups(parts, columns):
+        yield [group[column].ends or () for column in columns]
+
+
+def _groups(parts: Sequence[Part], columns: Sequence[str]) -> Iterator[dict[str, Extent]]:
+    """Column -> its extent, of each row group with rows."""
+    for part in parts:
         if part.stamp is None:
-            return {}
+            continue
         metadata = pq.read_metadata(part.stamp.path)
         places = {metadata.schema.column(i).path: i for i in range(metadata.num_columns)}
         for group in map(metadata.row_group, range(metadata.num_row_groups)):
-            for column, known in found.items():
-                said = column in places and "." not in column
-                if group.num_rows:
-                    known.append(_extent(group.column(places[column]).statistics if said else None))
-    return {column: _joined(known) for column, known in found.items()}
+            if group.num_rows:
+                said = {c: c in places and "." not in c for c in columns}
+                yield {c: _extent(group.column(places[c]).statistics if said[c] else None) for c in columns}
 
 
 def _joined(extents: Sequence[Extent]) -> Extent:

@@ -175,8 +175,21 @@ def heavy(tmp_path):
 
 @pytest.mark.parametrize("signalled", ["view v (1 of 1)", "checking sources"])
 def test_ctrl_c_ends_a_build_at_once_and_leaves_nothing(heavy, signalled):
+    interrupted(heavy, signalled)
+    assert list((heavy / ".featurestore" / "tmp").iterdir()) == []
+
+
+def test_ctrl_c_ends_a_build_that_is_cut_at_once_and_leaves_what_is_finished(heavy):
+    interrupted(heavy, "cutting source s by key", "--partitions", "2")
+    (kept,) = (heavy / ".featurestore" / "tmp").iterdir()
+    assert {path.name.split("-")[0] for path in kept.iterdir()} >= {"lock", "source", "spine"}
+
+
+def interrupted(heavy, signalled, *more):
+    """A build that is told to stop while the engine is at work: at once, and nothing but temporary files is different."""
     before = contents(heavy)
     command = [sys.executable, "-m", "featurestore.cli", "build", "f", "--spine", "spine.parquet", "--output", "train.parquet"]
+    command += more
     with subprocess.Popen(command, cwd=heavy, env=environment(), stderr=subprocess.PIPE, text=True) as running:
         assert running.stderr is not None
         assert any(line.strip() == signalled for line in running.stderr)
@@ -191,7 +204,6 @@ def test_ctrl_c_ends_a_build_at_once_and_leaves_nothing(heavy, signalled):
     assert "FS902 interrupted" in said
     assert "Traceback" not in said
     assert contents(heavy) == before
-    assert list((heavy / ".featurestore" / "tmp").iterdir()) == []
 
 
 # serve

@@ -19,7 +19,7 @@ from featurestore.errors import FeatureStoreError
 from tests.mutants.audit import STORIES as AUDIT
 from tests.mutants.online import RUNS, at_each_instant, can_be_asked_at_each_instant
 from tests.mutants.remade import REMADE
-from tests.spec.engines import by_duckdb
+from tests.spec.engines import CUT, by_duckdb
 from tests.spec.loader import Case, read_cases, run_case
 
 OFFLINE = read_cases(Path(__file__).parent.parent / "spec")
@@ -40,6 +40,8 @@ def _stories() -> Mapping[str, Callable[[Path], None]]:
             stories[f"{case.id} ({run})"] = partial(run_case, case, engine)
     for case in sorted(OFFLINE, key=_place):
         stories[case.id] = partial(run_case, case, by_duckdb)
+    for case in OFFLINE:
+        stories[f"{case.id} (cut)"] = partial(run_case, case, partial(by_duckdb, partitions=CUT))
     for case in WINDOWS:
         stories[f"{case.id} (store)"] = partial(run_case, case, at_each_instant)
     for plan in PLANS:

@@ -7,7 +7,7 @@ there as Parquet, and `case.service(folder)` is the definition that reads them.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -21,6 +21,7 @@ from featurestore.engines.reference import Answer as FullAnswer
 from featurestore.engines.reference import ReferenceEngine
 from featurestore.plan.nodes import Window
 from featurestore.registry import Registry
+from featurestore.retrieval import cuts, training_set
 from featurestore.retrieval.spine import open_spine
 from featurestore.retrieval.training_set import Build, Report, Request
 from featurestore.sources import open_source
@@ -31,7 +32,7 @@ def by_reference(case: Case, folder: Path) -> Answer:
     return ReferenceEngine(case.tables).answer(case.service(), case.spine, **case.options)
 
 
-def by_duckdb(case: Case, folder: Path, window_plan: str = AUTO) -> Answer:
+def by_duckdb(case: Case, folder: Path, window_plan: str = AUTO, partitions: int | None = None) -> Answer:
     case.write(folder)
     service = case.service(folder)
     registry = Registry.of([service])
@@ -41,19 +42,22 @@ def by_duckdb(case: Case, folder: Path, window_plan: str = AUTO) -> Answer:
     keys = {column: key.dtype for column, key in bound.spine_keys.items()}
     request = Request(include=("status", "event_timestamp"), **options)
     spine = open_spine(case.spine, keys=keys, as_of=request.as_of)
-    settings = Settings(threads=2, window_plan=window_plan)
+    settings = Settings(threads=2, window_plan=window_plan, partitions=partitions)
     with at_the_limits(settings), Build(bound, spine, sources, settings, request) as build:
         table = pa.concat_tables(list(build.batches()))
     return _answer(table, {**bound.feature_types, **bound.label_types}, build.report)
 
 
+CUT = 3
+"""Partitions, where there are some: more than the keys of most cases fall into, so that some are empty."""
 SOON = (0, 1, 10, 1_000_000, 3_600_000_000, 86_400_000_000)
 
 
 @contextmanager
 def at_the_limits(settings: Settings) -> Iterator[None]:
     """Let a plan that is set meet what over so few facts it would not choose: aligned tiles as short as may be, so that
-    windows hold whole ones, and any length of time in which facts count as known soon."""
+    windows hold whole ones, and any length of time in which facts count as known soon. Where keys are cut, sources are so file
+    by file, and read no farther than they need be, though nothing is spared by it."""
 
     def finest(plan: Window, name: str, known: Statistics) -> int:
         return min(window_choice.possible_tiles(plan, name, known), default=0)
@@ -64,7 +68,12 @@ def at_the_limits(settings: Settings) -> Iterator[None]:
     tiles = {"_tile": finest, "ALWAYS_TILES": 20_000}
     limits: dict[str, Any] = {"aligned": tiles, "aligned_sweep": tiles, "split": {"_soon": soon}}
     changed = limits.get(settings.window_plan)
-    with mock.patch.multiple(window_choice, **changed) if changed else nullcontext():
+    with ExitStack() as stack:
+        if changed:
+            stack.enter_context(mock.patch.multiple(window_choice, **changed))
+        if settings.partitions is not None:
+            stack.enter_context(mock.patch.object(cuts, "PIECE_ROWS", 1))
+            stack.enter_context(mock.patch.object(training_set, "spares", return_value=True))
         yield
 
 

@@ -15,7 +15,7 @@ from featurestore.definitions import AGGREGATES
 from featurestore.engines.reference import ReferenceEngine
 from featurestore.engines.reference.facts import column_types
 from featurestore.expressions import CASTS, OPERATIONS, Call, Cast, Expr, operand_type
-from tests.spec.engines import ENGINES, by_duckdb
+from tests.spec.engines import CUT, ENGINES, by_duckdb
 from tests.spec.loader import Answer, Case, parse, read_cases, run_case
 from tests.spec.spread import Spread, comparable
 
@@ -36,6 +36,18 @@ def test_the_contract_holds(case: Case, engine: Callable[[Case, Path], Answer], 
 @pytest.mark.parametrize("case", [case for case in CASES if case.has_windows], ids=lambda case: case.id)
 def test_the_contract_holds_whatever_the_plan_of_windows(case: Case, plan: str, tmp_path: Path) -> None:
     run_case(case, partial(by_duckdb, window_plan=plan), tmp_path)
+
+
+WHERE_CUTS_BEAR = ("versions", "keys")
+
+
+@pytest.mark.parametrize(
+    "case",
+    [case if case.topic in WHERE_CUTS_BEAR else pytest.param(case, marks=pytest.mark.slow) for case in CASES],
+    ids=lambda case: case.id,
+)
+def test_the_contract_holds_cut_by_key(case: Case, tmp_path: Path) -> None:
+    run_case(case, partial(by_duckdb, partitions=CUT), tmp_path)
 
 
 def by_files(case: Case, folder: Path) -> Answer:

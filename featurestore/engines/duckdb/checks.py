@@ -12,10 +12,11 @@ from featurestore.engines.duckdb.reading import is_direct
 from featurestore.engines.duckdb.session import Session, errors
 from featurestore.errors import SourceError
 from featurestore.intervals import MICROS_PER_DAY
+from featurestore.plan.needed import Needed
 from featurestore.plan.nodes import StaticLookup, Visible, facts_of
 from featurestore.registry import BoundFacts, BoundLabel
 from featurestore.sources import SourceData
-from featurestore.sources.footers import extents
+from featurestore.sources.footers import extents, group_ends
 
 
 @dataclass
@@ -91,6 +92,15 @@ def nothing_left_out(bound: BoundFacts, data: SourceData) -> bool:
     instants = [found[c].ends for c in times]
     in_range = all(at is not None and all(first <= instant < end for instant in at) for at in instants)
     return in_range and any(instant % MICROS_PER_DAY for instant in instants[0] or ())
+
+
+def spares(needed: Needed, data: SourceData) -> bool:
+    """Whether row groups need not be read at all if only those rows are: then it is worth to ask for no others."""
+    source = data.source
+    times = [c for c in (source.event_timestamp, source.created_timestamp) if c is not None]
+    parts = tuple(part for part in data.parts if is_direct(part, source, times, {}))
+    with errors(source.place):
+        return any(needed.misses(*ends) for ends in group_ends(parts, times))
 
 
 def _warnings(data: SourceData, rows: int, with_time: bool, types: Mapping[str, Any]) -> list[str]:

@@ -18,6 +18,7 @@ from featurestore.compiler.duckdb.expectations import FILE, ROW
 from featurestore.definitions import Source
 from featurestore.definitions.source import PUSHED_AT
 from featurestore.dtypes import TIMESTAMP, DType
+from featurestore.plan.needed import EVERYTHING, Needed
 from featurestore.sources import Part, SourceData
 from featurestore.sources.times import source_reading, to_micros
 
@@ -76,11 +77,15 @@ def direct_select(
     data: SourceData,
     columns: Sequence[str],
     types: Mapping[str, DType],
+    needed: Needed = EVERYTHING,
     *,
     number: int | None = None,
 ) -> str:
     """SELECT over files of one physical schema; naive times become instants of UTC. The arrival is NULL in files, and so is
-    in pushed rows a column that the source did not have then; what files must have was checked before."""
+    in pushed rows a column that the source did not have then; what files must have was checked before.
+
+    Rows that are not needed are left out by a test of the column as it lies, so that footers tell which row groups hold none.
+    """
     items = []
     for column in columns:
         name = quoted(column)
@@ -92,7 +97,22 @@ def direct_select(
             items.append(f"timezone('UTC', CAST({name} AS TIMESTAMP)) AS {name}")
         else:
             items.append(name)
-    return _select(items, paths, number)
+    return _select(items, paths, number) + _kept(part, data.source, needed)
+
+
+def _kept(part: Part, source: Source, needed: Needed) -> str:
+    bounds = [
+        (source.event_timestamp, ">=", needed.event_from),
+        (source.event_timestamp, "<=", needed.event_to),
+        (source.created_timestamp, "<=", needed.created_to),
+    ]
+    tests = [_test(part, column, sign, at) for column, sign, at in bounds if column is not None and at is not None]
+    return f" WHERE {' AND '.join(tests)}" if tests else ""
+
+
+def _test(part: Part, column: str, sign: str, at: int) -> str:
+    instant = "make_timestamp" if part.schema.field(column).type.tz is None else "make_timestamptz"
+    return f"{quoted(column)} {sign} {instant}({at})"
 
 
 def copy(part: Part, data: SourceData, columns: Sequence[str], types: Mapping[str, DType], path: Path) -> None:

@@ -29,6 +29,7 @@ from featurestore.compiler.duckdb.expectations import NUMBERED_PREFIX
 from featurestore.dtypes import DType
 from featurestore.engines.duckdb import reading
 from featurestore.errors import DataError, FeatureStoreError, SourceError, StoreError
+from featurestore.plan.needed import EVERYTHING, Needed
 from featurestore.sources import Part, SourceData
 
 log = logging.getLogger(__name__)
@@ -37,7 +38,8 @@ log = logging.getLogger(__name__)
 @dataclass(frozen=True)
 class Settings:
     """threads None: as many as cores. memory_limit, temp_limit: sizes such as "4GB", of memory and of spilled data.
-    temp_directory None: the system's. window_plan: the plan to take for windows wherever it can serve, or "auto"."""
+    temp_directory None: the system's. window_plan: the plan to take for windows wherever it can serve, or "auto".
+    partitions: by how many cuts of the keys a training set is built; None: as many as the memory asks for."""
 
     threads: int | None = None
     memory_limit: str | None = None
@@ -45,6 +47,7 @@ class Settings:
     temp_limit: str | None = None
     asof_loop_join_threshold: int | None = None
     window_plan: str = "auto"
+    partitions: int | None = None
 
 
 _sessions: weakref.WeakSet[Session] = weakref.WeakSet()
@@ -84,7 +87,7 @@ class Session:
     def __init__(self, settings: Settings) -> None:
         self.folder = scratch_folder(settings)
         self._con = duckdb.connect(config={"python_enable_replacements": "false", "autoload_known_extensions": "false"})
-        self._bound: dict[str, tuple[SourceData, tuple[str, ...]]] = {}
+        self._bound: dict[str, tuple[SourceData, tuple[str, ...], Needed]] = {}
         self._copies: dict[str, list[Path]] = {}
         self._numbers = count()
         self._as_written = False
@@ -117,20 +120,27 @@ class Session:
 
     def bind(self, name: str, table: pa.Table) -> None:
         """Make a table known under a name."""
+        self._con.execute(f"DROP VIEW IF EXISTS {quoted(name)}")
         self._con.register(name, table)
 
     def bind_source(
-        self, data: SourceData, columns: Sequence[str], types: Mapping[str, DType], *, prefix: str = SOURCE_PREFIX
+        self,
+        data: SourceData,
+        columns: Sequence[str],
+        types: Mapping[str, DType],
+        *,
+        prefix: str = SOURCE_PREFIX,
+        needed: Needed = EVERYTHING,
     ) -> None:
         """Make the rows of a source known as `source__<name>`: one SELECT per physical schema, times with a zone. Where rows
-        were pushed, each row also has its arrival.
+        were pushed, each row also has its arrival. Of rows that are not needed some or all may be left out.
 
         Data that is bound with these columns already stays as it is.
         Raises: SourceError FS322 to FS325.
-        """
+        """  # fmt: skip
         name = f"{prefix}{data.source.name}"
-        bound, held = self._bound.get(name, (None, ()))
-        if bound is data and set(columns) <= set(held):
+        bound, held, narrowed = self._bound.get(name, (None, (), EVERYTHING))
+        if bound is data and set(columns) <= set(held) and narrowed == needed:
             return
         data.check(columns)
         asked, columns = columns, reading.columns_bound(data, columns)
@@ -144,13 +154,13 @@ class Session:
                 selects.append(reading.copied_select(self._copy(name, part, data, columns, types), columns))
         for parts in groups.values():
             paths = [str(p.stamp.path) for p in parts if p.stamp is not None]
-            selects.append(reading.direct_select(paths, parts[0], data, columns, types))
+            selects.append(reading.direct_select(paths, parts[0], data, columns, types, needed))
         with errors(data.source.place):
             self._con.execute(
                 f"CREATE OR REPLACE TEMP VIEW {quoted(name)} AS\n"
                 + "\nUNION ALL BY NAME\n".join(selects or [self._empty(data, columns, types)])
             )
-        self._bound[name] = (data, tuple(asked))
+        self._bound[name] = (data, tuple(asked), needed)
         for path in before:
             path.unlink()
 
@@ -171,6 +181,17 @@ class Session:
                 selects.append(reading.copied_select(path, columns, number=i))
         with errors(data.source.place):
             self._con.execute(f"CREATE OR REPLACE TEMP VIEW {quoted(name)} AS\n" + "\nUNION ALL BY NAME\n".join(selects))
+
+    def bind_files(self, name: str, paths: Sequence[Path], types: Mapping[str, str]) -> None:
+        """Make Parquet files that the engine wrote known under a name; without any, a relation of these columns (and types, as
+        SQL) without rows."""
+        self._bound.pop(name, None)
+        files = ", ".join(_literal(path) for path in paths)
+        select = f"SELECT * FROM read_parquet([{files}], hive_partitioning = false)"
+        if not paths:
+            empty = ", ".join(f"CAST(NULL AS {kind}) AS {quoted(column)}" for column, kind in types.items())
+            select = f"SELECT {empty} WHERE FALSE"
+        self.execute(f"CREATE OR REPLACE TEMP VIEW {quoted(name)} AS {select}")
 
     def _copy(self, name: str, part: Part, data: SourceData, columns: Sequence[str], types: Mapping[str, DType]) -> Path:
         path = self.folder / f"copy_{next(self._numbers)}.parquet"  # never one name twice: the engine remembers footers
@@ -232,7 +253,7 @@ class Session:
 
     def _unreadable(self) -> str:
         """The first bound file that cannot be read to its end, or ""."""
-        for data, columns in self._bound.values():
+        for data, columns, _ in self._bound.values():
             for part in data.parts:
                 try:
                     for _ in part.read(columns):
@@ -245,6 +266,10 @@ class Session:
         if as_written != self._as_written:
             self._con.execute(f"SET disabled_optimizers = '{'join_order,build_side_probe_side' if as_written else ''}'")
             self._as_written = as_written
+
+    def limit(self, memory: float) -> None:
+        """From now on use so many bytes of memory."""
+        self.execute(f"SET memory_limit = '{int(memory)}B'")
 
     def interrupt(self) -> None:
         self._con.interrupt()
@@ -277,6 +302,11 @@ def errors(where: str = "") -> Iterator[None]:
         raise
     except (duckdb.Error, pa.ArrowException, OSError) as error:
         raise translated(error, where) from error
+
+
+def was_interrupted(error: BaseException) -> bool:
+    """Whether an error only says that the engine was told to stop. It says so in several types, but always in that word."""
+    return any("interrupt" in str(said).lower() for said in (error, error.__cause__))
 
 
 def translated(error: BaseException, where: str = "") -> FeatureStoreError:
