@@ -89,6 +89,10 @@ _ROWS = "featurestore/audit/rows.py"
 _REGISTRY = "featurestore/registry.py"
 _COUNTS = "featurestore/compiler/duckdb/counts.py"
 _PERTURBED = "featurestore/compiler/duckdb/perturbed.py"
+_AROUND = "featurestore/compiler/duckdb/audit.py"
+_WHYS = "featurestore/audit/whys.py"
+_BELIEF = "featurestore/audit/belief.py"
+_EXPLAIN = "featurestore/audit/explain.py"
 _REACH = "featurestore/compiler/duckdb/influence.py"
 _MOVED = "featurestore/audit/moved.py"
 _INFLUENCE = "featurestore/audit/influence.py"
@@ -149,7 +153,8 @@ MUTANTS = (
            "event_time(source)", "a declared delay is forgotten", "known_time-a_delay_makes"),
     Mutant("created_null_is_event", _FACTS, 'if source.created_null == "event":', "if True:",
            "a row nobody knows when it was loaded is known when it happened", "known_time-a_row_without_a_created"),
-    Mutant("as_of_join_by_event", _LATEST, "s.asked_at {compare} f.known_time", "s.asked_at {compare} f.event_time",
+    Mutant("as_of_join_by_event", _LATEST, "s.asked_at {compare} f.{visible_from(plan.facts)}",
+           "s.asked_at {compare} f.event_time",
            "the as-of join asks when it happened, not when it was known", "known_time-a_delay_makes"),
     Mutant("timeline_by_event", _LATEST, '"2 * asked_at", "2 * greatest(event_time, known_time) + 1"',
            '"2 * asked_at", "2 * event_time + 1"', "the timeline forgets known time", "known_time-pitfall_08"),
@@ -555,6 +560,30 @@ MUTANTS = (
     Mutant("dot_matches_a_line_feed", _PATTERNS,
            "return (Chars(((10, 10),), negated=True),)", "return (Chars(((0, 0),), negated=True),)",
            "a dot stands for a line feed as well", "expressions-the_whole_text"),
+    # Judged
+    Mutant("audit_knows_no_late_fact", "featurestore/plan/whatif.py",
+           "if isinstance(part, StaticLookup) or not isinstance(part.facts, Visible):", "if True:",
+           "known times are never ignored, so what was late is unexplained", "judged-x=5.5"),
+    Mutant("audit_calls_late_future", _BELIEF, "if one.why.cause == LATE:", "if one.why.cause == 0:",
+           "what had happened is called future where a later instant gives it too", "judged-late beside"),
+    Mutant("audit_ties_the_expired", _EXPLAIN,
+           'return pc.and_(held["tie_known"].is_valid().combine_chunks(), pc.invert(_expired(asking, part, wrong)))',
+           'return held["tie_known"].is_valid().combine_chunks()', "an expired fact is its own twin", "judged-x=7.5"),
+    Mutant("audit_accuses_nothing", _BELIEF, "telling = pc.and_(wrong.open, pc.invert(empty))", "telling = wrong.open",
+           "NULL or 0 alone makes a leak", "judged-x=6.5"),
+    Mutant("audit_excuses_last_digits", "featurestore/audit/columns.py",
+           "self.dtype.is_float and self.aggregate in ROUNDED", "self.dtype.is_float",
+           "a latest value may be another in its last digits", "judged-rounding"),
+    Mutant("audit_keeps_the_first_of_twins", "featurestore/audit/matching.py",
+           "key=lambda row: (faults[row], row)", "key=lambda row: row", "of two rows the wrong one stays", "judged-twins"),
+    Mutant("audit_forgives_a_missing_column", "featurestore/audit/judge.py",
+           "audit.features[name].causes = {EXACT: 0, UNMATCHED: self.file.rows}",
+           "audit.features[name].causes = {EXACT: self.file.rows}", "a feature that is not there is right", "judged-renamed"),
+    Mutant("audit_names_a_later_row", _AROUND, "min({event_first}) FILTER (WHERE {future}) AS future",
+           "max({event_first}) FILTER (WHERE {future}) AS future", "the last fact after as_of is named, not the next",
+           "judged-x=5.5"),
+    Mutant("audit_sees_no_known_time", _AROUND, "f.known_time < c.known_by", "f.known_time < c.known_by + 1000",
+           "a fact that was late counts as an older one", "judged-x=5.5"),
     # What proves, and what measures
     Mutant("probe_begins_late", _PERTURBED, "{_counts_from(asked.source)} >= until)", "{_counts_from(asked.source)} > until)",
            "what counts from the very next instant on is not touched", "prove-created-touches"),
