@@ -50,7 +50,11 @@ class Audited:
         return self.store.audit(table, self.service, tolerance=1e-9)
 
 
-@pytest.mark.parametrize("kind", KINDS)
+EVERY_DAY = ("delayed", "created", "versions_deleted", "static")
+KINDS_BY_COST = [kind if kind in EVERY_DAY else pytest.param(kind, marks=pytest.mark.slow) for kind in KINDS]
+
+
+@pytest.mark.parametrize("kind", KINDS_BY_COST)
 def test_what_the_oracle_says_is_exact_and_what_it_says_of_other_instants_is_not(kind: str) -> None:
     drawn = Audited(kind)
     honest = drawn.told(drawn.spine)
@@ -81,7 +85,7 @@ def plain(column: pa.ChunkedArray) -> list[Any]:
     return [None if floats and one != one else value for one, value in zip(column.to_pylist(), values, strict=True)]
 
 
-@pytest.mark.parametrize("kind", ["at_once", "created", "versions"])
+@pytest.mark.parametrize("kind", [pytest.param("at_once", marks=pytest.mark.slow), "created", "versions"])
 def test_a_value_of_nobody_is_unexplained_and_never_a_leak(kind: str) -> None:
     planted = 0
     for seed in range(3):
