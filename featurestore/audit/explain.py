@@ -13,7 +13,7 @@ from featurestore.audit.columns import differs
 from featurestore.audit.findings import EXPIRED, FUTURE, LATE, STALE, TIE, UNEXPLAINED
 from featurestore.audit.judged import AS_OF
 from featurestore.audit.reask import Asking
-from featurestore.audit.whys import Stage, Why, at_instant, whys
+from featurestore.audit.whys import Stage, Why, at_instant, of_one_view, whys
 from featurestore.audit.wrong import Group, Wrong, open_rows
 from featurestore.plan.nodes import Latest, Window
 
@@ -56,6 +56,8 @@ def _tried(asking: Asking, group: Group, stage: Stage) -> list[Tried]:
         )
         for why in tried:
             found.setdefault((number if why.landmark else -1, why.told, why.cause), Tried(number, why))
+    for number, name in enumerate(group.inputs if stage is Stage.LENGTHS else ()):
+        found |= {(number, why.told, why.cause): Tried(0, why) for why in of_one_view(name)}
     ties = [Tried(0, _TIED)] if stage is Stage.RULES and any(group.latest) else []
     return [*(one for one in found.values() if one.why.is_leak), *ties, *(o for o in found.values() if not o.why.is_leak)]
 

@@ -52,7 +52,7 @@ class Example:
 @dataclass
 class FeatureFindings:
     """One feature. causes: cells by cause. why: of the cells that are wrong, how many each explanation explains. rounded: how
-    many exact ones differ from the truth in their last digits. ahead_us: the farthest that a leak of the examples reaches."""
+    many exact ones differ from the truth in their last digits."""
 
     causes: dict[str, int] = field(default_factory=dict)
     why: dict[str, int] = field(default_factory=dict)

@@ -76,12 +76,13 @@ class Judge:
         matched = self._matched()
         audit = Audit(service.name, "", file.rows, {name: FeatureFindings() for name in service.feature_types})
         wrong = self._compared(audit)
-        surplus = matched.surplus([w.rows for w in wrong.values()], file.rows)
+        surplus = matched.surplus([w.rows for w in wrong.values()])
         self._count_rows(audit, matched, surplus, wrong)
         self._explain(wrong)
         for name, cells in wrong.items():
             for settled in cells.settled:
                 audit.features[name].add(settled.cause, pc.sum(settled.cells, min_count=0).as_py(), settled.why)
+            audit.features[name].why = dict(sorted(audit.features[name].why.items(), key=lambda one: -one[1]))
         self._watch(Progress("finding the rows that explain"))
         audit.examples = examples(self.asking, self.groups(wrong))
         self._count_columns(audit)
@@ -259,7 +260,8 @@ class Judge:
             mine = [wrong[column] for column, _ in given.features if column in wrong]
             if mine:
                 views = [given] if isinstance(given, ViewInstance) else given.view.inputs
-                found.append(Group(given.name, mine, [self.asking.parts(name) for name in self._computing(views)]))
+                parts = [self.asking.parts(name) for name in self._computing(views)]
+                found.append(Group(given.name, mine, parts, [view.name for view in views] if len(parts) > 1 else ()))
         return found
 
     def _computing(self, views: Iterable[ViewInstance]) -> list[str]:

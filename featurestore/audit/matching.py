@@ -28,7 +28,7 @@ class Matched:
         """Without a spine every row is asked for once."""
         return cls()
 
-    def surplus(self, wrong: Sequence[pa.Array], rows: int) -> pa.Array:
+    def surplus(self, wrong: Sequence[pa.Array]) -> pa.Array:
         """The rows that are too many, ascending: of those with one question the ones with most wrong cells, then the later.
 
         wrong: the wrong rows of each feature.

@@ -18,6 +18,7 @@ from featurestore.audit.findings import EXPIRED, FUTURE, LATE, LEAKS, STALE
 from featurestore.intervals import MICROS_PER_DAY, MICROS_PER_SECOND, parse_instant
 from featurestore.plan import whatif
 from featurestore.plan.nodes import TrainingSet
+from featurestore.plan.whatif import Replan
 
 HOUR, DAY, WEEK = 3_600 * MICROS_PER_SECOND, MICROS_PER_DAY, 7 * MICROS_PER_DAY
 LONG_AFTER, LONG_BEFORE = parse_instant("2300-01-01T00:00:00Z"), parse_instant("1600-01-01T00:00:00Z")
@@ -56,7 +57,7 @@ class Why:
     cause: str
     told: str
     instants: Callable[[pa.Array, Landmarks], pa.Array]
-    replan: Callable[[TrainingSet], TrainingSet] = _as_defined
+    replan: Replan = _as_defined
     lag: int = 0
     landmark: str | None = None
     far: bool = False
@@ -144,6 +145,24 @@ def _of_lengths(windows: Sequence[int]) -> list[Why]:
     return found
 
 
+def of_one_view(name: str) -> list[Why]:
+    """Of features that several views give together: one of these views was asked otherwise."""
+    at_once = whatif.known_at_once
+    found = [
+        Why(LATE, f"with what had happened by as_of in {name}, as if known at once", _at, whatif.only(name, at_once)),
+        Why(FUTURE, f"with what happened at as_of itself in {name}", _at, whatif.only(name, whatif.later(1))),
+        Why(FUTURE, f"of the last fact there is in {name}", _at, whatif.only(name, _far_ahead_at_once)),
+    ]
+    for shift in (HOUR, DAY, WEEK):
+        found.append(Why(FUTURE, f"as of {_length(shift)} later in {name}", _at, whatif.only(name, whatif.later(shift))))
+        found.append(Why(STALE, f"as of {_length(shift)} before in {name}", _at, whatif.only(name, whatif.later(-shift))))
+    return found
+
+
+def _far_ahead_at_once(plan: TrainingSet) -> TrainingSet:
+    return whatif.later(36_500 * DAY)(_last_at_once(plan))
+
+
 def _of_lags() -> list[Why]:
     found = []
     for lag in (HOUR, DAY, WEEK, 30 * DAY):
@@ -160,11 +179,11 @@ def _later(by: int) -> Callable[[pa.Array, Landmarks], pa.Array]:
     return lambda at, _: pc.add(at, by)
 
 
-def _near(cause: str, told: str, landmark: str, by: int, replan: Callable[[TrainingSet], TrainingSet] = _as_defined) -> Why:
+def _near(cause: str, told: str, landmark: str, by: int, replan: Replan = _as_defined) -> Why:
     return Why(cause, told, lambda at, landmarks: pc.add(landmarks[landmark], by), replan, landmark=landmark)
 
 
-def _after(told: str, landmark: str, replan: Callable[[TrainingSet], TrainingSet] = _as_defined) -> Why:
+def _after(told: str, landmark: str, replan: Replan = _as_defined) -> Why:
     """Just after a landmark, in rows for which it lies after as_of."""
 
     def instants(at: pa.Array, landmarks: Landmarks) -> pa.Array:
@@ -174,7 +193,7 @@ def _after(told: str, landmark: str, replan: Callable[[TrainingSet], TrainingSet
     return Why(FUTURE, told, instants, replan, landmark=landmark, far=True)
 
 
-def _in_the_end(told: str, replan: Callable[[TrainingSet], TrainingSet]) -> Why:
+def _in_the_end(told: str, replan: Replan) -> Why:
     """After all there is, in rows after which something happens to the key."""
 
     def instants(at: pa.Array, landmarks: Landmarks) -> pa.Array:
@@ -214,4 +233,4 @@ def at_instant(cause: str, told: str) -> Why:
     return Why(cause, told, _at)
 
 
-__all__ = ["Landmarks", "Stage", "Why", "at_instant", "whys"]
+__all__ = ["Landmarks", "Stage", "Why", "at_instant", "of_one_view", "whys"]

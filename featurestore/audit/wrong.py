@@ -76,11 +76,13 @@ def count(mask: pa.Array) -> int:
 
 @dataclass(frozen=True)
 class Group:
-    """Features that one view computes, or one on-demand view. views: of each view they read, its parts with a history."""
+    """Features that one view computes, or one on-demand view. views: of each view they read, its parts with a history.
+    inputs: the names of the views that an on-demand view reads, if there are several."""
 
     name: str
     wrong: Sequence[Wrong]
     views: Sequence[Sequence[Timed]]
+    inputs: Sequence[str] = ()
 
     @property
     def latest(self) -> Iterator[tuple[Latest, Wrong]]:

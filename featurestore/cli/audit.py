@@ -105,7 +105,7 @@ def text(found: Audit, output: Path | None) -> str:
         ["feature", *causes], [[name, *(f.causes.get(c, 0) for c in causes)] for name, f in found.features.items()], indent="  "
     ))  # fmt: skip
     for name, feature in found.features.items():
-        told = [f"{cells:,} {why}" for why, cells in sorted(feature.why.items(), key=lambda one: -one[1])[:_SHOWN]]
+        told = [f"{cells:,} {why}" for why, cells in list(feature.why.items())[:_SHOWN]]
         lines += [f"  {name}: the value {'; '.join(told)}"] if told else []
     for cause in causes:
         lines += [_example(e) for e in [e for e in found.examples if e.cause == cause][:_SHOWN]]

@@ -12,6 +12,8 @@ from functools import cache
 
 from featurestore.plan.nodes import Latest, Part, Settled, StaticLookup, TrainingSet, Visible, Window
 
+Replan = Callable[[TrainingSet], TrainingSet]
+
 
 def known_at_once(plan: TrainingSet) -> TrainingSet:
     """Every fact is as it is known now, and was so when it happened: created timestamps, delays and corrections ignored."""
@@ -49,7 +51,7 @@ def half_the_windows(plan: TrainingSet) -> TrainingSet:
 
 
 @cache
-def with_windows(length: int) -> Callable[[TrainingSet], TrainingSet]:
+def with_windows(length: int) -> Replan:
     """Every window is so long, in microseconds. The same function for the same length."""
 
     def changed(plan: TrainingSet) -> TrainingSet:
@@ -69,8 +71,32 @@ def _with_windows(plan: TrainingSet, change: Callable[[int], int]) -> TrainingSe
     return _with(plan, changed)
 
 
+def later(by: int) -> Replan:
+    """Everything is asked so much later, in microseconds; or earlier."""
+
+    def changed(plan: TrainingSet) -> TrainingSet:
+        return _with(plan, lambda part: replace(part, spine=replace(part.spine, ahead=part.spine.ahead + by)))
+
+    changed.__name__ = f"later_{by}"
+    return changed
+
+
+def only(instance: str, replan: Replan) -> Replan:
+    """Another question of one view instance alone; the others are asked as they were."""
+
+    def changed(plan: TrainingSet) -> TrainingSet:
+        pairs = zip(plan.parts, replan(plan).parts, strict=True)
+        return replace(plan, parts=tuple(other if part.instance == instance else part for part, other in pairs))
+
+    changed.__name__ = f"{replan.__name__}_of_{instance}"
+    return changed
+
+
 def _with(plan: TrainingSet, change: Callable[[Part], Part]) -> TrainingSet:
     return replace(plan, parts=tuple(replace(part, part=change(part.part)) for part in plan.parts))
 
 
-__all__ = ["half_the_windows", "known_at_once", "twice_the_windows", "whole_history", "with_windows", "without_ttl"]
+__all__ = [
+    "Replan", "half_the_windows", "known_at_once", "later", "only", "twice_the_windows", "whole_history", "with_windows",
+    "without_ttl",
+]  # fmt: skip

@@ -18,6 +18,7 @@ from featurestore import (
     FeatureService,
     FeatureStore,
     FeatureView,
+    OnDemandFeatureView,
     agg,
     latest,
 )
@@ -98,6 +99,22 @@ def test_where_values_are_of_few_kinds_the_reason_that_explains_most_cells_is_be
         found = store.audit(good.with_columns(shifted["x"]), "service")
         assert set(found.features["x"].causes) == {"exact", direction}
         assert found.features["x"].causes["exact"] == (good["x"] == shifted["x"]).sum()
+
+
+def test_an_on_demand_feature_leaks_through_one_of_its_views_though_both_are_right_themselves() -> None:
+    def view(name: str, column: str) -> FeatureView:
+        rows = {"k": [1] * 9, "e": instants([100 * n for n in range(9)]), column: [float(n * n + len(name)) for n in range(9)]}
+        source = ArrowSource(name=f"{name}_facts", table=pa.table(rows), event_timestamp="e", delay="0s")
+        return FeatureView(name=name, entities=[thing], source=source, features=[latest(column)])
+
+    one, other = view("one", "x"), view("other", "y")
+    gap = OnDemandFeatureView(name="gap", inputs=[one, other], features={"gap": "x - 3 * y"})
+    store = FeatureStore(definitions=[FeatureService(name="service", features=[one, other, gap])])
+    good = honest(store, pa.table({"k": [1, 1, 1], "as_of": instants([150, 250, 350])}))
+    leaking = good.with_columns((pl.col("x") - 3 * (64.0 + len("other"))).alias("gap"))
+    found = store.audit(leaking, "service")
+    assert found.features["gap"].causes == {"exact": 0, "future": 3}
+    assert found.features["gap"].why == {"of the last fact there is in other": 3}
 
 
 def test_static_features_have_no_history_to_explain_them(tmp_path: Path) -> None:
