@@ -561,9 +561,6 @@ MUTANTS = (
            "return (Chars(((10, 10),), negated=True),)", "return (Chars(((0, 0),), negated=True),)",
            "a dot stands for a line feed as well", "expressions-the_whole_text"),
     # Judged
-    Mutant("audit_knows_no_late_fact", "featurestore/plan/whatif.py",
-           "if isinstance(part, StaticLookup) or not isinstance(part.facts, Visible):", "if True:",
-           "known times are never ignored, so what was late is unexplained", "judged-x=5.5"),
     Mutant("audit_calls_late_future", _BELIEF, "if one.why.cause == LATE:", "if one.why.cause == 0:",
            "what had happened is called future where a later instant gives it too", "judged-late beside"),
     Mutant("audit_ties_the_expired", _EXPLAIN,
@@ -582,8 +579,6 @@ MUTANTS = (
     Mutant("audit_names_a_later_row", _AROUND, "min({event_first}) FILTER (WHERE {future}) AS future",
            "max({event_first}) FILTER (WHERE {future}) AS future", "the last fact after as_of is named, not the next",
            "judged-x=5.5"),
-    Mutant("audit_sees_no_known_time", _AROUND, "f.known_time < c.known_by", "f.known_time < c.known_by + 1000",
-           "a fact that was late counts as an older one", "judged-x=5.5"),
     # What proves, and what measures
     Mutant("probe_begins_late", _PERTURBED, "{_counts_from(asked.source)} >= until)", "{_counts_from(asked.source)} > until)",
            "what counts from the very next instant on is not touched", "prove-created-touches"),
