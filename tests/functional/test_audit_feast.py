@@ -59,7 +59,7 @@ def test_where_rows_are_known_at_once_feast_errs_at_the_instant_of_an_event_alon
     for name in FEATURES[:4]:
         assert found.features[name].causes == {"exact": 300, "future": AT_EVENTS}
     assert {e.ahead_us for e in found.examples} == {0}
-    assert found.features["row"].causes == {"unmatched": 310}  # a column that the spine has not
+    assert found.features["row"].causes == {"exact": 0, "unmatched": 310}  # a column that the spine has not
 
 
 def test_feast_lets_rows_see_what_was_not_known_yet(made: Path) -> None:
