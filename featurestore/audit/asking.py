@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from featurestore.registry import BoundService
-from featurestore.retrieval.spine import Spine
+from featurestore.retrieval.spine import Spine, spine_of
 
 _PLAIN = {pa.string_view(): pa.large_string(), pa.binary_view(): pa.large_binary()}
 
@@ -25,11 +25,7 @@ def asking(spine: Spine, service: BoundService, as_of: str, most: int) -> tuple[
     if spine.rows > most:
         numbers = [i * spine.rows // most for i in range(most)]
         table = table.take(pa.array(numbers, pa.int64()))
-    return numbers, spine_of(table)
-
-
-def spine_of(table: pa.Table) -> Spine:
-    return Spine(schema=table.schema, rows=table.num_rows, table=table.combine_chunks())
+    return numbers, spine_of(table.combine_chunks())
 
 
 def _plain(column: pa.ChunkedArray) -> pa.ChunkedArray:
@@ -38,4 +34,4 @@ def _plain(column: pa.ChunkedArray) -> pa.ChunkedArray:
     return column.cast(_PLAIN[column.type]) if column.type in _PLAIN else column
 
 
-__all__ = ["asking", "spine_of"]
+__all__ = ["asking"]

@@ -13,7 +13,6 @@ from typing import Any
 
 import pyarrow as pa
 
-from featurestore.audit.asking import spine_of
 from featurestore.audit.influences import OVERFLOW
 from featurestore.audit.rewritten import columns_read, part_of, rewrite
 from featurestore.audit.truth import stored
@@ -25,7 +24,7 @@ from featurestore.engines.duckdb import Session, Settings
 from featurestore.errors import DataError
 from featurestore.intervals import format_instant
 from featurestore.registry import BoundInstance, BoundService, BoundView, Registry
-from featurestore.retrieval.spine import Spine, instants, key_column
+from featurestore.retrieval.spine import Spine, instants, key_column, spine_of
 from featurestore.retrieval.training_set import Build, Request
 from featurestore.sources import SourceData
 
@@ -134,7 +133,7 @@ class Cases:
         self._session.bind("cases", pa.table(table))
         sources = {name: self._left_out(number) for number, name in enumerate(self.names)}
         asked = self._table.take(table["n"]).append_column(self._case, table["number"])
-        spine = spine_of(asked)
+        spine = spine_of(asked.combine_chunks())
         try:
             with Build(self._numbered, spine, sources, self._settings, self._request) as build:
                 return [v for batch in build.batches() for v in stored(batch[self._feature])]

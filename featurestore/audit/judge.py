@@ -17,7 +17,7 @@ from featurestore.audit.columns import Compared, differs, read
 from featurestore.audit.evidence import examples
 from featurestore.audit.explain import explain
 from featurestore.audit.findings import DROPPED, EXACT, FAN_OUT, UNEXPLAINED, UNMATCHED, Audit, FeatureFindings
-from featurestore.audit.judged import AS_OF, Judged, as_spine
+from featurestore.audit.judged import AS_OF, Judged
 from featurestore.audit.matching import Matched, match
 from featurestore.audit.pictures import pictures
 from featurestore.audit.reask import Asking, of_features
@@ -30,6 +30,7 @@ from featurestore.errors import FeatureStoreError, UsageError, nearest
 from featurestore.intervals import parse_instant
 from featurestore.progress import Progress, Watcher
 from featurestore.registry import BoundInstance, BoundService, BoundView
+from featurestore.retrieval.spine import spine_of
 from featurestore.retrieval.training_set import Build, Request
 from featurestore.sources import SourceData
 
@@ -138,7 +139,7 @@ class Judge:
         kept: dict[str, list[_Piece]] = {name: [] for name in self.names}
         if self.names:
             service = of_features(self.service, self.names)
-            questions = as_spine(self.asking.questions.select([*service.spine_keys, *service.request, AS_OF]))
+            questions = spine_of(self.asking.questions.select([*service.spine_keys, *service.request, AS_OF]))
             sources = {name: self._sources[name] for name in service.sources}
             with Build(service, questions, sources, self._settings, request, self._watch) as build:
                 done = 0

@@ -13,13 +13,12 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from featurestore.audit import columns
 from featurestore.dtypes import DType, parse_dtype
 from featurestore.errors import SpineError, UsageError, nearest
 from featurestore.retrieval.output import manifest_of
-from featurestore.retrieval.spine import ROWS_AT_ONCE, Spine, instants, open_spine
+from featurestore.retrieval.spine import Spine, instants, open_spine, spine_of
 
 AS_OF = "__as_of"
 _KINDS = (".parquet", ".pq", ".csv", "")
@@ -82,15 +81,9 @@ class Judged:
         return self._spine.schema.field(self._own[name]).type
 
     def batches(self, names: Sequence[str]) -> Iterator[pa.Table]:
-        """Some columns, ROWS_AT_ONCE rows at a time; one empty table for a file without rows."""
-        own = [self._own[name] for name in names]
-        if self._spine.path is None or self.rows == 0 or not own:
-            whole = self._spine.columns(own)
-            for start in range(0, max(self.rows, 1), ROWS_AT_ONCE):
-                yield whole.slice(start, ROWS_AT_ONCE).rename_columns(list(names))
-            return
-        with pq.ParquetFile(self._spine.path) as file:
-            yield from _even(file.iter_batches(batch_size=ROWS_AT_ONCE, columns=own), own, list(names))
+        """Some columns, ROWS_AT_ONCE rows at a time; one empty table for a file without rows. Raises: SpineError FS301."""
+        for table in self._spine.batches([self._own[name] for name in names]):
+            yield table.rename_columns(list(names))
 
     def instants(self) -> pa.Array:
         """as_of in microseconds, per row. Raises: SpineError FS300, FS303."""
@@ -98,9 +91,9 @@ class Judged:
         if as_of not in self._own:
             near = nearest(as_of, self.names) or "--as-of-column NAME"
             raise SpineError("FS303", f"the file has no column {as_of!r}", known=self.names, hint=near)
-        table = pa.table({as_of: self.column(as_of)})
-        spine = Spine(schema=table.schema, rows=self.rows, table=table)
-        return instants(spine, as_of, timezone=reading.timezone, as_of_format=reading.as_of_format)
+        return instants(
+            spine_of(pa.table({as_of: self.column(as_of)})), as_of, timezone=reading.timezone, as_of_format=reading.as_of_format
+        )
 
     def questions(self, keys: Mapping[str, DType], request: Mapping[str, DType], at: pa.Array) -> pa.Table:
         """Keys, what is taken from the request, and AS_OF: a spine that asks what the file answers.
@@ -165,24 +158,4 @@ def _of_family(key: DType) -> DType:
     return _WIDE if key.is_decimal or key.name == "uint64" else _NARROW
 
 
-def _even(batches: Iterator[pa.RecordBatch], own: Sequence[str], names: list[str]) -> Iterator[pa.Table]:
-    """Batches of ROWS_AT_ONCE rows, whatever the row groups of the file are."""
-    pending: list[pa.Table] = []
-    held = 0
-    for batch in batches:
-        pending.append(pa.Table.from_batches([batch]).select(list(own)).rename_columns(names))
-        held += batch.num_rows
-        while held >= ROWS_AT_ONCE:
-            whole = pa.concat_tables(pending)
-            yield whole.slice(0, ROWS_AT_ONCE)
-            pending, held = [whole.slice(ROWS_AT_ONCE)], held - ROWS_AT_ONCE
-    if held:
-        yield pa.concat_tables(pending)
-
-
-def as_spine(table: pa.Table) -> Spine:
-    """A table of questions as a build takes it."""
-    return Spine(schema=table.schema, rows=table.num_rows, table=table)
-
-
-__all__ = ["AS_OF", "Judged", "Reading", "as_spine"]
+__all__ = ["AS_OF", "Judged", "Reading"]

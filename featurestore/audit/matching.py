@@ -9,9 +9,8 @@ from dataclasses import dataclass, field
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from featurestore.audit.judged import as_spine
 from featurestore.dtypes import DType
-from featurestore.retrieval.spine import key_column
+from featurestore.retrieval.spine import key_column, spine_of
 
 
 @dataclass(frozen=True)
@@ -51,7 +50,7 @@ def match(file: pa.Table, spine: pa.Table, types: Mapping[str, DType]) -> Matche
     import polars as pl
 
     def keyed(table: pa.Table) -> pl.DataFrame:
-        columns = {name: key_column(as_spine(table), name, dtype) for name, dtype in types.items()}
+        columns = {name: key_column(spine_of(table), name, dtype) for name, dtype in types.items()}
         as_of = table.column_names[-1]
         return pl.DataFrame(pa.table({**columns, as_of: table[as_of].cast(pa.int64())}))
 

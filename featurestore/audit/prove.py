@@ -17,7 +17,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from featurestore.audit.asking import asking, spine_of
+from featurestore.audit.asking import asking
 from featurestore.audit.moved import BESIDE, moved
 from featurestore.audit.perturbed import Drawn, Pivot, Workbench, pivots
 from featurestore.audit.proof import EXAMPLES, Control, Moved, Probe, Proof
@@ -29,7 +29,7 @@ from featurestore.intervals import format_instant
 from featurestore.progress import Progress, Watcher
 from featurestore.registry import BoundService
 from featurestore.retrieval import build
-from featurestore.retrieval.spine import Spine, instants, open_spine
+from featurestore.retrieval.spine import Spine, instants, open_spine, spine_of
 from featurestore.retrieval.training_set import INCLUDES, Build, Request
 from featurestore.sources import IdentityCache, SourceData
 from featurestore.sources.files import sha256
@@ -208,7 +208,7 @@ class _Run:
     def _compared(self, pivot: Pivot, drawn: Drawn, sources: Mapping[str, SourceData]) -> tuple[pa.Table, pa.Table]:
         """The cells of the rows drawn, as they were built and as they are over other sources."""
         assert self._asked.table is not None
-        spine = spine_of(self._asked.table.take(drawn.rows))
+        spine = spine_of(self._asked.table.take(drawn.rows).combine_chunks())
         own = {i.bound.view.source.name: sources[i.bound.view.source.name] for i in pivot.service.instances}
         with Build(pivot.service, spine, own, self.settings, self.request) as built:
             after = pa.concat_tables(list(built.batches()))

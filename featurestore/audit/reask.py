@@ -11,16 +11,17 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from featurestore import plan as planning
-from featurestore.audit.judged import AS_OF, as_spine
+from featurestore.audit.judged import AS_OF
+from featurestore.audit.narrowed import narrowed
 from featurestore.audit.whys import Why
 from featurestore.compiler import duckdb as sql
-from featurestore.definitions import FeatureService, OnDemandInstance, ViewInstance
+from featurestore.definitions import OnDemandInstance, ViewInstance
 from featurestore.engines.duckdb import Session, Settings
 from featurestore.engines.duckdb.checks import pushed_to
 from featurestore.errors import DataError
 from featurestore.plan.nodes import Latest, ReadSource, TrainingSet, Window, walk
-from featurestore.registry import BoundService, bind_service
-from featurestore.retrieval.spine import key_column
+from featurestore.registry import BoundService
+from featurestore.retrieval.spine import key_column, spine_of
 from featurestore.retrieval.training_set import Build, Request
 from featurestore.sources import SourceData
 
@@ -60,7 +61,7 @@ class Asking:
         request = Request(as_of=AS_OF, known_before=known_before, serving_lag=lag + why.lag)
         sources = {name: self.sources[name] for name in service.sources}
         try:
-            with Build(service, as_spine(asked.select(needed)), sources, self.settings, request, replan=why.replan) as build:
+            with Build(service, spine_of(asked.select(needed)), sources, self.settings, request, replan=why.replan) as build:
                 found = pa.concat_tables(list(build.batches())).select(list(names)).combine_chunks()
         except DataError as error:
             if error.code not in _OVERFLOWS:
@@ -81,7 +82,7 @@ class Asking:
             as_of=AS_OF, known_before=self.known_before, serving_lag=self.serving_lag, include=("event_timestamp",)
         )
         sources = {name: self.sources[name] for name in service.sources}
-        with Build(service, as_spine(asked), sources, self.settings, request, replan=_unchanged) as build:
+        with Build(service, spine_of(asked), sources, self.settings, request, replan=_unchanged) as build:
             found = pa.concat_tables(list(build.batches()))
         return found[f"{feature}__event_timestamp"].cast(pa.int64()).combine_chunks()
 
@@ -132,7 +133,7 @@ class Asking:
         at = asked[AS_OF].cast(pa.int64()) if at is None else at
         relation = {"row_id": pa.arange(0, len(rows)), "asked_at": at, "known_by": self._known_by(at, part), **more}
         for key in part.spine.keys:
-            relation[f"key_{key.name}"] = key_column(as_spine(asked), key.spine_column, key.dtype)
+            relation[f"key_{key.name}"] = key_column(spine_of(asked), key.spine_column, key.dtype)
         if not part.spine.keys:
             relation["key_all"] = pa.repeat(pa.scalar(0, pa.int32()), len(rows))
         return pa.table(relation)
@@ -159,14 +160,13 @@ def _unchanged(plan: TrainingSet) -> TrainingSet:
 
 
 def of_features(service: BoundService, names: Sequence[str]) -> BoundService:
-    """The service with some of its features alone, and no labels."""
-    views = {instance.bound.name: instance.bound for instance in service.instances}
+    """The service with some of its features alone, by name, and no labels."""
     kept: list[ViewInstance | OnDemandInstance] = []
     for given in service.service.features:
         chosen = tuple(f if isinstance(f, str) else f.name for column, f in given.features if column in names)
         if chosen:
             kept.append(replace(given, chosen=chosen))
-    return bind_service(FeatureService(name=service.name, features=kept), views, {})
+    return narrowed(service, kept)
 
 
 def _at(keys: pa.Table, at: pa.Array) -> pa.Table:

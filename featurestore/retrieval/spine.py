@@ -46,19 +46,20 @@ class Spine:
         with _reading(self.path), pq.ParquetFile(self.path) as file:
             return file.read(columns=list(names)).select(list(names))
 
-    def batches(self) -> Iterator[pa.Table]:
-        """All rows in order, ROWS_AT_ONCE at a time; one empty table for an empty spine."""
+    def batches(self, names: Sequence[str] | None = None) -> Iterator[pa.Table]:
+        """All rows in order, or some columns of them, ROWS_AT_ONCE at a time; one empty table for an empty spine."""
+        schema = self.schema if names is None else pa.schema([self.schema.field(name) for name in names])
         if self.table is not None:
             for start in range(0, max(self.rows, 1), ROWS_AT_ONCE):
-                yield self.table.slice(start, ROWS_AT_ONCE)
+                yield self.table.slice(start, ROWS_AT_ONCE).select(schema.names)
             return
         if self.rows == 0:
-            yield self.schema.empty_table()
+            yield schema.empty_table()
             return
         pending: list[pa.Table] = []
         held = 0
-        for batch in self._read():
-            pending.append(pa.Table.from_batches([batch]).cast(self.schema))
+        for batch in self._read(names):
+            pending.append(pa.Table.from_batches([batch]).select(schema.names).cast(schema))
             held += batch.num_rows
             while held >= ROWS_AT_ONCE:
                 whole = pa.concat_tables(pending)
@@ -67,9 +68,15 @@ class Spine:
         if held:
             yield pa.concat_tables(pending)
 
-    def _read(self) -> Iterator[pa.RecordBatch]:
+    def _read(self, names: Sequence[str] | None) -> Iterator[pa.RecordBatch]:
+        columns = None if names is None else list(names)
         with _reading(self.path), pq.ParquetFile(self.path, page_checksum_verification=True) as file:
-            yield from file.iter_batches(batch_size=ROWS_AT_ONCE)
+            yield from file.iter_batches(batch_size=ROWS_AT_ONCE, columns=columns)
+
+
+def spine_of(table: pa.Table) -> Spine:
+    """A table as a spine, its names unchecked."""
+    return Spine(schema=table.schema, rows=table.num_rows, table=table)
 
 
 @contextmanager

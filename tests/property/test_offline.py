@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 import tempfile
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from random import Random
@@ -236,11 +236,16 @@ def compared(name: str, drawn: Any, builds: int, tmp_path: Path, plain: files.La
         met.update(batch.edges())
         met["cases"] += len(batch.of_case)
 
+    or_explained(one_build, tmp_path)
+    return met
+
+
+def or_explained(one_build: Callable[[], None], folder: Path) -> None:
+    """Run generated builds; fail with the smallest case that differs."""
     mismatch: Mismatch | None = None
     try:
         one_build()
     except Mismatch as found:
         mismatch = found
     if mismatch is not None:
-        pytest.fail(mismatch.explained(tmp_path), pytrace=False)
-    return met
+        pytest.fail(mismatch.explained(folder), pytrace=False)

@@ -24,7 +24,7 @@ from featurestore.plan.needed import EVERYTHING, Needed
 from featurestore.retrieval import cuts, training_set
 from featurestore.testing.strategies import KINDS, World, worlds
 from tests.property.engines import Question
-from tests.property.test_offline import CASES_PER_BUILD, Batch, Mismatch, check, make_batch
+from tests.property.test_offline import CASES_PER_BUILD, Batch, check, make_batch, or_explained
 
 CUT = (Settings(threads=1), Settings(threads=2, partitions=4))
 CASES = CASES_PER_BUILD // 2
@@ -59,13 +59,7 @@ def test_partitions_and_bounds_change_no_value(kind: str, fuzz_cases: int, tmp_p
             batch = make_batch(rng, drawn, Path(folder))
             check(stretch(rng, batch), Path(folder), CUT, batch.expected(Question(batch.timezone)).left_out)
 
-    mismatch: Mismatch | None = None
-    try:
-        one_build()
-    except Mismatch as found:
-        mismatch = found
-    if mismatch is not None:
-        pytest.fail(mismatch.explained(tmp_path), pytrace=False)
+    or_explained(one_build, tmp_path)
     assert (kind in UNBOUNDED) != any(needed != EVERYTHING for needed in narrowed)
 
 
