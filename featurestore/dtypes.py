@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from featurestore.errors import DefinitionError
 
@@ -137,6 +138,21 @@ def parse_dtype(text: str | DType | pa.DataType) -> DType:
     if match := _MAP.fullmatch(name):
         return DType(f"map<{parse_dtype(match[1])}, int64>")
     raise DefinitionError("FS213", f"unknown type {text!r}", known=[*_SIMPLE, "decimal128(p, s)", "list<…>"])
+
+
+_VIEWS = {pa.string_view(): pa.large_string(), pa.binary_view(): pa.large_binary()}
+
+
+def decoded(values: pa.ChunkedArray | pa.Array) -> pa.Array:
+    """One array of the same values without dictionary, runs or views, which not every kernel of Arrow knows."""
+    if isinstance(values, pa.ChunkedArray):
+        parts = [decoded(chunk) for chunk in values.chunks]
+        return pa.concat_arrays(parts) if parts else decoded(values.combine_chunks())
+    if pa.types.is_dictionary(values.type):
+        return decoded(values.dictionary).take(values.indices)
+    if pa.types.is_run_end_encoded(values.type):
+        return decoded(pc.run_end_decode(values))
+    return values.cast(_VIEWS[values.type]) if values.type in _VIEWS else values
 
 
 def from_arrow(arrow: pa.DataType) -> DType:

@@ -94,7 +94,6 @@ _WHYS = "featurestore/audit/whys.py"
 _BELIEF = "featurestore/audit/belief.py"
 _EXPLAIN = "featurestore/audit/explain.py"
 _REACH = "featurestore/compiler/duckdb/influence.py"
-_MOVED = "featurestore/audit/moved.py"
 _INFLUENCE = "featurestore/audit/influence.py"
 _INFLUENCES = "featurestore/audit/influences.py"
 _PARTITIONS = "featurestore/compiler/duckdb/partitions.py"
@@ -591,8 +590,9 @@ MUTANTS = (
            "a version is touched that hides one of another key", "prove-versions-touches"),
     Mutant("copies_come_early", _PERTURBED, 'at = "until - 1" if asked.control else "until"',
            'at = "until - 1"', "copies are added where they are seen", "prove-created exact-is_proven"),
-    Mutant("moves_from_null_unseen", _MOVED, "pc.or_(pc.fill_null(pc.not_equal(a, b), False), nulls)",
-           "pc.fill_null(pc.not_equal(a, b), False)", "a value that becomes NULL has not moved", "prove-every_difference"),
+    Mutant("moves_from_null_unseen", _CELLS, "return pc.or_(one_is_null, pc.and_(both, pc.fill_null(",
+           "return pc.or_(pa.repeat(pa.scalar(False), len(a)), pc.and_(both, pc.fill_null(",
+           "a value that becomes NULL has not moved", "prove-every_difference"),
     Mutant("nothing_left_out", _REACH, "OR cases.row <> timed.__row", "OR cases.row <> timed.__row OR TRUE",
            "a value without a row is the value with it", "influence-without_the_winner"),
     Mutant("reach_sees_t", _REACH, 'compare = "<=" if asked.exact', 'compare = "<=" if True',

@@ -5,12 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import pyarrow as pa
-import pyarrow.compute as pc
 
+from featurestore.dtypes import decoded
 from featurestore.registry import BoundService
 from featurestore.retrieval.spine import Spine, spine_of
-
-_PLAIN = {pa.string_view(): pa.large_string(), pa.binary_view(): pa.large_binary()}
 
 
 def asking(spine: Spine, service: BoundService, as_of: str, most: int) -> tuple[Sequence[int], Spine]:
@@ -20,18 +18,12 @@ def asking(spine: Spine, service: BoundService, as_of: str, most: int) -> tuple[
     """
     read = dict.fromkeys([as_of, *service.key_columns, *service.request])
     table = spine.columns([name for name in read if name in spine.schema.names])
-    table = pa.table({name: _plain(column) for name, column in zip(table.column_names, table.columns, strict=True)})
+    table = pa.table({name: decoded(column) for name, column in zip(table.column_names, table.columns, strict=True)})
     numbers: Sequence[int] = range(spine.rows)
     if spine.rows > most:
         numbers = [i * spine.rows // most for i in range(most)]
         table = table.take(pa.array(numbers, pa.int64()))
     return numbers, spine_of(table.combine_chunks())
-
-
-def _plain(column: pa.ChunkedArray) -> pa.ChunkedArray:
-    if pa.types.is_run_end_encoded(column.type):
-        return pc.run_end_decode(column)
-    return column.cast(_PLAIN[column.type]) if column.type in _PLAIN else column
 
 
 __all__ = ["asking"]

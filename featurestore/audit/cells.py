@@ -9,6 +9,8 @@ from __future__ import annotations
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from featurestore.dtypes import decoded
+
 
 def plain_type(kind: pa.DataType) -> pa.DataType:
     """The type without its encoding: what two columns of one type have in common."""
@@ -30,11 +32,7 @@ def plain_type(kind: pa.DataType) -> pa.DataType:
 
 def plain(column: pa.ChunkedArray | pa.Array) -> pa.Array:
     """A column as one array of its plain type."""
-    array = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
-    if pa.types.is_dictionary(array.type):
-        array = array.dictionary_decode()
-    elif pa.types.is_run_end_encoded(array.type):
-        array = pc.run_end_decode(array)
+    array = decoded(column)
     if pa.types.is_map(array.type):
         kind = array.type
         array = array.cast(pa.list_(pa.struct([("key", kind.key_type), ("value", kind.item_type)])))

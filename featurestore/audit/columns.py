@@ -15,7 +15,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from featurestore.dtypes import DType
+from featurestore.dtypes import DType, decoded
 from featurestore.errors import FeatureStoreError
 from featurestore.intervals import zone
 from featurestore.sources.times import TimeReading, to_micros
@@ -109,19 +109,8 @@ def _same_text(value: Any) -> str:
 
 def plain(column: pa.ChunkedArray | pa.Array) -> pa.Array:
     """One array of values that kernels know: encodings decoded, text in its plain form."""
-    if pa.types.is_dictionary(column.type):
-        chunks = column.chunks if isinstance(column, pa.ChunkedArray) else [column]
-        kind = _narrow(column.type.value_type)
-        decoded = [chunk.dictionary.cast(kind).take(chunk.indices) for chunk in chunks]
-        return pa.chunked_array(decoded, kind).combine_chunks()
-    values = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
-    if pa.types.is_run_end_encoded(values.type):
-        values = pc.run_end_decode(values)
-    return values.cast(_narrow(values.type))
-
-
-def _narrow(kind: pa.DataType) -> pa.DataType:
-    return pa.string() if kind in (pa.large_string(), pa.string_view()) else kind
+    values = decoded(column)
+    return values.cast(pa.string()) if pa.types.is_large_string(values.type) else values
 
 
 def _as(values: pa.Array, dtype: DType, timezone: str) -> pa.Array:

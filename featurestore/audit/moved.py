@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from featurestore.audit.truth import bits, stored
+from featurestore.audit.cells import differing, plain
 
 BESIDE = ("", "__status", "__event_timestamp")
 """What a cell is made of: its value, and what stands beside it."""
-_BITS = {pa.float32(): pa.int32(), pa.float64(): pa.int64()}
 
 
 def moved(before: pa.Table, after: pa.Table, features: Iterable[str]) -> dict[str, list[int]]:
@@ -27,21 +25,7 @@ def moved(before: pa.Table, after: pa.Table, features: Iterable[str]) -> dict[st
 
 
 def _unequal(one: pa.ChunkedArray, other: pa.ChunkedArray) -> list[int]:
-    if one.type != other.type or pa.types.is_nested(one.type):
-        pairs = zip(map(bits, stored(one)), map(bits, stored(other)), strict=True)
-        return [row for row, (a, b) in enumerate(pairs) if a != b]
-    a, b = _plain(one), _plain(other)
-    if a.equals(b):
-        return []
-    nulls = pc.xor(a.is_null(), b.is_null())
-    differ = pc.or_(pc.fill_null(pc.not_equal(a, b), False), nulls)
-    return pc.indices_nonzero(differ).to_pylist()  # type: ignore[no-any-return]
-
-
-def _plain(column: pa.ChunkedArray) -> Any:
-    array = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
-    array = pa.concat_arrays(array.chunks) if isinstance(array, pa.ChunkedArray) else array
-    return array.view(_BITS[array.type]) if array.type in _BITS else array
+    return pc.indices_nonzero(differing(plain(one), plain(other))).to_pylist()  # type: ignore[no-any-return]
 
 
 __all__ = ["BESIDE", "moved"]

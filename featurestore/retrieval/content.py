@@ -12,6 +12,8 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from featurestore.dtypes import decoded
+
 _ENTRIES = re.compile(r" \('[^']*'\)>")
 
 
@@ -46,7 +48,7 @@ class ContentHash:
             return
         kind = chunk.type
         if pa.types.is_dictionary(kind):
-            return self._feed(part, chunk.dictionary_decode())
+            return self._feed(part, decoded(chunk))
         if pa.types.is_map(kind):  # its keys and items know nothing of the slice
             return self._feed(part, chunk.cast(pa.list_(pa.struct([("key", kind.key_type), ("value", kind.item_type)]))))
         if pa.types.is_string_view(kind) or pa.types.is_binary_view(kind):

@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from featurestore.dtypes import DType, from_arrow
+from featurestore.dtypes import DType, decoded, from_arrow
 from featurestore.errors import FeatureStoreError, SpineError, UsageError, nearest
 from featurestore.intervals import FOREVER, zone
 from featurestore.retrieval.content import ContentHash
@@ -285,7 +285,7 @@ def request_column(spine: Spine, column: str, dtype: DType, *, timezone: str = "
             "FS303", f"the spine has no column {column!r}, which an on-demand feature takes from the request",
             known=spine.schema.names, hint=nearest(column, spine.schema.names) or f"a column {column} of type {dtype}",
         )  # fmt: skip
-    values = _decoded(spine.columns([column])[column])
+    values = decoded(spine.columns([column])[column])
     if pa.types.is_null(values.type):
         return pa.nulls(len(values), dtype.arrow)
     if not _is_readable(values.type, dtype):
@@ -335,17 +335,9 @@ def _held(value: int | None, dtype: DType) -> int | None:
         return None
 
 
-def _decoded(column: pa.ChunkedArray) -> pa.Array:
-    """One array of plain values, whatever their encoding."""
-    values = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
-    if pa.types.is_dictionary(values.type):
-        return values.dictionary_decode()
-    return pc.run_end_decode(values) if pa.types.is_run_end_encoded(values.type) else values
-
-
 def to_key(values: pa.Array, column: str, dtype: DType) -> pa.Array:
     """Values of any encoding as keys that compare with a source column of `dtype`."""
-    values = _decoded(values)
+    values = decoded(values)
     family = _family(values.type)
     if pa.types.is_null(values.type):
         return pa.nulls(len(values), _key_arrow(dtype))

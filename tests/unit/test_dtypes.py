@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pytest
 
-from featurestore.dtypes import INTEGERS, DType, from_arrow, parse_dtype
+from featurestore.dtypes import INTEGERS, DType, decoded, from_arrow, parse_dtype
 from featurestore.errors import DefinitionError
 
 FOLDED = [
@@ -113,3 +114,26 @@ def test_what_a_type_says_of_itself() -> None:
     assert [t for t in ("int8", "float", "decimal128(9, 2)", "bool", "string") if DType(t).is_numeric] == [
         "int8", "float", "decimal128(9, 2)",
     ]  # fmt: skip
+
+
+WORDS = pa.array(["a", None, "b", "a"])
+
+
+@pytest.mark.parametrize(
+    "encoded",
+    [
+        WORDS,
+        WORDS.cast(pa.string_view()),
+        WORDS.dictionary_encode(),
+        pa.DictionaryArray.from_arrays(pa.array([0, None, 1, 0]), pa.array(["a", "b"], pa.string_view())),
+        pc.run_end_encode(pa.array([*"xa", None, *"ba"])).slice(1),
+        pa.chunked_array([WORDS.slice(0, 1).dictionary_encode(), WORDS.slice(1).dictionary_encode()]),
+        pa.chunked_array([WORDS]).slice(4, 0),
+    ],
+    ids=["plain", "view", "dictionary", "dictionary of views", "runs", "chunks of dictionaries", "nothing"],
+)
+def test_values_are_the_same_whatever_their_encoding(encoded: pa.Array):
+    found = decoded(encoded)
+    assert found.to_pylist() == encoded.to_pylist()
+    assert found.type in (pa.string(), pa.large_string())
+    assert found.take(pa.arange(0, len(found))).equals(found)

@@ -359,3 +359,14 @@ def test_they_survive_a_parquet_file_of_a_spine_and_of_a_training_set(
         for kind in EXOTIC:
             assert identical(back[kind], lies[kind].combine_chunks()), kind
         assert back["x"].to_pylist() == [10.0, None, None]
+
+
+def test_keys_may_be_words_of_a_polars_category() -> None:
+    """Frames hand categories over as dictionaries of text views, which Arrow's own decoding does not know."""
+    facts = pa.table({"k": ["a", "b"], "e": instants(0, 1), "x": [1.5, 2.5]})
+    source = ArrowSource(name="facts", table=facts, event_timestamp="e", delay="0s")
+    view = FeatureView(name="view", entities=[Entity(name="k")], source=source, features=[latest("x")])
+    store = FeatureStore(definitions=[FeatureService(name="words", features=[view])])
+    asked = pl.DataFrame({"k": ["a", "b", None], "as_of": pl.from_arrow(instants(9, 9, 9))})
+    table = store.build_training_set("words", asked.with_columns(pl.col("k").cast(pl.Categorical)))
+    assert table["x"].to_pylist() == [1.5, 2.5, None]

@@ -17,7 +17,7 @@ from featurestore.compiler.duckdb import quoted, sql_type
 from featurestore.compiler.duckdb.expectations import FILE, ROW
 from featurestore.definitions import Source
 from featurestore.definitions.source import PUSHED_AT
-from featurestore.dtypes import TIMESTAMP, DType
+from featurestore.dtypes import TIMESTAMP, DType, decoded
 from featurestore.plan.needed import EVERYTHING, Needed
 from featurestore.sources import Part, SourceData
 from featurestore.sources.times import source_reading, to_micros
@@ -137,9 +137,5 @@ def normalised(batch: pa.RecordBatch, source: Source, schema: pa.Schema) -> pa.R
         elif pa.types.is_timestamp(field.type):
             arrays.append(to_micros(column, source_reading(source, field.name)).cast(field.type))
         else:
-            arrays.append(_decoded(column).cast(field.type))
+            arrays.append(decoded(column).cast(field.type))
     return pa.RecordBatch.from_arrays(arrays, schema=schema)
-
-
-def _decoded(column: pa.Array) -> pa.Array:
-    return column.dictionary_decode() if pa.types.is_dictionary(column.type) else column
