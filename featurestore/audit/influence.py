@@ -28,7 +28,8 @@ from featurestore.errors import DataError, RequestError, UnknownName, UsageError
 from featurestore.intervals import format_instant
 from featurestore.progress import Progress, Watcher
 from featurestore.registry import BoundService
-from featurestore.retrieval.spine import Spine, instants, open_spine
+from featurestore.retrieval.build import open_all
+from featurestore.retrieval.spine import Spine, instants
 from featurestore.retrieval.training_set import Build, Request
 from featurestore.sources import SourceData
 
@@ -98,9 +99,7 @@ def influence(
     for option, number in (("--top", top), ("--reach", most)):
         if number < 1:
             raise UsageError("FS102", f"{option} {number} is below 1", hint=f"{option} 20")
-    keys = {column: key.dtype for column, key in service.key_columns.items()}
-    opened = open_spine(spine, keys={**service.request, **keys}, as_of=request.as_of)
-    data = {name: sources(source) for name, source in service.sources.items()}
+    opened, data = open_all(service, spine, sources, request.as_of)
     with Session(settings) as session:
         numbers, asked = asking(opened, service, request.as_of, ROWS)
         run = _Run(service, feature, asked, numbers, request, top, watch or (lambda _: None))

@@ -29,7 +29,8 @@ from featurestore.intervals import format_instant
 from featurestore.progress import Progress, Watcher
 from featurestore.registry import BoundService
 from featurestore.retrieval import build
-from featurestore.retrieval.spine import Spine, instants, open_spine, spine_of
+from featurestore.retrieval.build import open_all
+from featurestore.retrieval.spine import Spine, instants, spine_of
 from featurestore.retrieval.training_set import INCLUDES, Build, Request
 from featurestore.sources import IdentityCache, SourceData
 from featurestore.sources.files import sha256
@@ -67,9 +68,7 @@ def prove(
     """
     if probes < 1:
         raise UsageError("FS102", f"--probes {probes} probes nothing", hint="--probes 2")
-    key_types = {column: key.dtype for column, key in service.spine_keys.items()}
-    opened = open_spine(spine, keys={**service.request, **key_types}, as_of=request.as_of)
-    data = {name: sources(source) for name, source in service.sources.items()}
+    opened, data = open_all(service, spine, sources, request.as_of)
     with Session(settings) as session:
         run = _Run(session, service, opened, data, settings, identities, replace(request, include=INCLUDES), seed)
         return run.proof(probes, watch or (lambda _: None))

@@ -46,6 +46,15 @@ def request(*, engine: str, **given: Any) -> Request:
     return Request(**given)
 
 
+def open_all(
+    service: BoundService, spine: Any, sources: Callable[[Source], SourceData], as_of: str
+) -> tuple[Spine, dict[str, SourceData]]:
+    """What a build reads: the spine, and every source by name. Raises: what `open_spine` and `sources` raise."""
+    key_types = {column: key.dtype for column, key in service.spine_keys.items()}
+    opened = open_spine(spine, keys={**service.request, **key_types}, as_of=as_of)
+    return opened, {name: sources(source) for name, source in service.sources.items()}
+
+
 def run(
     service: BoundService,
     spine: Any,
@@ -64,9 +73,7 @@ def run(
     Raises: what `Build` and `output.write` raise; nothing is then written."""
     if output is not None:
         files.check_output(output)
-    key_types = {column: key.dtype for column, key in service.spine_keys.items()}
-    opened = open_spine(spine, keys={**service.request, **key_types}, as_of=request.as_of)
-    data = {name: sources(source) for name, source in service.sources.items()}
+    opened, data = open_all(service, spine, sources, request.as_of)
     said = [] if judge is None else judge.check(data.values(), watch)
     with Build(service, opened, data, settings, request, watch) as build:
         build.report.warnings += said

@@ -9,6 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from tests.functional.bank import Bank
 from tests.functional.conftest import Cli
 
 UTC = pa.timestamp("us", "UTC")
@@ -24,19 +25,11 @@ spent = FeatureView(name="spent", entities=[customer], source=payments, features
 SUM = 'agg.sum("amount", window="30d")'
 
 
-class Bank:
-    """A project of one source, whose options and rows each test writes."""
-
-    def __init__(self, folder: Path, cli: Cli) -> None:
-        self.folder, self._cli = folder, cli
-        (folder / "featurestore.toml").write_text('[project]\nname = "bank"\n')
-        for name in ("registry", "data"):
-            (folder / name).mkdir()
-        (folder / "registry" / "__init__.py").write_text("")
+class Checked(Bank):
+    """Options and rows of its source are each test's."""
 
     def define(self, options: str = 'delay="0s"', features: str = SUM, more: str = "") -> None:
-        text = DEFINITIONS.format(options=options, features=features) + more
-        (self.folder / "registry" / "bank.py").write_text(text)
+        self.defined_as(DEFINITIONS.format(options=options, features=features) + more)
 
     def write(self, file: str = "a", **columns: Any) -> Path:
         path = self.folder / "data" / f"{file}.parquet"
@@ -62,8 +55,8 @@ def table(n: int = 4, **columns: Any) -> pa.Table:
 
 
 @pytest.fixture
-def bank(tmp_path: Path, cli: Cli) -> Bank:
-    return Bank(tmp_path, cli)
+def bank(tmp_path: Path, cli: Cli) -> Checked:
+    return Checked(tmp_path, cli)
 
 
 def of_payments(said: dict[str, Any]) -> dict[str, Any]:

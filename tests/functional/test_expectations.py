@@ -16,6 +16,7 @@ from featurestore import FeatureStore
 from featurestore.errors import PushError
 from featurestore.intervals import FixedClock, parse_duration
 from featurestore.sources import quarantine
+from tests.functional.bank import Bank
 from tests.functional.conftest import Cli, Outcome
 from tests.functional.serving import serving
 
@@ -41,20 +42,15 @@ QUARANTINED = POSITIVE.format("quarantine")
 REASON = "amount between 0 and 100000"
 
 
-class Bank:
-    """A project of one source of payments."""
+class Expecting(Bank):
+    """What is expected of its payments is each test's. Two customers ask."""
 
     def __init__(self, folder: Path, cli: Cli) -> None:
-        self.folder, self._cli = folder, cli
-        (folder / "featurestore.toml").write_text('[project]\nname = "bank"\n')
-        for name in ("registry", "data"):
-            (folder / name).mkdir()
-        (folder / "registry" / "__init__.py").write_text("")
+        super().__init__(folder, cli)
         self.spine([1, 2])
 
     def define(self, expectations: str = "", options: str = 'delay="0s"') -> None:
-        text = DEFINITIONS.format(options=options, expectations=expectations)
-        (self.folder / "registry" / "bank.py").write_text(text)
+        self.defined_as(DEFINITIONS.format(options=options, expectations=expectations))
 
     def write(self, amounts: list[Any], file: str = "a", **columns: Any) -> None:
         n = len(amounts)
@@ -93,15 +89,15 @@ class Bank:
 
 
 @pytest.fixture
-def bank(tmp_path: Path, cli: Cli) -> Bank:
-    return Bank(tmp_path, cli)
+def bank(tmp_path: Path, cli: Cli) -> Expecting:
+    return Expecting(tmp_path, cli)
 
 
 # fail
 
 
 @pytest.mark.parametrize("command", ["build", "materialize", "check"])
-def test_a_row_that_fails_stops_everything_and_is_named(bank: Bank, command: str) -> None:
+def test_a_row_that_fails_stops_everything_and_is_named(bank: Expecting, command: str) -> None:
     bank.define(POSITIVE.format("fail"))
     bank.write([1.0, -1.0, None], "a")
     bank.write([-2.0, 3.0, -3.0, -4.0], "b")
@@ -115,7 +111,7 @@ def test_a_row_that_fails_stops_everything_and_is_named(bank: Bank, command: str
     assert bank.run("status", "--json").json["result"]["generations"] == [] if command == "materialize" else True
 
 
-def test_check_tells_every_expectation_that_fails_at_once(bank: Bank) -> None:
+def test_check_tells_every_expectation_that_fails_at_once(bank: Expecting) -> None:
     bank.define(f'{POSITIVE.format("fail")}, expect.matches("card", "c[0-9]+"), expect.not_null("amount", action="warn")')
     bank.write([-1.0, None, 2.0], card=["c1", "c\u0661", "x"])
     said = bank.run("check", "--data", "--json", code=4).json
@@ -136,7 +132,7 @@ def test_check_tells_every_expectation_that_fails_at_once(bank: Bank) -> None:
 # quarantine
 
 
-def test_a_row_in_quarantine_is_left_out_counted_and_kept(bank: Bank) -> None:
+def test_a_row_in_quarantine_is_left_out_counted_and_kept(bank: Expecting) -> None:
     bank.define(QUARANTINED)
     bank.write([10.0, 20.0, 30.0, -5.0, 40.0], note=["a", "b", "c", "d", "e"])
     said = bank.build().json["result"]
@@ -153,7 +149,7 @@ def test_a_row_in_quarantine_is_left_out_counted_and_kept(bank: Bank) -> None:
     assert "warning: source payments: 1 of 5 rows are in quarantine" in text.err
 
 
-def test_every_command_that_looks_at_the_rows_keeps_those_in_quarantine(bank: Bank) -> None:
+def test_every_command_that_looks_at_the_rows_keeps_those_in_quarantine(bank: Expecting) -> None:
     bank.define(QUARANTINED)
     bank.write([10.0, 20.0, -5.0])
     for command in (("check", "--data"), ("materialize",)):
@@ -163,7 +159,7 @@ def test_every_command_that_looks_at_the_rows_keeps_those_in_quarantine(bank: Ba
     assert "in quarantine: 1 rows, in .featurestore/quarantine/payments.parquet" in bank.run("check", "--data").out
 
 
-def test_the_file_tells_the_last_look_and_is_written_only_if_something_changed(bank: Bank) -> None:
+def test_the_file_tells_the_last_look_and_is_written_only_if_something_changed(bank: Expecting) -> None:
     bank.define(QUARANTINED)
     bank.write([10.0, -1.0, 30.0])
     bank.build()
@@ -185,7 +181,7 @@ def test_the_file_tells_the_last_look_and_is_written_only_if_something_changed(b
 
 
 @pytest.mark.parametrize("command", ["build", "check"])
-def test_without_expectations_nothing_is_kept_aside(bank: Bank, command: str) -> None:
+def test_without_expectations_nothing_is_kept_aside(bank: Expecting, command: str) -> None:
     bank.define(QUARANTINED)
     bank.write([10.0, -1.0, 30.0])
     bank.build()
@@ -195,7 +191,7 @@ def test_without_expectations_nothing_is_kept_aside(bank: Bank, command: str) ->
     assert not bank.aside.exists()
 
 
-def test_check_tells_what_does_not_go_with_the_columns_without_looking_at_rows(bank: Bank) -> None:
+def test_check_tells_what_does_not_go_with_the_columns_without_looking_at_rows(bank: Expecting) -> None:
     bank.define('expect.between("amuont", 0, 1), expect.matches("amount", "a")')
     bank.write([1.0])
     [error] = bank.run("check", "--json", code=3).json["errors"]
@@ -203,7 +199,7 @@ def test_check_tells_what_does_not_go_with_the_columns_without_looking_at_rows(b
     assert error["where"] == "registry/bank.py:7, source 'payments'"
 
 
-def test_a_row_that_breaks_two_expectations_is_kept_with_both_and_counted_once(bank: Bank) -> None:
+def test_a_row_that_breaks_two_expectations_is_kept_with_both_and_counted_once(bank: Expecting) -> None:
     bank.define(f'{QUARANTINED}, expect.one_of("status", ["open"], action="quarantine")')
     bank.write([-1.0, -1.0, 2.0, 3.0, 4.0, 5.0, 6.0], status=["open", "no", "no", *["open"] * 4])
     left_out = bank.build().json["result"]["left_out"]["spent"]
@@ -213,13 +209,13 @@ def test_a_row_that_breaks_two_expectations_is_kept_with_both_and_counted_once(b
     ]  # fmt: skip
 
 
-def test_a_row_in_quarantine_breaks_nothing_else(bank: Bank) -> None:
+def test_a_row_in_quarantine_breaks_nothing_else(bank: Expecting) -> None:
     bank.define(f'expect.one_of("status", ["open"], action="quarantine"), {POSITIVE.format("fail")}')
     bank.write([-1.0, 2.0, 3.0], status=["no", "open", "open"])
     assert bank.answers()[0] == [3.0, 5.0, 2]
 
 
-def test_more_than_half_in_quarantine_stops_a_build_whatever_the_reasons_are(bank: Bank) -> None:
+def test_more_than_half_in_quarantine_stops_a_build_whatever_the_reasons_are(bank: Expecting) -> None:
     both = f'{QUARANTINED}, expect.one_of("status", ["open"], action="quarantine")'
     bank.define(both)
     bank.write([-1.0, 2.0, 3.0], status=["open", "no", "open"])
@@ -232,7 +228,7 @@ def test_more_than_half_in_quarantine_stops_a_build_whatever_the_reasons_are(ban
     assert bank.answers()[0] == [3.0, 3.0, 1]
 
 
-def test_files_that_are_copied_to_be_read_and_files_of_several_schemas_keep_their_numbers_and_values(bank: Bank) -> None:
+def test_files_that_are_copied_to_be_read_and_files_of_several_schemas_keep_their_numbers_and_values(bank: Expecting) -> None:
     """Times as text, nanoseconds, a dictionary, a file with a column more, and one with a column of another type."""
     bank.define(QUARANTINED, 'delay="0s", time_format="iso8601"')
     text = ["2024-01-01T00:00:00Z"] * 3
@@ -251,7 +247,7 @@ def test_files_that_are_copied_to_be_read_and_files_of_several_schemas_keep_thei
     assert [(row["extra"], row["file_row_number"]) for row in kept] == [("1", None), ("u", 9)]
 
 
-def test_a_file_that_is_no_quarantine_file_is_written_anew(bank: Bank) -> None:
+def test_a_file_that_is_no_quarantine_file_is_written_anew(bank: Expecting) -> None:
     bank.define(QUARANTINED)
     bank.write([10.0, -1.0, 30.0])
     bank.aside.parent.mkdir(parents=True)
@@ -260,7 +256,7 @@ def test_a_file_that_is_no_quarantine_file_is_written_anew(bank: Bank) -> None:
     assert pq.read_table(bank.aside).num_rows == 1
 
 
-def test_no_more_rows_are_kept_than_a_file_is_to_hold(bank: Bank, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_more_rows_are_kept_than_a_file_is_to_hold(bank: Expecting, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(quarantine, "MOST", 2)
     bank.define(QUARANTINED, 'delay="0s", allow_left_out=True')
     bank.write([-1.0] * 5)
@@ -268,7 +264,7 @@ def test_no_more_rows_are_kept_than_a_file_is_to_hold(bank: Bank, monkeypatch: p
     assert pq.read_table(bank.aside).num_rows == 2
 
 
-def test_a_row_in_quarantine_changed_in_other_columns_moves_nothing(bank: Bank) -> None:
+def test_a_row_in_quarantine_changed_in_other_columns_moves_nothing(bank: Expecting) -> None:
     """It may be newer, of another key, a version of any fact, the newest known: as long as it is set aside nobody sees it."""
     bank.define(QUARANTINED, VERSIONS)
     ids, loaded = ["p", "q", "r"], [T0, T0, T0]
@@ -284,7 +280,7 @@ def test_a_row_in_quarantine_changed_in_other_columns_moves_nothing(bank: Bank) 
         assert bank.answers() == before
 
 
-def test_without_a_project_rows_are_set_aside_and_kept_nowhere(bank: Bank, tmp_path: Path) -> None:
+def test_without_a_project_rows_are_set_aside_and_kept_nowhere(bank: Expecting, tmp_path: Path) -> None:
     from featurestore import ArrowSource, Entity, FeatureService, FeatureView, expect, latest
 
     rows = pa.table({"id": [1, 1, 1], "at": pa.array([1, 2, 3], UTC), "x": [1, 2, -3]})
@@ -299,7 +295,7 @@ def test_without_a_project_rows_are_set_aside_and_kept_nowhere(bank: Bank, tmp_p
 # warn and fresh
 
 
-def test_a_row_that_warns_is_counted_and_nothing_else(bank: Bank) -> None:
+def test_a_row_that_warns_is_counted_and_nothing_else(bank: Expecting) -> None:
     bank.define()
     bank.write([10.0, -20.0, 30.0])
     before = bank.answers()
@@ -312,7 +308,7 @@ def test_a_row_that_warns_is_counted_and_nothing_else(bank: Bank) -> None:
 
 
 @pytest.mark.parametrize(("after", "stale"), [(DAY, False), (DAY + 1, True), (9 * DAY, True)])
-def test_a_source_is_fresh_if_its_newest_row_became_visible_lately(bank: Bank, after: int, stale: bool) -> None:
+def test_a_source_is_fresh_if_its_newest_row_became_visible_lately(bank: Expecting, after: int, stale: bool) -> None:
     bank.define('expect.fresh("1d", action="warn")', 'delay="1h"')
     bank.write([1.0])
     newest = T0 + 3600 * SECOND
@@ -322,7 +318,9 @@ def test_a_source_is_fresh_if_its_newest_row_became_visible_lately(bank: Bank, a
     assert said == ([told] if stale else [])
 
 
-def test_a_source_that_is_not_fresh_stops_a_build_if_that_is_to_fail_and_a_row_of_tomorrow_does_not_help(bank: Bank) -> None:
+def test_a_source_that_is_not_fresh_stops_a_build_and_a_row_of_tomorrow_does_not_help(
+    bank: Expecting,
+) -> None:
     bank.define('expect.fresh("1d")')
     bank.write([1.0, 2.0], paid_at=[T0, 4_000_000_000 * SECOND])
     [error] = bank.build(4).json["errors"]
@@ -336,7 +334,7 @@ def test_a_source_that_is_not_fresh_stops_a_build_if_that_is_to_fail_and_a_row_o
 # what it means
 
 
-def test_quarantine_is_part_of_the_meaning_and_is_shown_and_what_fails_or_warns_is_not(bank: Bank) -> None:
+def test_quarantine_is_part_of_the_meaning_and_is_shown_and_what_fails_or_warns_is_not(bank: Expecting) -> None:
     bank.write([1.0, 2.0])
 
     def explained(expectations: str) -> dict[str, Any]:
@@ -357,7 +355,7 @@ def test_quarantine_is_part_of_the_meaning_and_is_shown_and_what_fails_or_warns_
     assert explained(", ".join(both))["fingerprint"] == explained(", ".join(reversed(both)))["fingerprint"]
 
 
-def test_the_committed_sql_leaves_the_rows_out(bank: Bank) -> None:
+def test_the_committed_sql_leaves_the_rows_out(bank: Expecting) -> None:
     bank.define(QUARANTINED)
     bank.write([1.0, 2.0])
     bank.run("compile")
@@ -377,7 +375,7 @@ def row(amount: float | None = 1.0, **columns: Any) -> dict[str, Any]:
 
 
 @pytest.fixture
-def pushed_to(bank: Bank) -> Bank:
+def pushed_to(bank: Expecting) -> Bank:
     bank.define(f'{QUARANTINED}, {CARD}, expect.not_null("amount", action="warn")', VERSIONS)
     bank.write([10.0, 20.0, 30.0], payment_id=["p", "q", "r"], loaded_at=[T0] * 3, card=["c1"] * 3)
     return bank
@@ -421,7 +419,7 @@ def test_a_server_that_has_no_definitions_refuses_the_same_rows(pushed_to: Bank)
                 check_expected(target, batch)
 
 
-def test_a_row_pushed_before_it_was_unexpected_is_set_aside_online_and_offline(bank: Bank) -> None:
+def test_a_row_pushed_before_it_was_unexpected_is_set_aside_online_and_offline(bank: Expecting) -> None:
     """It replaced a fact; with the expectation that it breaks the fact is back, in builds, runs and look-ups."""
     bank.define("", VERSIONS)
     bank.write([10.0, 20.0], payment_id=["p", "q"], loaded_at=[T0] * 2, card=["c1"] * 2)
@@ -456,7 +454,7 @@ def test_online_is_what_a_build_says_with_rows_in_quarantine_and_verify_agrees(p
     assert pushed_to.run("verify", "--json").json["ok"]
 
 
-def test_an_entity_that_is_forgotten_is_not_kept_in_quarantine(bank: Bank) -> None:
+def test_an_entity_that_is_forgotten_is_not_kept_in_quarantine(bank: Expecting) -> None:
     bank.define(QUARANTINED)
     bank.write([10.0, -1.0, 30.0])
     bank.run("materialize")
@@ -478,7 +476,7 @@ def test_over_http_a_row_that_breaks_an_expectation_is_422_and_nothing_is_taken(
 
 
 def test_a_disk_that_is_full_leaves_the_rows_kept_before_and_no_training_set(
-    bank: Bank, monkeypatch: pytest.MonkeyPatch
+    bank: Expecting, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     bank.define(QUARANTINED)
     bank.write([10.0, -1.0, 30.0])

@@ -26,7 +26,7 @@ from featurestore.testing.strategies import KINDS, World, worlds
 from tests.property.engines import Question
 from tests.property.test_offline import CASES_PER_BUILD, Batch, check, make_batch, or_explained
 
-CUT = (Settings(threads=1), Settings(threads=2, partitions=4))
+CUT = (Settings(threads=1), Settings(threads=2, partitions=4), Settings(threads=4, partitions=3))
 CASES = CASES_PER_BUILD // 2
 UNBOUNDED = ("static", "versions_delayed")
 """Sources of which all rows may be needed: a version that moves a fact hides the one before, whenever it happened."""

@@ -27,7 +27,7 @@ from tests.property.test_online import make_project
 CASES = 20
 SOME = ("created", "versions_deleted", "static")
 """Kinds of which every day is asked."""
-SETTINGS = (Settings(threads=2), Settings(threads=1))
+SETTINGS = (Settings(threads=2), Settings(threads=1), Settings(threads=4))
 
 
 def drawn_worlds(kind: str, fuzz_cases: int) -> Iterator[tuple[World, tuple[Row, ...]]]:
