@@ -19,7 +19,7 @@ from featurestore.definitions import OnDemandInstance, ViewInstance
 from featurestore.engines.duckdb import Session, Settings
 from featurestore.engines.duckdb.checks import pushed_to
 from featurestore.errors import DataError
-from featurestore.plan.nodes import Latest, ReadSource, TrainingSet, Window, walk
+from featurestore.plan.nodes import Latest, TrainingSet, Window, chain_of
 from featurestore.registry import BoundService
 from featurestore.retrieval.spine import key_column, spine_of
 from featurestore.retrieval.training_set import Build, Request
@@ -112,19 +112,23 @@ class Asking:
                 session.bind(sql.CELLS, self._cells(part, rows, {}, pc.coalesce(pc.add(at, on), beyond)))
         return found
 
-    def holders(self, part: Timed, feature: str | None, rows: pa.Array, cells: Columns, *, tied: bool = False) -> pa.Table:
+    def holders(
+        self, part: Timed, feature: str | None, rows: pa.Array, cells: Columns, *, tied: bool = False, placed: bool = False
+    ) -> pa.Table:
         """What `compiler.duckdb.holders` says, a row for each row asked for. cells: `truth_event`, and `found`."""
         output = next((o for o in part.outputs if o.name == feature), None)
-        with self._session(part, rows, cells) as session:
-            return _in_order(session.table(sql.holders(part, output, tied=tied)), len(rows))
+        with self._session(part, rows, cells, placed=placed) as session:
+            return _in_order(session.table(sql.holders(part, output, tied=tied, placed=placed)), len(rows))
 
-    def _session(self, part: Timed, rows: pa.Array, cells: Columns) -> Session:
+    def source_of(self, part: Timed) -> SourceData:
+        return self.sources[chain_of(part.facts)[0].rows.source.name]
+
+    def _session(self, part: Timed, rows: pa.Array, cells: Columns, *, placed: bool = False) -> Session:
         """One in which the part's source and the relation `cells` are bound."""
         session = Session(self.settings)
-        for node in walk(part):
-            if isinstance(node, ReadSource):
-                columns = {c.name: c.dtype for c in node.columns}
-                session.bind_source(self.sources[node.source.name], list(columns), columns)
+        columns = {c.name: c.dtype for c in chain_of(part.facts)[0].rows.columns}
+        bind = session.bind_numbered if placed else session.bind_source
+        bind(self.source_of(part), list(columns), columns)
         session.bind(sql.CELLS, self._cells(part, rows, cells))
         return session
 

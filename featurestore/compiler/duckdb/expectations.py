@@ -8,16 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from featurestore.compiler.duckdb.facts import event_time, known_time, relation, where_holds
+from featurestore.compiler.duckdb.facts import FILE, ROW, event_time, known_time, numbered, relation, where_holds
 from featurestore.compiler.duckdb.scalars import quoted
 from featurestore.compiler.statement import Steps, listed
 from featurestore.definitions.expectations import QUARANTINE, Expectation
 from featurestore.plan.nodes import ReadSource
-
-NUMBERED_PREFIX = "numbered__"
-"""The relation of a source's rows that tells each row's file and number: `numbered__<source>`."""
-FILE, ROW = "__file", "__row"
-"""The number of the part a row lies in, and the row's number in that."""
 
 
 def judged(rows: ReadSource, expected: Sequence[Expectation]) -> str:
@@ -62,7 +57,7 @@ def set_aside(rows: ReadSource, expected: Sequence[Expectation], most: int) -> s
 def _numbered(rows: ReadSource, expected: Sequence[Expectation], columns: Sequence[str]) -> Steps:
     steps, read = Steps(), [FILE, ROW, *columns, *_tests(rows, expected)]
     steps.add("rows_read", f"rows of source {rows.source.name}, by file and number: what of them is as expected",
-              f"SELECT\n{listed(read)}\nFROM {NUMBERED_PREFIX}{rows.source.name}")  # fmt: skip
+              f"SELECT\n{listed(read)}\nFROM {numbered(rows.source)}")  # fmt: skip
     return steps
 
 
@@ -89,4 +84,4 @@ def _text(value: str) -> str:
     return "'" + value.replace("'", "''") + "'"
 
 
-__all__ = ["FILE", "NUMBERED_PREFIX", "ROW", "first_broken", "judged", "set_aside"]
+__all__ = ["first_broken", "judged", "set_aside"]

@@ -25,6 +25,16 @@ UNPACKED_EVENT = "CAST((newest + 9223372036854775808) >> 64 AS BIGINT)"
 UNPACKED_KNOWN = "CAST(newest - CAST(event_time AS HUGEINT) * 18446744073709551616 AS BIGINT)"
 
 
+NUMBERED_PREFIX = "numbered__"
+FILE, ROW = "__file", "__row"
+"""The number of the part a row lies in, and the row's number in that."""
+
+
+def numbered(source: Source) -> str:
+    """The name of the same relation with FILE and ROW beside each row."""
+    return f"{NUMBERED_PREFIX}{source.name}"
+
+
 def relation(source: Source) -> str:
     """The name under which an engine binds the rows of a source: times with a zone, all else as stored."""
     return f"{SOURCE_PREFIX}{source.name}"
@@ -122,8 +132,10 @@ def known_delay(visible: Visible | Settled) -> int:
     return 0 if isinstance(visible, Settled) else chain_of(visible)[0].rows.source.known_delay.micros
 
 
-def add_rows_read(steps: Steps, visible: Visible | Settled, name: str, source_relation: str) -> None:
-    """The step `name`: rows of a relation as facts or versions to be: keys, times, inputs as stored.
+def add_rows_read(
+    steps: Steps, visible: Visible | Settled, name: str, source_relation: str, besides: Sequence[str] = ()
+) -> None:
+    """The step `name`: rows of a relation as facts or versions to be: keys, times, inputs as stored. besides: other columns.
 
     Rows that are no versions and fail the view's condition are gone; of versions it only says whether each `holds`,
     because one that does not hold still hides its predecessors.
@@ -138,7 +150,7 @@ def add_rows_read(steps: Steps, visible: Visible | Settled, name: str, source_re
     else:
         kept = where(rows, *([] if held is None else [where_holds(rows, held)]))
         note = f"rows of source {source.name}: keys, times in microseconds UTC, inputs{aside}"
-    columns += [f"{quoted(c.name)} AS {input_name(c.name)}" for c in facts.inputs]
+    columns += [*(f"{quoted(c.name)} AS {input_name(c.name)}" for c in facts.inputs), *besides]
     # Inlined: a step used twice would otherwise be kept whole, and these are as large as the source.
     steps.add(name, note, f"SELECT\n{listed(columns)}\nFROM {source_relation}{kept}", materialized=False)
 

@@ -15,6 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from featurestore.compiler.duckdb import expectations as sql
+from featurestore.compiler.duckdb.facts import FILE, ROW
 from featurestore.definitions.expectations import ACTIONS, FAIL, QUARANTINE, WARN, Expectation
 from featurestore.dtypes import DType
 from featurestore.engines.duckdb.session import Session, Settings
@@ -188,7 +189,7 @@ class _Judging:
 
     def _examples(self, number: int) -> Iterator[Where]:
         for row in self._rows(sql.first_broken(self.read, self.expected, number, EXAMPLES)).to_pylist():
-            yield Where(self.data.parts[row[sql.FILE]].name, row[sql.ROW], row["value"])
+            yield Where(self.data.parts[row[FILE]].name, row[ROW], row["value"])
 
     def _rows(self, statement: str) -> pa.Table:
         """What a statement over numbered rows says."""
@@ -212,7 +213,7 @@ class _Judging:
 
     def _aside(self) -> list[Aside]:
         found = self._rows(sql.set_aside(self.read, self.expected, quarantine.MOST)).combine_chunks()
-        numbers, rows, reasons = (found[c].combine_chunks() for c in (sql.FILE, sql.ROW, "reason"))
+        numbers, rows, reasons = (found[c].combine_chunks() for c in (FILE, ROW, "reason"))
         runs = pc.run_end_encode(numbers)  # ordered by file
         aside, start = [], 0
         for number, end in zip(runs.values.to_pylist(), runs.run_ends.to_pylist(), strict=True):

@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from featurestore.compiler.duckdb import quoted, sql_type
-from featurestore.compiler.duckdb.expectations import FILE, ROW
+from featurestore.compiler.duckdb.facts import FILE, ROW
 from featurestore.definitions import Source
 from featurestore.definitions.source import PUSHED_AT
 from featurestore.dtypes import TIMESTAMP, DType, decoded

@@ -25,7 +25,7 @@ from duckdb.sqltypes import BIGINT
 
 from featurestore.atomic import DISK_FULL, alive
 from featurestore.compiler.duckdb import MACROS, SOURCE_PREFIX, quoted
-from featurestore.compiler.duckdb.expectations import NUMBERED_PREFIX
+from featurestore.compiler.duckdb.facts import numbered
 from featurestore.dtypes import DType
 from featurestore.engines.duckdb import reading
 from featurestore.errors import DataError, FeatureStoreError, SourceError, StoreError
@@ -171,7 +171,7 @@ class Session:
         Raises: SourceError FS322 to FS325.
         """
         data.check(columns)
-        name, columns = f"{NUMBERED_PREFIX}{data.source.name}", reading.columns_bound(data, columns)
+        name, columns = numbered(data.source), reading.columns_bound(data, columns)
         selects = []
         for i, part in enumerate(data.parts):
             if reading.is_direct(part, data.source, columns, types) and reading.is_numbered(part) and part.stamp is not None:
