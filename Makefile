@@ -10,12 +10,13 @@ CASES   ?= 100000
 
 BIN    := .venv/bin
 OLDEST := .venv-oldest/bin
+SPARK  := .venv-spark/bin
 RESOLVE = $(BIN)/uv pip compile --quiet --no-config --universal --python-version 3.11 --generate-hashes --no-annotate \
             --no-emit-index-url --no-emit-find-links --custom-compile-command "make lock" $(if $(UPGRADE),--upgrade)
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test test-all test-oldest check golden fuzz mutants bench bench-check docs lock clean
+.PHONY: help venv demo test test-all test-spark test-oldest check golden fuzz mutants bench bench-check docs lock clean
 
 help:  ## list what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -30,6 +31,9 @@ test: venv  ## the test suite, without the slow tests
 
 test-all: venv  ## every test, and generated cases under all settings
 	@FEATURESTORE_THOROUGH=1 $(BIN)/pytest tests -n $(WORKERS) --dist worksteal -q
+
+test-spark: .venv-spark/.installed  ## the same answers by Spark: one local session, in an environment of its own (needs Java 17)
+	@$(SPARK)/pytest tests/spark -q
 
 test-oldest: .venv-oldest/.installed  ## the test suite on the oldest DuckDB we support
 	@$(OLDEST)/pytest tests -n $(WORKERS) --dist worksteal -q -m "not slow"
@@ -62,6 +66,7 @@ docs: venv  ## write the generated reference
 lock: venv  ## bring the lock files up to pyproject.toml (UPGRADE=1: take the newest of everything)
 	@$(RESOLVE) --extra dev -o requirements.lock pyproject.toml
 	@echo 'duckdb==1.5.6' | $(RESOLVE) --no-deps -o requirements-oldest.lock -
+	@$(RESOLVE) --extra dev --extra spark -c requirements.lock -o requirements-spark.lock pyproject.toml
 
 clean:  ## remove what was generated, except the environments
 	@rm -rf build dist data .featurestore .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
@@ -77,10 +82,14 @@ clean:  ## remove what was generated, except the environments
 	@$(OLDEST)/python -m pip install --quiet --require-hashes --no-deps -r requirements-oldest.lock
 	@touch $@
 
+.venv-spark/.installed: requirements-spark.lock pyproject.toml
+	$(call install,.venv-spark,requirements-spark.lock)
+	@touch $@
+
 define install
 	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer is needed; try: make PYTHON=/path/to/python3" >&2; exit 1; }
 	@echo "installing into $(1) (about a minute the first time)"
 	@$(PYTHON) -m venv $(1)
-	@$(1)/bin/python -m pip install --quiet --require-hashes -r requirements.lock
+	@$(1)/bin/python -m pip install --quiet --require-hashes -r $(or $(2),requirements.lock)
 	@$(1)/bin/python -m pip install --quiet --no-deps --no-build-isolation -e .
 endef
