@@ -20,6 +20,7 @@ if TYPE_CHECKING:
         LabelView,
         OnDemandFeatureView,
         ParquetSource,
+        PostgresSource,
         agg,
         expect,
         latest,
@@ -31,8 +32,8 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 __all__ = [
     "ArrowSource", "AsyncClient", "Client", "DataError", "DefinitionError", "Entity", "FeatureService", "FeatureStore",
-    "FeatureStoreError", "FeatureView", "LabelView", "OnDemandFeatureView", "ParquetSource", "Split", "StoreError",
-    "UsageError", "agg", "expect", "latest",
+    "FeatureStoreError", "FeatureView", "LabelView", "OnDemandFeatureView", "ParquetSource", "PostgresSource", "Split",
+    "StoreError", "UsageError", "agg", "expect", "latest",
 ]  # fmt: skip
 
 _ELSEWHERE = {
