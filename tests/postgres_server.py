@@ -47,6 +47,10 @@ class PostgresServer:
         """As `reader`; the password comes from the environment."""
         return f"postgresql://reader@127.0.0.1:{self.port}/{self.DATABASE}"
 
+    @property
+    def admin_url(self) -> str:
+        return f"postgresql:///{self.DATABASE}?host={self.folder}&port={self.port}&user=postgres"
+
     def __enter__(self) -> PostgresServer:
         self._run("initdb", "-D", "data", "-U", "postgres", "-A", "trust", "-E", "UTF8", "--locale=C.UTF-8", "--no-sync")
         (self.folder / "data" / "pg_hba.conf").write_text(_ACCESS)

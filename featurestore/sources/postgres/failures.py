@@ -6,6 +6,8 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import pyarrow as pa
+
 from featurestore.errors import FeatureStoreError, SourceError, StoreError
 from featurestore.sources.postgres.address import Address
 
@@ -17,11 +19,6 @@ _VALUE = re.compile(rf'"([^"]*{REFUSED}.*)"')
 _CREDENTIALS = ("authentication", "no password supplied", "no pg_hba.conf entry", "role ", "certificate")
 _CONNINFO = ("invalid URI", "invalid percent", "invalid connection option", "invalid port", 'missing "="', "service file",
              "definition of service", "unterminated quoted", "end of string", "unexpected character", "unexpected spaces")  # fmt: skip
-
-
-def driver_missing() -> StoreError:
-    what = "the Python package 'adbc_driver_postgresql' is not installed"
-    return StoreError("FS479", what, hint="pip install 'featurestore[postgres]'")
 
 
 @contextmanager
@@ -56,7 +53,7 @@ def asking(address: Address, what: str, where: str) -> Iterator[None]:
     except FeatureStoreError:
         raise
     except Exception as error:
-        if not isinstance(error, OSError) and not _is_drivers(error):
+        if not isinstance(error, OSError | pa.ArrowException) and not _is_drivers(error):
             raise
         raise _failed(address.scrubbed(str(error)), getattr(error, "sqlstate", None), what, where) from None
 

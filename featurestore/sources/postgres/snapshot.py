@@ -11,8 +11,9 @@ from typing import Any
 
 import pyarrow as pa
 
+from featurestore.errors import StoreError
 from featurestore.sources.postgres.address import Address
-from featurestore.sources.postgres.failures import asking, connecting, driver_missing
+from featurestore.sources.postgres.failures import asking, connecting
 
 _BATCH_BYTES = 8 << 20
 _BEGIN = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
@@ -35,22 +36,22 @@ class Snapshot:
         self._idle: list[Any] = []
         self._all: list[Any] = []
         self._lock = threading.Lock()
-        self._exported: str | None = None
         self.close = weakref.finalize(self, _closed, self._all)
+        self.close.atexit = False
         self._idle.append(self._connected())
+        self._name = self.rows("SELECT pg_export_snapshot() AS name", "the database")[0]["name"]
 
     def rows(self, sql: str, what: str) -> list[dict[str, Any]]:
         """The few rows of an answer. what: is read, for errors."""
         return [row for batch in self.batches(sql, what) for row in batch.to_pylist()]
 
-    def batches(self, sql: str, what: str, *, ordered: bool = False) -> Iterator[pa.RecordBatch]:
-        """An answer as it comes, in memory that does not grow. ordered: a table's rows come in the order in which they lie."""
+    def batches(self, sql: str, what: str, *, as_it_lies: bool = False) -> Iterator[pa.RecordBatch]:
+        """An answer as it comes, in memory that does not grow. as_it_lies: of a table, in the order its rows lie in."""
         with self._connection() as connection, asking(self.address, what, self.place), connection.cursor() as cursor:
-            cursor.execute(_settings(dict.fromkeys(_BY_INDEX, "off" if ordered else "on")))
+            cursor.execute(_settings(dict.fromkeys(_BY_INDEX, "off" if as_it_lies else "on")))
             cursor.adbc_statement.set_options(**{"adbc.postgresql.batch_size_hint_bytes": str(_BATCH_BYTES)})
             cursor.execute(sql)
-            reader = cursor.fetch_record_batch()
-            yield from reader
+            yield from cursor.fetch_record_batch()
 
     def schema(self, relation: str, what: str) -> pa.Schema:
         """The columns of a relation, which is kept from being altered from now on."""
@@ -64,20 +65,12 @@ class Snapshot:
         with self._lock:
             connection = self._idle.pop() if self._idle else None
         if connection is None:
-            connection = self._connected(self._exported_as())
+            connection = self._connected(self._name)
         yield connection
         self._idle.append(connection)  # not after an error: its transaction has failed
 
-    def _exported_as(self) -> str:
-        """The name by which other connections join."""
-        assert self._exported is not None
-        return self._exported
-
     def _connected(self, snapshot: str | None = None) -> Any:
-        try:
-            from adbc_driver_postgresql import dbapi
-        except ImportError:
-            raise driver_missing() from None
+        dbapi = _driver()
         with connecting(self.address, self.place):
             connection = dbapi.connect(self.address.conninfo, autocommit=True)
         self._all.append(connection)
@@ -89,6 +82,15 @@ class Snapshot:
         return connection
 
 
+def _driver() -> Any:
+    try:
+        from adbc_driver_postgresql import dbapi
+    except ImportError:
+        what = "the Python package 'adbc-driver-postgresql' is not installed"
+        raise StoreError("FS480", what, hint="pip install 'featurestore[postgres]'") from None
+    return dbapi
+
+
 def _settings(settings: dict[str, str]) -> str:
     return "SELECT " + ", ".join(f"set_config('{name}', '{value}', false)" for name, value in settings.items())
 
@@ -98,21 +100,21 @@ def _closed(connections: list[Any]) -> None:
         connections.pop().close()
 
 
-_together: ContextVar[dict[Address, weakref.ref[Snapshot]] | None] = ContextVar("_together", default=None)
+_shared: ContextVar[dict[Address, weakref.ref[Snapshot]] | None] = ContextVar("_shared", default=None)
 
 
 @contextmanager
-def together() -> Iterator[None]:
+def of_one_moment() -> Iterator[None]:
     """What is opened within is of one moment, for each database."""
-    token = _together.set({})
+    token = _shared.set({})
     try:
         yield
     finally:
-        _together.reset(token)
+        _shared.reset(token)
 
 
 def snapshot_of(address: Address, place: str) -> Snapshot:
-    shared = _together.get()
+    shared = _shared.get()
     found = None if shared is None or address not in shared else shared[address]()
     if found is None:
         found = Snapshot(address, place)
