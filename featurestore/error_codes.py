@@ -627,6 +627,24 @@ CODES: Mapping[str, ErrorCode] = {
         "another process is compacting the push log of 'payments' · try wait for it",
         "Wait for it. A process that died has given the right up already.",
     ),
+    "FS480": ErrorCode(
+        "A library is not installed",
+        "A source lies where only a library reads that `pip install featurestore` does not bring along.",
+        "an s3:// source needs the library 's3fs', which is not installed · try pip install featurestore[s3]",
+        "Install the extra that the error names.",
+    ),
+    "FS482": ErrorCode(
+        "An object store refuses access",
+        "There are no credentials in the environment or the machine's profile, they are wrong, or they may not list or read there.",
+        "there are no credentials for s3:// · in s3://bucket/payments/*.parquet · try AWS_ACCESS_KEY_ID and …",
+        "Set the credentials as the store's own tools take them, in the environment or a profile; a definition never holds them.",
+    ),
+    "FS483": ErrorCode(
+        "An object store does not answer",
+        "The endpoint cannot be reached, takes too long, or fails.",
+        "the store of s3:// does not answer (EndpointConnectionError) · in s3://bucket/payments · try the network, or …",
+        "Check the network and the endpoint (AWS_ENDPOINT_URL), then run again: nothing was written.",
+    ),
     "FS501": ErrorCode(
         "The online store does not know the service",
         "No service of that name can be answered: it was never materialized, or is misspelt.",

@@ -16,6 +16,7 @@ from tests import needs
 if TYPE_CHECKING:
     from tests.postgres_server import PostgresServer
     from tests.redis_server import RedisServer
+    from tests.s3_server import Bucket, S3Server
 
 pytest.register_assert_rewrite("tests.spec.loader")  # a failing case shows which cells differ
 
@@ -61,6 +62,22 @@ def postgres_server() -> Iterator[PostgresServer]:
 
     with PostgresServer() as server:
         yield server
+
+
+def s3_server() -> Iterator[S3Server]:
+    """An S3 that all tests share."""
+    from tests.s3_server import S3Server
+
+    with S3Server() as server:
+        yield server
+
+
+@pytest.fixture
+def bucket(s3_server: S3Server, monkeypatch: pytest.MonkeyPatch) -> Bucket:
+    """An empty bucket, with its keys and endpoint in the environment."""
+    for name, value in s3_server.environment.items():
+        monkeypatch.setenv(name, value)
+    return s3_server.bucket()
 
 
 @pytest.fixture(scope="session")

@@ -20,7 +20,13 @@ from tests.needs import require
 _STARTS_WITHIN = 60
 _PROGRAMS = "/usr/lib/postgresql/*/bin"
 _ACCESS = "local all all trust\nhost all reader 127.0.0.1/32 scram-sha-256\nhost all stranger 127.0.0.1/32 scram-sha-256\n"
-_QUICK = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off", "max_connections": "30", "shared_buffers": "64MB"}
+_QUICK = {
+    "fsync": "off",
+    "synchronous_commit": "off",
+    "full_page_writes": "off",
+    "max_connections": "30",
+    "shared_buffers": "64MB",
+}
 
 
 class PostgresServer:
@@ -28,13 +34,15 @@ class PostgresServer:
     `postgres` may do everything; by its port `reader` may read schema public, and `stranger` nothing, each with its password.
     """
 
-    PASSWORD = "pl4nted-s3cret"  # noqa: S105
+    PASSWORD = "pl4nted-s3cret"
     DATABASE = "shop"
 
     def __init__(self) -> None:
         self._programs = _programs()
         self._user = _unprivileged()
-        self.folder = Path(tempfile.mkdtemp(prefix="postgres-"))  # the server refuses to run as root, and cannot look into root's
+        self.folder = Path(
+            tempfile.mkdtemp(prefix="postgres-")
+        )  # the server refuses to run as root, and cannot look into root's
         if self._user is not None:
             shutil.chown(self.folder, self._user.pw_uid, self._user.pw_gid)
         self._process: subprocess.Popen[bytes] | None = None
@@ -110,7 +118,7 @@ class PostgresServer:
     def _as_user(self) -> dict[str, object]:
         user = {} if self._user is None else {"user": self._user.pw_uid, "group": self._user.pw_gid, "extra_groups": []}
         kept = {name: value for name, value in os.environ.items() if not name.startswith("PG")}
-        return {**user, "cwd": self.folder, "env": kept}
+        return {**user, "cwd": self.folder, "env": {**kept, "PGOPTIONS": "-c lock_timeout=10s"}}
 
 
 def _programs() -> Path:

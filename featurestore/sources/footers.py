@@ -36,6 +36,12 @@ def group_ends(parts: Sequence[Part], columns: Sequence[str]) -> Iterator[list[t
         yield [group[column].ends or () for column in columns]
 
 
+def extents_of(part: Part, metadata: Any, columns: Sequence[str]) -> Iterator[list[tuple[int, ...]]]:
+    """Of each row group of a part, whose footer that is, the ends of some columns: () where it does not say."""
+    for group in _groups_of(part, metadata, columns):
+        yield [group[column].ends or () for column in columns]
+
+
 def _groups(parts: Sequence[Part], columns: Sequence[str]) -> Iterator[dict[str, Extent]]:
     """Column -> its extent, of each row group with rows."""
     for part in parts:
@@ -43,15 +49,18 @@ def _groups(parts: Sequence[Part], columns: Sequence[str]) -> Iterator[dict[str,
             if (told := part.extents(columns)) is not None and part.rows:
                 yield dict(told)
             continue
-        with part.file.opened() as content:
-            metadata = pq.read_metadata(content)
-        fixed = {c: _fixed(value) for c, value in part.constants.items() if c in columns}
-        places = {metadata.schema.column(i).path: i for i in range(metadata.num_columns)}
-        for group in map(metadata.row_group, range(metadata.num_row_groups)):
-            if group.num_rows:
-                said = {c: c in places and "." not in c for c in columns}
-                own = {c: _extent(group.column(places[c]).statistics if said[c] else None) for c in columns}
-                yield {**own, **{c: extent(group.num_rows) for c, extent in fixed.items()}}
+        metadata = pq.read_metadata(part.file.footer())
+        groups = _groups_of(part, metadata, columns)
+        yield from (group for i, group in enumerate(groups) if metadata.row_group(i).num_rows)
+
+
+def _groups_of(part: Part, metadata: Any, columns: Sequence[str]) -> Iterator[dict[str, Extent]]:
+    fixed = {c: _fixed(value) for c, value in part.constants.items() if c in columns}
+    places = {metadata.schema.column(i).path: i for i in range(metadata.num_columns)}
+    said = {c: c in places and "." not in c for c in columns}
+    for group in map(metadata.row_group, range(metadata.num_row_groups)):
+        own = {c: _extent(group.column(places[c]).statistics if said[c] else None) for c in columns}
+        yield {**own, **{c: extent(group.num_rows) for c, extent in fixed.items()}}
 
 
 def _fixed(value: pa.Scalar) -> Callable[[int], Extent]:

@@ -27,7 +27,7 @@ from featurestore.dtypes import TIMESTAMP
 from featurestore.errors import FeatureStoreError, SourceError
 from featurestore.plan.needed import EVERYTHING, Needed
 from featurestore.sources.extent import Extent
-from featurestore.sources.files import File
+from featurestore.sources.files import File, FileStamp
 from featurestore.sources.push_segments import POSITION
 
 BATCH_ROWS = 131_072
@@ -114,11 +114,17 @@ class FilePart(Part):
     def constants(self) -> Mapping[str, pa.Scalar]:
         return self.fixed
 
+    def in_file(self, columns: Sequence[str]) -> list[str]:
+        """Of some columns those that the file has, by their names in it."""
+        return [c for c in columns if c not in self.fixed]
+
     def _batches(self, columns: Sequence[str], batch_rows: int, needed: Needed) -> Iterator[pa.RecordBatch]:
-        own = [c for c in columns if c not in self.fixed]
+        own = self.in_file(columns)
         with opened(self.parquet) as file:
-            for batch in file.iter_batches(batch_size=batch_rows, columns=own):
-                yield batch if len(own) == len(columns) else self._with_fixed(batch, columns)
+            groups = [None] if isinstance(self.parquet, FileStamp) else [[i] for i in range(file.num_row_groups)]
+            for some in groups:  # of a remote file the next ones are not fetched before they are asked for
+                for batch in file.iter_batches(batch_size=batch_rows, row_groups=some, columns=own):
+                    yield batch if len(own) == len(columns) else self._with_fixed(batch, columns)
 
     def _with_fixed(self, batch: pa.RecordBatch, columns: Sequence[str]) -> pa.RecordBatch:
         n = batch.num_rows
@@ -214,7 +220,7 @@ def table_part(name: str, table: pa.Table) -> TablePart:
 
 def file_part(file: File, fixed: Mapping[str, pa.Scalar] | None = None) -> FilePart:
     """A part of a file, whose footer is read. Raises: SourceError FS325 if it is not Parquet."""
-    with unreadable(file.name), opened(file) as parquet:
+    with unreadable(file.name), pq.ParquetFile(file.footer()) as parquet:
         schema, rows = parquet.schema_arrow, parquet.metadata.num_rows
     fixed = dict(fixed or {})
     own = [f for f in schema if f.name not in fixed]
@@ -225,7 +231,12 @@ def file_part(file: File, fixed: Mapping[str, pa.Scalar] | None = None) -> FileP
 @contextmanager
 def opened(file: File) -> Iterator[pq.ParquetFile]:
     """A file's rows, with page checksums verified. Raises: pa.ArrowException, OSError."""
-    with file.opened() as content, pq.ParquetFile(content, page_checksum_verification=True) as parquet:
+    remote = not isinstance(file, FileStamp)
+    metadata = pq.read_metadata(file.footer()) if remote else None
+    with (
+        file.opened() as content,
+        pq.ParquetFile(content, metadata=metadata, page_checksum_verification=True, pre_buffer=remote) as parquet,
+    ):
         yield parquet
 
 

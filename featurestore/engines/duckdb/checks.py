@@ -33,9 +33,8 @@ def check_left_out(session: Session, bound: BoundFacts, data: SourceData) -> Sou
     """Count the rows a view leaves out. Raises: SourceError FS327 when one reason takes more than half of them."""
     read = facts_read(bound, data)
     data.check(bound.view.columns)
-    whole = nothing_left_out(bound, data)
-    ambiguous = sql.ambiguous(read)
-    if ambiguous or not whole:
+    whole, ambiguous = nothing_left_out(bound, data), sql.ambiguous(read)
+    if not whole or ambiguous:
         _bind(session, bound, data)
     counts = {} if whole else session.table(sql.left_out(read)).to_pylist()[0]
     rows, with_time = counts.pop("rows", data.rows), counts.pop("has_time_of_day", True)
@@ -53,8 +52,7 @@ def check_left_out(session: Session, bound: BoundFacts, data: SourceData) -> Sou
 
 
 def _bind(session: Session, bound: BoundFacts, data: SourceData) -> None:
-    columns = bound.view.columns
-    session.bind_source(data, columns, {c: bound.types[c] for c in columns})
+    session.bind_source(data, bound.view.columns, {c: bound.types[c] for c in bound.view.columns})
 
 
 def _by_rule(left_out: Mapping[str, int]) -> dict[str, int]:

@@ -70,7 +70,9 @@ def _failed(text: str, state: str | None, what: str, where: str) -> FeatureStore
     if state.startswith("22"):
         value = _VALUE.search(said)
         hint = "cast or filter it in a view, or by query="
-        return SourceError("FS378", f"{what} holds a value that cannot be read: {value[1] if value else said}", where=where, hint=hint)
+        return SourceError(
+            "FS378", f"{what} holds a value that cannot be read: {value[1] if value else said}", where=where, hint=hint
+        )
     if state.startswith(("42", "3F", "0A", "26")):
         hint = "the names as the database has them, and SELECT granted to the user"
         return SourceError("FS376", f"{what} cannot be read: {said}", where=where, hint=hint)

@@ -11,7 +11,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from featurestore.errors import StoreError
+from featurestore.sources.extras import imported
 from featurestore.sources.postgres.address import Address
 from featurestore.sources.postgres.failures import asking, connecting
 
@@ -70,7 +70,7 @@ class Snapshot:
         self._idle.append(connection)  # not after an error: its transaction has failed
 
     def _connected(self, snapshot: str | None = None) -> Any:
-        dbapi = _driver()
+        dbapi = imported("adbc_driver_postgresql.dbapi", extra="postgres", what="a PostgresSource")
         with connecting(self.address, self.place):
             connection = dbapi.connect(self.address.conninfo, autocommit=True)
         self._all.append(connection)
@@ -80,15 +80,6 @@ class Snapshot:
             if snapshot is not None:
                 cursor.execute(f"SET TRANSACTION SNAPSHOT '{snapshot}'")
         return connection
-
-
-def _driver() -> Any:
-    try:
-        from adbc_driver_postgresql import dbapi
-    except ImportError:
-        what = "the Python package 'adbc-driver-postgresql' is not installed"
-        raise StoreError("FS480", what, hint="pip install 'featurestore[postgres]'") from None
-    return dbapi
 
 
 def _settings(settings: dict[str, str]) -> str:

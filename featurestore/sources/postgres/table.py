@@ -14,7 +14,7 @@ from featurestore.errors import FeatureStoreError, SourceError
 from featurestore.intervals import format_instant, parse_instant
 from featurestore.plan.needed import EVERYTHING, Needed
 from featurestore.sources.extent import Extent
-from featurestore.sources.parts import BATCH_ROWS, ScannedPart
+from featurestore.sources.parts import ScannedPart
 from featurestore.sources.postgres.columns import UTC, Column, column, literal, quoted, refused
 from featurestore.sources.postgres.snapshot import Snapshot
 
@@ -88,7 +88,9 @@ class PostgresPart(ScannedPart):
         """How many NULLs, and for whole numbers and instants the ends, by statements that give one row."""
         missing = [c for c in columns if c not in self._extents]
         if missing:
-            found = self._asked(", ".join(["count(*) AS rows", *(_extent_of(self._columns[c], i) for i, c in enumerate(missing))]))
+            found = self._asked(
+                ", ".join(["count(*) AS rows", *(_extent_of(self._columns[c], i) for i, c in enumerate(missing))])
+            )
             self._keep("rows", found["rows"])
             self._extents.update({c: _extent(found, i) for i, c in enumerate(missing)})
         return {c: self._extents[c] for c in columns}
