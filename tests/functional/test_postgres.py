@@ -47,6 +47,7 @@ card_payments = FeatureView(
 fraud = FeatureService(name="fraud", features=[card_payments])
 """
 TABLE = """
+DROP TABLE IF EXISTS kept CASCADE;
 DROP TABLE IF EXISTS payments CASCADE;
 CREATE TABLE payments (id int8, customer_id int8, paid_at timestamptz, amount numeric(12, 2), status text, tried interval);
 INSERT INTO payments SELECT i, i % 3, timestamptz '2026-01-01Z' + i * interval '1 hour', i + 0.25, 'settled', '1 day'
@@ -110,7 +111,7 @@ def test_a_table_builds_what_its_rows_build_as_parquet(shop: Path, cli: Cli, ser
     files = ParquetSource(name="payments", path="payments.parquet", event_timestamp="paid_at", delay="0s")
     wanted = built(shop, files)
     assert pq.read_table(shop / "train.parquet").equals(wanted)
-    assert wanted["count_1d"].to_pylist() == [7, 8, 8, 0]
+    assert wanted["count_1d"].to_pylist() == [7, 8, 3, 0]
 
 
 @pytest.mark.parametrize(
@@ -361,7 +362,7 @@ def test_wrong_input_ends_in_a_clear_error_and_nothing_written(
         assert (error["code"], found.code) == (code, exit_code), error
         assert said in error["what"], error
         assert "payments" in error["where"], error
-        assert error["try"], error
+        assert error["try"] or error["known"], error
         assert contents(shop).items() >= before.items()
         assert not (shop / "train.parquet").exists()
         assert "s3cret" not in found.out + found.err
@@ -369,7 +370,7 @@ def test_wrong_input_ends_in_a_clear_error_and_nothing_written(
 
 
 def test_a_missing_driver_is_named(shop: Path, cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "adbc_driver_postgresql", None)
+    monkeypatch.setitem(sys.modules, "adbc_driver_postgresql.dbapi", None)
     (error,) = cli(*BUILD, "--json").json["errors"]
     assert error["code"] == "FS480"
     assert "featurestore[postgres]" in error["try"]
@@ -384,10 +385,14 @@ def frail(monkeypatch: pytest.MonkeyPatch) -> Iterator[PostgresServer]:
         yield server
 
 
+def slowly(server: PostgresServer) -> None:
+    """The same rows, a tenth of a second apart."""
+    server.sql("ALTER TABLE payments RENAME TO kept")
+    server.sql("CREATE VIEW payments AS SELECT k.* FROM kept k, LATERAL (SELECT pg_sleep(0.1 + k.id * 0)) slowly")
+
+
 def test_a_server_that_stops_while_it_is_read_leaves_nothing_half_written(shop: Path, cli: Cli, frail: PostgresServer) -> None:
-    frail.sql("ALTER TABLE payments RENAME TO kept")
-    frail.sql("CREATE VIEW payments AS SELECT k.* FROM kept k, LATERAL (SELECT pg_sleep(0.1 + k.id * 0)) slowly")
-    frail.sql("GRANT SELECT ON payments TO reader")
+    slowly(frail)
     define(shop, frail.url)
     before = contents(shop)
 
@@ -412,9 +417,9 @@ def test_a_server_that_stops_while_it_is_read_leaves_nothing_half_written(shop: 
 
 
 def test_a_statement_that_takes_longer_than_the_server_allows_says_so(shop: Path, cli: Cli, server: PostgresServer) -> None:
-    server.sql("ALTER ROLE reader SET statement_timeout = '1ms'")
+    slowly(server)
+    server.sql("ALTER ROLE reader SET statement_timeout = '2s'")
     try:
-        server.sql("INSERT INTO payments SELECT p.* FROM payments p, generate_series(1, 2000)")
         (error,) = cli(*BUILD, "--json").json["errors"]
     finally:
         server.sql("ALTER ROLE reader RESET statement_timeout")

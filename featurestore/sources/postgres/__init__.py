@@ -17,8 +17,9 @@ from featurestore.sources.postgres.table import opened
 
 def _open(source: Source, root: Path) -> Found:
     assert isinstance(source, PostgresSource)
-    where = address(source.url)
-    return Found((opened(source, lambda: snapshot_of(where, source.place)),))
+    place = source.place
+    there = address(source.url, place)
+    return Found((opened(source, lambda: snapshot_of(there, place)),))
 
 
 def _reopen(source: Source, state: State, root: Path) -> Found:

@@ -49,13 +49,13 @@ def _in_url(url: str) -> list[str]:
     return [user.partition(":")[2], *named]
 
 
-def address(url: str) -> Address:
-    """The address that a definition's url means now. Raises: StoreError FS476 for an environment variable that is not set."""
+def address(url: str, where: str = "") -> Address:
+    """The address that a definition's url means now. where: the definition is. Raises: StoreError FS476 for an environment variable that is not set."""
     named = FROM_ENVIRONMENT.fullmatch(url)
     conninfo = os.environ.get(named[1], "") if named else url or "postgresql://"
     if not conninfo:
         what = f"the environment variable {url[1:]} is not set: it is to hold the url of the database"
-        raise StoreError("FS476", what, hint=f"export {url[1:]}=postgresql://user:…@host:5432/database")
+        raise StoreError("FS476", what, where=where, hint=f"export {url[1:]}=postgresql://user:…@host:5432/database")
     return Address(_with_defaults(conninfo))
 
 

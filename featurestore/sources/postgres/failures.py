@@ -15,10 +15,12 @@ REFUSED = " in column "
 """Stands in what the server is made to say of a value that cannot be (`columns`)."""
 _SAID = re.compile(r"[A-ZÄÖÜÉ]{4,}:  (.*)")
 _STATE = re.compile(r"SQLSTATE: ([0-9A-Z]{5})")
-_VALUE = re.compile(rf'"([^"]*{REFUSED}.*)"')
+_VALUE = re.compile(rf'["„“«] ?([^"„“«]*{REFUSED}.*?) ?["“”»]?$')
 _CREDENTIALS = ("authentication", "no password supplied", "no pg_hba.conf entry", "role ", "certificate")
-_CONNINFO = ("invalid URI", "invalid percent", "invalid connection option", "invalid port", 'missing "="', "service file",
-             "definition of service", "unterminated quoted", "end of string", "unexpected character", "unexpected spaces")  # fmt: skip
+_CONNINFO = (
+    "invalid URI", "invalid percent", "invalid connection option", "invalid port", 'missing "="', "service file",
+    "definition of service", "unterminated quoted", "end of string", "unexpected character", "unexpected spaces",
+)  # fmt: skip
 
 
 @contextmanager
@@ -63,16 +65,15 @@ def _is_drivers(error: BaseException) -> bool:
 
 
 def _failed(text: str, state: str | None, what: str, where: str) -> FeatureStoreError:
+    """Of what comes while rows are read no SQLSTATE is told."""
     found = _STATE.search(text)
     state = state or (found[1] if found else "")
     server = _SAID.search(text)
     said = (server[1] if server else text.splitlines()[0]).strip()
-    if state.startswith("22"):
-        value = _VALUE.search(said)
-        hint = "cast or filter it in a view, or by query="
-        return SourceError(
-            "FS378", f"{what} holds a value that cannot be read: {value[1] if value else said}", where=where, hint=hint
-        )
+    value = _VALUE.search(said)
+    if value or state.startswith("22"):
+        said, hint = value[1] if value else said, "cast it or leave it out in a view, or by query="
+        return SourceError("FS378", f"{what} holds a value that cannot be read: {said}", where=where, hint=hint)
     if state.startswith(("42", "3F", "0A", "26")):
         hint = "the names as the database has them, and SELECT granted to the user"
         return SourceError("FS376", f"{what} cannot be read: {said}", where=where, hint=hint)
