@@ -36,7 +36,9 @@ class DeltaSource(Source):
 
     def _check(self) -> None:
         if not self.path.strip():
-            raise DefinitionError("FS202", f"path={self.path!r} is not a path", hint="path='data/payments', 's3://bucket/payments'")
+            raise DefinitionError(
+                "FS202", f"path={self.path!r} is not a path", hint="path='data/payments', 's3://bucket/payments'"
+            )
         if re.match(r"\w+://[^/]*@", self.path):
             hint = "the path without them, and AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY"
             raise DefinitionError("FS202", "path= holds credentials, which come from the environment", hint=hint)
@@ -65,7 +67,7 @@ class IcebergSource(Source):
 
     def _check(self) -> None:
         if not _TABLE.fullmatch(self.table):
-            raise DefinitionError("FS202", f"table={self.table!r} is not a table with its namespace", hint="table='db.payments'")
+            raise DefinitionError("FS202", f"table={self.table!r} is no table in a namespace", hint="table='db.payments'")
         if not self.catalog.strip():
             raise DefinitionError("FS202", f"catalog={self.catalog!r} is not a name", hint="catalog='default'")
         _check_number("snapshot", self.snapshot)

@@ -28,7 +28,7 @@ def _reopen(source: Source, state: State, root: Path) -> Found:
 
 def recorded(entry: Mapping[str, Any], root: Path) -> File:
     """The file where it was recorded. One of another size needs no reading to be another. Raises: SourceError FS335."""
-    file = _there(str(entry["path"]), root)
+    file = there(str(entry["path"]), root)
     if file is None:
         raise gone(str(entry["path"]), "gone")
     if file.size != entry["size"]:
@@ -36,7 +36,8 @@ def recorded(entry: Mapping[str, Any], root: Path) -> File:
     return file
 
 
-def _there(name: str, root: Path) -> File | None:
+def there(name: str, root: Path) -> File | None:
+    """A recorded file, if it is there."""
     try:
         return stamped(root / name, name)
     except OSError:
@@ -45,7 +46,7 @@ def _there(name: str, root: Path) -> File | None:
 
 def observed(source: Source | None, state: State, root: Path, identities: IdentityCache) -> list[Mapping[str, Any]]:
     """Of recorded files those that are there, with the identities they have now."""
-    files = [file for entry in state if "path" in entry and (file := _there(entry["path"], root)) is not None]
+    files = [file for entry in state if "path" in entry and (file := there(entry["path"], root)) is not None]
     return list(identities.identify(files))
 
 
