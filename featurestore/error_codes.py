@@ -535,6 +535,42 @@ CODES: Mapping[str, ErrorCode] = {
         "the set cannot be built as it was: data/payments/2025-02.parquet: gone (source payments) · try put it back as it was",
         "Put back what is named; give the spine by `--spine FILE`.",
     ),
+    "FS367": ErrorCode(
+        "There is no such table",
+        "No Delta log lies at the path, or the catalog knows no Iceberg table of that name.",
+        "there is no Delta table data/payments · in registry/sources.py:8 · try the folder that holds _delta_log, …",
+        "Correct path= (of the folder that holds _delta_log) or table= and catalog=.",
+    ),
+    "FS368": ErrorCode(
+        "A table's log or metadata is broken",
+        "What says which files make up a table cannot be read, or a file it names is gone or of another size.",
+        "a file of version 3 of data/payments is gone: it was removed (VACUUM) · in data/payments/part-….parquet",
+        "Read a newer version, or restore the files from a backup of the table.",
+    ),
+    "FS369": ErrorCode(
+        "There is no such version or snapshot",
+        "version=, snapshot= or as_of= names one that the table has not had, or does not keep any more.",
+        "Delta table data/payments has no version 7: the newest is 2 · try a version that DESCRIBE HISTORY lists",
+        "Name one that the table's history lists, or leave the option out to read the newest.",
+    ),
+    "FS370": ErrorCode(
+        "A feature of a table that is not read",
+        "The table says that reading it takes more than reading its files: column mapping, a newer format.",
+        "Delta table data/payments needs reader feature typeWidening, which is not read · try rewrite the table without it, …",
+        "Drop the feature by the engine that writes the table, or read an export of it.",
+    ),
+    "FS371": ErrorCode(
+        "Rows of a table are deleted beside its files",
+        "Deletion vectors (Delta) or delete files (Iceberg) say that rows of some files are no more.",
+        "Delta table data/payments has deletion vectors: rows of its files are deleted, which is told beside the files",
+        "Let the engine that writes the table rewrite those files: REORG … APPLY (PURGE), or rewrite_data_files.",
+    ),
+    "FS372": ErrorCode(
+        "A file of a table does not hold what the table says",
+        "A data file is not Parquet, tells no field ids, or has a column of a type that is not the table's.",
+        "column 'key' is int64 in the table and string in a file of it · in data/payments/part-….parquet",
+        "Rewrite the file by an engine that knows the table.",
+    ),
     "FS401": ErrorCode(
         "The online store is being filled",
         "Another process is materializing into the same store.",
@@ -626,6 +662,30 @@ CODES: Mapping[str, ErrorCode] = {
         "Another process is compacting the same log.",
         "another process is compacting the push log of 'payments' · try wait for it",
         "Wait for it. A process that died has given the right up already.",
+    ),
+    "FS480": ErrorCode(
+        "A library is not installed",
+        "A source lies where only a library reads that `pip install featurestore` does not bring along.",
+        "an s3:// source needs the library 's3fs', which is not installed · try pip install featurestore[s3]",
+        "Install the extra that the error names.",
+    ),
+    "FS481": ErrorCode(
+        "A table's log or catalog cannot be reached",
+        "The object store of a Delta table or the catalog of an Iceberg table does not answer, refuses, or is not configured.",
+        "the catalog of Iceberg table default.db.payments cannot be asked: URI missing · try PYICEBERG_CATALOG__…",
+        "Say in the environment (or .pyiceberg.yaml) where it is and what opens it; a definition never holds that. Try again.",
+    ),
+    "FS482": ErrorCode(
+        "An object store refuses access",
+        "There are no credentials in the environment or the machine's profile, they are wrong, or they may not list or read there.",
+        "there are no credentials for s3:// · in s3://bucket/payments/*.parquet · try AWS_ACCESS_KEY_ID and …",
+        "Set the credentials as the store's own tools take them, in the environment or a profile; a definition never holds them.",
+    ),
+    "FS483": ErrorCode(
+        "An object store does not answer",
+        "The endpoint cannot be reached, takes too long, or fails.",
+        "the store of s3:// does not answer (EndpointConnectionError) · in s3://bucket/payments · try the network, or …",
+        "Check the network and the endpoint (AWS_ENDPOINT_URL), then run again: nothing was written.",
     ),
     "FS501": ErrorCode(
         "The online store does not know the service",

@@ -1,4 +1,4 @@
-"""Tables with a history for tests: written by deltalake and pyiceberg, and made to say in their logs what these cannot write."""
+"""Tables with a history for tests: by deltalake and pyiceberg, and made to say in their logs what these cannot write."""
 
 from __future__ import annotations
 
@@ -180,11 +180,10 @@ class Warehouse:
 
         def change(told: dict[str, Any]) -> dict[str, Any]:
             listed = f"{made.location()}/metadata/with_deletes.avro"
-            of = {"snapshot-id": snapshot.snapshot_id}
-            return {
-                **told,
-                "snapshots": [s | {"manifest-list": listed} if s.items() >= of.items() else s for s in told["snapshots"]],
-            }
+            for one in told["snapshots"]:
+                if one["snapshot-id"] == snapshot.snapshot_id:
+                    one["manifest-list"] = listed
+            return told
 
         self.edit(change, table)
 

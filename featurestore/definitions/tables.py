@@ -10,7 +10,7 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
-from featurestore.definitions.source import Source
+from featurestore.definitions.source import Source, check_url, is_url
 from featurestore.errors import DefinitionError
 from featurestore.intervals import parse_instant
 
@@ -39,9 +39,8 @@ class DeltaSource(Source):
             raise DefinitionError(
                 "FS202", f"path={self.path!r} is not a path", hint="path='data/payments', 's3://bucket/payments'"
             )
-        if re.match(r"\w+://[^/]*@", self.path):
-            hint = "the path without them, and AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY"
-            raise DefinitionError("FS202", "path= holds credentials, which come from the environment", hint=hint)
+        if is_url(self.path):
+            check_url(self.path)
         _check_number("version", self.version)
         self._set("as_of", _instant(self.as_of, "version", self.version))
         super()._check()

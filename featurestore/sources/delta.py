@@ -16,8 +16,7 @@ import pyarrow as pa
 
 from featurestore.definitions import DeltaSource, Source
 from featurestore.errors import FeatureStoreError, SourceError
-from featurestore.sources.delta_log import loaded, unsupported, version_at
-from featurestore.sources.extras import imported
+from featurestore.sources.delta_log import library, loaded, unsupported, version_at
 from featurestore.sources.files import IdentityCache
 from featurestore.sources.kind import Found, Kind, State, gone
 from featurestore.sources.parquet import observed as files_observed
@@ -120,7 +119,7 @@ def _check_features(table: Any, path: str, where: str) -> None:
 def _has_deletion_vectors(table: Any) -> bool:
     try:
         return any(pa.record_batch(batch).num_rows for batch in table.deletion_vectors())
-    except imported("deltalake.exceptions", extra="delta").DeltaError:  # there are some that it cannot read
+    except library("deltalake.exceptions").DeltaError:  # there are some that it cannot read
         return True
 
 

@@ -10,8 +10,10 @@ import re
 from pathlib import Path
 from typing import Any
 
+from featurestore.definitions.source import is_url
 from featurestore.errors import SourceError, StoreError
-from featurestore.intervals import format_instant
+from featurestore.intervals import format_instant, micros_of
+from featurestore.sources import objects
 from featurestore.sources.extras import imported
 from featurestore.sources.without_secrets import plain
 
@@ -21,9 +23,14 @@ _REWRITE = "rewrite the table without it, by the engine that writes it, or read 
 _VERSIONS = "a version that DESCRIBE HISTORY lists"
 
 
+def library(module: str) -> Any:
+    """deltalake, or a module of it. Raises: StoreError FS480."""
+    return imported(module, extra="delta", what="a Delta source")
+
+
 def loaded(path: str, version: int | None, root: Path, where: str) -> Any:
     """The table at a version, None the newest. Raises: StoreError FS480, FS481; SourceError FS367 to FS370."""
-    delta = imported("deltalake", extra="delta")
+    delta = library("deltalake")
     try:
         return delta.DeltaTable(uri(path, root), version=version, storage_options=storage_options())
     except delta.exceptions.TableNotFoundError:
@@ -79,12 +86,22 @@ def version_at(path: str, at: int, root: Path, where: str) -> int:
 
 def _commits(path: str, root: Path) -> list[tuple[int, int]]:
     """(version, instant) of the commits whose files are there, in no order."""
-    entries = [(entry.name, entry.stat().st_mtime_ns // 1_000) for entry in os.scandir(root / path / "_delta_log")]
+    entries = _remote(path) if is_url(path) else _local(root / path / "_delta_log")
     return [(int(match[1]), time) for name, time in entries if (match := _COMMIT.fullmatch(name))]
 
 
+def _local(folder: Path) -> list[tuple[str, int]]:
+    return [(entry.name, entry.stat().st_mtime_ns // 1_000) for entry in os.scandir(folder)]
+
+
+def _remote(path: str) -> list[tuple[str, int]]:
+    store, key = objects.located(f"{path}/_delta_log/*.json")
+    found = store.glob(key)
+    return [(name.rpartition("/")[2], micros_of(info["LastModified"])) for name, info in found.items()]
+
+
 def uri(path: str, root: Path) -> str:
-    return path if "://" in path else str(root / path)
+    return path if is_url(path) else str(root / path)
 
 
 def storage_options() -> dict[str, str]:

@@ -16,9 +16,8 @@ import pyarrow as pa
 
 from featurestore.definitions import IcebergSource, Source
 from featurestore.errors import FeatureStoreError, SourceError
-from featurestore.sources.extras import imported
 from featurestore.sources.files import IdentityCache
-from featurestore.sources.iceberg_table import loaded, reading, snapshot_at, snapshot_of
+from featurestore.sources.iceberg_table import library, loaded, reading, snapshot_at, snapshot_of
 from featurestore.sources.kind import Found, Kind, State, gone
 from featurestore.sources.parquet import observed as files_observed
 from featurestore.sources.table_files import DataFile, Find, anew, found, listed, named
@@ -117,12 +116,12 @@ def _found(table: Any, pin: Mapping[str, Any], root: Path, where: str) -> Found:
 
 
 def _arrow(schema: Any) -> pa.Schema:
-    return imported("pyiceberg.io.pyarrow", extra="iceberg").schema_to_pyarrow(schema, include_field_ids=False)
+    return library("io.pyarrow").schema_to_pyarrow(schema, include_field_ids=False)
 
 
 def _entries(table: Any, snapshot: Any, pin: Mapping[str, Any], where: str) -> list[Any]:
     """The data files of a snapshot. Raises: SourceError FS368, FS371 (deletes), FS372 (not Parquet)."""
-    manifest = imported("pyiceberg.manifest", extra="iceberg")
+    manifest = library("manifest")
     name, entries = _name(pin["iceberg"], pin["catalog"]), []
     with reading(name, pin["catalog"], where):
         for one in snapshot.manifests(table.io):
@@ -143,7 +142,7 @@ def _with_deletes(kind: str, name: str, where: str) -> SourceError:
 
 def _partition(table: Any, data_file: Any, schema: Any, told: pa.Schema) -> dict[str, pa.Scalar]:
     """Column -> the value of all rows of a file, of columns by which the file's own partitioning cuts as they are."""
-    identity = imported("pyiceberg.transforms", extra="iceberg").IdentityTransform
+    identity = library("transforms").IdentityTransform
     values = {}
     for i, field in enumerate(table.specs()[data_file.spec_id].fields):
         column = schema.find_column_name(field.source_id)

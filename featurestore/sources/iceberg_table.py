@@ -19,9 +19,14 @@ READ = (1, 2)
 _SNAPSHOTS = "a snapshot that the table's history lists"
 
 
+def library(module: str) -> Any:
+    """A module of pyiceberg. Raises: StoreError FS480."""
+    return imported(f"pyiceberg.{module}", extra="iceberg", what="an Iceberg source")
+
+
 def loaded(table: str, catalog: str, where: str) -> Any:
     """The table as its catalog knows it now. Raises: StoreError FS480, FS481; SourceError FS367, FS368, FS370."""
-    exceptions = imported("pyiceberg.exceptions", extra="iceberg")
+    exceptions = library("exceptions")
     name, told = f"{catalog}.{table}", _configured(catalog)
     with _in_our_words(name, told, where):
         opened = _catalog(catalog, told)
@@ -36,13 +41,13 @@ def loaded(table: str, catalog: str, where: str) -> Any:
 
 def _configured(catalog: str) -> dict[str, Any]:
     """What pyiceberg is told of a catalog, by the environment and .pyiceberg.yaml as they are now."""
-    return dict(imported("pyiceberg.utils.config", extra="iceberg").Config().get_catalog_config(catalog) or {})
+    return dict(library("utils.config").Config().get_catalog_config(catalog) or {})
 
 
 def _catalog(name: str, told: Mapping[str, Any]) -> Any:
     """The catalog. Reading must not make one: a database without tables is not given any."""
     quiet = {"init_catalog_tables": "false"} | dict(told)
-    return imported("pyiceberg.catalog", extra="iceberg").load_catalog(name, **quiet)
+    return library("catalog").load_catalog(name, **quiet)
 
 
 def _no_table(catalog: Any, table: str, name: str, where: str) -> SourceError:

@@ -26,7 +26,7 @@ from featurestore.definitions.source import PUSHED_AT
 from featurestore.dtypes import TIMESTAMP
 from featurestore.errors import SourceError
 from featurestore.plan.needed import EVERYTHING, Needed
-from featurestore.sources.files import File
+from featurestore.sources.files import File, FileStamp
 from featurestore.sources.push_segments import POSITION
 
 BATCH_ROWS = 131_072
@@ -116,15 +116,18 @@ class FilePart(Part):
     def stored(self) -> Mapping[str, pa.Field]:
         return self.lie
 
+    def in_file(self, columns: Sequence[str]) -> list[str]:
+        """Of some columns those that the file has, by their names in it."""
+        return [self.lie[c].name if c in self.lie else c for c in columns if c not in self.fixed]
+
     def _batches(self, columns: Sequence[str], batch_rows: int, needed: Needed) -> Iterator[pa.RecordBatch]:
-        own = [self._name(c) for c in columns if c not in self.fixed]
+        own = self.in_file(columns)
         as_it_lies = len(own) == len(columns) and not any(c in self.lie for c in columns)
         with opened(self.parquet, of_table=self.of_table) as file:
-            for batch in file.iter_batches(batch_size=batch_rows, columns=own):
-                yield batch if as_it_lies else self._as_told(batch, columns)
-
-    def _name(self, column: str) -> str:
-        return self.lie[column].name if column in self.lie else column
+            groups = [None] if isinstance(self.parquet, FileStamp) else [[i] for i in range(file.num_row_groups)]
+            for some in groups:  # of a remote file the next ones are not fetched before they are asked for
+                for batch in file.iter_batches(batch_size=batch_rows, row_groups=some, columns=own):
+                    yield batch if as_it_lies else self._as_told(batch, columns)
 
     def _as_told(self, batch: pa.RecordBatch, columns: Sequence[str]) -> pa.RecordBatch:
         """The batch with the columns that are the same in all rows, and those that lie otherwise."""
@@ -133,7 +136,8 @@ class FilePart(Part):
             if column in self.fixed:
                 arrays.append(pa.repeat(self.fixed[column], n))
             else:
-                arrays.append(_cast(batch.column(self._name(column)), self.schema.field(column).type))
+                (name,) = self.in_file([column])
+                arrays.append(_cast(batch.column(name), self.schema.field(column).type))
         return pa.RecordBatch.from_arrays(arrays, schema=pa.schema([self.schema.field(c) for c in columns]))
 
 
@@ -223,7 +227,7 @@ def table_part(name: str, table: pa.Table) -> TablePart:
 
 def file_part(file: File, fixed: Mapping[str, pa.Scalar] | None = None) -> FilePart:
     """A part of a file, whose footer is read. Raises: SourceError FS325 if it is not Parquet."""
-    with unreadable(file.name), opened(file) as parquet:
+    with unreadable(file.name), pq.ParquetFile(file.footer()) as parquet:
         schema, rows = parquet.schema_arrow, parquet.metadata.num_rows
     fixed = dict(fixed or {})
     own = [f for f in schema if f.name not in fixed]
@@ -235,8 +239,13 @@ def file_part(file: File, fixed: Mapping[str, pa.Scalar] | None = None) -> FileP
 def opened(file: File, *, of_table: bool = False) -> Iterator[pq.ParquetFile]:
     """A file's rows, with page checksums verified. of_table: the oldest writing of times (INT96) holds microseconds, as
     all times of a table do. Raises: pa.ArrowException, OSError."""
+    remote = not isinstance(file, FileStamp)
+    metadata = pq.read_metadata(file.footer()) if remote else None
     options = {"coerce_int96_timestamp_unit": "us"} if of_table else {}
-    with file.opened() as content, pq.ParquetFile(content, page_checksum_verification=True, **options) as parquet:
+    with (
+        file.opened() as content,
+        pq.ParquetFile(content, metadata=metadata, page_checksum_verification=True, pre_buffer=remote, **options) as parquet,
+    ):
         yield parquet
 
 

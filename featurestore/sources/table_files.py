@@ -11,18 +11,21 @@ import os
 import re
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 
+from featurestore.definitions.source import is_url
 from featurestore.dtypes import from_arrow
 from featurestore.errors import FeatureStoreError, SourceError
+from featurestore.sources import objects
 from featurestore.sources.files import File
 from featurestore.sources.kind import Found, State
 from featurestore.sources.parquet import there
-from featurestore.sources.parts import FilePart, Part, opened, table_part, unreadable
+from featurestore.sources.parts import FilePart, Part, table_part, unreadable
 
 _FOOTERS_AT_ONCE = 8
 _LOCAL = re.compile(r"^file:(//[^/]*)?(?=/)")
@@ -44,8 +47,10 @@ def found(name: str, schema: pa.Schema, files: Sequence[DataFile], find: Find, p
 
     Raises: SourceError FS325, FS372 (a file that does not hold what the table says).
     """
+    files = sorted(files, key=lambda one: one.file.name)
+    with_footers = [replace(d, file=f) for d, f in zip(files, objects.with_footers(d.file for d in files), strict=True)]
     with ThreadPoolExecutor(_FOOTERS_AT_ONCE) as pool:
-        parts: list[Part] = list(pool.map(lambda one: _part(one, schema, find), sorted(files, key=lambda one: one.file.name)))
+        parts: list[Part] = list(pool.map(lambda one: _part(one, schema, find), with_footers))
     return Found(tuple(parts) or (table_part(name, schema.empty_table()),), (pin,))
 
 
@@ -64,17 +69,16 @@ def named(path: str, root: Path) -> str:
     """A place as manifests call it: a URL, or relative to the project with forward slashes. A table that tells its paths whole
     does not escape them."""
     path = _LOCAL.sub("", _HADOOP.sub("s3://", path))
-    return path.rstrip("/") if "://" in path else os.path.relpath(root / path, root).replace(os.sep, "/")
+    return path.rstrip("/") if is_url(path) else os.path.relpath(root / path, root).replace(os.sep, "/")
 
 
 def listed(sizes: Mapping[str, int], root: Path, called: str, where: str) -> list[File]:
     """The files of these names and sizes, as they are now. called: the version they make up.
 
-    Raises: SourceError FS368 for one that is gone, or of another size.
+    Raises: SourceError FS368 for one that is gone, or of another size; StoreError FS480, FS482, FS483.
     """
     files = []
-    for name, size in sizes.items():
-        file = there(name, root)
+    for (name, size), file in zip(sizes.items(), there(list(sizes), root), strict=True):
         if file is None or file.size != size:
             is_what = "gone: it was removed (VACUUM)" if file is None else "of another size than its log says"
             hint = f"a newer version, or restore the file ({where})"
@@ -85,7 +89,7 @@ def listed(sizes: Mapping[str, int], root: Path, called: str, where: str) -> lis
 
 def _part(data: DataFile, schema: pa.Schema, find: Find) -> FilePart:
     name, fixed, lie, fields = data.file.name, dict[str, pa.Scalar](), dict[str, pa.Field](), []
-    with unreadable(name), opened(data.file, of_table=True) as parquet:
+    with unreadable(name), pq.ParquetFile(data.file.footer(), coerce_int96_timestamp_unit="us") as parquet:
         own, rows = parquet.schema_arrow, parquet.metadata.num_rows
     for column in schema:
         lies = _found(own, column, find, name)

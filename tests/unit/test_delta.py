@@ -1,4 +1,4 @@
-"""Delta tables as sources: one version is read, its columns are what the table says, and what is not read is refused by name."""
+"""Delta tables as sources: one version is read, its columns are what the table says, what is not read is refused by name."""
 
 from __future__ import annotations
 
