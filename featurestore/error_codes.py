@@ -571,6 +571,18 @@ CODES: Mapping[str, ErrorCode] = {
         "column 'key' is int64 in the table and string in a file of it · in data/payments/part-….parquet",
         "Rewrite the file by an engine that knows the table.",
     ),
+    "FS373": ErrorCode(
+        "A table has other columns than what is written to it",
+        "Rows can be added to a table, or replaced in it, only where its columns are theirs, by name and type.",
+        "table out/spending has column 'amount_sum_7d' as int64, and what is written to it as double",
+        "Write to another table, or change the table by the engine that keeps it.",
+    ),
+    "FS374": ErrorCode(
+        "A table was written by another meanwhile",
+        "Between reading a table and writing to it somebody else committed what this does not go with. Nothing was written.",
+        "Delta table out/spending was written by another meanwhile, and nothing was written to it: … · try run again",
+        "Run again.",
+    ),
     "FS401": ErrorCode(
         "The online store is being filled",
         "Another process is materializing into the same store.",

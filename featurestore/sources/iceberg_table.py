@@ -5,7 +5,7 @@ Where the catalog is and what opens it pyiceberg is told by its own configuratio
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -24,12 +24,12 @@ def library(module: str) -> Any:
     return imported(f"pyiceberg.{module}", extra="iceberg", what="an Iceberg source")
 
 
-def loaded(table: str, catalog: str, where: str) -> Any:
-    """The table as its catalog knows it now. Raises: StoreError FS480, FS481; SourceError FS367, FS368, FS370."""
+def loaded(table: str, catalog: str, where: str, *, writing: bool = False) -> Any:
+    """The table as its catalog knows it now. writing: a catalog that holds nothing yet is made ready. Raises: StoreError FS480, FS481; SourceError FS367, FS368, FS370."""
     exceptions = library("exceptions")
-    name, told = f"{catalog}.{table}", _configured(catalog)
+    name, told = f"{catalog}.{table}", configured(catalog)
     with _in_our_words(name, told, where):
-        opened = _catalog(catalog, told)
+        opened = _catalog(catalog, told, writing=writing)
         try:
             found = opened.load_table(table)
         except (exceptions.NoSuchTableError, exceptions.NoSuchNamespaceError):
@@ -39,15 +39,27 @@ def loaded(table: str, catalog: str, where: str) -> Any:
     return found
 
 
-def _configured(catalog: str) -> dict[str, Any]:
+def beginning(table: str, catalog: str, schema: Any, partition_by: Sequence[str]) -> Any:
+    """A transaction that makes a table with the columns of an Arrow schema, partitioned by the values of some. Raises: whatever
+    its catalog does."""
+    identity, opened = library("transforms").IdentityTransform, _catalog(catalog, configured(catalog), writing=True)
+    opened.create_namespace_if_not_exists(table.rpartition(".")[0])
+    transaction = opened.create_table_transaction(table, schema=schema)
+    with transaction.update_spec() as update:
+        for column in partition_by:
+            update.add_field(column, identity(), column)
+    return transaction
+
+
+def configured(catalog: str) -> dict[str, Any]:
     """What pyiceberg is told of a catalog, by the environment and .pyiceberg.yaml as they are now."""
     return dict(library("utils.config").Config().get_catalog_config(catalog) or {})
 
 
-def _catalog(name: str, told: Mapping[str, Any]) -> Any:
+def _catalog(name: str, told: Mapping[str, Any], *, writing: bool) -> Any:
     """The catalog. Reading must not make one: a database without tables is not given any."""
-    quiet = {"init_catalog_tables": "false"} | dict(told)
-    return library("catalog").load_catalog(name, **quiet)
+    quiet = {} if writing else {"init_catalog_tables": "false"}
+    return library("catalog").load_catalog(name, **{**quiet, **told})
 
 
 def _no_table(catalog: Any, table: str, name: str, where: str) -> SourceError:
@@ -108,7 +120,7 @@ def reading(name: str, catalog: str, where: str) -> Iterator[None]:
     except FeatureStoreError:
         raise
     except Exception as error:
-        reason = plain(error, _configured(catalog))
+        reason = plain(error, configured(catalog))
         if isinstance(error, OSError) and not isinstance(error, FileNotFoundError):
             what = f"the metadata of Iceberg table {name} cannot be reached: {reason}"
             raise StoreError("FS481", what, where=where, hint="the settings of its object store") from None
