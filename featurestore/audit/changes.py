@@ -83,15 +83,26 @@ def _states(name: str, was: Any, now: Any, views: frozenset[str] | None) -> Iter
             kinds = [s if isinstance(s, str) else "files" for s in (was, now)]
             yield Change("source", f"source {name}", " → ".join(kinds), kinds[0], kinds[1], views)
         return
-    files, after_files = _files(was), _files(now)
-    for path in dict.fromkeys([*files, *after_files]):
-        before, after = files.get(path), after_files.get(path)
-        if before != after:
-            said = "added" if before is None else "gone" if after is None else "changed"
-            yield Change("source_file", path, f"{said} (source {name})", before, after, views)
+    yield from _entries(f"source {name}", "source_file", _files(was), _files(now), views)
+    yield from _entries(f"source {name}", "source", _tables(was), _tables(now), views)
     log, after_log = _log(was), _log(now)
     if log != after_log:
         yield Change("push_log", f"push log of {name}", _log_text(log, after_log), log, after_log, views)
+
+
+def _entries(
+    source: str, what: str, was: Mapping[str, Document], now: Mapping[str, Document], views: frozenset[str] | None
+) -> Iterator[Change]:
+    for name in dict.fromkeys([*was, *now]):
+        before, after = was.get(name), now.get(name)
+        if before != after:
+            said = "added" if before is None else "gone" if after is None else "changed"
+            yield Change(what, name, f"{said} ({source})", before, after, views)
+
+
+def _tables(state: Sequence[Document]) -> dict[str, Document]:
+    """What pins a table, or tells its content, by its name."""
+    return {str(next(iter(e.values()))): e for e in state if "path" not in e and "push_log" not in e}
 
 
 def _files(state: Sequence[Document]) -> dict[str, Document]:

@@ -298,8 +298,10 @@ class _Step:
             return "what brings pushed rows online is not what the last generation has"
         if self._rows_kept() > 4 * max(self.previous.rows, writing.IN_PLACE):
             return "most of what is kept of rows is of facts out of reach"
-        before = [f for f in self.previous.state if "path" in f or "digest" in f]
-        gone = [str(f.get("path", self.view.data.source.name)) for f in before if f not in self.view.state]
+        if another := self.view.data.why_anew(self.previous.state):
+            return another
+        before = [f for f in self.previous.state if "path" in f]
+        gone = [str(f["path"]) for f in before if f not in self.view.state]
         if gone:
             return f"{gone[0]} is gone or changed since the last run"
         log, here = pushed_in(self.previous.state), self.view.data.pushed

@@ -25,7 +25,7 @@ from featurestore.retrieval import output as files
 from featurestore.retrieval.manifest import definitions, relative, versions
 from featurestore.retrieval.spine import Spine, content_identity, open_spine
 from featurestore.retrieval.training_set import Build, Report, Request
-from featurestore.sources import IdentityCache, SourceData, of_one_moment
+from featurestore.sources import IdentityCache, SourceData
 
 ENGINES = ("duckdb",)
 
@@ -52,8 +52,7 @@ def open_all(
     """What a build reads: the spine, and every source by name. Raises: what `open_spine` and `sources` raise."""
     key_types = {column: key.dtype for column, key in service.spine_keys.items()}
     opened = open_spine(spine, keys={**service.request, **key_types}, as_of=as_of)
-    with of_one_moment():
-        return opened, {name: sources(source) for name, source in service.sources.items()}
+    return opened, {name: sources(source) for name, source in service.sources.items()}
 
 
 def run(

@@ -3,7 +3,7 @@
 from featurestore.sources.data import SourceData, UpTo, open_source, pushed_in, reopen_source, up_to
 from featurestore.sources.files import File, FileStamp, IdentityCache
 from featurestore.sources.parts import FilePart, Part, PushedPart, ScannedPart, TablePart
-from featurestore.sources.postgres.snapshot import of_one_moment
+from featurestore.sources.reading import reading
 
 __all__ = [
     "File",
@@ -16,9 +16,9 @@ __all__ = [
     "SourceData",
     "TablePart",
     "UpTo",
-    "of_one_moment",
     "open_source",
     "pushed_in",
+    "reading",
     "reopen_source",
     "up_to",
 ]

@@ -91,6 +91,12 @@ class SourceData:
         entries = [dict(part.entry) for part in self.own if part.entry is not None]
         return [*map(dict, self.pins), *identities.identify(self.files), *entries, *log]
 
+    def why_anew(self, state: Sequence[Mapping[str, Any]]) -> str:
+        """Why the rows of an earlier state are not those of the same parts here; "" if they are."""
+        was = [entry for entry in state if "push_log" not in entry]
+        entries = [part.entry for part in self.own if part.entry is not None]
+        return kind_of(self.source).anew(was, [*self.pins, *entries])
+
     def since(self, state: Sequence[Mapping[str, Any]]) -> SourceData:
         """What is here and was not in an earlier state: other files, and what was pushed since."""
         known = {entry["path"] for entry in state if "path" in entry}

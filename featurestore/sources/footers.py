@@ -57,9 +57,10 @@ def _groups(parts: Sequence[Part], columns: Sequence[str]) -> Iterator[dict[str,
 def _groups_of(part: Part, metadata: Any, columns: Sequence[str]) -> Iterator[dict[str, Extent]]:
     fixed = {c: _fixed(value) for c, value in part.constants.items() if c in columns}
     places = {metadata.schema.column(i).path: i for i in range(metadata.num_columns)}
-    said = {c: c in places and "." not in c for c in columns}
+    lies = {c: part.stored[c].name if c in part.stored else c for c in columns}
+    said = {c: name in places and "." not in name for c, name in lies.items()}
     for group in map(metadata.row_group, range(metadata.num_row_groups)):
-        own = {c: _extent(group.column(places[c]).statistics if said[c] else None) for c in columns}
+        own = {c: _extent(group.column(places[lies[c]]).statistics if said[c] else None) for c in columns}
         yield {**own, **{c: extent(group.num_rows) for c, extent in fixed.items()}}
 
 

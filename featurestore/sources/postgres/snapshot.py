@@ -6,7 +6,6 @@ import threading
 import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
-from contextvars import ContextVar
 from typing import Any
 
 import pyarrow as pa
@@ -29,21 +28,30 @@ _BY_INDEX = ("enable_indexscan", "enable_indexonlyscan", "enable_bitmapscan")
 
 
 class Snapshot:
-    """Reads an address as it was when this object was made, until it is closed or nobody holds it."""
+    """Reads an address as it was when this object was made, until it is closed or nobody holds it.
+
+    One connection holds the moment fast and answers in few rows; others, each for one reading at a time, join it.
+    """
 
     def __init__(self, address: Address, place: str) -> None:
         self.address, self.place = address, place
         self._idle: list[Any] = []
-        self._all: list[Any] = []
         self._lock = threading.Lock()
-        self.close = weakref.finalize(self, _closed, self._all)
-        self.close.atexit = False
-        self._idle.append(self._connected())
-        self._name = self.rows("SELECT pg_export_snapshot() AS name", "the database")[0]["name"]
+        self._holder = self._connected()
+        self._closing = weakref.finalize(self, _closed, self._holder, self._idle)
+        self._closing.atexit = False
+        self._name = self.table("SELECT pg_export_snapshot() AS name", "the database")["name"][0].as_py()
 
-    def rows(self, sql: str, what: str) -> list[dict[str, Any]]:
-        """The few rows of an answer. what: is read, for errors."""
-        return [row for batch in self.batches(sql, what) for row in batch.to_pylist()]
+    def close(self) -> None:
+        """A reading that goes on keeps its connection to its end."""
+        with self._lock:
+            self._closing()
+
+    def table(self, sql: str, what: str) -> pa.Table:
+        """An answer of few rows. what: is read, for errors."""
+        with self._lock, asking(self.address, what, self.place), self._holder.cursor() as cursor:
+            cursor.execute(sql)
+            return cursor.fetch_arrow_table()
 
     def batches(self, sql: str, what: str, *, as_it_lies: bool = False) -> Iterator[pa.RecordBatch]:
         """An answer as it comes, in memory that does not grow. as_it_lies: of a table, in the order its rows lie in."""
@@ -55,30 +63,38 @@ class Snapshot:
 
     def schema(self, relation: str, what: str) -> pa.Schema:
         """The columns of a relation, which is kept from being altered from now on."""
-        with self._connection() as connection, asking(self.address, what, self.place), connection.cursor() as cursor:
-            cursor.execute(f"SELECT * FROM {relation} LIMIT 0")
-            return cursor.fetch_record_batch().schema
+        return self.table(f"SELECT * FROM {relation} LIMIT 0", what).schema
 
     @contextmanager
     def _connection(self) -> Iterator[Any]:
-        """One that nobody uses now: an answer that is not read to its end keeps its own."""
+        """One that nobody uses now. After an error, or an answer that was not read to its end, it is of no more use."""
         with self._lock:
             connection = self._idle.pop() if self._idle else None
         if connection is None:
             connection = self._connected(self._name)
-        yield connection
-        self._idle.append(connection)  # not after an error: its transaction has failed
+        try:
+            yield connection
+        except BaseException:
+            connection.close()
+            raise
+        with self._lock:
+            if self._closing.alive:
+                self._idle.append(connection)
+                return
+        connection.close()
 
     def _connected(self, snapshot: str | None = None) -> Any:
         dbapi = imported("adbc_driver_postgresql.dbapi", extra="postgres", what="a PostgresSource")
         with connecting(self.address, self.place):
             connection = dbapi.connect(self.address.conninfo, autocommit=True)
-        self._all.append(connection)
-        with asking(self.address, "the database", self.place), connection.cursor() as cursor:
-            cursor.execute(_settings(_SETTINGS))
-            cursor.execute(_BEGIN)
-            if snapshot is not None:
-                cursor.execute(f"SET TRANSACTION SNAPSHOT '{snapshot}'")
+        begin = [_settings(_SETTINGS), _BEGIN, *([] if snapshot is None else [f"SET TRANSACTION SNAPSHOT '{snapshot}'"])]
+        try:
+            with asking(self.address, "the database", self.place), connection.cursor() as cursor:
+                for statement in begin:
+                    cursor.execute(statement)
+        except BaseException:
+            connection.close()
+            raise
         return connection
 
 
@@ -86,29 +102,7 @@ def _settings(settings: dict[str, str]) -> str:
     return "SELECT " + ", ".join(f"set_config('{name}', '{value}', false)" for name, value in settings.items())
 
 
-def _closed(connections: list[Any]) -> None:
-    while connections:
-        connections.pop().close()
-
-
-_shared: ContextVar[dict[Address, weakref.ref[Snapshot]] | None] = ContextVar("_shared", default=None)
-
-
-@contextmanager
-def of_one_moment() -> Iterator[None]:
-    """What is opened within is of one moment, for each database."""
-    token = _shared.set({})
-    try:
-        yield
-    finally:
-        _shared.reset(token)
-
-
-def snapshot_of(address: Address, place: str) -> Snapshot:
-    shared = _shared.get()
-    found = None if shared is None or address not in shared else shared[address]()
-    if found is None:
-        found = Snapshot(address, place)
-        if shared is not None:
-            shared[address] = weakref.ref(found)
-    return found
+def _closed(holder: Any, idle: list[Any]) -> None:
+    for connection in (*idle, holder):
+        connection.close()
+    idle.clear()

@@ -15,12 +15,13 @@ from featurestore.intervals import format_instant, parse_instant
 from featurestore.plan.needed import EVERYTHING, Needed
 from featurestore.sources.extent import Extent
 from featurestore.sources.parts import ScannedPart
+from featurestore.sources.postgres.address import Address
 from featurestore.sources.postgres.columns import UTC, Column, column, literal, quoted, refused
 from featurestore.sources.postgres.snapshot import Snapshot
+from featurestore.sources.reading import forget, shared
 
 _FIRST, _LAST = parse_instant("0001-01-01T00:00:00Z"), parse_instant("9999-12-31T00:00:00Z")
-_OPENED = 3
-"""So often a table is opened that is rewritten just then."""
+_ATTEMPTS = 3
 _ENUMERATIONS = "SELECT DISTINCT typname FROM pg_type WHERE typtype = 'e'"
 _LOCKED = "pg_locks l JOIN pg_class c ON c.oid = l.relation WHERE l.pid = pg_backend_pid() AND l.locktype = 'relation'"
 _NOT_OF_THE_SNAPSHOT = f"""
@@ -41,7 +42,7 @@ class PostgresPart(ScannedPart):
         self._keep("_source", source)
         self._keep("_snapshot", snapshot)
         self._keep("_extents", {})
-        enumerations = {row["typname"] for row in snapshot.rows(_ENUMERATIONS, "the catalogue")}
+        enumerations = set(snapshot.table(_ENUMERATIONS, "the catalogue")["typname"].to_pylist())
         read = {field.name: column(field, enumerations) for field in described}
         self._keep("_columns", {name: found for name, found in read.items() if found is not None})
         self._keep("_refused", {f.name: refused(f, source.place_there, source.place) for f in described if not read[f.name]})
@@ -96,9 +97,8 @@ class PostgresPart(ScannedPart):
         return {c: self._extents[c] for c in columns}
 
     def _asked(self, items: str) -> dict[str, Any]:
-        sql = f"SELECT {items} FROM {relation(self._source)} AS facts"
-        (batch,) = self._snapshot.batches(sql, self.name)
-        return {name: _number(batch.column(name))[0].as_py() for name in batch.schema.names}
+        row = self._snapshot.table(f"SELECT {items} FROM {relation(self._source)} AS facts", self.name)
+        return {name: _number(row[name])[0].as_py() for name in row.column_names}
 
     def _batches(self, columns: Sequence[str], batch_rows: int, needed: Needed) -> Iterator[pa.RecordBatch]:
         """All rows come in the order in which a table has them, which is the same each time: rows are known by their number."""
@@ -122,7 +122,7 @@ class PostgresPart(ScannedPart):
         if self._source.query is not None:
             return False
         kind = f"SELECT relkind::text AS kind FROM pg_class WHERE oid = {literal(relation(self._source))}::regclass"
-        return self._snapshot.rows(kind, self.name)[0]["kind"] in ("r", "p", "m")
+        return self._snapshot.table(kind, self.name)["kind"][0].as_py() in ("r", "p", "m")
 
     def _expression(self, column: Column) -> str:
         return column.as_time if column.name in self._source.time_columns else column.asked
@@ -155,19 +155,21 @@ def relation(source: PostgresSource) -> str:
     return f"({source.query}\n)" if source.table is None else ".".join(map(quoted, source.table))
 
 
-def opened(source: PostgresSource, begin: Any) -> PostgresPart:
-    """The source in a snapshot that `begin` gives; in another one if the table was rewritten since that began.
+def opened(source: PostgresSource, there: Address) -> PostgresPart:
+    """The source as its database has it now, or had it when the task began that reads it; of a moment somewhat later if the
+    table was rewritten just then.
 
     Raises: SourceError FS376, FS379, StoreError FS475 to FS477, FS480.
     """
-    for last in (False,) * (_OPENED - 1) + (True,):
-        snapshot: Snapshot = begin()
+    for attempt in range(1, _ATTEMPTS + 1):
+        snapshot, is_new = shared(there, lambda: Snapshot(there, source.place), Snapshot.close)
         described = snapshot.schema(f"{relation(source)} AS facts", source.place_there)
         try:
             check(snapshot, source)
         except SourceError:
-            if last:
+            if not is_new or attempt == _ATTEMPTS:
                 raise
+            forget(there)
             continue
         return PostgresPart(source, snapshot, described)
     raise AssertionError("unreachable")
@@ -175,12 +177,12 @@ def opened(source: PostgresSource, begin: Any) -> PostgresPart:
 
 def check(snapshot: Snapshot, source: PostgresSource) -> None:
     """Raises: SourceError FS379 if a table that is read has been rewritten, or has got other partitions, since the snapshot."""
-    for row in snapshot.rows(_NOT_OF_THE_SNAPSHOT, source.place_there):
-        what = f"{row['name']} was rewritten, or attached as a partition, while {source.place_there} was read"
+    for name in snapshot.table(_NOT_OF_THE_SNAPSHOT, source.place_there)["name"].to_pylist():
+        what = f"{name} was rewritten, or attached as a partition, while {source.place_there} was read"
         raise SourceError("FS379", what, where=source.place, hint="run again")
 
 
-def _number(array: pa.Array) -> pa.Array:
+def _number(array: pa.ChunkedArray) -> pa.ChunkedArray:
     """Instants as microseconds: Python's own reach no further than the year 9999."""
     return array.cast(pa.int64()) if pa.types.is_timestamp(array.type) else array
 
