@@ -19,7 +19,7 @@ from tests.needs import require
 
 _STARTS_WITHIN = 60
 _PROGRAMS = "/usr/lib/postgresql/*/bin"
-_ACCESS = "local all all trust\nhost all reader 127.0.0.1/32 scram-sha-256\nhost all stranger 127.0.0.1/32 scram-sha-256\n"
+_ACCESS = "local all all trust\nhost all reader 127.0.0.1/32 scram-sha-256\n"
 _QUICK = {
     "fsync": "off",
     "synchronous_commit": "off",
@@ -30,9 +30,8 @@ _QUICK = {
 
 
 class PostgresServer:
-    """Runs within `with`, or between `start` and `stop`; a restart finds what was there. Through its socket in `folder` the user
-    `postgres` may do everything; by its port `reader` may read schema public, and `stranger` nothing, each with its password.
-    """
+    """Runs within `with`, or between `start` and `stop`; a restart finds what was there. Through its socket in `folder` the
+    user `postgres` may do everything; by its port `reader`, with a password, may read."""
 
     PASSWORD = "pl4nted-s3cret"
     DATABASE = "shop"
@@ -64,8 +63,7 @@ class PostgresServer:
         (self.folder / "data" / "pg_hba.conf").write_text(_ACCESS)
         self.start()
         self.sql(f"CREATE DATABASE {self.DATABASE}", database="postgres")
-        for role in ("reader", "stranger"):
-            self.sql(f"CREATE ROLE {role} LOGIN PASSWORD '{self.PASSWORD}'")
+        self.sql(f"CREATE ROLE reader LOGIN PASSWORD '{self.PASSWORD}'")
         self.sql("GRANT USAGE ON SCHEMA public TO reader; ALTER DEFAULT PRIVILEGES GRANT SELECT ON TABLES TO reader")
         return self
 

@@ -13,8 +13,8 @@ from featurestore.errors import DefinitionError
 FROM_ENVIRONMENT = re.compile(r"\$([A-Za-z_][A-Za-z0-9_]*)")
 _SCHEMES = ("postgresql://", "postgres://")
 _PLAIN = (
-    "host", "hostaddr", "port", "user", "dbname", "service", "passfile", "sslmode", "sslrootcert", "sslcert", "sslkey", "sslcrl",
-    "sslnegotiation", "channel_binding", "gssencmode", "krbsrvname", "target_session_attrs", "load_balance_hosts",
+    "host", "hostaddr", "port", "user", "dbname", "service", "passfile", "sslmode", "sslrootcert", "sslcert", "sslkey",
+    "sslcrl", "sslnegotiation", "channel_binding", "gssencmode", "krbsrvname", "target_session_attrs", "load_balance_hosts",
     "connect_timeout", "tcp_user_timeout", "keepalives", "keepalives_idle", "keepalives_interval", "keepalives_count",
     "application_name", "options",
 )  # fmt: skip

@@ -50,7 +50,10 @@ def _in_url(url: str) -> list[str]:
 
 
 def address(url: str, where: str = "") -> Address:
-    """The address that a definition's url means now. where: the definition is. Raises: StoreError FS476 for an environment variable that is not set."""
+    """The address that a definition's url means now. where: the definition is.
+
+    Raises: StoreError FS476 for an environment variable that is not set.
+    """
     named = FROM_ENVIRONMENT.fullmatch(url)
     conninfo = os.environ.get(named[1], "") if named else url or "postgresql://"
     if not conninfo:

@@ -71,7 +71,8 @@ def _finite(kind: str) -> Callable[[str], str]:
 
     def ask(name: str) -> str:
         c = quoted(name)
-        return f"CASE WHEN {c} < {_END[kind]} AND {c} > '-infinity' OR {c} IS NULL THEN {c} ELSE {_failing(f'{c}::text', name)}::{kind} END"
+        finite = f"{c} < {_END[kind]} AND {c} > '-infinity' OR {c} IS NULL"
+        return f"CASE WHEN {finite} THEN {c} ELSE {_failing(f'{c}::text', name)}::{kind} END"
 
     return ask
 

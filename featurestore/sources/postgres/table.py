@@ -64,11 +64,11 @@ class PostgresPart(ScannedPart):
         return self._refused
 
     @cached_property
-    def rows(self) -> int:  # type: ignore[override]
+    def rows(self) -> int:
         return int(self._asked("count(*) AS rows")["rows"])
 
     @cached_property
-    def entry(self) -> Mapping[str, Any]:  # type: ignore[override]
+    def entry(self) -> Mapping[str, Any]:
         """How many rows, and a digest of all they hold, whatever their order: the same only if no row has changed. Two sums of
         64-bit hashes of the rows as text."""
         row = '(facts.*)::text COLLATE "C"'
@@ -117,8 +117,8 @@ class PostgresPart(ScannedPart):
 
     @cached_property
     def _is_table(self) -> bool:
-        """Whether its rows come as they lie. What a view or query gives the planner may order by which columns are asked for, so
-        those are asked for all."""
+        """Whether its rows come as they lie. What a view or query gives the planner may order by which columns are asked
+        for, so those are asked for all."""
         if self._source.query is not None:
             return False
         kind = f"SELECT relkind::text AS kind FROM pg_class WHERE oid = {literal(relation(self._source))}::regclass"
@@ -138,8 +138,8 @@ class PostgresPart(ScannedPart):
         return f" WHERE {' AND '.join(kept)}" if kept else ""
 
     def _test(self, name: str, sign: str, at: int) -> str:
-        """A test of the column as it lies, so that an index serves it; "" for times that must be converted first, or beyond what
-        can be written."""
+        """A test of the column as it lies, so that an index serves it; "" for times that must be converted first, or lie
+        beyond what can be written."""
         kind = self.schema.field(name).type
         if not _FIRST <= at < _LAST:
             return ""
