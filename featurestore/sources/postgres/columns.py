@@ -100,7 +100,7 @@ def _flat(array: str, name: str) -> str:
     """The array; the server fails at one of several dimensions."""
     dimensions = f"array_ndims({quoted(name)})"
     failing = _failing(f"{dimensions}::text || ' dimensions'", name)
-    return f"CASE WHEN {dimensions} > 1 THEN ({array})[1:{failing}::int] ELSE {array} END"
+    return f"CASE WHEN {dimensions} > 1 THEN ({array})[1:{failing}::int] ELSE ({array})[:] END"  # from 1 on
 
 
 def _of_time(kind: str, arrow: pa.DataType) -> _Mapped:
