@@ -16,7 +16,7 @@ from typing import Any
 
 import pyarrow.parquet as pq
 
-from featurestore.plan.needed import Needed
+from featurestore.plan.needed import EVERYTHING, Needed
 from featurestore.sources.files import FileStamp
 from featurestore.sources.footers import extents_of
 from featurestore.sources.objects import ObjectFile, check_all, fetched
@@ -88,7 +88,8 @@ def _chunks(metadata: Any) -> dict[tuple[int, str], list[Span]]:
 def _lacking(part: FilePart, copy: _Copy, columns: Sequence[str], times: Sequence[str], needed: Needed) -> list[Span]:
     """Where the bytes lie that are wanted and are not there; they are taken as held."""
     own = set(part.in_file(columns))
-    missed = {i for i, ends in enumerate(extents_of(part, copy.metadata, times)) if needed.misses(*ends)}
+    groups = extents_of(part, copy.metadata, times) if needed != EVERYTHING else ()
+    missed = {i for i, ends in enumerate(groups) if needed.misses(*ends)}
     wanted = [span for (i, path), spans in copy.chunks.items() if i not in missed and own & _levels(path) for span in spans]
     lacking = sorted({*wanted, *_between(copy)} - copy.held)
     copy.held.update(lacking)
