@@ -80,8 +80,8 @@ def _chunks(metadata: Any) -> dict[tuple[int, str], list[Span]]:
         group = metadata.row_group(i)
         for j in range(group.num_columns):
             chunk = group.column(j)
-            starts = [at for at in (chunk.data_page_offset, chunk.dictionary_page_offset) if at]
-            found.setdefault((i, chunk.path_in_schema), []).append((min(starts), min(starts) + chunk.total_compressed_size))
+            start = min((at for at in (chunk.data_page_offset, chunk.dictionary_page_offset) if at), default=0)
+            found.setdefault((i, chunk.path_in_schema), []).append((start, start + chunk.total_compressed_size))
     return found
 
 

@@ -291,17 +291,19 @@ class SourceContract:
         self.put([self.held(rows(60, 1)), self.held(rows(40, 2))])
         features = ['latest("n")', *self.windows()]
         told = self.built(self.opened(features))
-        self.asked("build", "service", "--spine", str(self.project / "spine.parquet"), "--output", "other.parquet")
+        self.asked(["build", "service", "--spine", "spine.parquet", "--output", "other.parquet"])
         other = json.loads((self.project / "other.parquet.manifest.json").read_text())
         assert other["sources"] == told
         assert (self.project / "other.parquet").read_bytes() == (self.project / "train.parquet").read_bytes()
 
-    def asked(self, *arguments: str, code: int = 0) -> subprocess.CompletedProcess[str]:
-        """What the command line says, by a process of its own."""
-        command = [sys.executable, "-m", "featurestore.cli", *arguments, "--project", str(self.project), "-v"]
+    def asked(self, *commands: Sequence[str]) -> tuple[str, str]:
+        """What commands write to stdout and stderr with all they can be brought to say: another process, as a user's is."""
+        told = [[*command, "--project", str(self.project), "-v"] for command in commands]
+        run = "import json, sys; from featurestore.cli import main; sys.exit(any([main(c) for c in json.loads(sys.argv[1])]))"
+        command = [sys.executable, "-c", run, json.dumps(told)]
         done = subprocess.run(command, cwd=self.project, capture_output=True, text=True, env=dict(os.environ))
-        assert done.returncode == code, done.stderr + done.stdout
-        return done
+        assert done.returncode == 0, done.stderr + done.stdout
+        return done.stdout, done.stderr
 
     # Online.
 
@@ -377,7 +379,7 @@ class SourceContract:
     def test_check_data_looks_at_all_rows(self) -> None:
         self.put([self.held(rows(50, 1)), self.held(rows(30, 2))])
         self.opened(['latest("n")'])
-        found = json.loads(self.asked("check", "--data", "--json").stdout)["result"]["data"]["facts"]
+        found = json.loads(self.asked(["check", "--data", "--json"])[0])["result"]["data"]["facts"]
         assert found["rows"] == 80
         assert found["left_out"]["view"]
 
@@ -404,13 +406,12 @@ class SourceContract:
         store = self.opened(['latest("n")', 'agg.count(window="2d")'])
         self.built(store)
         store.materialize(known_before=START + 140 * HOUR)
-        said = [
-            self.asked("compile"), self.asked("explain", "service", "--sql"), self.asked("check", "--data", "--json"),
-            self.asked("verify", "--json", "--sample", "5"), self.asked("status", "--json"),
-        ]  # fmt: skip
+        said = self.asked(
+            ["compile"], ["explain", "service", "--sql"], ["check", "--data", "--json"], ["verify", "--sample", "5"], ["status"]
+        )
         kept = [p.read_bytes() for p in sorted(self.project.rglob("*")) if p.is_file() and p.name != "all.py"]
         for secret in self.secrets():
-            assert not any(secret in one.stdout + one.stderr for one in said)
+            assert not any(secret in text for text in said)
             assert not any(secret.encode() in content for content in kept)
 
 
