@@ -733,9 +733,9 @@ CODES: Mapping[str, ErrorCode] = {
     ),
     "FS482": ErrorCode(
         "An object store refuses access",
-        "There are no credentials in the environment or the machine's profile, they are wrong, or they may not list or read there.",
+        "The environment and the machine's profile hold no credentials, or wrong ones, or such as may not list or read there.",
         "there are no credentials for s3:// · in s3://bucket/payments/*.parquet · try AWS_ACCESS_KEY_ID and …",
-        "Set the credentials as the store's own tools take them, in the environment or a profile; a definition never holds them.",
+        "Set credentials in the environment or a profile, as the store's own tools take them; a definition never holds them.",
     ),
     "FS483": ErrorCode(
         "An object store does not answer",

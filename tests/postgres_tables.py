@@ -26,10 +26,15 @@ def sql_type(kind: pa.DataType) -> str | None:
 
 def load(server: PostgresServer, name: str, table: pa.Table) -> None:
     """Make the table `name` of schema public anew. What `sql_type` does not know it refuses."""
+    columns = ", ".join(f"{_quoted(f.name)} {_known(f.type)}" for f in table.schema)
+    server.sql(f"DROP TABLE IF EXISTS {_quoted(name)} CASCADE; CREATE TABLE {_quoted(name)} ({columns})")
+    append(server, name, table)
+
+
+def append(server: PostgresServer, name: str, table: pa.Table) -> None:
+    """Add the rows to a table that `load` has made."""
     from adbc_driver_postgresql import dbapi
 
-    columns = ", ".join(f"{_quoted(f.name)} {_known(f.type)}" for f in table.schema)
-    server.sql(f"DROP TABLE IF EXISTS {_quoted(name)}; CREATE TABLE {_quoted(name)} ({columns})")
     plain = pa.schema([pa.field(f.name, _plain(f.type)) for f in table.schema])
     with dbapi.connect(server.admin_url) as connection, connection.cursor() as cursor:
         cursor.adbc_ingest(name, table.cast(plain), mode="append")

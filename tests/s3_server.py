@@ -99,6 +99,9 @@ class Bucket:
     def get(self, key: str) -> bytes:
         return bytes(self._client.get_object(Bucket=self.name, Key=key)["Body"].read())
 
+    def listed(self) -> list[str]:
+        return [found["Key"] for found in self._client.list_objects_v2(Bucket=self.name).get("Contents", [])]
+
     def delete(self, key: str) -> None:
         self._client.delete_object(Bucket=self.name, Key=key)
 

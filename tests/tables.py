@@ -41,7 +41,7 @@ def rows_of(data: SourceData, *columns: str) -> list[tuple[Any, ...]]:
 # Delta.
 
 
-def write(path: Path, table: pa.Table, *, mode: str = "append", **options: Any) -> None:
+def write(path: Path | str, table: pa.Table, *, mode: str = "append", **options: Any) -> None:
     from deltalake import write_deltalake
 
     write_deltalake(str(path), table, mode=mode, **options)  # type: ignore[call-overload]
@@ -123,6 +123,9 @@ class Warehouse:
                 update.add_field(column, IdentityTransform(), column)
         return made
 
+    def exists(self, table: str) -> bool:
+        return bool(self.catalog.table_exists(table))
+
     def table(self, name: str = "db.t") -> Any:
         return self.catalog.load_table(name)
 
@@ -130,7 +133,7 @@ class Warehouse:
         """Append rows to a table, which is made if there is none."""
         catalog = self.catalog
         catalog.create_namespace_if_not_exists(table.rpartition(".")[0])
-        made = self.table(table) if catalog.table_exists(table) else self.create(rows.schema, table, by, **properties)
+        made = self.table(table) if self.exists(table) else self.create(rows.schema, table, by, **properties)
         made.append(rows)
         return made
 

@@ -83,30 +83,35 @@ def _states(name: str, was: Any, now: Any, views: frozenset[str] | None) -> Iter
             kinds = [s if isinstance(s, str) else "files" for s in (was, now)]
             yield Change("source", f"source {name}", " → ".join(kinds), kinds[0], kinds[1], views)
         return
-    yield from _entries(f"source {name}", "source_file", _files(was), _files(now), views)
-    yield from _entries(f"source {name}", "source", _tables(was), _tables(now), views)
+    pins, after_pins = _pins(was), _pins(now)
+    if pins != after_pins:
+        yield Change("source", f"source {name}", _pins_text(pins, after_pins), pins, after_pins, views)
+    files, after_files = _files(was), _files(now)
+    for path in dict.fromkeys([*files, *after_files]):
+        before, after = files.get(path), after_files.get(path)
+        if before != after:
+            said = "added" if before is None else "gone" if after is None else "changed"
+            yield Change("source_file", path, f"{said} (source {name})", before, after, views)
     log, after_log = _log(was), _log(now)
     if log != after_log:
         yield Change("push_log", f"push log of {name}", _log_text(log, after_log), log, after_log, views)
 
 
-def _entries(
-    source: str, what: str, was: Mapping[str, Document], now: Mapping[str, Document], views: frozenset[str] | None
-) -> Iterator[Change]:
-    for name in dict.fromkeys([*was, *now]):
-        before, after = was.get(name), now.get(name)
-        if before != after:
-            said = "added" if before is None else "gone" if after is None else "changed"
-            yield Change(what, name, f"{said} ({source})", before, after, views)
-
-
-def _tables(state: Sequence[Document]) -> dict[str, Document]:
-    """What pins a table, or tells its content, by its name."""
-    return {str(next(iter(e.values()))): e for e in state if "path" not in e and "push_log" not in e}
-
-
 def _files(state: Sequence[Document]) -> dict[str, Document]:
     return {entry["path"]: {k: v for k, v in entry.items() if k != "path"} for entry in state if "path" in entry}
+
+
+def _pins(state: Sequence[Document]) -> list[Document]:
+    """What names rows that are in no file, or all files at once (the version of a table)."""
+    return [entry for entry in state if "path" not in entry and "push_log" not in entry]
+
+
+def _pins_text(was: Sequence[Document], now: Sequence[Document]) -> str:
+    if len(was) != 1 or len(now) != 1:
+        called = [", ".join(" ".join(map(str, pair)) for pin in pins for pair in pin.items()) for pins in (was, now)]
+        return f"{called[0] or 'files alone'} → {called[1] or 'gone'}"
+    parts = [part for part in dict.fromkeys([*was[0], *now[0]]) if was[0].get(part) != now[0].get(part)]
+    return ", ".join(f"{part} {text(was[0].get(part))} → {text(now[0].get(part))}" for part in parts)
 
 
 def _log(state: Sequence[Document]) -> Document | None:

@@ -25,7 +25,10 @@ def library(module: str) -> Any:
 
 
 def loaded(table: str, catalog: str, where: str, *, writing: bool = False) -> Any:
-    """The table as its catalog knows it now. writing: a catalog that holds nothing yet is made ready. Raises: StoreError FS480, FS481; SourceError FS367, FS368, FS370."""
+    """The table as its catalog knows it now. writing: a catalog that holds nothing yet is made ready.
+
+    Raises: StoreError FS480, FS481; SourceError FS367, FS368, FS370.
+    """
     exceptions = library("exceptions")
     name, told = f"{catalog}.{table}", configured(catalog)
     with _in_our_words(name, told, where):

@@ -16,7 +16,7 @@ from typing import Any
 
 import pyarrow.parquet as pq
 
-from featurestore.plan.needed import Needed
+from featurestore.plan.needed import EVERYTHING, Needed
 from featurestore.sources.files import FileStamp
 from featurestore.sources.footers import extents_of
 from featurestore.sources.objects import ObjectFile, check_all, fetched
@@ -80,15 +80,16 @@ def _chunks(metadata: Any) -> dict[tuple[int, str], list[Span]]:
         group = metadata.row_group(i)
         for j in range(group.num_columns):
             chunk = group.column(j)
-            starts = [at for at in (chunk.data_page_offset, chunk.dictionary_page_offset) if at]
-            found.setdefault((i, chunk.path_in_schema), []).append((min(starts), min(starts) + chunk.total_compressed_size))
+            start = min((at for at in (chunk.data_page_offset, chunk.dictionary_page_offset) if at), default=0)
+            found.setdefault((i, chunk.path_in_schema), []).append((start, start + chunk.total_compressed_size))
     return found
 
 
 def _lacking(part: FilePart, copy: _Copy, columns: Sequence[str], times: Sequence[str], needed: Needed) -> list[Span]:
     """Where the bytes lie that are wanted and are not there; they are taken as held."""
     own = set(part.in_file(columns))
-    missed = {i for i, ends in enumerate(extents_of(part, copy.metadata, times)) if needed.misses(*ends)}
+    groups = extents_of(part, copy.metadata, times) if needed != EVERYTHING else ()
+    missed = {i for i, ends in enumerate(groups) if needed.misses(*ends)}
     wanted = [span for (i, path), spans in copy.chunks.items() if i not in missed and own & _levels(path) for span in spans]
     lacking = sorted({*wanted, *_between(copy)} - copy.held)
     copy.held.update(lacking)

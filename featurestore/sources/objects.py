@@ -42,8 +42,10 @@ Range = tuple[str, int, int]
 
 
 class ObjectStore:
-    """One filesystem of fsspec, as it is reached from here. All it raises says what, and shows no credentials. footers: of files
-    that have been read, by what names their content."""
+    """One filesystem of fsspec, as it is reached from here. All it raises says what, and shows no credentials.
+
+    footers: of files that have been read, by what names their content.
+    """
 
     def __init__(self, scheme: str, filesystem: Any) -> None:
         self.scheme, self._fs = scheme, filesystem
