@@ -64,6 +64,7 @@ def postgres_server() -> Iterator[PostgresServer]:
         yield server
 
 
+@pytest.fixture(scope="session")
 def s3_server() -> Iterator[S3Server]:
     """An S3 that all tests share."""
     from tests.s3_server import S3Server

@@ -98,6 +98,7 @@ class TestPostgresSource(SourceContract):
         return (self.server.PASSWORD,)
 
 
+@pytest.mark.slow
 class TestPostgresView(TestPostgresSource):
     """A view over a table that is cut by time."""
 

@@ -149,10 +149,9 @@ def test_only_the_columns_and_times_asked_for_leave_the_server(shop: Path, cli: 
         server.sql("ALTER SYSTEM RESET log_statement")
         server.sql("SELECT pg_reload_conf()")
     read = [line for line in told.splitlines() if "COPY (SELECT" in line and "AS facts WHERE" in line]
-    assert len(read) == 2  # the latest values, the windows
-    assert not any("tried" in line or '"id"' in line for line in read)
-    assert all("\"paid_at\" <= timestamptz '2026-01-10T00:00:00.000000Z'" in line for line in read)
-    assert any("\"paid_at\" >= timestamptz '2025-12-26T00:00:00.000000Z'" in line for line in read)
+    (once,) = read  # for the latest values and the windows
+    assert not any(name in once for name in ("tried", '"id"'))
+    assert "\"paid_at\" <= timestamptz '2026-01-10T00:00:00.000000Z'" in once
     whole = [line for line in told.splitlines() if 'FROM "public"."payments" AS facts' in line and "WHERE" not in line]
     assert all("count(*)" in line or "LIMIT 0" in line for line in whole), "rows left out are counted where they lie"
 
@@ -309,7 +308,7 @@ def test_a_set_is_built_again_while_the_rows_are_the_same(shop: Path, cli: Cli, 
     server.sql("UPDATE payments SET tried = '2 days' WHERE id = 7")
     other = cli("rebuild", "train.parquet.manifest.json", "--verify", "--json")
     assert other.code == 1
-    assert other.json["errors"][0]["code"] == "FS363"
+    assert other.json["errors"][0]["code"] == "FS133"
     assert "digest" in other.json["errors"][0]["what"]
 
 
