@@ -231,10 +231,31 @@ def materialize(folder: str) -> dict[str, Any]:
     return {**watch.read(), "keys": report.keys}
 
 
+def build_postgres(url: str, output: str, spine: int, keys: int) -> dict[str, Any]:
+    """Two latest values and two windows of the table `facts` there. Spine rows are spread over the table's year."""
+    import pyarrow as pa
+
+    from featurestore import Entity, FeatureService, FeatureStore, FeatureView, PostgresSource, agg, latest
+
+    _imports()
+    facts = PostgresSource(name="facts", table="public.facts", url=url, event_timestamp="e", delay="0s")
+    features = [latest("amount"), latest("country"), agg.sum("amount", window="7d"), agg.count(window="1d")]
+    view = FeatureView(name="v", entities=[Entity(name="key", join_keys=["key"])], source=facts, features=features)
+    service = FeatureService(name="s", features=[view])
+    year, start = 31_536_000_000_000, 1_735_689_600_000_000
+    at = pa.array([start + i * year // spine for i in range(1, spine + 1)], pa.int64()).cast(pa.timestamp("us", "UTC"))
+    asked = pa.table({"key": pa.array([i * 7907 % keys for i in range(spine)], pa.int64()), "as_of": at})
+    store = FeatureStore(definitions=[service])
+    with Stopwatch() as watch:
+        store.build_training_set(service, asked, output=output)
+    return watch.read()
+
+
 TASKS: dict[str, Callable[..., dict[str, Any]]] = {
     "baseline": baseline, "build": build, "build_in_memory": build_in_memory, "materialize": materialize,
     "plain_windows": plain_windows, "build_windows": build_windows, "build_seventeen": build_seventeen,
     "audit_seventeen": audit_seventeen, "audit_latest": audit_latest, "build_large": build_large,
+    "build_postgres": build_postgres,
 }  # fmt: skip
 
 

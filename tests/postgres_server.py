@@ -100,14 +100,16 @@ class PostgresServer:
         return (self.folder / "log").read_text(encoding="utf-8", errors="replace")
 
     def _answers(self) -> bool:
-        with contextlib.suppress(subprocess.CalledProcessError):
+        with contextlib.suppress(RuntimeError):
             self.sql("SELECT 1", database="postgres")
             return True
         return False
 
     def _run(self, program: str, *arguments: str) -> str:
         command = [self._program(program), *arguments]
-        done = subprocess.run(command, check=True, capture_output=True, text=True, **self._as_user())
+        done = subprocess.run(command, capture_output=True, text=True, **self._as_user())
+        if done.returncode:
+            raise RuntimeError(done.stderr)
         return done.stdout.strip()
 
     def _program(self, name: str) -> str:
