@@ -593,8 +593,8 @@ CODES: Mapping[str, ErrorCode] = {
         "A column of PostgreSQL is of a type that is no value here",
         "A view reads a column whose type has no exact counterpart, such as `numeric` without precision, or `interval`.",
         "column 'amount' of public.payments is numeric without precision and scale that a decimal has, which is no value here",
-        "Cast it where it is read: `query=\"SELECT …, amount::numeric(18, 2) AS amount FROM …\"`, or a view that does so. Columns "
-        "that no view reads may be of any type.",
+        "Cast it where it is read: `query=\"SELECT …, amount::numeric(18, 2) AS amount FROM …\"`, or a view that does so. "
+        "Columns that no view reads may be of any type.",
     ),
     "FS378": ErrorCode(
         "A row of PostgreSQL holds a value that cannot be",

@@ -304,6 +304,7 @@ def definitions() -> str:
         *_object("ParquetSource", featurestore.ParquetSource),
         *described(Source.__doc__),
         *_object("ArrowSource", featurestore.ArrowSource),
+        *_object("PostgresSource", featurestore.PostgresSource),
         "## expect",
         *described(type(featurestore.expect).__doc__),
         *_methods(type(featurestore.expect), ("between", "one_of", "matches", "not_null", "fresh"), owner="expect"),
