@@ -16,9 +16,11 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from datetime import datetime
+from pathlib import Path
 from typing import Any
 
-from featurestore.definitions.source import is_url
+from featurestore.atomic import disk_errors
 from featurestore.errors import FeatureStoreError, SourceError, StoreError
 from featurestore.sources.extras import missing
 from featurestore.sources.files import File, IdentityCache, changed
@@ -170,8 +172,13 @@ class Reading(io.RawIOBase):
 def object_file(name: str, key: str, info: Mapping[str, Any], store: ObjectStore) -> ObjectFile:
     """A file as its store tells of it."""
     tags = [str(value).strip('"') for field_name, value in info.items() if field_name.lower() == "etag" and value]
-    seen = next((str(info[name]) for name in _CHANGED_AT if info.get(name) is not None), "")
+    seen = next((_instant(info[name]) for name in _CHANGED_AT if info.get(name) is not None), "")
     return ObjectFile(name, int(info["size"] or 0), tags[0] if tags else "", "" if tags else seen, key, store)
+
+
+def _instant(told: Any) -> str:
+    """When a file was written, in one spelling: a listing may tell it by a number, and a look at the file by a time."""
+    return str(told.timestamp() if isinstance(told, datetime) else told)
 
 
 # From URLs to files.
@@ -228,6 +235,7 @@ def _fetch_footers(files: Sequence[ObjectFile]) -> None:
     rest = fetched([(f, f.size - min(_footer(end), f.size), f.size - len(end)) for f, end in longer])
     found = dict(zip(files, ends, strict=True))
     found |= {f: before + end for (f, end), before in zip(longer, rest, strict=True)}
+    check_all(files)  # what is remembered is of that content
     for file, end in found.items():
         if len(file.store.footers) >= _FOOTERS:
             file.store.footers.clear()
@@ -262,6 +270,15 @@ def fetched(wanted: Sequence[tuple[ObjectFile, int, int]]) -> list[bytes]:
         if len(found[i]) != end - start:
             raise changed(file.name)
     return [found[i] for i in range(len(wanted))]
+
+
+def download(file: ObjectFile, path: Path) -> None:
+    """All of a file. Raises: SourceError FS326 if it is not what was listed; StoreError FS405, FS482, FS483."""
+    with disk_errors(path), path.open("wb") as copy:
+        for start in range(0, file.size, _AT_ONCE * _BLOCK):
+            end = min(start + _AT_ONCE * _BLOCK, file.size)
+            copy.writelines(fetched([(file, at, min(at + _BLOCK, end)) for at in range(start, end, _BLOCK)]))
+    file.check()
 
 
 def check_all(files: Iterable[File]) -> None:
@@ -334,12 +351,11 @@ def _refused(scheme: str, key: str, error: Exception) -> StoreError:
     if isinstance(error, PermissionError):
         what = f"access to {scheme}:// is denied to the credentials that the environment or the machine's profile has"
         return StoreError("FS482", what, where=where, hint="the right to list the prefix and to read its objects")
-    if isinstance(error, TimeoutError | asyncio.TimeoutError | ConnectionError) or _UNREACHED & set(kinds):
+    timed_out = isinstance(error, TimeoutError | asyncio.TimeoutError | ConnectionError)
+    if timed_out or _UNREACHED & set(kinds) or "Endpoint" in name:
         what = f"the store of {scheme}:// does not answer ({name})"
         return StoreError("FS483", what, where=where, hint="the network, or the endpoint in AWS_ENDPOINT_URL")
-    return StoreError(
-        "FS483", f"the store of {scheme}:// failed ({name})", where=where, hint="run again; its own logs tell more"
-    )
+    return StoreError("FS483", f"the store of {scheme}:// failed ({name})", where=where, hint="run again")
 
 
 _UNREACHED = frozenset(
@@ -347,4 +363,4 @@ _UNREACHED = frozenset(
 )
 
 
-__all__ = ["ObjectFile", "all_recorded", "check_all", "fetched", "is_url", "listed", "recorded", "with_footers"]
+__all__ = ["ObjectFile", "all_recorded", "check_all", "download", "fetched", "listed", "recorded", "with_footers"]
