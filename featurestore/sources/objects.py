@@ -305,7 +305,8 @@ def located(url: str) -> tuple[ObjectStore, str]:
         raise StoreError("FS480", what, known=["s3", "gs", "abfs", "file"]) from None
     except ImportError as error:
         package = _PACKAGES.get(scheme, "the library that fsspec names for it")
-        raise missing(error.name or scheme, package, f"a {scheme}:// source") from error
+        module = getattr(error.__cause__, "name", None) or error.name or scheme
+        raise missing(module, package, f"a {scheme}:// source") from None
     with reached(scheme, url):
         options = {**protocol._get_kwargs_from_urls(url), **_OPTIONS.get(scheme.replace("s3a", "s3"), {})}
         which = (scheme, repr(options), os.getpid(), _environment())
@@ -317,8 +318,8 @@ def located(url: str) -> tuple[ObjectStore, str]:
 def _imported(scheme: str) -> Any:
     try:
         import fsspec
-    except ImportError as error:
-        raise missing("fsspec", _PACKAGES.get(scheme, "fsspec"), f"a {scheme}:// source") from error
+    except ImportError:
+        raise missing("fsspec", _PACKAGES.get(scheme, "fsspec"), f"a {scheme}:// source") from None
     return fsspec
 
 

@@ -66,14 +66,17 @@ class TestParquetInMemory(SourceContract):
 
         self._memory, self._at = fsspec.filesystem("memory"), f"/{uuid4().hex}"
         yield
-        self._memory.rm(self._at, recursive=True)
+        self._clear()
 
     def definition(self) -> tuple[str, str]:
         return "ParquetSource", f'path="memory:/{self._at}/*.parquet"'
 
-    def put(self, tables: Sequence[pa.Table]) -> None:
+    def _clear(self) -> None:
         if self._memory.exists(self._at):
             self._memory.rm(self._at, recursive=True)
+
+    def put(self, tables: Sequence[pa.Table]) -> None:
+        self._clear()
         for table in tables:
             self.append(table)
 

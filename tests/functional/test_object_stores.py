@@ -23,6 +23,7 @@ from featurestore.sources.objects import ObjectFile
 from tests.functional.conftest import Cli, contents
 from tests.s3_server import KEY_ID, SECRET, Bucket
 
+fsspec = pytest.importorskip("fsspec")
 HOUR = 3_600_000_000
 FIRST = 1_700_000_000_000_000
 UTC = pa.timestamp("us", "UTC")
@@ -281,7 +282,8 @@ def test_an_endpoint_that_refuses_or_never_answers_ends_in_bounded_time(
 
 def test_a_library_that_is_not_installed_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "s3fs", None)
-    monkeypatch.delitem(sys.modules["fsspec.registry"]._registry, "s3", raising=False)  # type: ignore[attr-defined]
+    found = fsspec.get_filesystem_class.__globals__["_registry"]
+    monkeypatch.delitem(found, "s3", raising=False)
     error = refusal("s3://bucket/*.parquet")
     assert (error.code, error.exit_code, error.hint) == ("FS480", 5, "pip install featurestore[s3]")
     assert "s3fs" in error.what
@@ -415,8 +417,25 @@ def test_labels_look_ahead_in_objects_too(bucket: Bucket, tmp_path: Path) -> Non
     assert found[0].equals(found[1])
 
 
+def test_who_touches_the_data_reads_objects_too(bucket: Bucket, tmp_path: Path) -> None:
+    """Audits, proofs and influences rewrite, leave out and shuffle the rows of sources."""
+    bucket.put("a.parquet", facts(60), row_group_size=10)
+    pq.write_table(facts(60), tmp_path / "a.parquet", row_group_size=10)
+    asked, found = spine(10, 50, rows=12), []
+    for number, path in enumerate((bucket.url("a.parquet"), str(tmp_path / "a.parquet"))):
+        made, train = store(path), tmp_path / f"train-{number}.parquet"
+        made.build_training_set("service", asked, output=train)
+        audit = made.audit(train, "service")
+        assert audit.ok, audit.to_dict()
+        proof = made.prove("service", asked)
+        assert proof.ok, proof.to_dict()
+        moved = made.influence("service", "v_sum_7h", asked)
+        found.append([[(one.row.row, one.without) for one in asked_row.rows] for asked_row in moved.rows])
+    assert found[0] == found[1]
+    assert any(found[0])
+
+
 def test_a_file_system_without_tags_is_known_by_its_content() -> None:
-    fsspec = pytest.importorskip("fsspec")
     memory = fsspec.filesystem("memory")
     with memory.open("/contract/a.parquet", "wb") as file:
         pq.write_table(facts(10), file)
