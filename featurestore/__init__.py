@@ -22,6 +22,7 @@ if TYPE_CHECKING:
         LabelView,
         OnDemandFeatureView,
         ParquetSource,
+        PostgresSource,
         agg,
         expect,
         latest,
@@ -34,7 +35,7 @@ __version__ = "0.1.0"
 __all__ = [
     "ArrowSource", "AsyncClient", "Client", "DataError", "DefinitionError", "DeltaSource", "Entity", "FeatureService",
     "FeatureStore", "FeatureStoreError", "FeatureView", "IcebergSource", "LabelView", "OnDemandFeatureView", "ParquetSource",
-    "Split", "StoreError", "UsageError", "agg", "expect", "latest",
+    "PostgresSource", "Split", "StoreError", "UsageError", "agg", "expect", "latest",
 ]  # fmt: skip
 
 _ELSEWHERE = {

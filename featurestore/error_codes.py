@@ -583,6 +583,32 @@ CODES: Mapping[str, ErrorCode] = {
         "Delta table out/spending was written by another meanwhile, and nothing was written to it: … · try run again",
         "Run again.",
     ),
+    "FS376": ErrorCode(
+        "A table of PostgreSQL cannot be read",
+        "There is no such table, view, column or schema, the user may not read it, or `query=` is not a SELECT that runs.",
+        "public.payments cannot be read: permission denied for table payments · in registry/payments.py:5, source 'payments'",
+        "Name the table exactly as the database has it; grant SELECT on it to the user of the connection.",
+    ),
+    "FS377": ErrorCode(
+        "A column of PostgreSQL is of a type that is no value here",
+        "A view reads a column whose type has no exact counterpart, such as `numeric` without precision, or `interval`.",
+        "column 'amount' of public.payments is numeric without precision and scale that a decimal has, which is no value here",
+        "Cast it where it is read: `query=\"SELECT …, amount::numeric(18, 2) AS amount FROM …\"`, or a view that does so. Columns "
+        "that no view reads may be of any type.",
+    ),
+    "FS378": ErrorCode(
+        "A row of PostgreSQL holds a value that cannot be",
+        "A decimal is NaN, a time that is read as a value is infinite, an array has several dimensions, or an expression of a "
+        "view or query fails.",
+        "public.payments holds a value that cannot be read: NaN in column amount",
+        "Cast or leave it out in a view or by `query=`, such as `nullif(valid_to, 'infinity')`.",
+    ),
+    "FS379": ErrorCode(
+        "A table was rewritten while it was read",
+        "A partition was attached, or a table emptied or rewritten just as it was opened: its rows as they were cannot be had.",
+        "payments_2026 was rewritten, or attached as a partition, while public.payments was read · try run again",
+        "Run again. Changes of rows are no hindrance: what is read is of one moment.",
+    ),
     "FS401": ErrorCode(
         "The online store is being filled",
         "Another process is materializing into the same store.",
@@ -674,6 +700,24 @@ CODES: Mapping[str, ErrorCode] = {
         "Another process is compacting the same log.",
         "another process is compacting the push log of 'payments' · try wait for it",
         "Wait for it. A process that died has given the right up already.",
+    ),
+    "FS475": ErrorCode(
+        "A database cannot be reached",
+        "PostgreSQL does not run there, the host or database does not exist, or nothing answers in time.",
+        "the database cannot be reached: connection to server at \"10.0.0.7\", port 5432 failed: Connection refused",
+        "Start it, or mend `url=` or what libpq's environment says (PGHOST, PGPORT, PGDATABASE).",
+    ),
+    "FS476": ErrorCode(
+        "A database does not let us in",
+        "The password is missing or wrong, the user may not connect from here, or what names the database cannot be read.",
+        "the environment variable PAYMENTS_URL is not set: it is to hold the url of the database",
+        "Give the password by PGPASSWORD, a password file, a service file, or a variable that `url=\"$NAME\"` names.",
+    ),
+    "FS477": ErrorCode(
+        "A database ended a reading",
+        "The server stopped, the connection broke, or a limit of time or memory was reached. Nothing was written.",
+        "the database ended the reading of public.payments: canceling statement due to statement timeout · try run again",
+        "Run again; raise the user's `statement_timeout`, such as by `?options=-cstatement_timeout%3D0` in the url.",
     ),
     "FS480": ErrorCode(
         "A library is not installed",

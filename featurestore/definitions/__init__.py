@@ -6,6 +6,7 @@ from featurestore.definitions.entity import Entity
 from featurestore.definitions.expectations import Expectation, expect
 from featurestore.definitions.label import LabelView
 from featurestore.definitions.on_demand import OnDemandFeatureView, OnDemandInstance
+from featurestore.definitions.postgres import PostgresSource
 from featurestore.definitions.service import FeatureService
 from featurestore.definitions.source import ArrowSource, ParquetSource, Source
 from featurestore.definitions.tables import DeltaSource, IcebergSource
@@ -13,6 +14,6 @@ from featurestore.definitions.view import FeatureView, View, ViewInstance
 
 __all__ = [
     "AGGREGATES", "ArrowSource", "Definition", "DeltaSource", "Entity", "Expectation", "Feature", "FeatureService",
-    "FeatureView", "IcebergSource", "LabelView", "OnDemandFeatureView", "OnDemandInstance", "ParquetSource", "Source", "View",
-    "ViewInstance", "agg", "expect", "latest",
+    "FeatureView", "IcebergSource", "LabelView", "OnDemandFeatureView", "OnDemandInstance", "ParquetSource", "PostgresSource",
+    "Source", "View", "ViewInstance", "agg", "expect", "latest",
 ]  # fmt: skip

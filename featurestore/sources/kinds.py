@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from featurestore.definitions import ArrowSource, DeltaSource, IcebergSource, ParquetSource, Source
-from featurestore.sources import arrow, delta, iceberg, parquet
+from featurestore.definitions import ArrowSource, DeltaSource, IcebergSource, ParquetSource, PostgresSource, Source
+from featurestore.sources import arrow, delta, iceberg, parquet, postgres
 from featurestore.sources.kind import Kind
 
 KINDS: Mapping[type[Source], Kind] = {
@@ -13,6 +13,7 @@ KINDS: Mapping[type[Source], Kind] = {
     DeltaSource: delta.KIND,
     IcebergSource: iceberg.KIND,
     ParquetSource: parquet.KIND,
+    PostgresSource: postgres.KIND,
 }
 
 

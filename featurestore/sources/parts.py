@@ -24,8 +24,9 @@ import pyarrow.parquet as pq
 
 from featurestore.definitions.source import PUSHED_AT
 from featurestore.dtypes import TIMESTAMP
-from featurestore.errors import SourceError
+from featurestore.errors import FeatureStoreError, SourceError
 from featurestore.plan.needed import EVERYTHING, Needed
+from featurestore.sources.extent import Extent
 from featurestore.sources.files import File, FileStamp
 from featurestore.sources.push_segments import POSITION
 
@@ -58,6 +59,15 @@ class Part(ABC):
     @property
     def entry(self) -> Mapping[str, Any] | None:
         """What a source state says of this part where no files do; None: nothing tells whether it is the same."""
+        return None
+
+    @property
+    def refused(self) -> Mapping[str, FeatureStoreError]:
+        """Why columns that are in `schema` cannot be read, where that is known better than by their type."""
+        return {}
+
+    def extents(self, columns: Sequence[str]) -> Mapping[str, Extent] | None:
+        """What is known of columns without reading rows, as footers know it of files; None: nothing."""
         return None
 
     @property
@@ -163,6 +173,15 @@ class ScannedPart(Part):
     """Rows that are had by reading only, such as those of a database or of a table with deletes. Inherit it: give `_batches`,
     `entry` or `files` if something tells whether the rows are the same another time, `check` where they can change meanwhile.
     """
+
+    @property
+    def refused(self) -> Mapping[str, FeatureStoreError]:
+        """Why columns that are in `schema` cannot be read, where that is known better than by their type."""
+        return {}
+
+    def extents(self, columns: Sequence[str]) -> Mapping[str, Extent] | None:
+        """What is known of columns without reading rows, as footers know it of files; None: nothing."""
+        return None
 
     @property
     def narrows(self) -> bool:

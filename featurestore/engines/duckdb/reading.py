@@ -27,8 +27,12 @@ _NUMBER = "file_row_number"
 
 def is_direct(part: Part, source: Source, columns: Sequence[str], types: Mapping[str, DType]) -> bool:
     """DuckDB may read the file as it lies. What it has not got (`direct_select`) is no hindrance."""
-    present = [c for c in columns if c in part.schema.names]
-    return part.file is not None and all(_direct_column(part, source, c, types) for c in present)
+    return part.file is not None and lies_as_read(part, source, columns, types)
+
+
+def lies_as_read(part: Part, source: Source, columns: Sequence[str], types: Mapping[str, DType]) -> bool:
+    """The part's values need no conversion to be what facts are made of."""
+    return all(_direct_column(part, source, c, types) for c in columns if c in part.schema.names)
 
 
 def _direct_column(part: Part, source: Source, column: str, types: Mapping[str, DType]) -> bool:
