@@ -20,6 +20,7 @@ from featurestore.sources.files import IdentityCache
 from featurestore.sources.iceberg_table import library, loaded, reach, reading, snapshot_at, snapshot_of
 from featurestore.sources.kind import Found, Kind, State, gone
 from featurestore.sources.parquet import there
+from featurestore.sources.reading import shared
 from featurestore.sources.table_files import DataFile, Find, anew, found, listed, named
 
 _ID = b"PARQUET:field_id"
@@ -27,7 +28,9 @@ _ID = b"PARQUET:field_id"
 
 def _open(source: Source, root: Path) -> Found:
     assert isinstance(source, IcebergSource)
-    table, name, where = loaded(source.table, source.catalog, source.place), _name(source.table, source.catalog), source.place
+    name, where = _name(source.table, source.catalog), source.place
+    load = partial(loaded, source.table, source.catalog, where)
+    table, _ = shared(("iceberg", name), load, lambda _: None)  # for all of one task the same
     if source.snapshot is not None:
         snapshot = snapshot_of(table, source.snapshot, name, where)
     elif source.as_of is not None:
