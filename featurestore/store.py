@@ -14,7 +14,7 @@ from featurestore import config as settings
 from featurestore import discovery
 from featurestore.definitions import Definition, FeatureService
 from featurestore.dtypes import DType, parse_dtype
-from featurestore.errors import DefinitionError, SourceError, StoreError, UsageError
+from featurestore.errors import NOT_THERE, DefinitionError, SourceError, StoreError, UsageError
 from featurestore.intervals import MICROS_PER_SECOND, Clock, SystemClock, parse_duration, parse_instant
 from featurestore.registry import MANIFEST_FORMAT, BoundRegistry, BoundService, Registry, known
 from featurestore.sources import IdentityCache, SourceData, open_source, reading
@@ -42,10 +42,6 @@ if TYPE_CHECKING:
     from featurestore.sources.push_compaction import Folded
     from featurestore.sources.push_log import PushLog
     from featurestore.sources.push_rows import PushTarget
-
-
-_NOT_THERE = ("FS321", "FS475", "FS476")
-"""Files, or a database, of which the committed types must do: there are none where definitions are reviewed."""
 
 
 class FeatureStore:
@@ -104,7 +100,7 @@ class FeatureStore:
             return open_source(source, self._base).types
         except (SourceError, StoreError) as error:
             committed = self._committed_types().get(name)
-            if error.code not in _NOT_THERE or committed is None:
+            if error.code not in NOT_THERE or committed is None:
                 raise
             return {column: parse_dtype(t) for column, t in committed.items()}
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import importlib.util
 import io
 import itertools
+import json
 import socket
 import subprocess
 import sys
@@ -98,6 +99,12 @@ class Bucket:
 
     def get(self, key: str) -> bytes:
         return bytes(self._client.get_object(Bucket=self.name, Key=key)["Body"].read())
+
+    def deny(self, action: str) -> None:
+        """Nobody may do that here, whatever the keys."""
+        objects = f"arn:aws:s3:::{self.name}/*"
+        rule = {"Effect": "Deny", "Principal": "*", "Action": action, "Resource": objects}
+        self._client.put_bucket_policy(Bucket=self.name, Policy=json.dumps({"Version": "2012-10-17", "Statement": [rule]}))
 
     def listed(self) -> list[str]:
         return [found["Key"] for found in self._client.list_objects_v2(Bucket=self.name).get("Contents", [])]

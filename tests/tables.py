@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -103,6 +104,7 @@ class Warehouse:
         told = {"URI": f"sqlite:///{self.database}", "WAREHOUSE": place or f"file://{folder}/warehouse", **settings}
         for name, value in told.items():
             patch.setenv(f"PYICEBERG_CATALOG__DEFAULT__{name}", value)
+        told |= {"S3__ENDPOINT": os.environ.get("AWS_ENDPOINT_URL", ""), "S3__REGION": "us-east-1"} if place else {}
         self._told = {name.lower().replace("__", ".").replace("_", "-"): value for name, value in told.items()}
 
     @cached_property

@@ -16,10 +16,10 @@ from featurestore.audit.changes import changes
 from featurestore.definitions import FeatureService, Source
 from featurestore.dtypes import DType, parse_dtype
 from featurestore.engines.duckdb import Settings
-from featurestore.errors import DataError, FeatureStoreError, StoreError, shorten
+from featurestore.errors import DataError, FeatureStoreError, SourceError, StoreError, shorten
 from featurestore.registry import BoundService, Registry, bind_label, bind_service, bind_view
 from featurestore.retrieval.manifest import Recorded, definitions, versions
-from featurestore.retrieval.spine import content_identity, open_spine
+from featurestore.retrieval.spine import Fetched, content_identity, open_spine
 from featurestore.sources import IdentityCache, SourceData, open_source, parquet, reopen_source
 from featurestore.sources.files import sha256
 from featurestore.sources.kinds import kind_of
@@ -113,7 +113,7 @@ class Inputs:
 
     # The spine.
 
-    def _find_spine(self, recorded: Recorded, given: Path | None) -> Path | None:
+    def _find_spine(self, recorded: Recorded, given: Path | None) -> Path | str | None:
         said = self._document["spine"]
         places = [given] if given is not None else recorded.spine_places(self._project.folder)
         there = [place for place in places if place.is_file()]
@@ -122,10 +122,20 @@ class Inputs:
         for place in there:
             if said["kind"] == "memory" or sha256(place) == said["sha256"]:
                 return place
+        if given is None and "url" in said and self._is_there(said):
+            return str(said["url"])
         self._found["spine"] = self._other_spine(there)
         if not there:
             self.changed.append(Change("spine", "spine", _spine_gone(said), said, None))
         return None
+
+    def _is_there(self, said: Document) -> bool:
+        """Whether the spine lies where its URL says. Raises: StoreError where that cannot be told."""
+        try:
+            fetched = Fetched(str(said["url"]))
+            return bool(sha256(fetched.path) == said["sha256"])
+        except SourceError:
+            return False
 
     def _other_spine(self, there: list[Path]) -> Document:
         if not there:
@@ -145,7 +155,7 @@ class Inputs:
         opened = open_spine(self.spine, keys={**service.request, **keys}, as_of=self._document["as_of"]["column"])
         found = content_identity(opened.columns(opened.schema.names))
         if found != said["sha256"]:
-            self._found["spine"] = {"kind": "memory", "name": self.spine.name, "sha256": found}
+            self._found["spine"] = {"kind": "memory", "name": Path(self.spine).name, "sha256": found}
 
     # Definitions.
 
@@ -197,7 +207,7 @@ class Inputs:
 def _spine_gone(said: Document) -> str:
     if said["kind"] == "memory":
         return "it was a table in memory when the set was built: write it to a file and give --spine FILE"
-    return f"{said.get('path', said['name'])} is gone: give --spine FILE"
+    return f"{said.get('url', said.get('path', said['name']))} is gone: give --spine FILE"
 
 
 __all__ = ["Inputs", "Project"]

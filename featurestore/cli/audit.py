@@ -31,7 +31,7 @@ def audit(
     ] = None,
     timezone: Annotated[str, Option(metavar="Z", help="The zone in which naive instants are read.")] = "UTC",
     spine: Annotated[
-        Path | None, Option(metavar="FILE", help="The rows that were asked for: finds rows too many and too few.")
+        str | None, Option(metavar="FILE", help="The rows that were asked for: finds rows too many and too few.")
     ] = None,
     map: Annotated[
         list[str] | None, Option("--map", metavar="OLD=NEW", help="A column of FILE under the service's name; repeat it.")

@@ -30,7 +30,7 @@ _REPORTED = ("service", "fingerprint", "rows", "views", "features", "left_out", 
 def build(
     run: Run,
     service: ServiceArgument,
-    spine: Annotated[Path, Option(metavar="FILE", help="The rows that ask: join keys, as_of, label (Parquet or CSV).")],
+    spine: Annotated[str, Option(metavar="FILE", help="The rows that ask: join keys, as_of, label. Parquet or CSV, or a URL.")],
     output: Annotated[Path, Option(metavar="FILE", help="The training set to write: .parquet or .csv.")],
     as_of_column: Annotated[str, Option(metavar="COLUMN", help="The spine's column of instants.")] = "as_of",
     as_of_format: Annotated[

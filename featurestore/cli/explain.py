@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -12,7 +11,7 @@ from featurestore.cli.answer import Answer
 from featurestore.cli.command import Run
 from featurestore.cli.compile import DialectOption, check_dialect
 from featurestore.cli.stale import warn_if_stale
-from featurestore.errors import FeatureStoreError
+from featurestore.errors import NOT_THERE, FeatureStoreError
 
 if TYPE_CHECKING:
     from featurestore.compiler.duckdb import PartStatement
@@ -28,7 +27,7 @@ def explain(
     sql: Annotated[bool, typer.Option("--sql", help="Print the SQL instead of the plan.")] = False,
     dialect: DialectOption = None,
     spine: Annotated[
-        Path | None,
+        str | None,
         typer.Option(metavar="FILE", help="Choose plans of windows for this spine."),
     ] = None,
     as_of_column: Annotated[str, typer.Option(metavar="COLUMN", help="The spine's column of instants.")] = "as_of",
@@ -72,12 +71,12 @@ def explain(
     return Answer(result, text)
 
 
-def _chosen(run: Run, service: BoundService, spine: Path | None, as_of: str) -> list[Chosen] | None:
+def _chosen(run: Run, service: BoundService, spine: str | None, as_of: str) -> list[Chosen] | None:
     """How windows would be computed, or None where the data is absent and no spine insists on it."""
     try:
         return run.store.window_plans(service.service, spine, as_of=as_of)
     except FeatureStoreError as error:
-        if spine is None and error.code == "FS321":
+        if spine is None and error.code in NOT_THERE:
             return None
         raise
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -30,7 +29,7 @@ def influence(
     keys: Annotated[
         list[str] | None, typer.Argument(metavar="[KEY=VALUE...]", help="One entity: what the feature is looked up by.")
     ] = None,
-    spine: Annotated[Path | None, Option(metavar="FILE", help="Or many rows that ask: join keys, as_of.")] = None,
+    spine: Annotated[str | None, Option(metavar="FILE", help="Or many rows that ask: join keys, as_of.")] = None,
     as_of: Annotated[str | None, Option(metavar="TS", help="The instant for KEY=VALUE. Default: now.")] = None,
     request: Annotated[
         list[str] | None, Option(metavar="NAME=VALUE", help="What an on-demand feature takes from the request.")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -23,7 +22,7 @@ ISSUES = "a report with this command line and the definition of the view: no def
 def prove(
     run: Run,
     service: ServiceArgument,
-    spine: Annotated[Path, Option(metavar="FILE", help="The rows that ask: join keys, as_of (Parquet or CSV).")],
+    spine: Annotated[str, Option(metavar="FILE", help="The rows that ask: join keys, as_of (Parquet or CSV; or a URL).")],
     as_of_column: Annotated[str, Option(metavar="COLUMN", help="The spine's column of instants.")] = "as_of",
     as_of_format: Annotated[
         str | None, Option(metavar="F", help="Format of as_of in text, such as '%d.%m.%Y'; default ISO 8601.")

@@ -23,6 +23,8 @@ TIME_UNITS = ("s", "ms", "us", "ns")
 TIME_FORMAT_DIRECTIVES = {"%Y": r"\d{4}", "%m": r"\d{2}", "%d": r"\d{2}", "%H": r"\d{2}", "%M": r"\d{2}", "%S": r"\d{2}",
                           "%f": r"\d{1,6}", "%z": r"[+-]\d{2}:?\d{2}|Z"}  # fmt: skip
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.:-]*://")
+_USER = re.compile(r"[^/@]*:(?!\d*(/|$))")
+"""A colon before the first slash that is not before a port: a secret may have slashes."""
 _QUERY = re.compile(r"[?&][^/?&]*=")
 _DEFAULT_RANGE = (parse_instant("1677-01-01T00:00:00Z"), parse_instant("2262-01-01T00:00:00Z"))
 
@@ -238,7 +240,7 @@ def check_url(path: str) -> None:
     scheme = path.partition("://")[0]
     if "::" in scheme:
         raise DefinitionError("FS202", f"path: {scheme}:// is a chain of schemes", hint="one scheme, such as s3://")
-    if "@" in place.partition("/")[0] or _QUERY.search(place):
+    if "@" in place.partition("/")[0] or _USER.match(place) or _QUERY.search(place):
         what = f"path: the {scheme}:// URL holds credentials, or a query, which do not belong into a definition"
         raise DefinitionError("FS202", what, hint=f"{scheme}://bucket/prefix/*.parquet, credentials from the environment")
 

@@ -14,6 +14,7 @@ import pyarrow as pa
 from featurestore import plan as planning
 from featurestore.compiler.files import training_set_sql
 from featurestore.definitions import Source
+from featurestore.definitions.source import is_url
 from featurestore.engines.duckdb import Settings
 from featurestore.engines.duckdb.expectations import Judge
 from featurestore.errors import UsageError
@@ -83,7 +84,8 @@ def run(
         known = _Ahead(lambda: {name: d.state(identities) or "memory" for name, d in sorted(data.items())})
         sql = _Ahead(lambda: hashlib.sha256(training_set_sql(service).encode()).hexdigest())
         tables = _starting(build.batches(), known, sql)
-        spine_at = relative(Path(spine), folder) if folder is not None and isinstance(spine, str | Path) else None
+        on_disk = isinstance(spine, Path) or (isinstance(spine, str) and not is_url(spine))
+        spine_at = relative(Path(spine), folder) if folder is not None and on_disk else None
         manifest = files.write(
             output, build.schema, tables, lambda: describe(build, opened, known.result(), sql.result(), spine_at)
         )

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import shutil
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -26,6 +27,8 @@ from featurestore.sources.files import sha256
 
 MANIFEST_FORMAT = 2
 _SUFFIXES = (".parquet", ".csv")
+_URL = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):/")
+"""A URL, as a path has it."""
 
 
 def manifest_path(output: Path) -> Path:
@@ -33,7 +36,10 @@ def manifest_path(output: Path) -> Path:
 
 
 def check_output(output: Path) -> None:
-    """Raises: UsageError FS106 for an unknown suffix or a missing folder."""
+    """Raises: UsageError FS106 for an unknown suffix, a missing folder, or a URL."""
+    if scheme := _URL.match(str(output)):
+        what = f"a training set is written to a disk, not to {scheme[1]}://"
+        raise UsageError("FS106", what, hint="a path, and a copy of the set and its manifest")
     if output.suffix.lower() not in _SUFFIXES:
         raise UsageError("FS106", f"unknown kind of output {output.name!r}", known=_SUFFIXES, hint=f"{output.name}.parquet")
     if not output.parent.is_dir():

@@ -1,14 +1,18 @@
 """Read a spine: the rows that ask. Decides what its keys and instants are; its own columns pass through untouched.
 
-A spine is a Parquet or CSV file, a pyarrow table or reader, a Polars or pandas frame, or a DuckDB relation (in the order
-in which it is first delivered).
+A spine is a Parquet or CSV file, on a disk or by URL, a pyarrow table or reader, a Polars or pandas frame, or a DuckDB
+relation (in the order in which it is first delivered).
 """
 
 from __future__ import annotations
 
+import os
+import shutil
+import tempfile
+import weakref
 from collections.abc import Container, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +20,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from featurestore.definitions.source import check_url, is_url
 from featurestore.dtypes import DType, decoded, from_arrow
 from featurestore.errors import FeatureStoreError, SpineError, UsageError, nearest
 from featurestore.intervals import FOREVER, zone
 from featurestore.retrieval.content import ContentHash
+from featurestore.sources import objects
 from featurestore.sources.files import sha256
 from featurestore.sources.times import TimeReading, to_micros
 
@@ -30,7 +36,8 @@ ROWS_AT_ONCE = 131_072
 class Spine:
     """The rows that ask, unread columns left where they are.
 
-    schema: its columns as they will stand in the training set. Either `table` or `path` (Parquet) holds the rows.
+    schema: its columns as they will stand in the training set. Either `table` or `path` (Parquet) holds the rows. copied: what
+    keeps the file at `path`, a copy of a remote one, until nobody needs the spine.
     """
 
     schema: pa.Schema
@@ -38,6 +45,7 @@ class Spine:
     table: pa.Table | None = None
     path: Path | None = None
     identity: Mapping[str, Any] | None = None
+    copied: Fetched | None = None
 
     def columns(self, names: Sequence[str]) -> pa.Table:
         """Some columns, whole."""
@@ -92,8 +100,13 @@ def _reading(path: Path | None) -> Iterator[None]:
 def open_spine(given: Any, *, keys: Mapping[str, DType], as_of: str) -> Spine:
     """Open whatever a user calls a spine. `keys` gives the types in which keys and request columns are read from CSV.
 
-    Raises: UsageError FS105 (no such file or kind), SpineError FS301 (not readable), FS304 (columns that clash).
+    Raises: UsageError FS105 (no such file or kind), SpineError FS301 (not readable), FS304 (columns that clash); and of a URL
+    SourceError FS321, StoreError FS480, FS482, FS483, DefinitionError FS202.
     """
+    if isinstance(given, str) and is_url(given):
+        spine = _from_url(given, keys)
+        _check_names(spine.schema)
+        return spine
     if isinstance(given, str | Path):
         spine = _from_file(Path(given), keys)
         _check_names(spine.schema)
@@ -105,6 +118,27 @@ def open_spine(given: Any, *, keys: Mapping[str, DType], as_of: str) -> Spine:
         raise SpineError("FS301", f"the spine cannot be read as a table: {reason}", hint="one type per column") from error
     _check_names(table.schema)
     return Spine(schema=table.schema, rows=table.num_rows, table=table, identity={"kind": "memory"})
+
+
+class Fetched:
+    """A copy of the file of a URL in a folder of its own, which goes with the last who holds this."""
+
+    def __init__(self, url: str) -> None:
+        check_url(url)
+        files = objects.listed(url)
+        if len(files) > 1:
+            what = f"a spine is one file, and {len(files)} match {url!r}"
+            raise UsageError("FS105", what, known=[f.name for f in files], hint="one of them")
+        folder = Path(tempfile.mkdtemp(prefix=f"featurestore-{os.getpid()}-"))
+        weakref.finalize(self, shutil.rmtree, folder, ignore_errors=True)
+        self.path = folder / files[0].name.rpartition("/")[2]
+        objects.download(files[0], self.path)
+
+
+def _from_url(url: str, keys: Mapping[str, DType]) -> Spine:
+    copied = Fetched(url)
+    spine = _from_file(copied.path, keys)
+    return replace(spine, identity={**(spine.identity or {}), "url": url}, copied=copied)
 
 
 def _from_file(path: Path, keys: Mapping[str, DType]) -> Spine:

@@ -20,6 +20,7 @@ from featurestore.sources.delta_log import library, loaded, unsupported, version
 from featurestore.sources.files import IdentityCache
 from featurestore.sources.kind import Found, Kind, State, gone
 from featurestore.sources.parquet import observed as files_observed
+from featurestore.sources.reading import shared
 from featurestore.sources.table_files import DataFile, anew, by_name, found, listed, named
 
 READ = frozenset({"timestampNtz", "deletionVectors", "columnMapping"})
@@ -29,6 +30,9 @@ READ = frozenset({"timestampNtz", "deletionVectors", "columnMapping"})
 def _open(source: Source, root: Path) -> Found:
     assert isinstance(source, DeltaSource)
     path, where = named(source.path, root), source.place
+    if source.version is None and source.as_of is None:  # the newest, and for all of one task the same
+        table, _ = shared(("delta", path, root), lambda: loaded(path, None, root, where), lambda _: None)
+        return _found(table, path, root, where)
     version = source.version if source.as_of is None else version_at(path, source.as_of, root, where)
     return _found(loaded(path, version, root, where), path, root, where)
 

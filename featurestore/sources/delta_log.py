@@ -19,6 +19,7 @@ from featurestore.sources.without_secrets import plain
 
 _COMMIT = re.compile(r"(\d{20})\.json")
 _UNKNOWN = re.compile(r"Feature '(\w+)' is not supported|features required: \[(\w+)|catalog-managed")
+_PATIENCE = {"connect_timeout": "5s", "max_retries": "3", "retry_timeout": "30s"}
 _REWRITE = "rewrite the table without it, by the engine that writes it, or read an export of it"
 _VERSIONS = "a version that DESCRIBE HISTORY lists"
 
@@ -105,7 +106,8 @@ def uri(path: str, root: Path) -> str:
 
 
 def storage_options() -> dict[str, str]:
-    """What deltalake is told of object stores beside the environment: to speak plainly where the endpoint does."""
+    """What deltalake is told of object stores beside the environment: to speak plainly where the endpoint does, and to give up
+    in time."""
     endpoint = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL", "")
-    told = {"aws_endpoint": endpoint} if endpoint else {}
+    told = {**_PATIENCE, "aws_endpoint": endpoint} if endpoint else dict(_PATIENCE)
     return {**told, "allow_http": "true"} if endpoint.startswith("http://") else told

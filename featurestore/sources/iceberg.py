@@ -17,9 +17,10 @@ import pyarrow as pa
 from featurestore.definitions import IcebergSource, Source
 from featurestore.errors import FeatureStoreError, SourceError
 from featurestore.sources.files import IdentityCache
-from featurestore.sources.iceberg_table import library, loaded, reading, snapshot_at, snapshot_of
+from featurestore.sources.iceberg_table import library, loaded, reach, reading, snapshot_at, snapshot_of
 from featurestore.sources.kind import Found, Kind, State, gone
-from featurestore.sources.parquet import observed as files_observed
+from featurestore.sources.parquet import there
+from featurestore.sources.reading import shared
 from featurestore.sources.table_files import DataFile, Find, anew, found, listed, named
 
 _ID = b"PARQUET:field_id"
@@ -27,7 +28,9 @@ _ID = b"PARQUET:field_id"
 
 def _open(source: Source, root: Path) -> Found:
     assert isinstance(source, IcebergSource)
-    table, name, where = loaded(source.table, source.catalog, source.place), _name(source.table, source.catalog), source.place
+    name, where = _name(source.table, source.catalog), source.place
+    load = partial(loaded, source.table, source.catalog, where)
+    table, _ = shared(("iceberg", name), load, lambda _: None)  # for all of one task the same
     if source.snapshot is not None:
         snapshot = snapshot_of(table, source.snapshot, name, where)
     elif source.as_of is not None:
@@ -56,12 +59,15 @@ def _reopen(source: Source, state: State, root: Path) -> Found:
 
 
 def _observed(source: Source | None, state: State, root: Path, identities: IdentityCache) -> list[Mapping[str, Any]]:
-    pin, files = _pin_in(state), files_observed(source, state, root, identities)
-    if pin is None:
-        return files
+    pin = _pin_in(state)
     try:
-        table = loaded(pin["iceberg"], pin["catalog"], "")
+        table = None if pin is None else loaded(pin["iceberg"], pin["catalog"], "")
     except FeatureStoreError:
+        table = None
+    names = [str(entry["path"]) for entry in state if "path" in entry]
+    found = there(names, root, None if table is None else reach(table))
+    files = list[Mapping[str, Any]](identities.identify(file for file in found if file is not None))
+    if pin is None or table is None:
         return files
     here = pin["snapshot"] is None or table.snapshot_by_id(pin["snapshot"]) is not None
     return [{**pin, "table": str(table.metadata.table_uuid)}, *files] if here else files
@@ -110,7 +116,7 @@ def _found(table: Any, pin: Mapping[str, Any], root: Path, where: str) -> Found:
     told = _arrow(schema)
     files = [
         DataFile(file, _partition(table, entry.data_file, schema, told))
-        for file, entry in zip(listed(sizes, root, _called(pin), where), entries, strict=True)
+        for file, entry in zip(listed(sizes, root, _called(pin), where, reach(table)), entries, strict=True)
     ]
     return found(name, told, files, _by_id(table, schema), pin)
 

@@ -5,6 +5,7 @@ Where the catalog is and what opens it pyiceberg is told by its own configuratio
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -16,6 +17,8 @@ from featurestore.sources.without_secrets import plain
 
 READ = (1, 2)
 """Format versions that are read."""
+_OF_S3 = {"s3.endpoint": ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL"), "s3.region": ("AWS_REGION", "AWS_DEFAULT_REGION")}
+_FSSPEC = {"access-key-id": "key", "secret-access-key": "secret", "session-token": "token", "endpoint": "endpoint_url"}
 _SNAPSHOTS = "a snapshot that the table's history lists"
 
 
@@ -55,8 +58,21 @@ def beginning(table: str, catalog: str, schema: Any, partition_by: Sequence[str]
 
 
 def configured(catalog: str) -> dict[str, Any]:
-    """What pyiceberg is told of a catalog, by the environment and .pyiceberg.yaml as they are now."""
-    return dict(library("utils.config").Config().get_catalog_config(catalog) or {})
+    """What pyiceberg is told of a catalog, by the environment and .pyiceberg.yaml as they are now. Where S3 is it does not take
+    from the variables that all others do."""
+    told = {name: value for name, variables in _OF_S3.items() if (value := _first(variables))}
+    return {**told, **dict(library("utils.config").Config().get_catalog_config(catalog) or {})}
+
+
+def _first(variables: Sequence[str]) -> str:
+    return next((value for name in variables if (value := os.environ.get(name))), "")
+
+
+def reach(table: Any) -> dict[str, Any]:
+    """How the table's files are reached in S3, if its catalog says so: as fsspec is told it."""
+    told = table.io.properties
+    found = {option: told[f"s3.{name}"] for name, option in _FSSPEC.items() if told.get(f"s3.{name}")}
+    return {**found, "client_kwargs": {"region_name": told["s3.region"]}} if told.get("s3.region") else found
 
 
 def _catalog(name: str, told: Mapping[str, Any], *, writing: bool) -> Any:

@@ -16,9 +16,11 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from datetime import datetime
+from pathlib import Path
 from typing import Any
 
-from featurestore.definitions.source import is_url
+from featurestore.atomic import disk_errors
 from featurestore.errors import FeatureStoreError, SourceError, StoreError
 from featurestore.sources.extras import missing
 from featurestore.sources.files import File, IdentityCache, changed
@@ -37,6 +39,8 @@ _OPTIONS: Mapping[str, Mapping[str, Any]] = {
 """What a scheme's filesystem is told, beside what it finds in the environment."""
 _PACKAGES = {"s3": "featurestore[s3]", "s3a": "featurestore[s3]", "gs": "gcsfs", "gcs": "gcsfs", "abfs": "adlfs", "az": "adlfs"}
 _CHANGED_AT = ("LastModified", "last_modified", "mtime", "updated", "created")
+Reach = Mapping[str, Any]
+"""What a scheme's filesystem is told beside, by a catalog that knows it: not kept, nor shown."""
 Range = tuple[str, int, int]
 """A key, and the first byte and the end of what is wanted of it."""
 
@@ -170,8 +174,13 @@ class Reading(io.RawIOBase):
 def object_file(name: str, key: str, info: Mapping[str, Any], store: ObjectStore) -> ObjectFile:
     """A file as its store tells of it."""
     tags = [str(value).strip('"') for field_name, value in info.items() if field_name.lower() == "etag" and value]
-    seen = next((str(info[name]) for name in _CHANGED_AT if info.get(name) is not None), "")
+    seen = next((_instant(info[name]) for name in _CHANGED_AT if info.get(name) is not None), "")
     return ObjectFile(name, int(info["size"] or 0), tags[0] if tags else "", "" if tags else seen, key, store)
+
+
+def _instant(told: Any) -> str:
+    """When a file was written, in one spelling: a listing may tell it by a number, and a look at the file by a time."""
+    return str(told.timestamp() if isinstance(told, datetime) else told)
 
 
 # From URLs to files.
@@ -195,10 +204,10 @@ def listed(url: str, *, where: str = "") -> list[ObjectFile]:
     return files
 
 
-def recorded(url: str) -> ObjectFile | None:
+def recorded(url: str, reach: Reach | None = None) -> ObjectFile | None:
     """The file of that URL, without taking signs in it for a pattern; None if there is none. Raises: StoreError FS480, FS482,
     FS483."""
-    store, key = located(url)
+    store, key = located(url, reach)
     try:
         info = store.info(key)
     except FileNotFoundError:
@@ -206,10 +215,10 @@ def recorded(url: str) -> ObjectFile | None:
     return object_file(url, key, info, store) if info.get("type", "file") == "file" else None
 
 
-def all_recorded(urls: Sequence[str]) -> list[ObjectFile | None]:
+def all_recorded(urls: Sequence[str], reach: Reach | None = None) -> list[ObjectFile | None]:
     """`recorded` of many, many at a time."""
     with ThreadPoolExecutor(_AT_ONCE) as pool:
-        return list(pool.map(recorded, urls))
+        return list(pool.map(lambda url: recorded(url, reach), urls))
 
 
 def with_footers(files: Iterable[File]) -> list[File]:
@@ -228,6 +237,7 @@ def _fetch_footers(files: Sequence[ObjectFile]) -> None:
     rest = fetched([(f, f.size - min(_footer(end), f.size), f.size - len(end)) for f, end in longer])
     found = dict(zip(files, ends, strict=True))
     found |= {f: before + end for (f, end), before in zip(longer, rest, strict=True)}
+    check_all(files)  # what is remembered is of that content
     for file, end in found.items():
         if len(file.store.footers) >= _FOOTERS:
             file.store.footers.clear()
@@ -264,6 +274,15 @@ def fetched(wanted: Sequence[tuple[ObjectFile, int, int]]) -> list[bytes]:
     return [found[i] for i in range(len(wanted))]
 
 
+def download(file: ObjectFile, path: Path) -> None:
+    """All of a file. Raises: SourceError FS326 if it is not what was listed; StoreError FS405, FS482, FS483."""
+    with disk_errors(path), path.open("wb") as copy:
+        for start in range(0, file.size, _AT_ONCE * _BLOCK):
+            end = min(start + _AT_ONCE * _BLOCK, file.size)
+            copy.writelines(fetched([(file, at, min(at + _BLOCK, end)) for at in range(start, end, _BLOCK)]))
+    file.check()
+
+
 def check_all(files: Iterable[File]) -> None:
     """Raises: SourceError FS326 for the first file that is not as it was listed."""
     with ThreadPoolExecutor(_AT_ONCE) as pool:
@@ -277,7 +296,7 @@ def check_all(files: Iterable[File]) -> None:
 _stores: dict[tuple[object, ...], ObjectStore] = {}
 
 
-def located(url: str) -> tuple[ObjectStore, str]:
+def located(url: str, reach: Reach | None = None) -> tuple[ObjectStore, str]:
     """The store of a URL, and the key in it. Raises: StoreError FS480 if the library of its scheme is not installed."""
     scheme = url.partition("://")[0].lower()
     fsspec = _imported(scheme)
@@ -288,10 +307,11 @@ def located(url: str) -> tuple[ObjectStore, str]:
         raise StoreError("FS480", what, known=["s3", "gs", "abfs", "file"]) from None
     except ImportError as error:
         package = _PACKAGES.get(scheme, "the library that fsspec names for it")
-        raise missing(error.name or scheme, package, f"a {scheme}:// source") from error
+        module = getattr(error.__cause__, "name", None) or error.name or scheme
+        raise missing(module, package, f"a {scheme}:// source") from None
     with reached(scheme, url):
-        options = {**protocol._get_kwargs_from_urls(url), **_OPTIONS.get(scheme.replace("s3a", "s3"), {})}
-        which = (scheme, repr(options), os.getpid(), _environment())
+        options = {**protocol._get_kwargs_from_urls(url), **_OPTIONS.get(scheme.replace("s3a", "s3"), {}), **(reach or {})}
+        which = (scheme, hashlib.sha256(repr(options).encode()).digest(), os.getpid(), _environment())
         if which not in _stores:
             _stores[which] = ObjectStore(scheme, protocol(skip_instance_cache=True, **options))
         return _stores[which], protocol._strip_protocol(url)
@@ -300,8 +320,8 @@ def located(url: str) -> tuple[ObjectStore, str]:
 def _imported(scheme: str) -> Any:
     try:
         import fsspec
-    except ImportError as error:
-        raise missing("fsspec", _PACKAGES.get(scheme, "fsspec"), f"a {scheme}:// source") from error
+    except ImportError:
+        raise missing("fsspec", _PACKAGES.get(scheme, "fsspec"), f"a {scheme}:// source") from None
     return fsspec
 
 
@@ -334,12 +354,11 @@ def _refused(scheme: str, key: str, error: Exception) -> StoreError:
     if isinstance(error, PermissionError):
         what = f"access to {scheme}:// is denied to the credentials that the environment or the machine's profile has"
         return StoreError("FS482", what, where=where, hint="the right to list the prefix and to read its objects")
-    if isinstance(error, TimeoutError | asyncio.TimeoutError | ConnectionError) or _UNREACHED & set(kinds):
+    timed_out = isinstance(error, TimeoutError | asyncio.TimeoutError | ConnectionError)
+    if timed_out or _UNREACHED & set(kinds) or "Endpoint" in name:
         what = f"the store of {scheme}:// does not answer ({name})"
         return StoreError("FS483", what, where=where, hint="the network, or the endpoint in AWS_ENDPOINT_URL")
-    return StoreError(
-        "FS483", f"the store of {scheme}:// failed ({name})", where=where, hint="run again; its own logs tell more"
-    )
+    return StoreError("FS483", f"the store of {scheme}:// failed ({name})", where=where, hint="run again")
 
 
 _UNREACHED = frozenset(
@@ -347,4 +366,4 @@ _UNREACHED = frozenset(
 )
 
 
-__all__ = ["ObjectFile", "all_recorded", "check_all", "fetched", "is_url", "listed", "recorded", "with_footers"]
+__all__ = ["ObjectFile", "all_recorded", "check_all", "download", "fetched", "listed", "recorded", "with_footers"]

@@ -51,10 +51,10 @@ def recorded(state: State, root: Path) -> list[File]:
     return [file for file in found if file is not None]
 
 
-def there(names: Sequence[str], root: Path) -> list[File | None]:
+def there(names: Sequence[str], root: Path, reach: objects.Reach | None = None) -> list[File | None]:
     """The files of these names, None for one that is not there."""
     remote = [name for name in names if is_url(name)]
-    found: dict[str, File | None] = dict(zip(remote, objects.all_recorded(remote), strict=True))
+    found: dict[str, File | None] = dict(zip(remote, objects.all_recorded(remote, reach), strict=True))
     return [found[name] if name in found else _stamped(root / name, name) for name in names]
 
 

@@ -72,13 +72,13 @@ def named(path: str, root: Path) -> str:
     return path.rstrip("/") if is_url(path) else os.path.relpath(root / path, root).replace(os.sep, "/")
 
 
-def listed(sizes: Mapping[str, int], root: Path, called: str, where: str) -> list[File]:
+def listed(sizes: Mapping[str, int], root: Path, called: str, where: str, reach: objects.Reach | None = None) -> list[File]:
     """The files of these names and sizes, as they are now. called: the version they make up.
 
     Raises: SourceError FS368 for one that is gone, or of another size; StoreError FS480, FS482, FS483.
     """
     files = []
-    for (name, size), file in zip(sizes.items(), there(list(sizes), root), strict=True):
+    for (name, size), file in zip(sizes.items(), there(list(sizes), root, reach), strict=True):
         if file is None or file.size != size:
             is_what = "gone: it was removed (VACUUM)" if file is None else "of another size than its log says"
             hint = f"a newer version, or restore the file ({where})"

@@ -7,7 +7,7 @@ written, and a commit that another writer came before is given up. What is writt
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import date, datetime
@@ -46,7 +46,7 @@ def write_delta(
     """
     delta, name, place = delta_log.library("deltalake"), named(path, root), delta_log.uri(path, root)
     options, rows = delta_log.storage_options(), _Rows(batches)
-    known = delta_log.loaded(name, None, root, "") if delta.DeltaTable.is_deltatable(place, options) else None
+    known = _there(lambda: delta_log.loaded(name, None, root, ""))
     if known is not None:
         _check_columns(pa.schema(known.schema()), schema, name)
     new = known is None or replace is None
@@ -128,7 +128,7 @@ def write_iceberg(
         SourceError FS368, FS370; StoreError FS480, FS481.
     """
     name, rows = f"{catalog}.{table}", _Rows(batches)
-    known = _known(table, catalog)
+    known = _there(lambda: iceberg_table.loaded(table, catalog, "", writing=True))
     if known is not None:
         _check_columns(iceberg_table.library("io.pyarrow").schema_to_pyarrow(known.schema()), schema, name)
     with rows.as_they_failed(), _iceberg_errors(name, catalog):
@@ -146,10 +146,10 @@ def write_iceberg(
     }  # fmt: skip
 
 
-def _known(table: str, catalog: str) -> Any:
-    """The table, None if its catalog knows none of that name."""
+def _there(load: Callable[[], Any]) -> Any:
+    """The table, None if there is none."""
     try:
-        return iceberg_table.loaded(table, catalog, "", writing=True)
+        return load()
     except FeatureStoreError as error:
         if error.code != "FS367":
             raise

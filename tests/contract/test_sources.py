@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import importlib.util
+from collections.abc import Iterator, Sequence
+from uuid import uuid4
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
 from featurestore.testing.sources import SourceContract
+from tests import needs
 from tests.postgres_server import PostgresServer
 from tests.postgres_tables import append, load
 from tests.s3_server import KEY_ID, SECRET, Bucket
@@ -50,6 +53,39 @@ class TestParquetOnS3(SourceContract):
 
     def secrets(self) -> Sequence[str]:
         return KEY_ID, SECRET
+
+
+class TestParquetInMemory(SourceContract):
+    """A file system of fsspec that has no tags, and lives as long as this process."""
+
+    test_another_process_finds_the_same = None
+    test_check_data_looks_at_all_rows = None
+
+    @pytest.fixture(autouse=True)
+    def _place(self, _folder: None) -> Iterator[None]:
+        needs.require("fsspec", importlib.util.find_spec("fsspec") is not None, "fsspec is not installed")
+        import fsspec
+
+        self._memory, self._at = fsspec.filesystem("memory"), f"/{uuid4().hex}"
+        yield
+        self._clear()
+
+    def definition(self) -> tuple[str, str]:
+        return "ParquetSource", f'path="memory:/{self._at}/*.parquet"'
+
+    def _clear(self) -> None:
+        if self._memory.exists(self._at):
+            self._memory.rm(self._at, recursive=True)
+
+    def put(self, tables: Sequence[pa.Table]) -> None:
+        self._clear()
+        for table in tables:
+            self.append(table)
+
+    def append(self, table: pa.Table) -> None:
+        number = len(self._memory.find(self._at))
+        with self._memory.open(f"{self._at}/part-{number}.parquet", "wb") as file:
+            pq.write_table(table, file, row_group_size=20)
 
 
 class TestArrowSource(SourceContract):
