@@ -154,8 +154,6 @@ MUTANTS = (
            "a column that a file is older than is 0", "remote-columns_beside"),
     Mutant("fixed_times_in_milliseconds", _READING, "value.type.tz)).value})", "value.type.tz)).value * 1000})",
            "a partition's time is another", "remote-columns_beside"),
-    Mutant("fixed_time_read_as_it_lies", _READING, "(column in source.time_columns or pa.types.is_nested(arrow))",
-           "pa.types.is_nested(arrow)", "a partition's date counts from its first instant", "remote-a_time_beside"),
     Mutant("fixed_columns_from_the_file", _PARTS, "pa.repeat(self.fixed[c], n) if c in self.fixed",
            "pa.nulls(n, self.fixed[c].type) if c in self.fixed", "a partition's value is lost on the way",
            "remote-columns_beside"),

@@ -179,12 +179,12 @@ def _columns_beside_a_file_have_their_one_value(folder: Path) -> None:
 
 def _a_time_beside_a_file_is_read_as_the_source_says(folder: Path) -> None:
     pq.write_table(_table(range(5)).drop_columns(["e"]), folder / "a.parquet")
-    part = file_part(stamped(folder / "a.parquet", "a.parquet"), {"e": pa.scalar(0, pa.date32())})
-    data = SourceData(_source("unused"), (part,))
-    with Session(Settings()) as session:
-        session.bind_source(data, ["k", "e"], data.types, needed=Needed(event_to=10))
-        found = session.table("SELECT epoch_us(e) AS e FROM source__facts").to_pylist()
-    assert found == [{"e": 86_400_000_000 - 1}] * 5
+    for value, micros in ((pa.scalar(0, pa.date32()), 86_400_000_000 - 1), (pa.scalar(7, pa.timestamp("us")), 7)):
+        part = file_part(stamped(folder / "a.parquet", "a.parquet"), {"e": value})
+        data = SourceData(_source("unused"), (part,))
+        with Session(Settings()) as session:
+            session.bind_source(data, ["k", "e"], data.types, needed=Needed(event_to=10))
+            assert session.table("SELECT epoch_us(e) AS e FROM source__facts").to_pylist() == [{"e": micros}] * 5
 
 
 REMOTE: Mapping[str, Callable[[Path], None]] = {
