@@ -98,6 +98,10 @@ _INFLUENCE = "featurestore/audit/influence.py"
 _INFLUENCES = "featurestore/audit/influences.py"
 _PARTITIONS = "featurestore/compiler/duckdb/partitions.py"
 _NEEDED = "featurestore/plan/needed.py"
+_PARTS = "featurestore/sources/parts.py"
+_OBJECTS = "featurestore/sources/objects.py"
+_MIRROR = "featurestore/sources/mirror.py"
+_FOOTERS = "featurestore/sources/footers.py"
 
 
 @dataclass(frozen=True)
@@ -125,6 +129,36 @@ MUTANTS = (
            "a version that moves a fact out of reach is not read", "versions-a (cut)"),
     Mutant("needed_of_labels_ends_at_as_of", _TRAINING, "ends[end].as_py() + part.spine.ahead if", "ends[end].as_py() if",
            "what labels look ahead to is not read", "labels-a (cut)"),
+    # What lies in object stores, and beside files
+    Mutant("copy_without_nested", _MIRROR, "own & _levels(path)", "path in own",
+           "lists are holes", "remote-rows_that_are_needed"),
+    Mutant("copy_skips_what_is_needed", _MIRROR, "if needed.misses(*ends)}", "if not needed.misses(*ends)}",
+           "the row groups that are needed are holes", "remote-what_is_not_needed"),
+    Mutant("copy_of_everything", _MIRROR, "if i not in missed and own", "if own",
+           "row groups that nobody needs are fetched", "remote-what_is_not_needed"),
+    Mutant("copy_of_pieces_misplaced", _MIRROR, "_write(copy.path, start, content)", "_write(copy.path, start + 1, content)",
+           "bytes have another place in the copy", "remote-rows_that_are_needed"),
+    Mutant("copy_of_another_object", _MIRROR, "    check_all(copy.file for copy, _ in wanted)", "    wanted = ()",
+           "pages of an object that took the place of the listed one", "remote-an_object_replaced_before_its_pages"),
+    Mutant("footer_of_another_object", _OBJECTS, "    check_all(files)  #", "    # ",
+           "the footer of an object that took the place of the listed one is remembered",
+           "remote-an_object_replaced_before_its_footer"),
+    Mutant("object_known_by_size", _OBJECTS, "        return now == self\n", "        return now.size == self.size\n",
+           "an object of the same size is taken for the same", "remote-an_object_replaced_after"),
+    Mutant("object_recorded_without_tag", _OBJECTS, '"etag": self.tag}', '"etag": ""}',
+           "every object of a size is the same to a manifest", "remote-an_object_is_recorded"),
+    Mutant("object_recorded_by_its_head", _OBJECTS, "digest.update(self.read(start, min(start + _BLOCK, self.size)))",
+           "digest.update(self.read(0, 4))", "objects without tags are told by their first bytes",
+           "remote-an_object_is_recorded"),
+    Mutant("fixed_nulls_are_zero", _READING, 'return "NULL"\n    if pa.types', 'return "0"\n    if pa.types',
+           "a column that a file is older than is 0", "remote-columns_beside"),
+    Mutant("fixed_times_in_milliseconds", _READING, "value.type.tz)).value})", "value.type.tz)).value * 1000})",
+           "a partition's time is another", "remote-columns_beside"),
+    Mutant("fixed_columns_from_the_file", _PARTS, "pa.repeat(self.fixed[c], n) if c in self.fixed",
+           "pa.nulls(n, self.fixed[c].type) if c in self.fixed", "a partition's value is lost on the way",
+           "remote-columns_beside"),
+    Mutant("fixed_nulls_are_values", _FOOTERS, "return lambda rows: Extent(rows, ())", "return lambda rows: Extent(0, ())",
+           "a column that a file is older than counts as never NULL", "remote-columns_beside"),
     # The boundary at t
     Mutant("as_of_join_sees_t", _LATEST, '">=" if plan.facts.exact else ">"', '">="',
            "a row sees what happens at its own instant", "latest-pitfall_04_what_happens"),
@@ -622,7 +656,8 @@ MUTANTS = (
     Mutant("split_by_place", _SPLITS, "for name in sorted(self._service.spine_keys)), self._at]",
            "for name in sorted(self._service.spine_keys)), pa.arange(0, len(self._at))]",
            "a row's part hangs on where it stands", "remade-the_order"),
-    Mutant("rebuild_goes_by_size", _CHANGES, '{"size": entry["size"], "sha256": entry["sha256"]}', '{"size": entry["size"]}',
+    Mutant("rebuild_goes_by_size", _CHANGES,
+           'for k, v in entry.items() if k != "path"}', 'for k, v in entry.items() if k == "size"}',
            "a file of the same size is taken for the same", "remade-a_flipped_bit"),
     Mutant("rebuild_with_later_files", _INPUTS, "reopen_source(source, recorded, folder, self.identities, push)",
            "open_source(source, folder, push)", "files that came later are built with", "remade-a_file_that_came_later"),
