@@ -8,6 +8,7 @@ from __future__ import annotations
 import tomllib
 from pathlib import Path
 from typing import Annotated, Any
+from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
@@ -130,6 +131,33 @@ class Server(_Section):
     push: bool = Field(False, description="take rows by POST /v1/push/{source}")
 
 
+def _receiver(text: str | None) -> str | None:
+    url = urlsplit(text or "")
+    if text and (url.scheme not in ("http", "https") or not url.hostname):
+        raise ValueError("must be http://host:port or https://…")
+    if url.username is not None or url.password is not None or url.query or url.fragment:
+        raise ValueError("must hold no credentials; the token is OPENLINEAGE_API_KEY of the environment")
+    return text or None
+
+
+class OpenLineage(_Section):
+    url: Annotated[str | None, AfterValidator(_receiver)] = Field(
+        None,
+        description="where lineage events are sent: http://host:port; none: nowhere. The receiver's token, if it wants one, is "
+        "OPENLINEAGE_API_KEY in the environment",
+    )
+    endpoint: str = Field("api/v1/lineage", description="the path below it that takes events")
+    file: str | None = Field(None, description="a file, relative to the project, to which events are appended, one a line")
+    namespace: str | None = Field(None, description="the namespace of the jobs; default: the project's name")
+    timeout: Annotated[str, AfterValidator(_positive_duration)] = Field(
+        "2s", description="how long a run waits at its end for events to be taken; those that are not are a warning"
+    )
+
+    @property
+    def on(self) -> bool:
+        return bool(self.url or self.file)
+
+
 class Config(BaseSettings):
     """All settings of a project."""
 
@@ -146,6 +174,7 @@ class Config(BaseSettings):
     offline: Offline = Field(default_factory=lambda: Offline.model_validate({}))
     online: Online = Field(default_factory=lambda: Online.model_validate({}))
     server: Server = Field(default_factory=lambda: Server.model_validate({}))
+    openlineage: OpenLineage = Field(default_factory=lambda: OpenLineage.model_validate({}))
 
     @classmethod
     def settings_customise_sources(
@@ -199,7 +228,9 @@ def _read(path: Path) -> dict[str, Any]:
 
 def _hint(where: str) -> str:
     section, _, key = where.partition(".")
-    sections: dict[str, type[_Section]] = {"project": Project, "offline": Offline, "online": Online, "server": Server}
+    sections: dict[str, type[_Section]] = {
+        "project": Project, "offline": Offline, "online": Online, "server": Server, "openlineage": OpenLineage,
+    }  # fmt: skip
     return nearest(key, sections[section].model_fields) if section in sections else ""
 
 

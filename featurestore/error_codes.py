@@ -773,7 +773,7 @@ CODES: Mapping[str, ErrorCode] = {
     ),
     "FS902": ErrorCode(
         "Interrupted",
-        "Ctrl-C, or SIGINT. What was there before stands; nothing is half-written.",
+        "Ctrl-C (SIGINT, exit 130) or SIGTERM (exit 143). What was there before stands; nothing is half-written.",
         "interrupted · try the same command again: nothing is half-written",
         "Run the command again.",
     ),

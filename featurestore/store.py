@@ -16,6 +16,7 @@ from featurestore.definitions import Definition, FeatureService
 from featurestore.dtypes import DType, parse_dtype
 from featurestore.errors import DefinitionError, SourceError, StoreError, UsageError
 from featurestore.intervals import MICROS_PER_SECOND, Clock, SystemClock, parse_duration, parse_instant
+from featurestore.openlineage.observed import observed
 from featurestore.registry import MANIFEST_FORMAT, BoundRegistry, BoundService, Registry, known
 from featurestore.sources import IdentityCache, SourceData, open_source
 
@@ -130,6 +131,7 @@ class FeatureStore:
 
     # Training sets.
 
+    @observed("build")
     def build_training_set(
         self,
         service: str | FeatureService,
@@ -413,6 +415,7 @@ class FeatureStore:
 
     # Online.
 
+    @observed("materialize")
     def materialize(
         self,
         views: Sequence[str] | str | None = None,
@@ -420,9 +423,11 @@ class FeatureStore:
         known_before: str | int | None = None,
         full: bool = False,
         watch: Callable[[Progress], None] | None = None,
+        report: Callable[[ViewReport], None] | None = None,
     ) -> list[ViewReport]:
         """Bring views (default: all that are kept online) to a watermark (default: now) in the online store.
 
+        Args: report: called with the report of each view as soon as it is done; its new state is then live.
         Returns: one report per view. Raises: UsageError FS101, FS108, StoreLocked FS401, SourceError, StoreError.
         """
         from featurestore import materialization
@@ -448,6 +453,7 @@ class FeatureStore:
             push_folder=self.push_folder,
             push_at_once=self.config.online.push and self.root is not None,
             watch=watch,
+            report=report,
         )
 
     def rollback(self, view: str) -> RolledBack:

@@ -25,6 +25,8 @@ Option = typer.Option
 _REPORTED = ("service", "fingerprint", "rows", "views", "features", "left_out", "source_rows", "without_value", "label",
              "labels", "split", "known_before", "serving_lag_us", "trust", "content_hash")  # fmt: skip
 """What the answer repeats of the manifest."""
+_TOLD = ("service", "fingerprint", "rows", "known_before", "content_hash")
+"""What an event tells of a training set that is written."""
 
 
 def build(
@@ -102,6 +104,7 @@ def build(
     for warning in reports[0].warnings:
         run.warn(warning)
     manifest = json.loads(manifest_path(output).read_text(encoding="utf-8"))
+    run.tell("training_set", output=str(output), **{name: manifest[name] for name in _TOLD})
     watermark_age = _newest_watermark_age(store)
     result = {
         "output": str(output), "manifest": str(manifest_path(output)),

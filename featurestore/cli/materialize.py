@@ -16,6 +16,10 @@ if TYPE_CHECKING:
     from featurestore.materialization import ViewReport
 
 
+_TOLD = ("view", "mode", "reason", "watermark", "generation", "keys", "keys_written", "bytes_written", "seconds")
+"""What an event tells of a view that is done."""
+
+
 def materialize(
     run: Run,
     views: Annotated[
@@ -36,8 +40,12 @@ def materialize(
     """
     warn_if_stale(run)
     os.nice(run.store.config.online.nice)  # a server on this machine goes first; the process ends with this command
+
+    def done(report: ViewReport) -> None:
+        run.tell("view", **{name: getattr(report, name) for name in _TOLD})
+
     with run.progress() as watch:
-        reports = run.store.materialize(views, known_before=known_before, full=full, watch=watch)
+        reports = run.store.materialize(views, known_before=known_before, full=full, watch=watch, report=done)
     for report in reports:
         for warning in report.warnings:
             run.warn(warning)

@@ -82,11 +82,13 @@ def materialize(
     push_at_once: bool = True,
     watch: Watcher | None = None,
     judge: Judge | None = None,
+    report: Callable[[ViewReport], None] | None = None,
 ) -> list[ViewReport]:
     """Bring `views` to the watermark `known_before` (default: now), one after the other.
 
     keep: generations kept per view, the live one among them. push_folder: where the push log of a source lies.
     push_at_once: keep what it takes to bring pushed rows online at once. judge: of the sources' expectations.
+    report: called with each view's report as soon as the view is done.
     Raises: UsageError FS108 for a watermark in the future; StoreLocked FS401 while another run holds the store;
     StoreError FS410 for a run that was overtaken; SourceError, StoreError. Views already done keep their new generation.
     """
@@ -109,6 +111,8 @@ def materialize(
             )  # fmt: skip
             reports.append(view.to(watermark, full=full))
             reports[-1].warnings += said.get(looked, [])
+            if report is not None:
+                report(reports[-1])
         return reports
 
 

@@ -126,7 +126,7 @@ def _use(rows: ReadSource, column: str, how: str, why: str) -> Use:
 
 
 def _on_demand(output: Output, node: OnDemand, known: Mapping[str, tuple[Use, ...]]) -> Iterator[Use]:
-    """What its operands come from: what a feature is made of goes into the expression, what decides about it goes on deciding."""
+    """What its operands come from: what a feature is made of goes into the expression, what decides of it still decides."""
     assert output.expression is not None
     how = "IDENTITY" if isinstance(output.expression, expressions.Column) else "TRANSFORMATION"
     operands = {operand.name: operand for operand in node.operands}

@@ -89,7 +89,9 @@ def spine(data: Path) -> pa.Table:
 
 
 def files(world: World, source: str) -> list[Path]:
-    return sorted(path for pattern in FeatureStore(world.root).registry.sources[source].path for path in world.root.glob(pattern))
+    return sorted(
+        path for pattern in FeatureStore(world.root).registry.sources[source].path for path in world.root.glob(pattern)
+    )
 
 
 def shuffled(world: World, source: str, column: str, aside: Path) -> Iterator[set[tuple[str, str]]]:
