@@ -456,14 +456,15 @@ class FeatureStore:
             report=report,
         )
 
-    def rollback(self, view: str) -> RolledBack:
+    def rollback(self, view: str, *, live: int | None = None) -> RolledBack:
         """Turn a view back to the generation before the live one; its watermark goes back with it.
 
+        Args: live: do so only if the generation of that number is the live one; else nothing changes.
         Raises: UsageError FS101, StoreError FS402, FS411 (nothing to go back to), StoreLocked FS401.
         """
         from featurestore.materialization import upkeep
 
-        return upkeep.roll_back(self._filled(), view, self.push_folder)
+        return upkeep.roll_back(self._filled(), view, self.push_folder, live=live)
 
     def gc(self, *, keep: int = 1) -> Collected:
         """Drop all but `keep` generations of each view, and what interrupted runs left.

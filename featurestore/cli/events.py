@@ -10,7 +10,7 @@ import os
 import sys
 import time
 import uuid
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextvars import ContextVar
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
@@ -21,6 +21,21 @@ from featurestore.errors import UsageError
 if TYPE_CHECKING:
     from featurestore.progress import Progress
 
+EVENTS: Mapping[str, tuple[str, tuple[str, ...]]] = {
+    "start": ("the command line was understood", ("version",)),
+    "stage": ("work of another kind begins; total: rows, where they are counted", ("stage", "done", "total")),
+    "progress": ("how far a stage is, every 10 seconds", ("stage", "done", "total")),
+    "warning": ("what the reader should know", ("text",)),
+    "log": ("a line of the library's log", ("level", "logger", "text")),
+    "training_set": ("`build` has written one", ("output", "service", "fingerprint", "rows", "known_before", "content_hash")),
+    "view": (
+        "`materialize` is done with a view, whose new state is live",
+        ("view", "mode", "reason", "watermark", "generation", "keys", "keys_written", "bytes_written", "seconds"),
+    ),
+    "service": ("`verify` is done with a service; cells by view and outcome", ("service", "rows", "cells")),
+    "end": ("the last one; errors as in the answer", ("ok", "exit_code", "seconds", "errors")),
+}
+"""What each event says, beside `time`, `event`, `command` and `run`, which all have."""
 STDERR = "-"
 EVERY = 10.0
 """Seconds from a `progress` event to the next of the same stage."""
