@@ -628,6 +628,7 @@ class FeatureStore:
         return Settings(
             offline.threads, memory_limit or offline.memory_limit, temp if temp_directory is None else Path(temp_directory),
             offline.temp_limit, window_plan=offline.window_plan, partitions=partitions or offline.partitions,
+            snapshot=offline.snapshot,
         )  # fmt: skip
 
     @cached_property

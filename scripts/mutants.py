@@ -123,7 +123,7 @@ MUTANTS = (
     Mutant("needed_of_versions_by_event", _NEEDED, "return Needed(created_to=created_to)",
            "return Needed(event_to=last, created_to=created_to)",
            "a version that moves a fact out of reach is not read", "versions-a (cut)"),
-    Mutant("needed_of_labels_ends_at_as_of", _TRAINING, "ends[end].as_py() + part.spine.ahead if", "ends[end].as_py() if",
+    Mutant("needed_of_labels_ends_at_as_of", _TRAINING, "self._ends[end] + part.spine.ahead if", "self._ends[end] if",
            "what labels look ahead to is not read", "labels-a (cut)"),
     # The boundary at t
     Mutant("as_of_join_sees_t", _LATEST, '">=" if plan.facts.exact else ">"', '">="',

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 Option = typer.Option
 _REPORTED = ("service", "fingerprint", "rows", "views", "features", "left_out", "source_rows", "without_value", "label",
-             "labels", "split", "known_before", "serving_lag_us", "trust", "content_hash")  # fmt: skip
+             "labels", "split", "at_once", "known_before", "serving_lag_us", "trust", "content_hash")  # fmt: skip
 """What the answer repeats of the manifest."""
 
 
@@ -166,6 +166,8 @@ def _summary(result: dict[str, Any]) -> str:
         lines.append(f"assumed known at once: {', '.join(trust['assumed_known_at_once'])}")
     lines.append(f"known before: {result['known_before'] or 'no cut-off'}")
     lines.append(_lag(result["serving_lag_us"], result["watermark_age_us"]))
+    if result["at_once"]:
+        lines.append(f"asked at one instant, {result['at_once']}: by snapshot")
     lines.append(f"manifest: {result['manifest']}")
     lines.append(f"content hash: {result['content_hash']}")
     return "\n".join(lines)

@@ -26,7 +26,7 @@ from featurestore.engines.duckdb.checks import check_left_out, check_static, gre
 from featurestore.engines.duckdb.window_choice import Choice, choose, described
 from featurestore.engines.exact import MOMENTS
 from featurestore.errors import DataError, UsageError
-from featurestore.intervals import FOREVER
+from featurestore.intervals import FOREVER, format_instant
 from featurestore.plan.needed import EVERYTHING, Needed, needed
 from featurestore.plan.nodes import (
     LabelOf,
@@ -96,9 +96,11 @@ class Report:
     """What a build did, in numbers. features: {column: {status: rows}}; left_out: {view: {reason: rows}}; label:
     {"column": its name, "present": rows with a value, "null": rows without}; labels: {label view: what `LabelCounts`
     holds}; windows: {view instance: the plans that served its windows, and why}; without_value: {on-demand feature: rows
-    in which an operation that was reached had operands and no value}; split: what was asked, and rows by part."""
+    in which an operation that was reached had operands and no value}; split: what was asked, and rows by part; at_once: the
+    one instant at which all rows ask, if they were answered by plans made for that."""
 
     rows: int = 0
+    at_once: str | None = None
     features: dict[str, dict[str, int]] = field(default_factory=dict)
     views: dict[str, dict[str, int]] = field(default_factory=dict)
     left_out: dict[str, dict[str, int]] = field(default_factory=dict)
@@ -160,6 +162,7 @@ class Build:
             self._at = instants(
                 self.spine, self.request.as_of, timezone=self.request.timezone, as_of_format=self.request.as_of_format
             )
+            self._ask_at_once()
             if self.request.split is not None:
                 self._split_rows(self.request.split)
             for part in self.plan.answers:
@@ -173,6 +176,18 @@ class Build:
             self._stack.close()
             raise
         return self
+
+    def _ask_at_once(self) -> None:
+        """Where all rows ask at one instant, the plan says so."""
+        if self._settings.snapshot and self._ends and self._ends["min"] == self._ends["max"]:
+            self.plan = planning.asked_at_once(self.plan)
+            self.report.at_once = format_instant(self._ends["min"])
+
+    @cached_property
+    def _ends(self) -> dict[str, int]:
+        """The first and the last instant asked; empty without rows."""
+        ends = pc.min_max(self._at)
+        return {end: ends[end].as_py() for end in ("min", "max")} if self.spine.rows else {}
 
     def _split_rows(self, split: Split) -> None:
         parts = Parts(split, self.service, self.spine, self._at)
@@ -271,11 +286,11 @@ class Build:
     def _served(self, part: PartOf | LabelOf) -> list[_Served]:
         """The statements that serve a part: for windows, chosen from the data."""
         if not isinstance(part.part, Window):
-            (only,) = sql.statements(part.part)
             if isinstance(part.part, StaticLookup):
                 self._bind(part.part)
                 check_static(self._session, part.part)
-            return [_Served(only.outputs, only.sql)]
+                return [_Served(part.part.outputs, sql.static(part.part))]
+            return [_Served(part.part.outputs, sql.latest(part.part))]
         choices = self.choices(part)
         self.report.windows.setdefault(part.instance, []).extend(described(c) for c in choices)
         return [_Served(c.outputs, c.sql, c.parameters, c.listed) for c in choices]
@@ -312,8 +327,7 @@ class Build:
     def _needed(self, part: Part) -> Needed:
         """The rows of its source that a part can need; all of them if nothing need be read less for it."""
         source = next(iter(sources_of(part)))
-        ends = pc.min_max(self._at) if self.spine.rows else {}
-        first, last = (ends[end].as_py() + part.spine.ahead if ends else None for end in ("min", "max"))
+        first, last = (self._ends[end] + part.spine.ahead if self._ends else None for end in ("min", "max"))
         wanted = needed(part, first, last, self.request.known_before, self.request.serving_lag)
         if (source, wanted) not in self._spared:
             self._spared[source, wanted] = wanted != EVERYTHING and spares(wanted, self._sources[source])
@@ -337,7 +351,8 @@ class Build:
         return self._keys[which]
 
     def _parameters(self, part: Part) -> dict[str, object]:
-        return run_parameters(self.request.known_before, self.request.serving_lag, exact=_is_exact(part))
+        parameters = run_parameters(self.request.known_before, self.request.serving_lag, exact=_is_exact(part))
+        return {**parameters, "at": self._ends["min"] + part.spine.ahead} if part.spine.at_once else parameters
 
     def _check_sources(self) -> None:
         self._watch(Progress("checking sources"))

@@ -39,7 +39,8 @@ log = logging.getLogger(__name__)
 class Settings:
     """threads None: as many as cores. memory_limit, temp_limit: sizes such as "4GB", of memory and of spilled data.
     temp_directory None: the system's. window_plan: the plan to take for windows wherever it can serve, or "auto".
-    partitions: by how many cuts of the keys a training set is built; None: as many as the memory asks for."""
+    partitions: by how many cuts of the keys a training set is built; None: as many as the memory asks for. snapshot: whether
+    a spine whose rows all ask at one instant is asked so."""
 
     threads: int | None = None
     memory_limit: str | None = None
@@ -48,6 +49,7 @@ class Settings:
     asof_loop_join_threshold: int | None = None
     window_plan: str = "auto"
     partitions: int | None = None
+    snapshot: bool = True
 
 
 _sessions: weakref.WeakSet[Session] = weakref.WeakSet()
