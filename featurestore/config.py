@@ -18,6 +18,8 @@ from featurestore.intervals import parse_duration
 FILE_NAME = "featurestore.toml"
 SIZE = r"\d+(\.\d+)? ?([kKmMgGtT][iI]?)?[bB]"
 """How an amount of memory is written: "4GB", "512 MiB"."""
+MOST_JOBS = 64
+"""Instants of a backfill that are computed side by side."""
 MOST_PARTITIONS = 512
 CONFIG_FORMAT = 1
 

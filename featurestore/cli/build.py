@@ -95,7 +95,7 @@ def build(
     with run.progress() as watch:
         store.build_training_set(
             service, spine, as_of=as_of_column, as_of_format=as_of_format, timezone=timezone, known_before=known_before,
-            serving_lag=serving_lag, include=_names(include), label=label, split=parts, engine=engine,
+            serving_lag=serving_lag, include=names(include), label=label, split=parts, engine=engine,
             memory_limit=memory_limit, temp_directory=temp_directory, partitions=partitions, output=output, watch=watch,
             report=reports.append,
         )  # fmt: skip
@@ -125,7 +125,7 @@ def check_options(timezone: str, serving_lag: str) -> None:
             raise typed_wrong(option, error) from error
 
 
-def _names(lists: list[str] | None) -> tuple[str, ...]:
+def names(lists: list[str] | None) -> tuple[str, ...]:
     """`--include a,b` and `--include a --include b` alike."""
     return tuple(name.strip() for text in lists or () for name in text.split(",") if name.strip())
 

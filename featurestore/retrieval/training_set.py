@@ -118,7 +118,7 @@ class Build:
     """One build: `schema`, then `batches()` once, then `report`. Use as a context manager.
 
     replan: another question in place of the service's, for those who look for why a value is wrong (`plan.whatif`), and have
-    had the sources checked before.
+    had the sources checked before. session: one to work in, and to leave open.
     Raises on entry: SpineError, SourceError, DataError for whatever is wrong with spine or sources, before any work.
     """
 
@@ -131,6 +131,7 @@ class Build:
         request: Request,
         watch: Watcher | None = None,
         replan: Callable[[TrainingSet], TrainingSet] | None = None,
+        session: Session | None = None,
     ) -> None:
         self.service, self.spine, self.request = service, spine, request
         plan = planning.training_set(service)
@@ -138,7 +139,7 @@ class Build:
         self._checks = replan is None
         self.plan = planning.with_pushed(plan, pushed_to(sources), request.files_before)
         self.report = Report(rows=spine.rows)
-        self._sources, self._settings = sources, settings
+        self._sources, self._settings, self._given = sources, settings, session
         self._watch = watch or (lambda _: None)
         self._keys: dict[tuple[str, str], pa.Array] = {}
         self._known: dict[str, int | None] = {}
@@ -169,7 +170,7 @@ class Build:
                 self._asked(part.part)
             for name, dtype in self.service.request.items():
                 self._request[name] = request_column(self.spine, name, dtype, timezone=self.request.timezone)
-            self._session = self._stack.enter_context(Session(self._settings))
+            self._session = self._given or self._stack.enter_context(Session(self._settings))
             if self._checks:
                 self._check_sources()
         except BaseException:

@@ -374,6 +374,7 @@ def asked_at_once(rng: Random, drawn: World) -> World:
     for row in drawn.spine:
         instants.setdefault(row[CASE], []).append(row["as_of"])
     moved = {case: at - rng.choice(of_case) for case, of_case in instants.items()}
+    moved[BEACON] = max(0, *moved.values())  # it stays the last to be known
 
     def later(row: Row) -> Row:
         by = moved.get(row[CASE], 0)

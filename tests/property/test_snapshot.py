@@ -30,7 +30,9 @@ EVERY = (SNAPSHOT, Settings(threads=1), Settings(threads=4, partitions=3), Setti
 OF_WINDOWS = (SNAPSHOT, Settings(threads=4, window_plan="snapshot", partitions=3), Settings(threads=1))
 
 
-AT_THE_LIMITS = {"e = t", "visible at t"}
+AT_THE_LIMITS = {"e = t", "k = t", "visible at t", "age = ttl", "age = ttl + 1us", "e = t - w"}
+MANY = 10
+"""So many builds must meet them."""
 
 
 def compared(name: str, drawn: Any, builds: int, settings: Sequence[Settings], tmp_path: Path, layout: Any) -> Counter[str]:
@@ -54,7 +56,7 @@ def compared(name: str, drawn: Any, builds: int, settings: Sequence[Settings], t
 def test_a_spine_of_one_instant_agrees_with_the_oracle(kind: str, fuzz_cases: int, tmp_path: Path) -> None:
     builds = max(fuzz_cases // (10 * len(KINDS) * CASES), 1)
     met = compared(kind, worlds(kind, CASES), builds, EVERY, tmp_path, None)
-    never = {edge for edge in AT_THE_LIMITS & edges.EXPECTED[kind] if not met[edge]}
+    never = {edge for edge in AT_THE_LIMITS & edges.EXPECTED[kind] if not met[edge] and builds >= MANY}
     assert not never, f"never met: {never}; met: {dict(met)}"
 
 

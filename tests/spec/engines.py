@@ -45,7 +45,9 @@ def by_duckdb(
     keys = {column: key.dtype for column, key in bound.spine_keys.items()}
     request = Request(include=("status", "event_timestamp"), **options)
     spine = open_spine(case.spine, keys=keys, as_of=request.as_of)
-    settings = Settings(threads=2, window_plan=window_plan, partitions=partitions, snapshot=snapshot or window_plan == "snapshot")
+    settings = Settings(
+        threads=2, window_plan=window_plan, partitions=partitions, snapshot=snapshot or window_plan == "snapshot"
+    )
     with at_the_limits(settings), Build(bound, spine, sources, settings, request) as build:
         table = pa.concat_tables(list(build.batches()))
     return _answer(table, {**bound.feature_types, **bound.label_types}, build.report)

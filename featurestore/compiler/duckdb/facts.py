@@ -215,21 +215,22 @@ def add_newest_versions(steps: Steps, boundary: Visible | Settled) -> None:
     )
 
 
-def add_seen(steps: Steps, boundary: Visible | Settled, *conditions: str) -> None:
-    """The step `seen`, and those before it: the facts that count at the instant $at, of the keys that the spine asks for.
-    conditions: what else must hold.
+def add_seen(steps: Steps, boundary: Visible | Settled, *conditions: str, asking: bool = True) -> None:
+    """The step `seen`, and those before it: the facts that count at the instant $at. conditions: what else must hold. asking:
+    only of the keys that the spine asks for.
     """
     facts, versions, _ = chain_of(boundary)
     add_facts(steps, boundary, at_once=True)
+    keys = ", ".join(key_names(facts.keys))
     source, tests = "facts", [f"{visible_from(boundary)} {'<=' if boundary.exact else '<'} $at", *conditions]
     if versions is not None and not isinstance(boundary, Settled):
         add_newest_versions(steps, boundary)
         source, tests = "newest_versions", [live(boundary), *tests]
     steps.add(
         "seen",
-        "facts that count at the instant asked, of the keys that ask",
+        f"facts that count at the instant asked{', of the keys that ask' if asking else ''}",
         f"SELECT {', '.join(fact_columns(boundary))}\n"
-        f"FROM {source} SEMI JOIN spine USING ({', '.join(key_names(facts.keys))})\nWHERE {' AND '.join(tests)}",
+        f"FROM {source}{f' SEMI JOIN spine USING ({keys})' if asking else ''}\nWHERE {' AND '.join(tests)}",
         materialized=False,
     )
 
