@@ -61,7 +61,7 @@ class Maker:
         keys = self.keys(session, at)
         with removed_on_error(path), self._build(self._spine(keys, at), session) as build:
             write_parquet(path, build.schema, build.batches())
-        return keys.num_rows
+            return build.report.rows
 
     @cached_property
     def _visible(self) -> Visible:

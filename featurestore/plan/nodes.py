@@ -291,7 +291,7 @@ def asked_at_once(node: N) -> N:
 def _changed(node: N, kind: type[C], change: Callable[[C], C]) -> N:
     """The same plan with every node of a kind, which has none below it, changed."""
     if isinstance(node, kind):
-        return change(node)
+        return change(node)  # type: ignore[return-value]
 
     def changed(value: object) -> object:
         if isinstance(value, tuple):

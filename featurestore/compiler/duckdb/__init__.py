@@ -64,8 +64,8 @@ def statements(plan: Part) -> list[PartStatement]:
             if name != "pairs" or outputs != plan.outputs:
                 found.append(PartStatement(outputs, window_sql(Asked(plan, outputs), name), name))
     if not plan.spine.at_once:
-        at_once = Asked(asked_at_once(plan), plan.outputs)
-        found.append(PartStatement(plan.outputs, window_sql(at_once, "snapshot"), "snapshot"))
+        snapshot = window_sql(Asked(asked_at_once(plan), plan.outputs), "snapshot")
+        found.append(PartStatement(plan.outputs, snapshot, "snapshot"))
     doubles = frozenset(n for n in everything.used if everything.dtype(n) == DOUBLE)
     wide = Asked(plan, tuple(o for o in plan.outputs if Asked(plan, (o,), doubles).is_list(o)), doubles)
     if wide.outputs:

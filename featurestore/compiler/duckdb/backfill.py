@@ -54,8 +54,8 @@ def touched(visible: Visible, reach: int | None) -> str:
     steps.add("numbered", "the numbers of the instants in them",
               f"SELECT {seen_from} // $every AS first, least(ends - $start, $every * ($count - 1)) // $every AS last\n"
               "FROM stretches WHERE ends >= $start AND begins < $start + $every * $count")  # fmt: skip
-    return steps.finish("one stretch for each first instant",
-                        "SELECT first, max(last) AS last\nFROM numbered WHERE first <= last\nGROUP BY first\nORDER BY first")  # fmt: skip
+    select = "SELECT first, max(last) AS last\nFROM numbered WHERE first <= last\nGROUP BY first\nORDER BY first"
+    return steps.finish("one stretch for each first instant", select)
 
 
 def _touched_by_facts(steps: Steps, visible: Visible, reach: int | None) -> None:
