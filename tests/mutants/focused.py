@@ -17,6 +17,7 @@ import featurestore
 from featurestore.compiler.duckdb.windows import PLANS
 from featurestore.errors import FeatureStoreError
 from tests.mutants.audit import STORIES as AUDIT
+from tests.mutants.backfilled import BACKFILLED
 from tests.mutants.judged import STORIES as JUDGED
 from tests.mutants.online import RUNS, at_each_instant, can_be_asked_at_each_instant
 from tests.mutants.remade import REMADE
@@ -50,7 +51,7 @@ def _stories() -> Mapping[str, Callable[[Path], None]]:
     for plan in (plan for plan in PLANS if plan != "snapshot"):
         for case in (case for case in OFFLINE if case.topic in _OF_PLANS and case.has_windows):
             stories[f"{case.id} ({plan})"] = partial(run_case, case, partial(by_duckdb, window_plan=plan))
-    return stories | AUDIT | JUDGED
+    return stories | AUDIT | JUDGED | BACKFILLED
 
 
 def _place(case: Case) -> int:
