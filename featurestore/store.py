@@ -367,16 +367,14 @@ class FeatureStore:
             raise UsageError("FS102", f"unknown engine {engine!r}", known=["duckdb"])
         if not 1 <= jobs <= settings.MOST_JOBS:
             raise UsageError("FS102", f"{jobs} jobs", hint=f"1 to {settings.MOST_JOBS}")
-        if view in self.registry.labels:
-            what = f"{view!r} is a label view: labels look ahead of their instant"
-            raise UsageError("FS386", what, hint="a training set: featurestore build")
-        bound = self.bound.views[known(self.registry.views, view, "feature view").name]
+        backfill.check_view(self.registry, view)
         asked = backfill.Asked(
             parse_instant(start, what="--from") if isinstance(start, str) else start,
             parse_instant(end, what="--to") if isinstance(end, str) else end,
             parse_duration(every, what="--every").micros, partition_by, tuple(include),
         )  # fmt: skip
         asked.check_past(self.clock.now())
+        bound = self.bound.views[view]
         project = backfill.Project(self.engine_settings(memory_limit), self.identities, self.judge(memory_limit))
         return backfill.backfill(
             bound, self.source_of(bound.view.source), asked, Path(output), project, jobs=jobs, dry_run=dry_run, watch=watch

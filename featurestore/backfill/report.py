@@ -46,8 +46,8 @@ class Backfilled:
 
     @property
     def reasons(self) -> dict[str, int]:
-        """Why partitions were written, and how many for each."""
-        return dict(Counter(p.reason for p in self.written))
+        """Why partitions were computed, and how many for each; some may have turned out to be as they were."""
+        return dict(Counter(p.reason for p in self.partitions if p.reason))
 
     def to_dict(self) -> dict[str, Any]:
         return {

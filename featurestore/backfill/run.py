@@ -25,7 +25,7 @@ from featurestore.engines.duckdb.expectations import Judge
 from featurestore.errors import UsageError
 from featurestore.failpoints import reach
 from featurestore.progress import Progress, Watcher
-from featurestore.registry import BoundView
+from featurestore.registry import BoundView, Registry
 from featurestore.sources import IdentityCache, SourceData
 from featurestore.sources.files import sha256, stamped
 
@@ -48,18 +48,21 @@ def backfill(
 ) -> Backfilled:  # fmt: skip
     """Write the values of a view at the instants asked for.
 
-    Raises: UsageError FS386, FS387, StoreFormat FS388, StoreLocked FS389; SourceError, DataError, StoreError. Files that were
+    Raises: UsageError FS387, StoreFormat FS388, StoreLocked FS389; SourceError, DataError, StoreError. Files that were
     finished are kept.
     """
-    check_view(bound)
     return _Run(bound, data, asked, output, project, watch or (lambda _: None)).run(jobs, dry_run)
 
 
-def check_view(bound: BoundView) -> None:
-    """Raises: UsageError FS386 for a view whose values are the same at every instant."""
-    if bound.view.source.static:
-        what = f"view {bound.name!r} is of a static source: its values are the same at every instant"
-        raise UsageError("FS386", what, where=bound.view.place, hint="read the source, or build a training set")
+def check_view(registry: Registry, name: str) -> None:
+    """Raises: UnknownName FS101; UsageError FS386 for a view that looks ahead of its instant, or is the same at all of them."""
+    if name in registry.labels:
+        what = f"{name!r} is a label view: labels look ahead of their instant"
+        raise UsageError("FS386", what, where=registry.labels[name].place, hint="a training set: featurestore build")
+    view = registry.view(name)
+    if view.source.static:
+        what = f"view {name!r} is of a static source: its values are the same at every instant"
+        raise UsageError("FS386", what, where=view.place, hint="read the source, or build a training set")
 
 
 class _Run:

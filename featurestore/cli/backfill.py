@@ -63,12 +63,13 @@ def backfill(
 
 
 def _text(done: Backfilled) -> str:
-    written, all_of_them = len(done.written), len(done.partitions)
-    if not written:
+    written, all_of_them, computed = len(done.written), len(done.partitions), sum(done.reasons.values())
+    if not computed:
         return f"{done.view}: nothing to do, {all_of_them:,} of {all_of_them:,} instants are up to date in {done.output}"
-    what = "would be written" if done.dry_run else "written"
+    what = "to be written" if done.dry_run else "written"
     why = "; ".join(f"{n:,} {reason}" for reason, n in done.reasons.items())
-    lines = [f"{done.view}: {written:,} of {all_of_them:,} instants {what} in {done.output} ({why})"]
+    same = f", {computed - written:,} computed and found as they were" if computed > written else ""
+    lines = [f"{done.view}: {written:,} of {all_of_them:,} instants {what} in {done.output}{same} ({why})"]
     if not done.dry_run:
         lines.append(f"rows: {sum(p.rows or 0 for p in done.written):,} written")
     if done.left_out:
