@@ -132,7 +132,7 @@ MUTANTS = (
     # One instant for all rows
     Mutant("snapshot_sees_t", _FACTS, """f"{visible_from(boundary)} {'<=' if boundary.exact else '<'} $at", *conditions]""",
            """f"{visible_from(boundary)} <= $at", *conditions]""",
-           "asked at once, a row sees what happens at its own instant", "latest-pitfall_04_what_happens"),
+           "asked at once, a row sees what happens at its own instant", "backfilled-rows_are_the_keys"),
     Mutant("snapshot_misses_t", _FACTS, """f"{visible_from(boundary)} {'<=' if boundary.exact else '<'} $at", *conditions]""",
            """f"{visible_from(boundary)} < $at", *conditions]""",
            "asked at once, an exact match is missing", "backfilled-exact_matches_see"),
@@ -152,7 +152,7 @@ MUTANTS = (
            "greatest(begins - $start + $every + 0, 0)",
            "an exact match that came late is not seen at its instant", "backfilled-late_rows_with_exact"),
     Mutant("touched_forgets_new_keys", _TOUCHED, "coalesce(shown, {_EVER})) AS ends", "coalesce(shown, 0)) AS ends",
-           "a new key has no rows beyond its window", "backfilled-a_late_row_of_a_new_key"),
+           "a new key has no rows beyond its window", "backfilled-a_late_row_of_a_key_nobody"),
     Mutant("touched_by_ttl_alone", _LATE_ROWS, "else max(ttl, windows)", "else ttl",
            "a late row touches no window", "backfilled-late_rows_touch"),
     Mutant("touched_windows_alone", _LATE_ROWS, "else max(ttl, windows)", "else windows",

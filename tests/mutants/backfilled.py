@@ -120,6 +120,13 @@ def _a_late_row_of_a_new_key_touches_all_that_follow(folder: Path) -> None:
     assert _again(store, folder, [(2, 2, 1)]) == "...lllll.."
 
 
+def _a_late_row_of_a_key_nobody_knew_touches_all_that_follow(folder: Path) -> None:
+    _write(folder / "facts", "a", [(1, 0, 5)])
+    store = _store(folder, WINDOW)
+    _backfilled(store, folder)
+    assert _again(store, folder, [(2, 2, 1)]) == "...lllllll"
+
+
 def _a_late_row_beyond_ttl_and_windows_touches_nothing_more(folder: Path) -> None:
     _write(folder / "facts", "a", [(1, 0, 5)])
     store = _store(folder, [latest("x"), *WINDOW], ttl="4s")
@@ -196,6 +203,7 @@ STORIES = (
     _late_rows_touch_what_sees_them,
     _late_rows_with_exact_matches_touch_their_instant,
     _a_late_row_of_a_new_key_touches_all_that_follow,
+    _a_late_row_of_a_key_nobody_knew_touches_all_that_follow,
     _a_late_row_beyond_ttl_and_windows_touches_nothing_more,
     _a_late_correction_touches_its_time_in_force,
     _a_late_correction_out_of_reach_touches_nothing_more,
