@@ -19,6 +19,8 @@ from featurestore.intervals import parse_duration
 FILE_NAME = "featurestore.toml"
 SIZE = r"\d+(\.\d+)? ?([kKmMgGtT][iI]?)?[bB]"
 """How an amount of memory is written: "4GB", "512 MiB"."""
+MOST_JOBS = 64
+"""Instants of a backfill that are computed side by side."""
 MOST_PARTITIONS = 512
 CONFIG_FORMAT = 1
 
@@ -61,8 +63,11 @@ class Offline(_Section):
     temp_directory: str = Field(".featurestore/tmp", description="folder for spilled data, relative to the project")
     window_plan: str = Field(
         "auto",
-        pattern="^(auto|pairs|tiles|aligned|frames|sweep|aligned_sweep|split)$",
+        pattern="^(auto|pairs|tiles|aligned|frames|sweep|aligned_sweep|split|snapshot)$",
         description="the plan to compute windows by wherever it can serve; auto: chosen from the data",
+    )
+    snapshot: bool = Field(
+        True, description="whether a spine whose rows all ask at one instant is answered by plans made for that"
     )
     partitions: int | None = Field(
         None,

@@ -535,6 +535,36 @@ CODES: Mapping[str, ErrorCode] = {
         "the set cannot be built as it was: data/payments/2025-02.parquet: gone (source payments) · try put it back as it was",
         "Put back what is named; give the spine by `--spine FILE`.",
     ),
+    "FS385": ErrorCode(
+        "Instants that cannot be backfilled",
+        "`--from` is not before `--to`, `--every` is 0, there are too many instants, or the last of them is in the future.",
+        "--from 2026-02-01T00:00:00.000000Z is not before --to 2026-01-01T00:00:00.000000Z: there is no instant",
+        "Give a stretch of the past; `--to` is exclusive, `--every` a length such as `1d`.",
+    ),
+    "FS386": ErrorCode(
+        "A view that has no values at instants",
+        "A label view looks ahead of its instant; the values of a static source are the same at every instant.",
+        "view 'rules' is of a static source: its values are the same at every instant",
+        "Labels come with a training set (`featurestore build`); of a static source, read the source.",
+    ),
+    "FS387": ErrorCode(
+        "The output folder holds something else",
+        "There are files in it that no backfill wrote, or the values of another view, or files laid out or included otherwise.",
+        "'out' holds the values of view 'card_payments', not of 'merchant_profile'",
+        "Take a folder for each view, and the same options each time.",
+    ),
+    "FS388": ErrorCode(
+        "The manifest of a backfill cannot be read",
+        "`_backfill.json` in the output folder was changed by hand, or written by a newer featurestore.",
+        "the manifest has format 2, this featurestore reads up to format 1",
+        "Use a newer featurestore, or write to another folder.",
+    ),
+    "FS389": ErrorCode(
+        "Another backfill writes to the folder",
+        "One run at a time holds an output folder; this one found it held.",
+        "another backfill writes to 'out'",
+        "Wait for the other run, or write to another folder. A run that was killed holds nothing.",
+    ),
     "FS401": ErrorCode(
         "The online store is being filled",
         "Another process is materializing into the same store.",

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from featurestore.audit.proof import Proof
     from featurestore.audit.rebuild import Rebuilt
     from featurestore.audit.report import Verification
+    from featurestore.backfill import Backfilled
     from featurestore.engines.duckdb import Settings
     from featurestore.engines.duckdb.expectations import Judge
     from featurestore.materialization import ViewReport
@@ -330,6 +331,56 @@ class FeatureStore:
         opened = None if spine is None else open_spine(spine, keys=keys, as_of=as_of)
         data = {name: self.source_of(source) for name, source in bound.sources.items()}
         return window_plans(bound, data, self.engine_settings(), opened, Request(as_of=as_of))
+
+    def backfill(
+        self,
+        view: str,
+        start: str | int,
+        end: str | int,
+        *,
+        output: str | Path,
+        every: Any = "1d",
+        partition_by: str = "instant",
+        include: Sequence[str] = (),
+        jobs: int = 1,
+        dry_run: bool = False,
+        engine: str | None = None,
+        memory_limit: str | None = None,
+        watch: Callable[[Progress], None] | None = None,
+    ) -> Backfilled:
+        """Write a view's values at regular instants as partitioned Parquet, and leave alone what is up to date there.
+
+        Each instant has one file, with a row for every key that has a fact which counts by then, in the order of keys: the
+        keys, `as_of`, the features as they could have been known at that instant, from the sources as they are now.
+
+        Args:
+            start, end: the first instant, and that before which they end (ISO 8601 with offset, or microseconds).
+            every: how far apart they are ("1d", "6h"), a fixed length of UTC time. output: the folder.
+            partition_by: a folder for each ("instant"), or its "day" or "month". include: as for a build.
+            jobs: instants that are computed side by side, each with its share of threads and memory.
+            dry_run: say what would be done, and write nothing.
+        Returns: Backfilled: `partitions` with their rows, `status` and `reason`, `to_dict()`.
+        Raises: UnknownName FS101, UsageError FS102, FS385 to FS387, StoreFormat FS388, StoreLocked FS389, SourceError,
+            StoreError. Files stand whole; those that were finished are kept.
+        """
+        from featurestore import backfill
+
+        if engine not in (None, "duckdb"):
+            raise UsageError("FS102", f"unknown engine {engine!r}", known=["duckdb"])
+        if not 1 <= jobs <= settings.MOST_JOBS:
+            raise UsageError("FS102", f"{jobs} jobs", hint=f"1 to {settings.MOST_JOBS}")
+        backfill.check_view(self.registry, view)
+        asked = backfill.Asked(
+            parse_instant(start, what="--from") if isinstance(start, str) else start,
+            parse_instant(end, what="--to") if isinstance(end, str) else end,
+            parse_duration(every, what="--every").micros, partition_by, tuple(include),
+        )  # fmt: skip
+        asked.check_past(self.clock.now())
+        bound = self.bound.views[view]
+        project = backfill.Project(self.engine_settings(memory_limit), self.identities, self.judge(memory_limit))
+        return backfill.backfill(
+            bound, self.source_of(bound.view.source), asked, Path(output), project, jobs=jobs, dry_run=dry_run, watch=watch
+        )
 
     def bound_service(self, service: str | FeatureService) -> BoundService:
         """A service with types, from the registry or given as a definition. Raises: UnknownName FS101."""
@@ -635,6 +686,7 @@ class FeatureStore:
         return Settings(
             offline.threads, memory_limit or offline.memory_limit, temp if temp_directory is None else Path(temp_directory),
             offline.temp_limit, window_plan=offline.window_plan, partitions=partitions or offline.partitions,
+            snapshot=offline.snapshot,
         )  # fmt: skip
 
     @cached_property

@@ -98,6 +98,10 @@ _INFLUENCE = "featurestore/audit/influence.py"
 _INFLUENCES = "featurestore/audit/influences.py"
 _PARTITIONS = "featurestore/compiler/duckdb/partitions.py"
 _NEEDED = "featurestore/plan/needed.py"
+_SNAPSHOT = "featurestore/compiler/duckdb/windows/snapshot.py"
+_TOUCHED = "featurestore/compiler/duckdb/backfill.py"
+_LATE_ROWS = "featurestore/backfill/late.py"
+_BACKFILL = "featurestore/backfill/run.py"
 
 
 @dataclass(frozen=True)
@@ -123,8 +127,47 @@ MUTANTS = (
     Mutant("needed_of_versions_by_event", _NEEDED, "return Needed(created_to=created_to)",
            "return Needed(event_to=last, created_to=created_to)",
            "a version that moves a fact out of reach is not read", "versions-a (cut)"),
-    Mutant("needed_of_labels_ends_at_as_of", _TRAINING, "ends[end].as_py() + part.spine.ahead if", "ends[end].as_py() if",
+    Mutant("needed_of_labels_ends_at_as_of", _TRAINING, "self._ends[end] + part.spine.ahead if", "self._ends[end] if",
            "what labels look ahead to is not read", "labels-a (cut)"),
+    # One instant for all rows
+    Mutant("snapshot_sees_t", _FACTS, """f"{visible_from(boundary)} {'<=' if boundary.exact else '<'} $at", *conditions]""",
+           """f"{visible_from(boundary)} <= $at", *conditions]""",
+           "asked at once, a row sees what happens at its own instant", "backfilled-rows_are_the_keys"),
+    Mutant("snapshot_misses_t", _FACTS, """f"{visible_from(boundary)} {'<=' if boundary.exact else '<'} $at", *conditions]""",
+           """f"{visible_from(boundary)} < $at", *conditions]""",
+           "asked at once, an exact match is missing", "backfilled-exact_matches_see"),
+    Mutant("snapshot_of_later_versions", _FACTS, "if at_once and not settled else", "if False else",
+           "asked at once, a version not yet known hides the one before", "backfilled-versions_count"),
+    Mutant("snapshot_window_short", _SNAPSHOT, "{'>' if visible.exact else '>='} $at - {reach}", "> $at - {reach}",
+           "asked at once, the oldest fact of a window is missing", "backfilled-rows_are_the_keys"),
+    Mutant("snapshot_window_long", _SNAPSHOT, "{'>' if visible.exact else '>='} $at - {reach}", ">= $at - {reach}",
+           "asked at once, an exact window has both its ends", "backfilled-exact_matches_see"),
+    Mutant("snapshot_newest_is_oldest", _LATEST, '"max(event_time) AS event_time"', '"min(event_time) AS event_time"',
+           "asked at once, the oldest fact is the latest", "backfilled-rows_are_the_keys"),
+    # What late rows touch
+    Mutant("touched_ends_early", _TOUCHED, "greatest(event_time + {reach}, coalesce(shown",
+           "greatest(event_time + {reach} - 1, coalesce(shown",
+           "the last instant that a late row reaches is as it was", "backfilled-late_rows_touch"),
+    Mutant("touched_begins_late", _TOUCHED, "greatest(begins - $start + $every - 1, 0)",
+           "greatest(begins - $start + $every + 0, 0)",
+           "an exact match that came late is not seen at its instant", "backfilled-late_rows_with_exact"),
+    Mutant("touched_forgets_new_keys", _TOUCHED, "coalesce(shown, {_EVER})) AS ends", "coalesce(shown, 0)) AS ends",
+           "a new key has no rows beyond its window", "backfilled-a_late_row_of_a_key_nobody"),
+    Mutant("touched_by_ttl_alone", _LATE_ROWS, "else max(ttl, windows)", "else ttl",
+           "a late row touches no window", "backfilled-late_rows_touch"),
+    Mutant("touched_windows_alone", _LATE_ROWS, "else max(ttl, windows)", "else windows",
+           "a late row touches no latest value beyond the windows", "backfilled-a_late_row_beyond"),
+    Mutant("touched_until_the_version_before", _TOUCHED, "ROWS BETWEEN 1 FOLLOWING AND UNBOUNDED FOLLOWING\\n), {_EVER})",
+           "ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW\\n), {_EVER})",
+           "a late version is in force until an older one is known", "backfilled-a_late_correction_touches"),
+    Mutant("touched_keys_stay", _TOUCHED, "coalesce(shown, {_EVER}) FROM named", "coalesce(shown, 0) FROM named",
+           "a key that a tombstone takes stays beyond its window", "backfilled-a_late_tombstone"),
+    Mutant("backfill_keeps_what_was_tampered_with", _BACKFILL, "        if at not in self.as_written:", "        if False:",
+           "a file that was changed by hand passes", "backfilled-what_is_not_as"),
+    Mutant("backfill_keeps_another_definition", _BACKFILL, "        if record.fingerprint != self.bound.fingerprint:",
+           "        if False:", "files of another definition stay", "backfilled-another_definition"),
+    Mutant("backfill_forgives_what_is_gone", _LATE_ROWS, "    if gone:", "    if False:",
+           "values of a file that is gone stay", "backfilled-a_file_that_is_gone"),
     # The boundary at t
     Mutant("as_of_join_sees_t", _LATEST, '">=" if plan.facts.exact else ">"', '">="',
            "a row sees what happens at its own instant", "latest-pitfall_04_what_happens"),
@@ -209,8 +252,8 @@ MUTANTS = (
            "with exact matches a window has both its ends", "windows-adjacent"),
     Mutant("offset_window_closed", _PAIRS, 'if exact else (">=", "<")', 'if exact else (">=", "<=")',
            "adjacent windows share a fact", "windows-adjacent"),
-    Mutant("offset_end_ignored", _PAIRS, 'tests.append(f"event_time {high} asked_at - {span.high}")',
-           'tests.append(f"event_time {high} asked_at")', "a window with an offset runs up to t", "windows-adjacent"),
+    Mutant("offset_end_ignored", _PAIRS, 'tests.append(f"event_time {high} {at} - {span.high}")',
+           'tests.append(f"event_time {high} {at}")', "a window with an offset runs up to t", "windows-adjacent"),
     Mutant("offset_dropped", _PLAN, "offset=feature.offset.micros", "offset=0",
            "every window ends at t", "windows-adjacent"),
     Mutant("window_reach_short", _PAIRS, "s.asked_at - {reach}\"", "s.asked_at - {reach - 1}\"",

@@ -13,6 +13,7 @@ import typer
 from featurestore.cli import answer as answers
 from featurestore.cli import (
     audit,
+    backfill,
     build,
     check,
     compact,
@@ -41,6 +42,7 @@ from featurestore.cli.interrupt import Interrupts
 from featurestore.errors import FeatureStoreError
 
 COMMANDS = (init.init, check.check, compile.compile, explain.explain, build.build, rebuild.rebuild, diff.diff,
+            backfill.backfill,
             materialize.materialize, get.get, serve.serve, keys.keys, push.push, compact.compact, status.status,
             rollback.rollback, gc.gc, forget.forget, verify.verify, audit.audit, prove.prove,
             influence.influence)  # fmt: skip

@@ -48,6 +48,7 @@ def training_set_sql(
     head += "-- $scale_i, $unscale_i: 2^k and 2^-k; the doubles of measure i times 2^k are whole. $first_instant,\n"
     head += (
         "-- $last_instant: between them lie all facts. $per_tile, $most_tiles: facts of a tile, and tiles of a key at most.\n"
+        "-- Plan snapshot: where all rows of a spine ask at one instant, which is $at.\n"
     )
     blocks = []
     for part in plan.answers:

@@ -148,6 +148,7 @@ def describe(build: Build, spine: Spine, sources: dict[str, Any], sql: str, spin
         "known_before": None if asked.known_before is None else format_instant(asked.known_before),
         "serving_lag_us": asked.serving_lag,
         "include": list(asked.include),
+        "at_once": report.at_once,
         "label": report.label,
         "labels": _labels(service, report),
         "split": report.split,

@@ -98,6 +98,11 @@ def _write_tables(path: Path, suffix: str, schema: pa.Schema, tables: Iterable[p
                 writer.write_table(table.cast(_csv_schema(schema)))
                 reach(f"build.batch{number}")
         return
+    write_parquet(path, schema, tables)
+
+
+def write_parquet(path: Path, schema: pa.Schema, tables: Iterable[pa.Table]) -> None:
+    """A row group for each table."""
     repeating = [f.name for f in schema if _repeats(f.type)]  # dictionaries of numbers cost time and save nothing
     with pq.ParquetWriter(path, schema, compression="snappy", use_dictionary=repeating) as writer:
         for number, table in enumerate(_ahead(tables)):

@@ -26,7 +26,7 @@ from featurestore.engines.duckdb.checks import check_left_out, check_static, gre
 from featurestore.engines.duckdb.window_choice import Choice, choose, described
 from featurestore.engines.exact import MOMENTS
 from featurestore.errors import DataError, UsageError
-from featurestore.intervals import FOREVER
+from featurestore.intervals import FOREVER, format_instant
 from featurestore.plan.needed import EVERYTHING, Needed, needed
 from featurestore.plan.nodes import (
     LabelOf,
@@ -96,9 +96,11 @@ class Report:
     """What a build did, in numbers. features: {column: {status: rows}}; left_out: {view: {reason: rows}}; label:
     {"column": its name, "present": rows with a value, "null": rows without}; labels: {label view: what `LabelCounts`
     holds}; windows: {view instance: the plans that served its windows, and why}; without_value: {on-demand feature: rows
-    in which an operation that was reached had operands and no value}; split: what was asked, and rows by part."""
+    in which an operation that was reached had operands and no value}; split: what was asked, and rows by part; at_once: the
+    one instant at which all rows ask, if they were answered by plans made for that."""
 
     rows: int = 0
+    at_once: str | None = None
     features: dict[str, dict[str, int]] = field(default_factory=dict)
     views: dict[str, dict[str, int]] = field(default_factory=dict)
     left_out: dict[str, dict[str, int]] = field(default_factory=dict)
@@ -116,7 +118,7 @@ class Build:
     """One build: `schema`, then `batches()` once, then `report`. Use as a context manager.
 
     replan: another question in place of the service's, for those who look for why a value is wrong (`plan.whatif`), and have
-    had the sources checked before.
+    had the sources checked before. session: one to work in, and to leave open.
     Raises on entry: SpineError, SourceError, DataError for whatever is wrong with spine or sources, before any work.
     """
 
@@ -129,6 +131,7 @@ class Build:
         request: Request,
         watch: Watcher | None = None,
         replan: Callable[[TrainingSet], TrainingSet] | None = None,
+        session: Session | None = None,
     ) -> None:
         self.service, self.spine, self.request = service, spine, request
         plan = planning.training_set(service)
@@ -136,7 +139,7 @@ class Build:
         self._checks = replan is None
         self.plan = planning.with_pushed(plan, pushed_to(sources), request.files_before)
         self.report = Report(rows=spine.rows)
-        self._sources, self._settings = sources, settings
+        self._sources, self._settings, self._given = sources, settings, session
         self._watch = watch or (lambda _: None)
         self._keys: dict[tuple[str, str], pa.Array] = {}
         self._known: dict[str, int | None] = {}
@@ -160,19 +163,32 @@ class Build:
             self._at = instants(
                 self.spine, self.request.as_of, timezone=self.request.timezone, as_of_format=self.request.as_of_format
             )
+            self._ask_at_once()
             if self.request.split is not None:
                 self._split_rows(self.request.split)
             for part in self.plan.answers:
                 self._asked(part.part)
             for name, dtype in self.service.request.items():
                 self._request[name] = request_column(self.spine, name, dtype, timezone=self.request.timezone)
-            self._session = self._stack.enter_context(Session(self._settings))
+            self._session = self._given or self._stack.enter_context(Session(self._settings))
             if self._checks:
                 self._check_sources()
         except BaseException:
             self._stack.close()
             raise
         return self
+
+    def _ask_at_once(self) -> None:
+        """Where all rows ask at one instant, the plan says so."""
+        if self._settings.snapshot and self._ends and self._ends["min"] == self._ends["max"]:
+            self.plan = planning.asked_at_once(self.plan)
+            self.report.at_once = format_instant(self._ends["min"])
+
+    @cached_property
+    def _ends(self) -> dict[str, int]:
+        """The first and the last instant asked; empty without rows."""
+        ends = pc.min_max(self._at)
+        return {end: ends[end].as_py() for end in ("min", "max")} if self.spine.rows else {}
 
     def _split_rows(self, split: Split) -> None:
         parts = Parts(split, self.service, self.spine, self._at)
@@ -271,11 +287,11 @@ class Build:
     def _served(self, part: PartOf | LabelOf) -> list[_Served]:
         """The statements that serve a part: for windows, chosen from the data."""
         if not isinstance(part.part, Window):
-            (only,) = sql.statements(part.part)
             if isinstance(part.part, StaticLookup):
                 self._bind(part.part)
                 check_static(self._session, part.part)
-            return [_Served(only.outputs, only.sql)]
+                return [_Served(part.part.outputs, sql.static(part.part))]
+            return [_Served(part.part.outputs, sql.latest(part.part))]
         choices = self.choices(part)
         self.report.windows.setdefault(part.instance, []).extend(described(c) for c in choices)
         return [_Served(c.outputs, c.sql, c.parameters, c.listed) for c in choices]
@@ -312,8 +328,7 @@ class Build:
     def _needed(self, part: Part) -> Needed:
         """The rows of its source that a part can need; all of them if nothing need be read less for it."""
         source = next(iter(sources_of(part)))
-        ends = pc.min_max(self._at) if self.spine.rows else {}
-        first, last = (ends[end].as_py() + part.spine.ahead if ends else None for end in ("min", "max"))
+        first, last = (self._ends[end] + part.spine.ahead if self._ends else None for end in ("min", "max"))
         wanted = needed(part, first, last, self.request.known_before, self.request.serving_lag)
         if (source, wanted) not in self._spared:
             self._spared[source, wanted] = wanted != EVERYTHING and spares(wanted, self._sources[source])
@@ -337,7 +352,8 @@ class Build:
         return self._keys[which]
 
     def _parameters(self, part: Part) -> dict[str, object]:
-        return run_parameters(self.request.known_before, self.request.serving_lag, exact=_is_exact(part))
+        parameters = run_parameters(self.request.known_before, self.request.serving_lag, exact=_is_exact(part))
+        return {**parameters, "at": self._ends["min"] + part.spine.ahead} if part.spine.at_once else parameters
 
     def _check_sources(self) -> None:
         self._watch(Progress("checking sources"))
@@ -368,8 +384,7 @@ class Build:
 
     def _check_unchanged(self) -> None:
         for data in self._sources.values():
-            for stamp in data.stamps:
-                stamp.check()
+            data.check_unchanged()
 
 
 def _summed(counts: Sequence[Mapping[str, int]]) -> dict[str, int]:

@@ -32,7 +32,7 @@ from featurestore.compiler.duckdb.types import key_type, sql_type
 from featurestore.compiler.duckdb.windows import PLANS as WINDOW_PLANS
 from featurestore.compiler.duckdb.windows import Asked, plans_for, strands, window_sql
 from featurestore.dtypes import DOUBLE
-from featurestore.plan.nodes import Latest, Output, Part, StaticLookup
+from featurestore.plan.nodes import Latest, Output, Part, StaticLookup, asked_at_once
 
 MACROS = (*scalars.MACROS, *window_plans.MACROS)
 """What an engine defines on its connection before it runs any statement."""
@@ -53,7 +53,8 @@ class PartStatement:
 def statements(plan: Part) -> list[PartStatement]:
     """Every statement that may serve a part. For windows: all outputs by the pair join, then what other plans can serve."""
     if isinstance(plan, Latest):
-        return [PartStatement(plan.outputs, latest(plan))]
+        at_once = PartStatement(plan.outputs, latest(asked_at_once(plan)), "snapshot")
+        return [at_once] if plan.spine.at_once else [PartStatement(plan.outputs, latest(plan)), at_once]
     if isinstance(plan, StaticLookup):
         return [PartStatement(plan.outputs, static(plan))]
     everything = Asked(plan, plan.outputs)
@@ -62,6 +63,9 @@ def statements(plan: Part) -> list[PartStatement]:
         for name in plans_for(plan, outputs):
             if name != "pairs" or outputs != plan.outputs:
                 found.append(PartStatement(outputs, window_sql(Asked(plan, outputs), name), name))
+    if not plan.spine.at_once:
+        snapshot = window_sql(Asked(asked_at_once(plan), plan.outputs), "snapshot")
+        found.append(PartStatement(plan.outputs, snapshot, "snapshot"))
     doubles = frozenset(n for n in everything.used if everything.dtype(n) == DOUBLE)
     wide = Asked(plan, tuple(o for o in plan.outputs if Asked(plan, (o,), doubles).is_list(o)), doubles)
     if wide.outputs:

@@ -172,11 +172,12 @@ def _ordering(column: str, types: Mapping[str, DType]) -> str:
     return sortable(canonical(quoted(column), types[column]), types[column])
 
 
-def add_facts(steps: Steps, boundary: Visible | Settled) -> None:
+def add_facts(steps: Steps, boundary: Visible | Settled, *, at_once: bool = False) -> None:
     """The step `facts`, or for versioned sources `versions` and `repeated`: known before the cut-off. What is settled has
     no versions left: there it is `facts` in any case.
 
-    Known times carry the run's shift from here on, so that every later step has one boundary.
+    Known times carry the run's shift from here on, so that every later step has one boundary. at_once: of versions only those
+    known at the instant $at.
     """
     facts, versions, _ = chain_of(boundary)
     add_rows_read(steps, boundary, "rows_read", relation(facts.rows.source))
@@ -189,9 +190,10 @@ def add_facts(steps: Steps, boundary: Visible | Settled) -> None:
                   f"{read}\nFROM rows_read\nWHERE {present} AND known_time < $known_before", materialized=False)  # fmt: skip
         return
     row_keys = [quoted(f"row_{c}") for c in versions.row_key]
-    steps.add("versions", f"versions known before the cut-off{lag}",
+    by_then = f" AND known_time + $known_shift {'<=' if boundary.exact else '<'} $at" if at_once and not settled else ""
+    steps.add("versions", f"versions known before the cut-off{' and at the instant asked' if by_then else ''}{lag}",
               f"{read}\nFROM rows_read\n"
-              f"WHERE {not_null([*row_keys, 'known_time'])} AND known_time < $known_before",
+              f"WHERE {not_null([*row_keys, 'known_time'])} AND known_time < $known_before{by_then}",
               materialized=False)  # fmt: skip
     steps.add("repeated", "row keys with more than one version",
               f"SELECT {', '.join(row_keys)}\nFROM versions\nGROUP BY ALL\nHAVING count(*) > 1", materialized=True)  # fmt: skip
@@ -210,6 +212,26 @@ def add_newest_versions(steps: Steps, boundary: Visible | Settled) -> None:
         f"SELECT * FROM versions ANTI JOIN repeated USING ({row_keys})\nUNION ALL\n(\n"
         f"  SELECT * FROM versions SEMI JOIN repeated USING ({row_keys})\n"
         f"  QUALIFY row_number() OVER (PARTITION BY {row_keys} ORDER BY {version_order(boundary, descending=True)}) = 1\n)",
+    )
+
+
+def add_seen(steps: Steps, boundary: Visible | Settled, *conditions: str, asking: bool = True) -> None:
+    """The step `seen`, and those before it: the facts that count at the instant $at. conditions: what else must hold. asking:
+    only of the keys that the spine asks for.
+    """
+    facts, versions, _ = chain_of(boundary)
+    add_facts(steps, boundary, at_once=True)
+    keys = ", ".join(key_names(facts.keys))
+    source, tests = "facts", [f"{visible_from(boundary)} {'<=' if boundary.exact else '<'} $at", *conditions]
+    if versions is not None and not isinstance(boundary, Settled):
+        add_newest_versions(steps, boundary)
+        source, tests = "newest_versions", [live(boundary), *tests]
+    steps.add(
+        "seen",
+        f"facts that count at the instant asked{', of the keys that ask' if asking else ''}",
+        f"SELECT {', '.join(fact_columns(boundary))}\n"
+        f"FROM {source}{f' SEMI JOIN spine USING ({keys})' if asking else ''}\nWHERE {' AND '.join(tests)}",
+        materialized=False,
     )
 
 

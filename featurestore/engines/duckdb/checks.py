@@ -97,6 +97,8 @@ def nothing_left_out(bound: BoundFacts, data: SourceData) -> bool:
 def spares(needed: Needed, data: SourceData) -> bool:
     """Whether row groups need not be read at all if only those rows are: then it is worth to ask for no others."""
     source = data.source
+    if any(part.narrows for part in data.parts):
+        return True
     times = [c for c in (source.event_timestamp, source.created_timestamp) if c is not None]
     parts = tuple(part for part in data.parts if is_direct(part, source, times, {}))
     with errors(source.place):

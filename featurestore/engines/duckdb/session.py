@@ -39,7 +39,8 @@ log = logging.getLogger(__name__)
 class Settings:
     """threads None: as many as cores. memory_limit, temp_limit: sizes such as "4GB", of memory and of spilled data.
     temp_directory None: the system's. window_plan: the plan to take for windows wherever it can serve, or "auto".
-    partitions: by how many cuts of the keys a training set is built; None: as many as the memory asks for."""
+    partitions: by how many cuts of the keys a training set is built; None: as many as the memory asks for. snapshot: whether
+    a spine whose rows all ask at one instant is asked so."""
 
     threads: int | None = None
     memory_limit: str | None = None
@@ -48,6 +49,7 @@ class Settings:
     asof_loop_join_threshold: int | None = None
     window_plan: str = "auto"
     partitions: int | None = None
+    snapshot: bool = True
 
 
 _sessions: weakref.WeakSet[Session] = weakref.WeakSet()
@@ -151,9 +153,9 @@ class Session:
             if reading.is_direct(part, data.source, columns, types):
                 groups.setdefault(reading.physical(part, columns), []).append(part)
             else:
-                selects.append(reading.copied_select(self._copy(name, part, data, columns, types), columns))
+                selects.append(reading.copied_select(self._copy(name, part, data, columns, types, needed), columns))
         for parts in groups.values():
-            paths = [str(p.stamp.path) for p in parts if p.stamp is not None]
+            paths = [p.file.location for p in parts if p.file is not None]
             selects.append(reading.direct_select(paths, parts[0], data, columns, types, needed))
         with errors(data.source.place):
             self._con.execute(
@@ -174,8 +176,8 @@ class Session:
         name, columns = numbered(data.source), reading.columns_bound(data, columns)
         selects = []
         for i, part in enumerate(data.parts):
-            if reading.is_direct(part, data.source, columns, types) and reading.is_numbered(part) and part.stamp is not None:
-                selects.append(reading.direct_select([str(part.stamp.path)], part, data, columns, types, number=i))
+            if reading.is_direct(part, data.source, columns, types) and reading.is_numbered(part) and part.file is not None:
+                selects.append(reading.direct_select([part.file.location], part, data, columns, types, number=i))
             else:
                 path = self._copy(name, part, data, columns, types)
                 selects.append(reading.copied_select(path, columns, number=i))
@@ -193,11 +195,14 @@ class Session:
             select = f"SELECT {empty} WHERE FALSE"
         self.execute(f"CREATE OR REPLACE TEMP VIEW {quoted(name)} AS {select}")
 
-    def _copy(self, name: str, part: Part, data: SourceData, columns: Sequence[str], types: Mapping[str, DType]) -> Path:
+    def _copy(
+        self, name: str, part: Part, data: SourceData, columns: Sequence[str], types: Mapping[str, DType],
+        needed: Needed = EVERYTHING,
+    ) -> Path:  # fmt: skip
         path = self.folder / f"copy_{next(self._numbers)}.parquet"  # never one name twice: the engine remembers footers
         self._copies.setdefault(name, []).append(path)
         try:
-            reading.copy(part, data, columns, types, path)
+            reading.copy(part, data, columns, types, path, needed)
         except (pa.ArrowException, OSError) as error:
             if getattr(error, "errno", None) in DISK_FULL:
                 raise translated(error) from error

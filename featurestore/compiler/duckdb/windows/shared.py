@@ -6,7 +6,7 @@ Every plan ends in a step `grouped` with one row per spine row that has facts: f
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -136,8 +136,8 @@ def add_terms(steps: Steps, asked: Asked) -> str:
     return "numbers"
 
 
-def finish(steps: Steps, asked: Asked) -> str:
-    """The final select: __row and every output, in spine order."""
+def finish(steps: Steps, asked: Asked, *, by: Sequence[str] = ("row_id",)) -> str:
+    """The final select: __row and every output, in spine order. by: what `grouped` has one row of."""
     squared = [(n, asked.counter(n), place, asked.dtype(n)) for (n, place), wanted in asked.terms.items() if "aa" in wanted]
     source = moments.add_squares(steps, squared, asked.small) if squared else "grouped"
     summed = [o for o in asked.outputs if o.aggregate in ("sum", "mean") and asked.is_added(o)]
@@ -164,5 +164,5 @@ def finish(steps: Steps, asked: Asked) -> str:
             columns.append(aggregations.finished(output, measure, f"g.value_{asked.others.index(output) + 1}"))
     return steps.finish(
         "the answer, in spine order; rows without facts get the value of the empty window",
-        f"SELECT\n{listed(columns)}\nFROM spine AS s LEFT JOIN {source} AS g USING (row_id)\nORDER BY __row",
+        f"SELECT\n{listed(columns)}\nFROM spine AS s LEFT JOIN {source} AS g USING ({', '.join(by)})\nORDER BY __row",
     )
