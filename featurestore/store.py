@@ -332,6 +332,7 @@ class FeatureStore:
         data = {name: self.source_of(source) for name, source in bound.sources.items()}
         return window_plans(bound, data, self.engine_settings(), opened, Request(as_of=as_of))
 
+    @observed("backfill")
     def backfill(
         self,
         view: str,

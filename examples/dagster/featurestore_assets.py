@@ -1,4 +1,5 @@
-"""The training set and the online store as assets, a partition per day, each made by a command of featurestore.
+"""The training set, the online store and a view's values for batch scoring as assets, a partition per day, each made by a
+command of featurestore.
 
 The end of the day is the cut-off: what became known after it is left to the next partition, so that the same partition always
 gives the same bytes, whenever it is made again. The command runs in an environment of its own.
@@ -7,6 +8,7 @@ gives the same bytes, whenever it is made again. The command runs in an environm
 import json
 import os
 import subprocess
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,7 @@ import dagster as dg
 COMMAND = os.environ.get("FEATURESTORE_COMMAND", "featurestore")
 PROJECT = Path(os.environ.get("FEATURESTORE_HOME", "."))
 SERVICE = os.environ.get("FEATURESTORE_SERVICE", "fraud_v1")
+VIEW = os.environ.get("FEATURESTORE_VIEW", "card_payments")
 RETRY_DELAY = float(os.environ.get("FEATURESTORE_RETRY_DELAY", "300"))
 
 NO_USE_TO_RETRY = {1: "a check failed", 2: "wrong command line", 3: "wrong definition", 4: "wrong data"}
@@ -81,12 +84,21 @@ def answers_are_the_offline_truth() -> dg.AssetCheckResult:
     return dg.AssetCheckResult(passed=True, metadata={name: found[name] for name in ("equal", "different", "unverifiable")})
 
 
-def _end_of_day(context: dg.AssetExecutionContext) -> str:
-    return context.partition_time_window.end.strftime("%Y-%m-%dT%H:%M:%SZ")
+@dg.asset(partitions_def=days, deps=[online_store])
+def scoring_values(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
+    """The values of a view at the end of the day, for every key known by then."""
+    output, first, end = PROJECT.absolute() / "scoring" / VIEW, _end_of_day(context), _end_of_day(context, later=1)
+    made = featurestore("backfill", VIEW, "--from", first, "--to", end, "--output", output)
+    return dg.MaterializeResult(metadata={"dagster/row_count": made["rows"], "path": dg.MetadataValue.path(output)})
+
+
+def _end_of_day(context: dg.AssetExecutionContext, later: int = 0) -> str:
+    end = context.partition_time_window.end + timedelta(days=later)
+    return end.strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 defs = dg.Definitions(
-    assets=[definitions, training_set, online_store],
+    assets=[definitions, training_set, online_store, scoring_values],
     asset_checks=[answers_are_the_offline_truth],
     # A quarter past midnight: the clocks of two machines differ, and a cut-off must have passed on both.
     schedules=[

@@ -43,6 +43,7 @@ EFFECTS: Mapping[str, Effect] = {
     "build": Effect("OUTPUT and its manifest", "the same bytes"),
     "rebuild": Effect("OUTPUT and its manifest", "the same bytes", "`--verify`: the bytes are not the same"),
     "diff": Effect(fails="the two differ"),
+    "backfill": Effect("FOLDER", "nothing: what is up to date is left alone"),
     "materialize": Effect("the online store", "the same records at the same watermark; an earlier watermark changes nothing"),
     "get": Effect(),
     "serve": Effect(),

@@ -1,6 +1,7 @@
-"""When what is told of a build or a materialization: START before it, then COMPLETE, FAIL, or ABORT of what was interrupted.
+"""When what is told of a build, a materialization or a backfill: START before it, then COMPLETE, FAIL, or ABORT of what was
+interrupted.
 
-A job is a service that is built or a view that is materialized. What is told of a run that fails is what was known before it.
+A job is a service that is built, or a view that is materialized or backfilled. Of a run that fails is told what was known before.
 """
 
 from __future__ import annotations
@@ -15,15 +16,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from featurestore import plan as planning
+from featurestore.backfill.folder import MANIFEST
 from featurestore.definitions import Definition, Source
+from featurestore.dtypes import TIMESTAMP
 from featurestore.intervals import format_instant, parse_instant
 from featurestore.openlineage import facets
 from featurestore.openlineage.datasets import Dataset, of_path, of_source, of_view
 from featurestore.openlineage.sending import Sender, now
 from featurestore.plan.lineage import AS_OF, Use, lineage
 from featurestore.retrieval.output import manifest_path
+from featurestore.sources.files import sha256
 
 if TYPE_CHECKING:
+    from featurestore.backfill.report import Backfilled
     from featurestore.config import Config
     from featurestore.materialization import ViewReport
     from featurestore.registry import BoundRegistry, BoundService, BoundView, Registry
@@ -102,6 +107,24 @@ def materialize(store: Store, method: Method, views: Any = None, **given: Any) -
         raise
     told.close([report.warnings for report in reports[-1:]])
     return reports
+
+
+def backfill(store: Store, method: Method, view: str, *args: Any, **given: Any) -> Any:
+    """Tell of `FeatureStore.backfill`, unless it is a dry run."""
+    if view not in store.bound.views or given.get("dry_run"):
+        return method(store, view, *args, **given)
+    told = _Told(store)
+    run = _Backfilling(told, store.bound.views[view], given)
+    run.start()
+    try:
+        done = method(store, view, *args, **given)
+    except BaseException as error:
+        run.failed(error)
+        told.close([])
+        raise
+    run.complete(done)
+    told.close([done.warnings])
+    return done
 
 
 class _Told:
@@ -265,6 +288,35 @@ class _Materializing(_Run):
             statistics = facets.output_statistics(report.keys_written, report.bytes_written)
             made["outputFacets"] = {"outputStatistics": statistics}
         return [_dataset(of_view(bound.name, store.config, store.root), **made)]
+
+
+class _Backfilling(_Run):
+    """A view's values at regular instants, in a folder."""
+
+    doing = "BACKFILL"
+
+    def __init__(self, told: _Told, bound: BoundView, given: Mapping[str, Any]) -> None:
+        super().__init__(told, bound.view, given.get("engine") or told.store.config.offline.engine, None)
+        self.job, self.bound, self.output = f"backfill.{bound.name}", bound, Path(os.path.abspath(given["output"]))
+        self.places = told.inputs([bound.view.source])
+
+    def inputs(self, report: Backfilled | None = None) -> list[dict[str, Any]]:
+        return _inputs(self.places, {self.bound.view.source.name: _types(self.told.store, self.bound.view.source.name)}, {})
+
+    def outputs(self, report: Backfilled | None) -> list[dict[str, Any]]:
+        bound, source = self.bound, self.bound.view.source.name
+        keys = {key.name: key.dtype.name for key in bound.keys}
+        features = {name: dtype.name for name, dtype in bound.feature_types.items()}
+        told = {"schema": facets.schema({**keys, AS_OF: TIMESTAMP.name, **features})}
+        made: dict[str, Any] = {"facets": told}
+        if report is not None:
+            uses = {key.name: (Use(source, key.column, True, "IDENTITY", key.name),) for key in bound.keys}
+            uses |= lineage(planning.online_state(bound))
+            told["columnLineage"] = facets.column_lineage(uses, self.places, AS_OF)
+            told["version"] = facets.dataset_version(sha256(self.output / MANIFEST))
+            rows = sum(partition.rows or 0 for partition in report.written)
+            made["outputFacets"] = {"outputStatistics": facets.output_statistics(rows, None)}
+        return [_dataset(of_path(self.output, Path.cwd()), **made)]
 
 
 def _inputs(

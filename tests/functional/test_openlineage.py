@@ -200,6 +200,20 @@ def test_each_view_that_is_materialized_is_told_of(cli, project, told):
     assert made["facets"]["version"]["datasetVersion"] == f"{done[0]['fingerprint']}/{done[0]['generation']}"
 
 
+def test_a_backfill_is_told_of(cli, project, told):
+    asked = ("backfill", "card_payments", "--from", "2025-12-01T00:00:00Z", "--to", "2025-12-03T00:00:00Z", "--output", "days")
+    cli(*asked, "--dry-run")
+    done = cli(*asked, "--json").json["result"]
+    assert told.told() == [("START", "backfill.card_payments"), ("COMPLETE", "backfill.card_payments")]
+    for event in told.events:
+        conforms(event)
+    (made,) = told.events[-1]["outputs"]
+    assert made["name"] == str(project / "days")
+    assert made["outputFacets"]["outputStatistics"]["rowCount"] == done["rows"]
+    (key,) = made["facets"]["columnLineage"]["fields"]["customer_id"]["inputFields"]
+    assert (key["field"], key["transformations"][0]["subtype"]) == ("customer_id", "IDENTITY")
+
+
 # What does not end well
 
 
@@ -256,10 +270,8 @@ def test_a_name_typed_wrong_is_no_run(cli, project, told):
 
 
 def test_without_a_receiver_nothing_is_imported(project):
-    code = (
-        "import sys; from featurestore.cli import main; main(['materialize', '--known-before', '2026-01-02T00:00:00Z', '--quiet']);"
-        "print(*sys.modules)"
-    )
+    materialize = f"main(['materialize', '--known-before', '{TS}', '--quiet'])"
+    code = f"import sys; from featurestore.cli import main; {materialize}; print(*sys.modules)"
     said = subprocess.run(
         [sys.executable, "-c", code], cwd=project, env=environment(), capture_output=True, text=True, check=True
     )

@@ -1,4 +1,4 @@
-"""The examples for Airflow and Dagster, run for real: each in an environment of its own, the commands in that of the project."""
+"""The examples for Airflow and Dagster, run for real: each in an environment of its own, the commands in the project's."""
 
 from __future__ import annotations
 
@@ -23,6 +23,7 @@ from tests.needs import ROOT, environment_of
 
 pytestmark = pytest.mark.slow
 
+TASKS = ("check", "build", "materialize", "verify", "backfill")
 DAY, NEXT = "2026-01-03", "2026-01-04"
 PATIENCE = 300
 
@@ -100,7 +101,7 @@ def airflow(airflow_home: tuple[Path, Path], project: Path) -> Airflow:
 
 def test_a_day_in_airflow_and_the_same_day_again(airflow, project):
     code, states, left = airflow.test(DAY)
-    assert (code, states) == (0, dict.fromkeys(("check", "build", "materialize", "verify"), ("success", 1)))
+    assert (code, states) == (0, dict.fromkeys(TASKS, ("success", 1)))
     manifest = json.loads((project / "train" / f"{DAY}.parquet.manifest.json").read_text())
     assert left["build"] == {
         "output": str(project / "train" / f"{DAY}.parquet"), "rows": manifest["rows"],
@@ -108,11 +109,13 @@ def test_a_day_in_airflow_and_the_same_day_again(airflow, project):
     }  # fmt: skip
     assert {view["watermark"] for view in left["materialize"].values()} == {f"{DAY}T00:00:00.000000Z"}
     assert (left["verify"]["different"], left["verify"]["unverifiable"]) == (0, 0)
-    before, answers = contents(project / "train"), records(project)
+    assert (left["backfill"]["written"], left["backfill"]["unchanged"]) == (1, 0)
+    before, answers = [contents(project / made) for made in ("train", "scoring")], records(project)
     code, _, again = airflow.test(DAY)
     assert code == 0
     assert again["build"] == left["build"]
-    assert contents(project / "train") == before
+    assert (again["backfill"]["written"], again["backfill"]["unchanged"]) == (0, 1)
+    assert [contents(project / made) for made in ("train", "scoring")] == before
     assert records(project) == answers
 
 
@@ -179,7 +182,8 @@ import featurestore_assets as example
 made = []
 with dg.DagsterInstance.ephemeral() as instance:
     for day in sys.argv[3:]:
-        assets = [example.definitions, example.training_set, example.online_store, example.answers_are_the_offline_truth]
+        assets = [example.definitions, example.training_set, example.online_store, example.scoring_values,
+                  example.answers_are_the_offline_truth]
         done = dg.materialize(assets, partition_key=day, instance=instance, raise_on_error=False)
         told = {e.asset_key.to_user_string(): e for e in done.get_asset_materialization_events()}
         metadata = {

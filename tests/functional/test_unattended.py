@@ -189,6 +189,13 @@ TWICE: dict[str, list[tuple[tuple[str, ...], int, int]]] = {
         (("rebuild", "known.parquet", "--verify"), 0, 0),
         (("rebuild", "known.parquet", "--output", "x.parquet"), 0, 0),
     ],
+    "backfill": [
+        (
+            ("backfill", "card_payments", "--from", "2025-12-01T00:00:00Z", "--to", "2025-12-04T00:00:00Z", "--output", "days"),
+            0,
+            0,
+        )
+    ],
     "diff": [(("diff", "known.parquet", "known.parquet"), 0, 0)],
     "materialize": [
         (("materialize", "--known-before", LATER), 0, 0),

@@ -1,4 +1,5 @@
-"""Every night: check definitions and rows, build the training set of the day, bring the online store to midnight, verify it.
+"""Every night: check definitions and rows, build the training set of the day, bring the online store to midnight, verify it,
+and write the values of a view at midnight for batch scoring.
 
 Each task is one command of featurestore, which runs in an environment of its own. The day is the cut-off: what became known
 after midnight is left to the next run, so that the same day always gives the same bytes, whenever it is run again.
@@ -19,8 +20,9 @@ from airflow.sdk.exceptions import AirflowFailException
 COMMAND = os.environ.get("FEATURESTORE_COMMAND", "featurestore")
 PROJECT = Path(os.environ.get("FEATURESTORE_HOME", "."))
 SERVICE = os.environ.get("FEATURESTORE_SERVICE", "fraud_v1")
+VIEW = os.environ.get("FEATURESTORE_VIEW", "card_payments")
 RETRY_DELAY = timedelta(seconds=float(os.environ.get("FEATURESTORE_RETRY_DELAY", "300")))
-MIDNIGHT = "{{ ds }}T00:00:00Z"
+MIDNIGHT, NEXT = "{{ ds }}T00:00:00Z", "{{ macros.ds_add(ds, 1) }}T00:00:00Z"
 
 NO_USE_TO_RETRY = {1: "a check failed", 2: "wrong command line", 3: "wrong definition", 4: "wrong data"}
 """All other exit codes may be gone next time: 5 is a lock or the machine, 130 and 143 are signals, below 0 a kill."""
@@ -74,8 +76,20 @@ def featurestore_daily() -> None:
         found = featurestore("verify", SERVICE)
         return {name: found[name] for name in ("equal", "different", "unverifiable")}
 
+    @task
+    def backfill(first: str, end: str) -> dict[str, Any]:
+        output = PROJECT.absolute() / "scoring" / VIEW
+        made = featurestore("backfill", VIEW, "--from", first, "--to", end, "--output", output)
+        return {name: made[name] for name in ("output", "written", "unchanged", "rows")}
+
     train = f"{PROJECT.absolute()}/train/{{{{ ds }}}}.parquet"
-    check() >> build(MIDNIGHT, train) >> materialize(MIDNIGHT) >> verify()
+    (
+        check()
+        >> build(MIDNIGHT, train)
+        >> materialize(MIDNIGHT)
+        >> verify()
+        >> backfill(MIDNIGHT, "{{ macros.ds_add(ds, 1) }}T00:00:00Z")
+    )
 
 
 featurestore_daily()
