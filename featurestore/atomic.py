@@ -1,16 +1,21 @@
 """Files that are there whole or not at all: written aside, fsynced, renamed; leftovers of the dead are swept.
 
-A name aside carries the writer's pid, so that a sweep leaves the files of a living writer alone.
+A name aside carries the writer's pid, so that a sweep leaves the files of a living writer alone, and where that pid counts: of
+two containers that share a disk each may have a process 1. What a writer elsewhere left is swept after a day.
 """
 
 from __future__ import annotations
 
 import contextlib
 import errno
+import hashlib
 import os
 import re
+import socket
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 
 from featurestore.errors import StoreError
@@ -19,9 +24,39 @@ DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 """What the system says when there is no room: on the disk, in the quota, in a file of limited size."""
 
 
+ABANDONED = 86_400.0
+"""Seconds after which a writer that cannot be asked about is held for dead."""
+
+
+def me() -> str:
+    """This process, as names aside carry it: the pid, and which pids it is one of."""
+    return f"{os.getpid()}-{_here()}"
+
+
+@cache
+def _here() -> str:
+    """The machine and its namespace of processes, in 8 digits."""
+    namespace = ""
+    with contextlib.suppress(OSError):
+        namespace = os.readlink("/proc/self/ns/pid")
+    return hashlib.sha256(f"{socket.gethostname()} {namespace}".encode()).hexdigest()[:8]
+
+
+def gone(writer: str, left: Path) -> bool:
+    """Whether the writer of what is left is dead: by its pid; elsewhere by the age of the newest that lies there."""
+    pid, _, where = writer.partition("-")
+    if where in ("", _here()):
+        return pid.isdigit() and not alive(int(pid))
+    newest = 0.0
+    for path in (left, *left.rglob("*")):
+        with contextlib.suppress(OSError):
+            newest = max(newest, path.stat().st_mtime)
+    return time.time() - newest > ABANDONED
+
+
 def aside(path: Path) -> Path:
     """Where a file is written before it takes its name."""
-    return path.with_name(f".{path.name}.{os.getpid()}.partial")
+    return path.with_name(f".{path.name}.{me()}.partial")
 
 
 def sync(path: Path) -> None:
@@ -51,12 +86,12 @@ def write_text(path: Path, text: str) -> None:
 
 def leftovers(path: Path) -> list[Path]:
     """Files aside of `path` whose writer is dead."""
-    pattern = re.compile(re.escape(f".{path.name}.") + r"(\d+)\.partial")
+    pattern = re.compile(re.escape(f".{path.name}.") + r"(\d+(?:-[0-9a-f]{8})?)\.partial")
     found = []
     with contextlib.suppress(FileNotFoundError):
         for entry in sorted(os.scandir(path.parent), key=lambda e: e.name):
             match = pattern.fullmatch(entry.name)
-            if match and not alive(int(match[1])):
+            if match and gone(match[1], Path(entry.path)):
                 found.append(Path(entry.path))
     return found
 

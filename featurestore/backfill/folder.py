@@ -103,7 +103,7 @@ class Folder:
                 what = f"another backfill writes to {str(self.root)!r}"
                 raise StoreLocked("FS389", what, hint="wait for it, or take another folder") from None
             for left in self.root.rglob(".*.partial"):
-                if not atomic.alive(int(left.name.split(".")[-2])):
+                if atomic.gone(left.name.split(".")[-2], left):
                     left.unlink(missing_ok=True)
             yield
         finally:

@@ -97,6 +97,7 @@ def _root(
 def run(arguments: Sequence[str]) -> int:
     """Run one command line: print its answer, or its error, and return the exit code."""
     asked = Asked.of(arguments)
+    _open_streams()
     for stream in (sys.stdout, sys.stderr):
         with contextlib.suppress(AttributeError, ValueError):
             stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
@@ -112,6 +113,13 @@ def run(arguments: Sequence[str]) -> int:
             done = _failed(error, asked, interrupts.seen)
     events.end(done)
     return _finish(done, asked, told=events.on_stderr)
+
+
+def _open_streams() -> None:
+    """A daemon may have closed some of them: a file that is opened next would get the number, and what is printed to it."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))  # noqa: SIM115
 
 
 def _invoke(arguments: Sequence[str]) -> Answer:

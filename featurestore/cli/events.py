@@ -63,7 +63,9 @@ class Events:
             self._write(line + "\n")
         except OSError as error:
             self.close()
-            if not self.on_stderr:
+            if self.on_stderr:  # nobody listens: nor does the interpreter try again at its end
+                os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stderr.fileno())
+            else:
                 print(f"warning: no more events: {error.strerror or error}", file=sys.stderr, flush=True)
             self.target = None
 

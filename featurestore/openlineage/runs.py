@@ -1,7 +1,7 @@
 """When what is told of a build, a materialization or a backfill: START before it, then COMPLETE, FAIL, or ABORT of what was
 interrupted.
 
-A job is a service that is built, or a view that is materialized or backfilled. Of a run that fails is told what was known before.
+A job is a service that is built, or a view that is materialized or backfilled. Of a run that fails is told what was known.
 """
 
 from __future__ import annotations

@@ -8,7 +8,7 @@ import sqlite3
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -156,8 +156,8 @@ def test_a_locked_store_is_tried_again(airflow, project):
 
 
 @pytest.fixture
-def dagster(project: Path, tmp_path: Path) -> Iterator[Any]:
-    """Make a list of partitions, one after the other, in one process; each ends in (ok, {asset: metadata}, steps that failed)."""
+def dagster(project: Path, tmp_path: Path) -> Callable[..., list[Any]]:
+    """Make partitions, one after the other, in one process; of each: ok, metadata by asset, checks, steps that failed."""
     python = environment_of("dagster") / "python"
     environment = _environment(tmp_path, project, DAGSTER_HOME=str(tmp_path), DAGSTER_DISABLE_TELEMETRY="1")
 
@@ -169,7 +169,7 @@ def dagster(project: Path, tmp_path: Path) -> Iterator[Any]:
         assert done.returncode == 0, done.stdout[-3000:]
         return json.loads((tmp_path / "made.json").read_text())
 
-    yield make
+    return make
 
 
 _SCRIPT = """

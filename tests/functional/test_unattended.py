@@ -107,6 +107,26 @@ def test_a_disk_too_full_for_events_stops_no_run(cli: Cli, project: Path):
     assert said.err.count("warning: no more events: No space left on device") == 1
 
 
+@pytest.mark.parametrize("closed", ["0<&-", "1>&-", "2>&-", "0<&- 1>&- 2>&-"])
+def test_a_daemon_that_has_closed_its_streams_gets_its_file(project: Path, require: Callable[[str], str], closed: str):
+    line = f'exec "$0" -m featurestore.cli {" ".join(BUILD)} {closed}'
+    command = [require("bash"), "-c", line, sys.executable]
+    done = subprocess.run(command, cwd=project, env=environment(), capture_output=True, text=True, check=False)
+    assert (done.returncode, "Traceback" in done.stderr) == (0, False)
+    assert pq.read_table(project / "train.parquet").num_rows == pq.read_table(project / "data" / "spine.parquet").num_rows
+
+
+def test_whoever_read_the_events_may_go(project: Path):
+    command = [sys.executable, "-m", "featurestore.cli", *BUILD, "--events", "-"]
+    with subprocess.Popen(command, cwd=project, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE) as running:
+        assert running.stderr is not None
+        running.stderr.readline()
+        running.stderr.close()
+        assert running.stdout is not None
+        assert b"content hash" in running.stdout.read()
+    assert running.returncode == 0
+
+
 # Signals
 
 

@@ -7,7 +7,6 @@ temporary files lie in a folder of its own, swept when it closes.
 from __future__ import annotations
 
 import logging
-import os
 import re
 import shutil
 import tempfile
@@ -23,7 +22,7 @@ import duckdb
 import pyarrow as pa
 from duckdb.sqltypes import BIGINT
 
-from featurestore.atomic import DISK_FULL, alive
+from featurestore.atomic import DISK_FULL, gone, me
 from featurestore.compiler.duckdb import MACROS, SOURCE_PREFIX, quoted
 from featurestore.compiler.duckdb.facts import numbered
 from featurestore.dtypes import DType
@@ -70,8 +69,8 @@ _FOLDER = "featurestore-"
 def _sweep(directory: Path) -> None:
     """Remove the folders of sessions whose process was killed."""
     for folder in directory.glob(f"{_FOLDER}*-*"):
-        pid = folder.name.removeprefix(_FOLDER).split("-")[0]
-        if pid.isdigit() and not alive(int(pid)):
+        writer = folder.name.removeprefix(_FOLDER).rpartition("-")[0]
+        if gone(writer, folder):
             shutil.rmtree(folder, ignore_errors=True)
 
 
@@ -80,7 +79,7 @@ def scratch_folder(settings: Settings) -> Path:
     if settings.temp_directory is not None:
         settings.temp_directory.mkdir(parents=True, exist_ok=True)
         _sweep(settings.temp_directory)
-    return Path(tempfile.mkdtemp(prefix=f"{_FOLDER}{os.getpid()}-", dir=settings.temp_directory))
+    return Path(tempfile.mkdtemp(prefix=f"{_FOLDER}{me()}-", dir=settings.temp_directory))
 
 
 class Session:
