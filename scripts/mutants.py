@@ -56,6 +56,7 @@ _ALIGNED = "featurestore/compiler/duckdb/windows/aligned.py"
 _FRAMES = "featurestore/compiler/duckdb/windows/frames.py"
 _SWEEP = "featurestore/compiler/duckdb/windows/sweep.py"
 _CATALOGUE = "featurestore/definitions/aggregation.py"
+_LINEAGE, _RUNS = "featurestore/plan/lineage.py", "featurestore/openlineage/runs.py"
 _EXPECTED = "featurestore/definitions/expectations.py"
 _PATTERNS = "featurestore/patterns.py"
 _EXACT = "featurestore/engines/exact.py"
@@ -677,6 +678,39 @@ MUTANTS = (
            "one NaN may differ from another", "remade-cells_are"),
     Mutant("diff_duplicates_unordered", _ROWS, 'on=[*names, "nth"]', "on=names",
            "each of two equal rows is matched with both", "remade-duplicates"),
+    # Told
+    Mutant("lineage_forgets_ties", _LINEAGE, """if output.aggregate is None:
+        yield""", """if output.aggregate == "":
+        yield""", "a column that decides between equals is not named", "told-a_feature_comes_from"),
+    Mutant("lineage_forgets_where", _LINEAGE, 'conditions = [("where", condition), *', 'conditions = [("where", None), *',
+           "the columns of a view's where are not named", "told-a_feature_comes_from"),
+    Mutant("lineage_forgets_quarantine", _LINEAGE, "for _, test in rows.kept_if", "for _, test in rows.kept_if[:0]",
+           "the columns that set rows aside are not named", "told-a_feature_comes_from"),
+    Mutant("lineage_forgets_conditions", _LINEAGE, "if output.where is not None:", "if output.expression is None:",
+           "the columns of an aggregate's own where are not named", "told-a_feature_comes_from"),
+    Mutant("lineage_forgets_the_known_time", _LINEAGE, "if source.created_timestamp is not None:",
+           "if source.created_timestamp is None:", "when a row became known is not named", "told-a_feature_comes_from"),
+    Mutant("lineage_forgets_tombstones", _LINEAGE, "if rows.source.deleted is not None:", "if rows.source.deleted == 0:",
+           "the column of deletions is not named", "told-versions_are"),
+    Mutant("lineage_forgets_version_order", _LINEAGE, "(*first, *versions.order)", "first",
+           "columns that decide between versions are not named", "told-versions_are"),
+    Mutant("lineage_of_an_operand_is_the_operand", _LINEAGE, "for use in known[operand.column]:",
+           "for use in known[operand.column][:0]:", "an on-demand feature comes from nothing", "told-a_feature_comes_from"),
+    Mutant("interrupted_is_failed", _RUNS, "if isinstance(error, Exception):", "if isinstance(error, BaseException):",
+           "a run that was stopped is told as one that failed", "told-runs_are_told"),
+    Mutant("each_event_its_own_run", _RUNS, '"run": {"runId": self.id,', '"run": {"runId": str(uuid.uuid4()),',
+           "no end belongs to a start", "told-runs_are_told"),
+    Mutant("failed_runs_have_made_something", _RUNS,
+           """self._send("FAIL", {"errorMessage": facets.error_message(error)}, self.inputs, lambda: self.outputs(None))""",
+           """self.complete(None)""", "a run that failed is told as complete", "told-runs_are_told"),
+    Mutant("errors_tell_secrets", "featurestore/openlineage/facets.py", '_SECRETS.sub("…", told)', "told",
+           "a password is told", "told-no_secret"),
+    Mutant("events_are_lost_in_silence", "featurestore/openlineage/sending.py", "return self._asked - self._taken", "return 0",
+           "nobody hears of events that were not taken", "told-lost_events"),
+    Mutant("every_container_has_process_1", "featurestore/atomic.py", 'return f"{os.getpid()}-{_here()}"',
+           'return f"{os.getpid()}"', "two containers write one file aside", "told-what_another_machine"),
+    Mutant("sweeps_elsewhere", "featurestore/atomic.py", 'if where in ("", _here()):', "if True:",
+           "what a living writer elsewhere writes is swept", "told-what_another_machine"),
 )  # fmt: skip
 
 

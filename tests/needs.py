@@ -1,7 +1,7 @@
 """Decide what a test does when a piece it needs is not on this machine: skip, or fail where the piece was promised.
 
-A piece is a program by name, "airflow" and "dagster" in environments of their own, or "data" for the real data sets. FEATURESTORE_REQUIRE lists the promised,
-comma separated.
+A piece is a program by name, "airflow" and "dagster" in environments of their own, or "data" for the real data sets.
+FEATURESTORE_REQUIRE lists the promised, comma separated.
 """
 
 from __future__ import annotations

@@ -310,7 +310,9 @@ class _Backfilling(_Run):
         told = {"schema": facets.schema({**keys, AS_OF: TIMESTAMP.name, **features})}
         made: dict[str, Any] = {"facets": told}
         if report is not None:
-            uses = {key.name: (Use(source, key.column, True, "IDENTITY", key.name),) for key in bound.keys}
+            uses: dict[str, tuple[Use, ...]] = {
+                key.name: (Use(source, key.column, True, "IDENTITY", key.name),) for key in bound.keys
+            }
             uses |= lineage(planning.online_state(bound))
             told["columnLineage"] = facets.column_lineage(uses, self.places, AS_OF)
             told["version"] = facets.dataset_version(sha256(self.output / MANIFEST))
