@@ -36,7 +36,9 @@ class Interrupts:
             self._read, self._write = os.pipe()
             os.set_blocking(self._write, False)
             signal.signal(signal.SIGINT, self._raise)
-            self._former_term = signal.signal(signal.SIGTERM, self._raise)
+            self._former_term = signal.getsignal(signal.SIGTERM)
+            if self._former_term is signal.SIG_DFL:  # who ignores or takes it knows why
+                signal.signal(signal.SIGTERM, self._raise)
             self._former = signal.set_wakeup_fd(self._write, warn_on_full_buffer=False)
             self._watcher = threading.Thread(target=self._watch, name="interrupts", daemon=True)
             self._watcher.start()

@@ -35,7 +35,8 @@ C = Entity(name="c", join_keys=["c"])
 TABLE = pa.table(
     {
         "id": pa.array([1], pa.int64()), "c": pa.array([1], pa.int64()), "e": pa.array([1], UTC), "k": pa.array([1], UTC),
-        "x": pa.array([1.0]), "y": pa.array([1.0]), "z": pa.array(["a"]), "n": pa.array([1], pa.int64()), "gone": pa.array([False]),
+        "x": pa.array([1.0]), "y": pa.array([1.0]), "z": pa.array(["a"]), "n": pa.array([1], pa.int64()),
+        "gone": pa.array([False]),
     }
 )  # fmt: skip
 
@@ -81,8 +82,8 @@ def _versions_are_told_by_their_order(folder: Path) -> None:
 
 
 def _a_label_is_settled(folder: Path) -> None:
-    label = LabelView(name="l", entities=[C], source=_source("rows", created_timestamp="k"), label=agg.max("x", window="1d", name="m"),
-                      settle="1d")  # fmt: skip
+    rows, most = _source("rows", created_timestamp="k"), agg.max("x", window="1d", name="m")
+    label = LabelView(name="l", entities=[C], source=rows, label=most, settle="1d")
     view = FeatureView(name="v", entities=[C], source=_source("other", delay="1h"), features=[latest("y")])
     store = FeatureStore(definitions=[FeatureService(name="f", features=[view], labels=[label])])
     found = lineage(planning.training_set(store.bound.services["f"]))
