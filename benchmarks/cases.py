@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import online
+import scoring
 
 import audits
 import data as generated
 import feast_serve
-import scoring
 import windows
 from data import Place
 from environments import environment

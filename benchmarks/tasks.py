@@ -131,7 +131,11 @@ def score(folder: str, output: str, kind: str, keys: int, snapshot: bool) -> dic
     newest = training_service(folder, kind).instances[0].view
     windows = windows_service(folder, "v1", ["count", "sum", "mean", "max"], created=False).instances[0].view
     service = FeatureService(name="bench", features=[replace(windows, source=newest.source, entities=newest.entities), newest])
-    at, spine, reports = pa.scalar(SCORED_AT, pa.timestamp("us", "UTC")), Path(output).with_suffix(".spine.parquet"), list[Any]()
+    at, spine, reports = (
+        pa.scalar(SCORED_AT, pa.timestamp("us", "UTC")),
+        Path(output).with_suffix(".spine.parquet"),
+        list[Any](),
+    )
     pq.write_table(pa.table({"key": pa.arange(0, keys), "as_of": pa.repeat(at, keys)}), spine)
     with Stopwatch() as watch:
         store = FeatureStore(definitions=[service])
