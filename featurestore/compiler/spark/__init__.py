@@ -1,0 +1,1 @@
+"""Spark SQL for every part of a plan."""
