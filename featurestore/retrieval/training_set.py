@@ -135,6 +135,10 @@ class Build:
     Raises on entry: SpineError, SourceError, DataError for whatever is wrong with spine or sources, before any work.
     """
 
+    engine = "duckdb"
+    versions: Mapping[str, str] = {}
+    """Of what else the values come from, beside this package and the libraries it always has."""
+
     def __init__(
         self,
         service: BoundService,

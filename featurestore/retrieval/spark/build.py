@@ -7,7 +7,7 @@ pieces; the last steps lay a piece of all of them beside the spine's own columns
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from featurestore import plan as planning
+from featurestore.engines.duckdb.expectations import Judge
 from featurestore.engines.duckdb.checks import check_static, greatest_known, pushed_to
 from featurestore.engines.spark import Session, SparkSettings
 from featurestore.engines.spark.heavy import heavy_keys
@@ -66,14 +67,16 @@ class SparkBuild:
         settings: SparkSettings,
         request: Request,
         watch: Watcher | None = None,
+        judge: Judge | None = None,
     ) -> None:
+        """judge: holds the rows of sources against what is expected of them, before anything is read of them."""
         if request.split is not None:
             raise UsageError("FS102", "splits are not made by Spark", hint="`featurestore split` of the finished set")
         self.service, self.spine, self.request = service, spine, request
         self.plan = planning.with_pushed(planning.training_set(service), pushed_to(sources), request.files_before)
         self.report = Report(rows=spine.rows)
         self._sources, self._settings = sources, settings
-        self._watch = watch or (lambda _: None)
+        self._watch, self._judge = watch or (lambda _: None), judge
         self._known: dict[str, int | None] = {}
         self._stack = ExitStack()
         added = added_fields(service, self.plan, request.include)
@@ -89,6 +92,8 @@ class SparkBuild:
             self._watch(Progress("starting Spark"))
             self._session = self._stack.enter_context(Session(self._settings))
             self._pieces = pieces_of(self.spine, self._session.folder)
+            if judge := self._judge:
+                self.report.warnings += judge.check(self._sources.values(), self._watch)
             self._asked = self._ask()
             self._check_sources()
         except BaseException:
@@ -98,6 +103,13 @@ class SparkBuild:
 
     def __exit__(self, *error: Any) -> None:
         self._stack.__exit__(*error)
+
+    @contextmanager
+    def scratch(self) -> Iterator[Path]:
+        """An empty folder of this build's own; it goes with the build."""
+        folder = self._session.folder / "out"
+        folder.mkdir()
+        yield folder
 
     @property
     def versions(self) -> dict[str, str]:

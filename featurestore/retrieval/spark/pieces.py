@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -11,13 +11,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from featurestore.retrieval.spine import ROWS_AT_ONCE, Spine
+from featurestore.sources.folders import ParquetTable
 
 MOST_PIECES = 4_096
 
 
 @dataclass(frozen=True)
 class Pieces:
-    """Pieces of equal length, the last but shorter, of a spine that lies in a Parquet file."""
+    """Pieces of equal length, the last but shorter, of a spine that lies in Parquet."""
 
     path: Path
     schema: pa.Schema
@@ -42,33 +43,31 @@ class Pieces:
 
 
 def _rows(path: Path, schema: pa.Schema, first: int, count: int) -> pa.Table:
-    """Rows of a Parquet file by number. Row groups that hold none of them are not read."""
+    """Rows of a Parquet table by number. Row groups that hold none of them are not read."""
     found, start, left = list[pa.Table](), 0, count
-    with pq.ParquetFile(path, page_checksum_verification=True) as file:
-        for group in range(file.metadata.num_row_groups):
-            held = file.metadata.row_group(group).num_rows
+    with ParquetTable(path, page_checksum_verification=True) as file:
+        names = None if set(schema.names) == set(file.schema_arrow.names) else schema.names
+        for name, group, held in file.groups:
             if left and start + held > first:
-                for table in _of_group(file, group, schema, first - start, left):
-                    found.append(table)
-                    left -= table.num_rows
+                batches = file.of_group(name, group, 65_536, names)
+                for rows in _some(batches, first - start, left):
+                    found.append(pa.Table.from_batches([rows]).select(schema.names).cast(schema))
+                    left -= rows.num_rows
                 first = max(first, start + held)
             start += held
     return pa.concat_tables(found) if found else schema.empty_table()
 
 
-def _of_group(file: pq.ParquetFile, group: int, schema: pa.Schema, skip: int, count: int) -> list[pa.Table]:
-    """At most `count` rows of a row group, from row `skip` on; no more is held than is wanted."""
-    found = list[pa.Table]()
-    names = None if set(schema.names) == set(file.schema_arrow.names) else schema.names
-    for batch in file.iter_batches(batch_size=65_536, row_groups=[group], columns=names):
-        if not count:
-            break
+def _some(batches: Iterator[pa.RecordBatch], skip: int, count: int) -> Iterator[pa.RecordBatch]:
+    """At most `count` rows, from row `skip` on."""
+    for batch in batches:
         rows = batch.slice(min(max(skip, 0), batch.num_rows), count)
         skip -= batch.num_rows
+        count -= rows.num_rows
         if rows.num_rows:
-            found.append(pa.Table.from_batches([rows]).select(schema.names).cast(schema))
-            count -= rows.num_rows
-    return found
+            yield rows
+        if not count:
+            return
 
 
 def pieces_of(spine: Spine, folder: Path) -> Pieces:
