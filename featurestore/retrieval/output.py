@@ -98,11 +98,16 @@ def _write_tables(path: Path, suffix: str, schema: pa.Schema, tables: Iterable[p
                 writer.write_table(table.cast(_csv_schema(schema)))
                 reach(f"build.batch{number}")
         return
-    repeating = [f.name for f in schema if _repeats(f.type)]  # dictionaries of numbers cost time and save nothing
-    with pq.ParquetWriter(path, schema, compression="snappy", use_dictionary=repeating) as writer:
+    with parquet_writer(path, schema) as writer:
         for number, table in enumerate(_ahead(tables)):
             writer.write_table(table, row_group_size=max(table.num_rows, 1))
             reach(f"build.batch{number}")
+
+
+def parquet_writer(path: Path, schema: pa.Schema) -> pq.ParquetWriter:
+    """What writes the Parquet of training sets."""
+    repeating = [f.name for f in schema if _repeats(f.type)]  # dictionaries of numbers cost time and save nothing
+    return pq.ParquetWriter(path, schema, compression="snappy", use_dictionary=repeating)
 
 
 def _repeats(kind: pa.DataType) -> bool:

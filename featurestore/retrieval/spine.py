@@ -30,7 +30,8 @@ ROWS_AT_ONCE = 131_072
 class Spine:
     """The rows that ask, unread columns left where they are.
 
-    schema: its columns as they will stand in the training set. Either `table` or `path` (Parquet) holds the rows.
+    schema: its columns as they will stand in the training set. Either `table` or `path` (Parquet) holds the rows. first: the
+    number of its first row, where it is a piece of another.
     """
 
     schema: pa.Schema
@@ -38,6 +39,7 @@ class Spine:
     table: pa.Table | None = None
     path: Path | None = None
     identity: Mapping[str, Any] | None = None
+    first: int = 0
 
     def columns(self, names: Sequence[str]) -> pa.Table:
         """Some columns, whole."""
@@ -251,7 +253,7 @@ def instants(spine: Spine, as_of: str, *, timezone: str = "UTC", as_of_format: s
     if bad >= 0:
         shown = column[bad].cast(pa.string()).as_py() if column[bad].is_valid else "NULL"
         hint = "--as-of-format, or drop the row" if pa.types.is_string(column.type) and column[bad].is_valid else "drop the row"
-        raise SpineError("FS300", f"as_of column {as_of!r} is {shown} in row {bad} (counted from 0)", hint=hint)
+        raise SpineError("FS300", f"as_of column {as_of!r} is {shown} in row {spine.first + bad} (counted from 0)", hint=hint)
     return micros
 
 
@@ -299,7 +301,7 @@ def request_column(spine: Spine, column: str, dtype: DType, *, timezone: str = "
     if bad >= 0:
         shown = values[bad].cast(pa.string()).as_py()
         raise SpineError(
-            "FS302", f"request column {column!r} is {dtype}, but row {bad} (counted from 0) holds {shown!r}",
+            "FS302", f"request column {column!r} is {dtype}, but row {spine.first + bad} (counted from 0) holds {shown!r}",
             hint="a value of that type, or NULL",
         )  # fmt: skip
     return read.cast(dtype.arrow)

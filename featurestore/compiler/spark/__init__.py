@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from featurestore.compiler.latest import EXPIRED, FOUND, NOT_FOUND
 from featurestore.compiler.spark import windows
+from featurestore.compiler.spark.counts import QUARANTINED, REASONS, ambiguous, greatest_known, left_out
 from featurestore.compiler.spark.facts import SOURCE_PREFIX, relation
 from featurestore.compiler.spark.latest import latest
 from featurestore.compiler.spark.scalars import quoted
@@ -26,6 +27,6 @@ def statements(plan: Part) -> list[PartStatement]:
 
 
 __all__ = [
-    "EXPIRED", "FOUND", "HEAVY", "NOT_FOUND", "SOURCE_PREFIX", "PartStatement", "duplicates", "key_type", "latest", "quoted",
-    "relation", "sql_type", "statements", "static",
+    "EXPIRED", "FOUND", "HEAVY", "NOT_FOUND", "QUARANTINED", "REASONS", "SOURCE_PREFIX", "PartStatement", "ambiguous",
+    "duplicates", "greatest_known", "key_type", "latest", "left_out", "quoted", "relation", "sql_type", "statements", "static",
 ]  # fmt: skip

@@ -20,6 +20,7 @@ from featurestore.compiler.spark.facts import (
 )
 from featurestore.compiler.spark.scalars import canonical, quoted, scalar
 from featurestore.compiler.spark.skew import add_running
+from featurestore.compiler.spark.types import sql_type
 from featurestore.compiler.statement import Steps, listed
 from featurestore.dtypes import DType
 from featurestore.expressions import Column
@@ -71,8 +72,6 @@ def newest_of(facts: Facts) -> str:
 
 
 def struct_type(facts: Facts) -> str:
-    from featurestore.compiler.spark.types import sql_type
-
     inputs = [f"{input_name(c.name)}: {sql_type(c.dtype)}" for c in facts.inputs]
     return f"STRUCT<{', '.join(['event_time: BIGINT', 'known_time: BIGINT', *inputs])}>"
 

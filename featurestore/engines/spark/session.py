@@ -11,7 +11,6 @@ import os
 import shutil
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -112,7 +111,7 @@ class Session:
     def table(self, statement: str, parameters: Mapping[str, object] | None = None) -> pa.Table:
         """What a statement gives that counts, and gives few rows."""
         with errors():
-            return self._frame(statement, parameters).toArrow()
+            return self.frame(statement, parameters).toArrow()
 
     def write(
         self, statement: str, parameters: Mapping[str, object], path: Path, *, rows_per_file: int, row: str = "__row"
@@ -122,7 +121,7 @@ class Session:
         from pyspark.sql import functions as f
 
         with errors():
-            frame = self._frame(statement, parameters)
+            frame = self.frame(statement, parameters)
             number = f.floor(f.col(row) / f.lit(rows_per_file)).cast("int")
             ordered = frame.withColumn("__range", number).repartition("__range").sortWithinPartitions("__range", row)
             ordered.write.partitionBy("__range").mode("error").parquet(str(path))
@@ -130,12 +129,13 @@ class Session:
     def keep(self, statement: str, parameters: Mapping[str, object], path: Path, *, order: Sequence[str] = ()) -> None:
         """Keep what a statement gives in the folder `path`, in files whose order by name is that of the columns `order`."""
         with errors():
-            frame = self._frame(statement, parameters)
+            frame = self.frame(statement, parameters)
             if order:
                 frame = frame.orderBy(*(f"`{column}`" for column in order))
             frame.write.mode("error").parquet(str(path))
 
-    def _frame(self, statement: str, parameters: Mapping[str, object] | None) -> DataFrame:
+    def frame(self, statement: str, parameters: Mapping[str, object] | None) -> DataFrame:
+        """What a statement gives, not yet computed."""
         return self.spark.sql(statement, args=_used(statement, parameters))
 
     def each(self, function: Callable[[int], Any], numbers: Iterable[int]) -> list[Any]:
@@ -189,9 +189,3 @@ def _folder(work: Path) -> Path:
         if pid.isdigit() and not alive(int(pid)):
             shutil.rmtree(left, ignore_errors=True)
     return Path(tempfile.mkdtemp(prefix=f"{_FOLDER}{os.getpid()}-", dir=work))
-
-
-@contextmanager
-def closing(session: Session) -> Iterator[Session]:
-    with session:
-        yield session

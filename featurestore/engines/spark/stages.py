@@ -16,7 +16,7 @@ EVERY = 0.5
 def watched(spark: Any, watch: Watcher, stage: str) -> Iterator[None]:
     """Tell of tasks done while it is open. What cannot be told is not: progress never stops work."""
     watch(Progress(stage))
-    if hasattr(spark, "registerProgressHandler"):
+    if not hasattr(spark, "_jsparkSession"):  # Spark Connect
         handler = _handler(watch, stage)
         spark.registerProgressHandler(handler)
         try:

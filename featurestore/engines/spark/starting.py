@@ -6,11 +6,14 @@ import os
 import re
 import shutil
 import socket
+import sys
+import warnings
 from collections.abc import Mapping
 from contextlib import suppress
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
+from featurestore.compiler.spark.scalars import SETTINGS
 from featurestore.engines.spark.settings import SparkSettings
 from featurestore.errors import StoreError
 
@@ -20,10 +23,9 @@ if TYPE_CHECKING:
 APP = "featurestore"
 CONNECT_PORT, MASTER_PORT = 15002, 7077
 RUNTIME: Mapping[str, str] = {
-    "spark.sql.session.timeZone": "UTC",
+    **SETTINGS,
     # What is not foreseen fails; without it a cast gives NULL and a sum wraps.
     "spark.sql.ansi.enabled": "true",
-    "spark.sql.caseSensitive": "true",
     # Statistics of Parquet tell nothing of NaN: a filter on them would lose rows.
     "spark.sql.parquet.filterPushdown": "false",
     "spark.sql.parquet.datetimeRebaseModeInRead": "CORRECTED",
@@ -39,6 +41,8 @@ RUNTIME: Mapping[str, str] = {
 }
 """What values depend on: set in every session, whatever its configuration says."""
 LOCAL: Mapping[str, str] = {
+    "spark.driver.host": "127.0.0.1",
+    "spark.driver.bindAddress": "127.0.0.1",
     "spark.ui.enabled": "false",
     "spark.ui.showConsoleProgress": "false",
     "spark.log.level": "ERROR",
@@ -55,6 +59,7 @@ def start(settings: SparkSettings) -> SparkSession:
     """
     if find_spec("pyspark") is None:
         raise StoreError("FS461", "pyspark is not installed", hint="pip install 'featurestore[spark]'")
+    warnings.filterwarnings("ignore", message="PySpark does not yet fully support pandas")
     session = _connect(settings) if settings.remote is not None else _classic(settings)
     for name, value in RUNTIME.items():
         session.conf.set(name, value)
@@ -95,7 +100,10 @@ def _classic(settings: SparkSettings) -> SparkSession:
     _check_java()
     if cluster := re.fullmatch(r"spark://([^/:,]+):?(\d*)", settings.master):
         _reach(cluster[1], int(cluster[2] or MASTER_PORT), settings.master, settings.timeout)
-    chosen = {**(LOCAL if settings.master.startswith("local") else {}), **settings.conf}
+    local = settings.master.startswith("local")
+    if local:
+        os.environ.setdefault("PYSPARK_PYTHON", sys.executable)  # else whatever is called python3
+    chosen = {**(LOCAL if local else {}), **settings.conf}
     builder = SparkSession.builder.master(settings.master).appName(APP)
     for name, value in chosen.items():
         builder = builder.config(name, value)
