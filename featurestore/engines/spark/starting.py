@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import re
 import shutil
@@ -60,6 +61,8 @@ def start(settings: SparkSettings) -> SparkSession:
     if find_spec("pyspark") is None:
         raise StoreError("FS461", "pyspark is not installed", hint="pip install 'featurestore[spark]'")
     warnings.filterwarnings("ignore", message="PySpark does not yet fully support pandas")
+    for name in ("SQLQueryContextLogger", "DataFrameQueryContextLogger"):  # what fails is raised, and told in our words
+        logging.getLogger(name).setLevel(logging.CRITICAL)
     session = _connect(settings) if settings.remote is not None else _classic(settings)
     for name, value in RUNTIME.items():
         session.conf.set(name, value)
@@ -103,6 +106,7 @@ def _classic(settings: SparkSettings) -> SparkSession:
     local = settings.master.startswith("local")
     if local:
         os.environ.setdefault("PYSPARK_PYTHON", sys.executable)  # else whatever is called python3
+        os.environ.setdefault("SPARK_LOCAL_IP", "127.0.0.1")
     chosen = {**(LOCAL if local else {}), **settings.conf}
     builder = SparkSession.builder.master(settings.master).appName(APP)
     for name, value in chosen.items():

@@ -7,7 +7,7 @@ pieces; the last steps lay a piece of all of them beside the spine's own columns
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -93,7 +93,7 @@ class SparkBuild:
             self._session = self._stack.enter_context(Session(self._settings))
             self._pieces = pieces_of(self.spine, self._session.folder)
             if judge := self._judge:
-                self.report.warnings += judge.check(self._sources.values(), self._watch)
+                self.report.warnings += judge.check(self._sources.values(), self._watch, lambda: nullcontext(self._session))
             self._asked = self._ask()
             self._check_sources()
         except BaseException:
