@@ -19,6 +19,7 @@ from featurestore.engines.duckdb.expectations import Judge
 from featurestore.engines.duckdb.checks import check_static, greatest_known, pushed_to
 from featurestore.engines.spark import Session, SparkSettings
 from featurestore.engines.spark.heavy import heavy_keys
+from featurestore.engines.spark.window_choice import choose, described
 from featurestore.errors import UsageError
 from featurestore.plan.needed import EVERYTHING, Needed, needed
 from featurestore.plan.nodes import Latest, LabelOf, Part, PartOf, PlanKey, StaticLookup, Window
@@ -192,7 +193,11 @@ class SparkBuild:
 
     def _windows(self, part: PartOf | LabelOf) -> list[Served]:
         assert isinstance(part.part, Window)
-        return [Served(s.outputs, s.sql, s.parameters, s.listed) for s in self._session.sql.statements(part.part)]
+        skewed = self._is_skewed(part.part)
+        choices = choose(self._session, part.part, self._parameters(part.part), self.spine.rows,
+                         wanted=self._settings.window_plan, skewed=skewed)  # fmt: skip
+        self.report.windows.setdefault(part.instance, []).extend(map(described, choices))
+        return [Served(c.outputs, c.sql, c.parameters, c.listed) for c in choices]
 
     def _bind(self, part: Part) -> None:
         for source, columns in sources_of(part).items():
