@@ -133,7 +133,23 @@ _equal, _less, _and = _binary(exp.EQ), _binary(exp.LT), _binary(exp.And)
 
 def _tried(name: str, kind: type[exp.Expression]) -> Callable[[Sequence[SqlExpr], DType], SqlExpr]:
     """Integer arithmetic by the function that gives NULL where 64 bits do not hold it; double arithmetic as it is."""
-    return lambda args, result: _func(name, *args) if result == INT64 else _binary(kind)(args[0], args[1])
+
+    def lower(args: Sequence[SqlExpr], result: DType) -> SqlExpr:
+        if result == INT64:
+            return _func(name, *(_settled(a, name) for a in args))
+        return _binary(kind)(args[0], args[1])
+
+    return lower
+
+
+def _settled(operand: SqlExpr, name: str) -> SqlExpr:
+    """An operand that Spark's optimizer leaves where it is, by a shift of no bits.
+
+    It takes integer addition and multiplication for associative, also where they give NULL: of (a + 9223372036854775807)
+    + -9223372036854775807 it would make a + 0, and lose the overflow.
+    """
+    inside = any(node.name == name for node in operand.find_all(exp.Anonymous))
+    return _func("shiftleft", operand, exp.Literal.number(0)) if inside else operand
 
 
 def _opposite(a: SqlExpr) -> SqlExpr:
