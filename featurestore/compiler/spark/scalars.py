@@ -12,7 +12,8 @@ from functools import reduce
 
 from sqlglot import ErrorLevel, exp
 
-from featurestore import expressions, patterns
+from featurestore import expressions
+from featurestore.compiler.spark.patterns import in_java
 from featurestore.compiler.spark.types import sql_type
 from featurestore.dtypes import DOUBLE, INT64, STRING, DType
 from featurestore.expressions import Call, Cast, Column, Expr, Literal
@@ -229,8 +230,8 @@ def _translated(source: str, target: str) -> Callable[[Sequence[SqlExpr], DType]
     return lambda args, _: _func("translate", args[0], exp.Literal.string(source), exp.Literal.string(target))
 
 
-def _full_match(node: SqlExpr, pattern: str) -> SqlExpr:
-    return exp.RegexpLike(this=_paren(node.copy()), expression=exp.Literal.string(rf"\A(?:{pattern})\z"))
+def _found(node: SqlExpr, pattern: str) -> SqlExpr:
+    return exp.RegexpLike(this=_paren(node.copy()), expression=exp.Literal.string(pattern))
 
 
 OPERATIONS: Mapping[str, Callable[[Sequence[SqlExpr], DType], SqlExpr]] = {
@@ -273,7 +274,7 @@ OPERATIONS: Mapping[str, Callable[[Sequence[SqlExpr], DType], SqlExpr]] = {
     "starts_with": _plain("startswith"),
     "ends_with": _plain("endswith"),
     "contains": _plain("contains"),
-    "matches": lambda args, _: _full_match(args[0], patterns.rendered(args[1].this)),
+    "matches": lambda args, _: _found(args[0], in_java(args[1].this)),
     "year": _utc("year"),
     "month": _utc("month"),
     "day": _utc("day"),
@@ -294,7 +295,7 @@ _PAIRWISE: Mapping[str, Callable[..., Expr]] = {
 
 
 def _matched(node: SqlExpr, pattern: str, to: str) -> SqlExpr:
-    return _when((_full_match(node, pattern), _try_cast(node, to)))
+    return _when((_found(node, in_java(pattern)), _try_cast(node, to)))
 
 
 def _read_double(node: SqlExpr) -> SqlExpr:
