@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from featurestore.audit.report import Verification
     from featurestore.engines.duckdb import Settings
     from featurestore.engines.duckdb.expectations import Judge
+    from featurestore.engines.spark import SparkSettings
     from featurestore.materialization import ViewReport
     from featurestore.materialization.forget import Forgotten
     from featurestore.materialization.upkeep import Collected, RolledBack
@@ -164,7 +165,9 @@ class FeatureStore:
             memory_limit: what the engine may use, such as "4GB", instead of what the settings say.
             temp_directory: where it spills, and keeps finished partitions so that a build that was stopped goes on from there.
             partitions: into how many the keys are cut (1: not at all), to be built one after the other.
-            output: write .parquet or .csv there, with OUTPUT.manifest.json, instead of returning a table.
+            engine: "duckdb" or "spark"; default: as the settings say. Values are the same.
+            output: write .parquet or .csv there, with OUTPUT.manifest.json, instead of returning a table. Of Spark it is a
+                folder of Parquet files, whose order by name is the spine's.
             watch: called with progress. report: called once with what the build counted.
         Returns: a pyarrow Table, or the output's path: the spine's rows and columns in order, the features, then the labels.
         Raises: UnknownName FS101, UsageError, SpineError, SourceError, DataError, StoreError; nothing is then written.
@@ -186,6 +189,7 @@ class FeatureStore:
             output=None if output is None else Path(output),
             folder=self._base,
             watch=watch,
+            spark=self.spark_settings if (engine or self.config.offline.engine) == "spark" else None,
         )  # fmt: skip
         if report is not None:
             report(done.report)
@@ -629,6 +633,15 @@ class FeatureStore:
             offline.threads, memory_limit or offline.memory_limit, temp if temp_directory is None else Path(temp_directory),
             offline.temp_limit, window_plan=offline.window_plan, partitions=partitions or offline.partitions,
         )  # fmt: skip
+
+    @property
+    def spark_settings(self) -> SparkSettings:
+        """Which Spark is used, as the settings say."""
+        from featurestore.engines.spark import SparkSettings
+
+        spark = self.config.spark
+        seconds = parse_duration(spark.timeout, what="spark.timeout").micros / MICROS_PER_SECOND
+        return SparkSettings((self._base / spark.work).absolute(), spark.master, spark.remote, spark.conf, seconds)
 
     @cached_property
     def identities(self) -> IdentityCache:

@@ -1,29 +1,45 @@
-"""What the tests of Spark share: one local session. They are collected only where pyspark is, in an environment of its own."""
+"""One Spark for all tests here: a classic session on this machine, started when the first test asks for it."""
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
-from importlib.util import find_spec
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
-from featurestore.compiler.spark.scalars import SETTINGS
+from featurestore.engines.spark import SparkSettings
 from tests import needs
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
-collect_ignore_glob = [] if find_spec("pyspark") else ["test_*.py"]
+collect_ignore_glob: list[str] = []
+try:
+    import pyspark  # noqa: F401
+except ImportError:
+    collect_ignore_glob.append("test_*.py")
+
+CONF = {"spark.driver.memory": "1500m", "spark.sql.shuffle.partitions": "2", "spark.default.parallelism": "2"}
 
 
 @pytest.fixture(scope="session")
-def spark() -> Iterator[SparkSession]:
-    """A plain session that has been told what our statements rely on, and nothing else."""
-    needs.require_program("java")
+def spark_settings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SparkSettings]:
+    """Settings of the one session; it is stopped at the end of the run."""
+    needs.require("java", shutil.which("java") is not None, "java is not installed")
+    folder: Path = tmp_path_factory.mktemp("spark")
+    conf = {**CONF, "spark.local.dir": str(folder / "local"), "spark.sql.warehouse.dir": str(folder / "warehouse")}
+    yield SparkSettings(folder / "work", master="local[2]", conf=conf)
     from pyspark.sql import SparkSession
 
-    settings = {"spark.driver.memory": "2g", "spark.ui.enabled": "false", "spark.sql.shuffle.partitions": "2", **SETTINGS}
-    session = SparkSession.builder.master("local[2]").config(map=settings).getOrCreate()
-    yield session
-    session.stop()
+    if (running := SparkSession.getActiveSession()) is not None:
+        running.stop()
+
+
+@pytest.fixture(scope="session")
+def spark(spark_settings: SparkSettings) -> SparkSession:
+    """The session itself, set as an engine sets it."""
+    from featurestore.engines.spark import starting
+
+    return starting.start(spark_settings)

@@ -24,6 +24,7 @@ import pyarrow as pa
 from duckdb.sqltypes import BIGINT
 
 from featurestore.atomic import DISK_FULL, alive
+from featurestore.compiler import duckdb as compiler
 from featurestore.compiler.duckdb import MACROS, SOURCE_PREFIX, quoted
 from featurestore.compiler.duckdb.facts import numbered
 from featurestore.dtypes import DType
@@ -83,6 +84,8 @@ def scratch_folder(settings: Settings) -> Path:
 
 class Session:
     """Statements over bound relations. Use as a context manager."""
+
+    sql = compiler
 
     def __init__(self, settings: Settings) -> None:
         self.folder = scratch_folder(settings)

@@ -1,0 +1,165 @@
+"""Bring the parts of a source to one spelling that Spark reads alike: times with a zone, one type per column.
+
+Parquet files that Spark may read as they lie are read by itself, with a schema that is told. All others (nanoseconds, dates,
+integers and text as time, zones, half floats) are read by Arrow on the executors, row group by row group, and times by the
+very function that other engines use. Tables in memory are first written as Parquet into the work folder.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import reduce
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from featurestore.compiler.spark import quoted, sql_type
+from featurestore.definitions import Source
+from featurestore.dtypes import DType, from_arrow
+from featurestore.engines.duckdb.reading import columns_bound, copy, is_direct, normalised, physical, target_type
+from featurestore.plan.needed import EVERYTHING, Needed
+from featurestore.sources import Part, SourceData
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame, SparkSession
+
+
+def relation(
+    spark: SparkSession, data: SourceData, columns: Sequence[str], types: Mapping[str, DType], needed: Needed,
+    path: Callable[[], Path],
+) -> DataFrame:  # fmt: skip
+    """The rows of a source: its columns, and where rows were pushed the arrival of each. path: gives a place for a copy."""
+    columns = columns_bound(data, columns)
+    groups, read, copies = dict[tuple[object, ...], list[Part]](), list[Part](), list[Path]()
+    for part in data.parts:
+        if part.stamp is None:
+            copies.append(path())
+            copy(part, data, columns, types, copies[-1])
+        elif is_read_by_spark(part, data.source, columns, types):
+            groups.setdefault(physical(part, columns), []).append(part)
+        else:
+            read.append(part)
+    wanted = {c: target_type(data.source, c, types) for c in columns}
+    frames = [_direct(spark, parts, data.source, wanted) for parts in groups.values()]
+    if copies:
+        frames.append(files(spark, [str(p) for p in copies], {c: sql_type(t) for c, t in wanted.items()}))
+    if read:
+        frames.append(_by_arrow(spark, read, data.source, wanted))
+    if not frames:
+        schema = ", ".join(f"{quoted(c)} {sql_type(t)}" for c, t in wanted.items())
+        return spark.createDataFrame([], schema)
+    return _kept(reduce(lambda a, b: a.unionByName(b), frames), data.source, needed)
+
+
+def is_read_by_spark(part: Part, source: Source, columns: Sequence[str], types: Mapping[str, DType]) -> bool:
+    """Spark may read the file as it lies. Names that begin with _ or . it takes for hidden, and does not read."""
+    assert part.stamp is not None
+    present = [c for c in columns if c in part.schema.names]
+    hidden = part.stamp.path.name.startswith(("_", "."))
+    return not hidden and is_direct(part, source, columns, types) and all(_plain(part.schema.field(c).type) for c in present)
+
+
+def _plain(arrow: pa.DataType) -> bool:
+    """What Spark reads as we do: of lists no times, whose zone is the source's to say."""
+    if pa.types.is_list(arrow) or pa.types.is_large_list(arrow) or pa.types.is_fixed_size_list(arrow):
+        return not pa.types.is_timestamp(arrow.value_type) and _plain(arrow.value_type)
+    return not (pa.types.is_date64(arrow) or pa.types.is_float16(arrow))
+
+
+def _direct(spark: SparkSession, parts: Sequence[Part], source: Source, wanted: Mapping[str, DType]) -> DataFrame:
+    """Files of one physical schema. What they have not got is NULL: what they must have was checked before."""
+    fields = {c: parts[0].schema.field(c).type for c in wanted if c in parts[0].schema.names}
+    stored = {c: "TIMESTAMP_NTZ" if _is_naive(kind) else sql_type(from_arrow(kind)) for c, kind in fields.items()}
+    paths = [str(p.stamp.path.absolute()) for p in parts if p.stamp is not None]
+    items = [f"CAST({quoted(c) if c in stored else 'NULL'} AS {sql_type(t)}) AS {quoted(c)}" for c, t in wanted.items()]
+    return files(spark, paths, stored).selectExpr(*items)
+
+
+def _is_naive(arrow: pa.DataType) -> bool:
+    return pa.types.is_timestamp(arrow) and arrow.tz is None
+
+
+def files(spark: SparkSession, paths: Sequence[str], columns: Mapping[str, str]) -> DataFrame:
+    """Parquet files read with a schema that is told: nothing in their paths is a column, or a pattern."""
+    schema = ", ".join(f"{quoted(name)} {kind}" for name, kind in columns.items())
+    reader = spark.read.option("recursiveFileLookup", "true")
+    return (reader.schema(schema) if columns else reader).parquet(*map(_literal_path, paths))
+
+
+def _literal_path(path: str) -> str:
+    return re.sub(r"([\[\]{}*?\\])", r"\\\1", path)
+
+
+@dataclass(frozen=True)
+class _Groups:
+    """What executors read by Arrow: pieces of parts, (part, row group; None: all of it)."""
+
+    pieces: tuple[tuple[Part, int | None], ...]
+    source: Source
+    columns: tuple[str, ...]
+    schema: pa.Schema
+
+    def run(self, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        for batch in batches:
+            for number in batch.column(0).to_pylist():
+                for read in self._read(*self.pieces[number]):
+                    yield for_spark(normalised(read, self.source, self.schema))
+
+    def _read(self, part: Part, group: int | None) -> Iterator[pa.RecordBatch]:
+        if group is None or part.stamp is None:
+            yield from part.read(self.columns)
+            return
+        present = [c for c in self.columns if c in part.schema.names]
+        with pq.ParquetFile(part.stamp.path, page_checksum_verification=True) as file:
+            for batch in file.iter_batches(row_groups=[group], columns=present):
+                arrays = [
+                    batch.column(c) if c in present else pa.nulls(batch.num_rows, self.schema.field(c).type)
+                    for c in self.columns
+                ]
+                yield pa.RecordBatch.from_arrays(arrays, names=list(self.columns))
+
+
+def _by_arrow(spark: SparkSession, parts: Sequence[Part], source: Source, wanted: Mapping[str, DType]) -> DataFrame:
+    pieces = tuple((part, group) for part in parts for group in _row_groups(part))
+    schema = pa.schema([(c, t.arrow) for c, t in wanted.items()])
+    groups = _Groups(pieces, source, tuple(wanted), schema)
+    told = ", ".join(f"{quoted(c)} {sql_type(t)}" for c, t in wanted.items())
+    return spark.range(0, len(pieces), 1, len(pieces)).mapInArrow(groups.run, told)
+
+
+def _row_groups(part: Part) -> Sequence[int | None]:
+    if type(part) is not Part or part.stamp is None:
+        return [None]
+    with pq.ParquetFile(part.stamp.path) as file:
+        return range(file.metadata.num_row_groups)
+
+
+def for_spark(batch: pa.RecordBatch) -> pa.RecordBatch:
+    """The batch in types that Spark takes from Arrow: it has no unsigned integers."""
+    arrays = [column.cast(_signed(column.type)) for column in batch.columns]
+    return pa.RecordBatch.from_arrays(arrays, names=batch.schema.names)
+
+
+_SIGNED = {pa.uint8(): pa.int16(), pa.uint16(): pa.int32(), pa.uint32(): pa.int64(), pa.uint64(): pa.decimal128(20, 0)}
+
+
+def _signed(arrow: pa.DataType) -> pa.DataType:
+    if pa.types.is_list(arrow):
+        return pa.list_(_signed(arrow.value_type))
+    return _SIGNED.get(arrow, arrow)
+
+
+def _kept(frame: DataFrame, source: Source, needed: Needed) -> DataFrame:
+    if needed == EVERYTHING:
+        return frame
+    bounds: list[tuple[str | None, str, int | None]] = [
+        (source.event_timestamp, ">=", needed.event_from),
+        (source.event_timestamp, "<=", needed.event_to),
+        (source.created_timestamp, "<=", needed.created_to),
+    ]
+    tests = [f"unix_micros({quoted(c)}) {sign} {at}" for c, sign, at in bounds if c is not None and at is not None]
+    return frame.where(" AND ".join(tests)) if tests else frame

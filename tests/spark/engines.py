@@ -1,0 +1,34 @@
+"""Ask Spark what other engines are asked: a spec case, or a generated one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from featurestore.engines.spark import SparkSettings
+from featurestore.registry import Registry
+from featurestore.retrieval.spark.build import SparkBuild, written
+from featurestore.retrieval.spine import open_spine
+from featurestore.retrieval.training_set import Request
+from featurestore.sources import open_source
+from tests.spec.engines import answer_of
+from tests.spec.loader import Answer, Case
+
+
+def by_spark(case: Case, folder: Path, settings: SparkSettings) -> Answer:
+    case.write(folder)
+    service = case.service(folder)
+    registry = Registry.of([service])
+    sources = {name: open_source(source, folder) for name, source in registry.sources.items()}
+    bound = registry.bind({name: data.types for name, data in sources.items()}).services[service.name]
+    options: dict[str, Any] = {"as_of": "as_of", **case.options}
+    keys = {column: key.dtype for column, key in bound.spine_keys.items()}
+    request = Request(include=("status", "event_timestamp"), **options)
+    spine = open_spine(case.spine, keys=keys, as_of=request.as_of)
+    with SparkBuild(bound, spine, sources, settings, request) as build:
+        (folder / "out").mkdir()
+        build.write(folder / "out")
+        table = pa.concat_tables(list(written(folder / "out", build.schema)))
+    return answer_of(table, {**bound.feature_types, **bound.label_types}, build.report)
