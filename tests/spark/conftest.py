@@ -5,11 +5,15 @@ from __future__ import annotations
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from featurestore.engines.spark import SparkSettings
 from tests import needs
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
 
 collect_ignore_glob: list[str] = []
 try:
@@ -31,3 +35,11 @@ def spark_settings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SparkSe
 
     if (running := SparkSession.getActiveSession()) is not None:
         running.stop()
+
+
+@pytest.fixture(scope="session")
+def spark(spark_settings: SparkSettings) -> SparkSession:
+    """The session itself, set as an engine sets it."""
+    from featurestore.engines.spark import starting
+
+    return starting.start(spark_settings)
