@@ -46,9 +46,8 @@ def first_broken(rows: ReadSource, expected: Sequence[Expectation], number: int,
 
 def set_aside(rows: ReadSource, expected: Sequence[Expectation], most: int) -> str:
     """The statement: file and row of the first rows that go to quarantine, and the reasons."""
-    reasons = ", ".join(
-        f"CASE WHEN NOT passes_{i} THEN {render(exp.Literal.string(e.reason))} END" for i, e in enumerate(expected) if e.action == QUARANTINE
-    )
+    said = {i: render(exp.Literal.string(e.reason)) for i, e in enumerate(expected) if e.action == QUARANTINE}
+    reasons = ", ".join(f"CASE WHEN NOT passes_{i} THEN {text} END" for i, text in said.items())
     steps = _numbered(rows, expected, [])
     return steps.finish(
         "those that are set aside, and why",

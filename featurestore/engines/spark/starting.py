@@ -78,7 +78,7 @@ def _connect(settings: SparkSettings) -> SparkSession:
     try:
         from pyspark.sql.connect.session import SparkSession as ConnectSession
 
-        session: SparkSession = ConnectSession.builder.remote(settings.remote).create()  # type: ignore[assignment]
+        session: SparkSession = ConnectSession.builder.remote(settings.remote).create()
         for name, value in settings.conf.items():
             session.conf.set(name, value)
         session.conf.get("spark.sql.session.timeZone")  # the first word from the server
