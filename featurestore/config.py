@@ -87,7 +87,7 @@ class Spark(_Section):
         "to the project",
     )
     timeout: Annotated[str, AfterValidator(_positive_duration)] = Field(
-        "20s", description="how long to wait until a master or server answers"
+        "60s", description="how long to wait until a master or server answers"
     )
 
 

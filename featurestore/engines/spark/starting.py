@@ -8,11 +8,12 @@ import re
 import shutil
 import socket
 import sys
+import threading
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from importlib.util import find_spec
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from featurestore.compiler.spark.scalars import SETTINGS
 from featurestore.engines.spark.settings import SparkSettings
@@ -21,6 +22,7 @@ from featurestore.errors import StoreError
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
+T = TypeVar("T")
 APP = "featurestore"
 CONNECT_PORT, MASTER_PORT = 15002, 7077
 RUNTIME: Mapping[str, str] = {
@@ -76,13 +78,7 @@ def _connect(settings: SparkSettings) -> SparkSession:
         raise StoreError("FS463", f"{shown(settings.remote)!r} is no address of a Spark Connect server", hint="sc://host:15002")
     _reach(match[1].strip("[]"), int(match[2] or CONNECT_PORT), shown(settings.remote), settings.timeout)
     try:
-        from pyspark.sql.connect.session import SparkSession as ConnectSession
-
-        session: SparkSession = ConnectSession.builder.remote(settings.remote).create()
-        for name, value in settings.conf.items():
-            session.conf.set(name, value)
-        session.conf.get("spark.sql.session.timeZone")  # the first word from the server
-        return session
+        return _within(settings.timeout, lambda: _connected(settings))
     except ImportError as error:
         raise StoreError(
             "FS461", f"Spark Connect is not installed: {error}", hint="pip install 'featurestore[spark]'"
@@ -92,6 +88,41 @@ def _connect(settings: SparkSettings) -> SparkSession:
             "FS463", f"the Spark Connect server at {shown(settings.remote)} does not answer: {_first_line(error)}",
             hint="a server of the same Spark version, and [spark] remote in featurestore.toml",
         ) from error  # fmt: skip
+
+
+def _connected(settings: SparkSettings) -> SparkSession:
+    from pyspark.sql.connect.session import SparkSession as ConnectSession
+
+    session: SparkSession = ConnectSession.builder.remote(settings.remote).create()
+    for name, value in settings.conf.items():
+        if session.conf.isModifiable(name):  # others are the server's own, set where it was started
+            session.conf.set(name, value)
+    session.conf.get("spark.sql.session.timeZone")  # the first word from the server
+    return session
+
+
+def _within(seconds: float, call: Callable[[], T]) -> T:
+    """What a call gives, if it does in time: clients try again for minutes, and cannot be told to give up.
+
+    Raises: what the call raises; TimeoutError.
+    """
+    done: list[T] = []
+    failed: list[BaseException] = []
+
+    def run() -> None:
+        try:
+            done.append(call())
+        except BaseException as error:
+            failed.append(error)
+
+    thread = threading.Thread(target=run, daemon=True)
+    thread.start()
+    thread.join(seconds)
+    if failed:
+        raise failed[0]
+    if not done:
+        raise TimeoutError(f"no answer within {seconds:g} s")
+    return done[0]
 
 
 def _classic(settings: SparkSettings) -> SparkSession:
