@@ -60,8 +60,8 @@ def reference(spark_settings: SparkSettings, tmp_path_factory: pytest.TempPathFa
     generate(folder / "data", rows=3_000, seed=7)
     conf = "".join(f'"{name}" = "{value}"\n' for name, value in spark_settings.conf.items())
     (folder / "featurestore.toml").write_text(
-        f'[project]\nname = "reference"\n[spark]\nmaster = "{spark_settings.master}"\nwork = "{spark_settings.work}"\ntimeout = "3m"\n'
-        f"[spark.conf]\n{conf}"
+        f'[project]\nname = "reference"\n[spark]\nmaster = "{spark_settings.master}"\ntimeout = "3m"\n'
+        f'work = "{spark_settings.work}"\n[spark.conf]\n{conf}'
     )
     return folder
 

@@ -86,12 +86,13 @@ def test_without_java_it_is_said_what_is_missing(reference: Path, tmp_path: Path
 
 def test_without_pyspark_it_is_said_what_to_install(reference: Path, tmp_path: Path) -> None:
     (tmp_path / "sitecustomize.py").write_text(
-        "import importlib.util as u\nfound = u.find_spec\nu.find_spec = lambda n, *a: None if n == 'pyspark' else found(n, *a)\n"
+        "import importlib.util as u\nfound = u.find_spec\n"
+        "u.find_spec = lambda name, *more: None if name == 'pyspark' else found(name, *more)\n"
     )
     given = {"PYTHONPATH": os.pathsep.join([str(tmp_path), str(ROOT)])}
     said = build_elsewhere(reference, tmp_path / "out.parquet", **given)
     assert said.code == 5
-    assert "FS461" in said.err
+    assert "FS480" in said.err
     assert "featurestore[spark]" in said.err
 
 

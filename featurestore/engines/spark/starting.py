@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, TypeVar
 from featurestore.compiler.spark.scalars import SETTINGS
 from featurestore.engines.spark.settings import SparkSettings
 from featurestore.errors import StoreError
+from featurestore.sources.extras import missing
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -58,10 +59,10 @@ LOCAL: Mapping[str, str] = {
 def start(settings: SparkSettings) -> SparkSession:
     """A session of its own: its views and settings are nobody else's.
 
-    Raises: StoreError FS461 (pyspark missing), FS462 (no Java), FS463 (master or server not reached, or refused).
+    Raises: StoreError FS480 (pyspark missing), FS462 (no Java), FS463 (master or server not reached, or refused).
     """
     if find_spec("pyspark") is None:
-        raise StoreError("FS461", "pyspark is not installed", hint="pip install 'featurestore[spark]'")
+        raise missing("pyspark", "featurestore[spark]", "the engine Spark")
     warnings.filterwarnings("ignore", message="PySpark does not yet fully support pandas")
     for name in ("SQLQueryContextLogger", "DataFrameQueryContextLogger"):  # what fails is raised, and told in our words
         logging.getLogger(name).setLevel(logging.CRITICAL)
@@ -80,9 +81,7 @@ def _connect(settings: SparkSettings) -> SparkSession:
     try:
         return _within(settings.timeout, lambda: _connected(settings))
     except ImportError as error:
-        raise StoreError(
-            "FS461", f"Spark Connect is not installed: {error}", hint="pip install 'featurestore[spark]'"
-        ) from error
+        raise missing(error.name or "pyspark.sql.connect", "featurestore[spark]", "Spark Connect") from error
     except Exception as error:
         raise StoreError(
             "FS463", f"the Spark Connect server at {shown(settings.remote)} does not answer: {_first_line(error)}",
