@@ -119,14 +119,10 @@ def test_files_are_read_wherever_they_lie_and_however_they_spell_a_time(spark_se
         path = tmp_path / "data" / name
         path.parent.mkdir(parents=True, exist_ok=True)
         event = pa.array([START + HOUR * (10 * i + number) for i in range(20)]).cast(pa.timestamp("us", "UTC"))
+        columns = {"k": pa.array([i % 4 for i in range(20)], pa.int32()), "e": event.cast(kind), "x": [0.5 * number] * 20}
         more = {"unread": pa.array([number] * 20)} if number % 2 else {}
-        table = pa.table(
-            {"k": pa.array([i % 4 for i in range(20)], pa.int32()), "e": event.cast(kind), "x": [0.5 * number] * 20} | more
-        )
-        pq.write_table(table, path, row_group_size=7)
-    source = ParquetSource(
-        name="facts", event_timestamp="e", delay="1h",
-        path=[str(tmp_path / "data" / "*.parquet"), str(tmp_path / "data" / ".*.parquet"), str(tmp_path / "data" / "*" / "**" / "*.parquet")],
-    )  # fmt: skip
+        pq.write_table(pa.table(columns | more), path, row_group_size=7)
+    patterns = ["*.parquet", ".*.parquet", "*/**/*.parquet"]
+    source = ParquetSource(name="facts", path=[str(tmp_path / "data" / p) for p in patterns], event_timestamp="e", delay="1h")
     view = FeatureView(name="view", entities=[thing()], source=source, features=[latest("x"), agg.count(window="30h")])
     by_both(FeatureService(name="service", features=[view]), asking(4, 200), tmp_path / "out", spark_settings)
