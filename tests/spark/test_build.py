@@ -36,7 +36,7 @@ def rows_of(output: Path) -> pa.Table:
 def test_the_reference_services_are_the_same_by_duckdb_and_by_spark(
     service: str, cli: Cli, reference: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(pieces, "ROWS_AT_ONCE", 400)
+    monkeypatch.setattr(pieces, "ROWS_AT_ONCE", 60)
     asked = [service, "--include", "status,event_timestamp", "--serving-lag", "2h"]
     one = built(cli, reference, tmp_path / "duckdb.parquet", *asked, engine="duckdb")
     other = built(cli, reference, tmp_path / "spark.parquet", *asked)
