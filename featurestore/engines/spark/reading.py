@@ -12,14 +12,15 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import reduce
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from featurestore.compiler.spark import quoted, sql_type
 from featurestore.definitions import Source
-from featurestore.dtypes import DType, from_arrow
+from featurestore.definitions.source import PUSHED_AT
+from featurestore.dtypes import TIMESTAMP, DType, from_arrow
 from featurestore.engines.duckdb.reading import columns_bound, copy, is_direct, normalised, physical, target_type
 from featurestore.plan.needed import EVERYTHING, Needed
 from featurestore.sources import Part, SourceData

@@ -81,9 +81,7 @@ def _connect(settings: SparkSettings) -> SparkSession:
         session.conf.get("spark.sql.session.timeZone")  # the first word from the server
         return session
     except ImportError as error:
-        raise StoreError(
-            "FS461", f"Spark Connect is not installed: {error}", hint="pip install 'featurestore[spark]'"
-        ) from error
+        raise StoreError("FS461", f"Spark Connect is not installed: {error}", hint="pip install 'featurestore[spark]'") from error
     except Exception as error:
         raise StoreError(
             "FS463", f"the Spark Connect server at {shown(settings.remote)} does not answer: {_first_line(error)}",
@@ -96,9 +94,7 @@ def _classic(settings: SparkSettings) -> SparkSession:
 
     running = SparkSession.getActiveSession()
     if running is not None and not hasattr(running, "_jsparkSession"):
-        raise StoreError(
-            "FS463", "this process already talks to a Spark Connect server", hint="[spark] remote, or a new process"
-        )
+        raise StoreError("FS463", "this process already talks to a Spark Connect server", hint="[spark] remote, or a new process")
     if running is not None:
         return running.newSession()
     _check_java()
@@ -123,9 +119,7 @@ def _classic(settings: SparkSettings) -> SparkSession:
 def _check_java() -> None:
     home = os.environ.get("JAVA_HOME")
     if shutil.which("java") is None and (home is None or shutil.which("java", path=os.path.join(home, "bin")) is None):
-        raise StoreError(
-            "FS462", "Spark needs Java 17, and there is no `java`", hint="a Java runtime, or JAVA_HOME; or [spark] remote"
-        )
+        raise StoreError("FS462", "Spark needs Java 17, and there is no `java`", hint="a Java runtime, or JAVA_HOME; or [spark] remote")
 
 
 def _reach(host: str, port: int, name: str, timeout: float) -> None:
