@@ -189,7 +189,7 @@ class FeatureStore:
             output=None if output is None else Path(output),
             folder=self._base,
             watch=watch,
-            spark=self.spark_settings if (engine or self.config.offline.engine) == "spark" else None,
+            spark=self._spark(engine),
         )  # fmt: skip
         if report is not None:
             report(done.report)
@@ -423,10 +423,12 @@ class FeatureStore:
         *,
         known_before: str | int | None = None,
         full: bool = False,
+        engine: str | None = None,
         watch: Callable[[Progress], None] | None = None,
     ) -> list[ViewReport]:
         """Bring views (default: all that are kept online) to a watermark (default: now) in the online store.
 
+        Args: engine: "duckdb" or "spark" computes their states; default: as the settings say. Records are the same.
         Returns: one report per view. Raises: UsageError FS101, FS108, StoreLocked FS401, SourceError, StoreError.
         """
         from featurestore import materialization
@@ -452,6 +454,7 @@ class FeatureStore:
             push_folder=self.push_folder,
             push_at_once=self.config.online.push and self.root is not None,
             watch=watch,
+            spark=self._spark(engine),
         )
 
     def rollback(self, view: str) -> RolledBack:
@@ -633,6 +636,12 @@ class FeatureStore:
             offline.threads, memory_limit or offline.memory_limit, temp if temp_directory is None else Path(temp_directory),
             offline.temp_limit, window_plan=offline.window_plan, partitions=partitions or offline.partitions,
         )  # fmt: skip
+
+    def _spark(self, engine: str | None) -> SparkSettings | None:
+        """The Spark to use; None: DuckDB is asked for. Raises: UsageError FS102."""
+        from featurestore.retrieval.build import check_engine
+
+        return self.spark_settings if check_engine(engine or self.config.offline.engine) == "spark" else None
 
     @property
     def spark_settings(self) -> SparkSettings:

@@ -20,8 +20,7 @@ from featurestore.errors import DataError, FeatureStoreError, SourceError, Store
 from featurestore.registry import BoundService, Registry, bind_label, bind_service, bind_view
 from featurestore.retrieval.manifest import Recorded, definitions, versions
 from featurestore.retrieval.spine import content_identity, open_spine
-from featurestore.sources import FileStamp, IdentityCache, SourceData, open_source, reopen_source
-from featurestore.sources import folders
+from featurestore.sources import FileStamp, IdentityCache, SourceData, folders, open_source, reopen_source
 from featurestore.sources.files import expand, stamped
 from featurestore.sources.push_log import read_log
 

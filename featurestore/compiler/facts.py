@@ -7,12 +7,19 @@ from collections.abc import Sequence
 from featurestore.definitions import Source
 from featurestore.plan.nodes import Settled, Visible, chain_of
 
-SOURCE_PREFIX = "source__"
+SOURCE_PREFIX, NUMBERED_PREFIX = "source__", "numbered__"
+FILE, ROW = "__file", "__row"
+"""The number of the part a row lies in, and the row's number in that."""
 
 
 def relation(source: Source) -> str:
     """The name under which an engine binds the rows of a source: times with a zone, all else as stored."""
     return f"{SOURCE_PREFIX}{source.name}"
+
+
+def numbered(source: Source) -> str:
+    """The name of the same relation with FILE and ROW beside each row."""
+    return f"{NUMBERED_PREFIX}{source.name}"
 
 
 def on_keys(left: str, right: str, keys: Sequence[str]) -> str:

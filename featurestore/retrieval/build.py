@@ -45,9 +45,15 @@ class Done:
 
 def request(*, engine: str, **given: Any) -> Request:
     """A checked request. Raises: UsageError FS102 for an unknown engine or include, or a negative lag."""
-    if engine not in ENGINES:
-        raise UsageError("FS102", f"unknown engine {engine!r}", known=ENGINES)
+    check_engine(engine)
     return Request(**given)
+
+
+def check_engine(name: str) -> str:
+    """Raises: UsageError FS102 for an engine there is not."""
+    if name not in ENGINES:
+        raise UsageError("FS102", f"unknown engine {name!r}", known=ENGINES)
+    return name
 
 
 def open_all(

@@ -19,10 +19,6 @@ from featurestore.compiler.duckdb.online import (
     find_touched,
     online_rows,
     online_state,
-    touched_count,
-    touched_keys,
-    touched_rows,
-    touched_rows_count,
     touched_too,
 )
 from featurestore.compiler.duckdb.probes import keys_read, times_of_facts
@@ -75,6 +71,6 @@ __all__ = [
     "duplicates", "find_touched", "greatest_known", "holders", "key_type", "keys_read", "landmark", "latest", "left_out",
     "on_demand", "online_rows", "online_state", "operand_column", "plans_for", "profile", "quoted", "relation", "sql_type",
     "statements", "static",
-    "strands", "times_of_facts", "touched_count", "touched_keys", "touched_rows", "touched_rows_count", "touched_too",
+    "strands", "times_of_facts", "touched_too",
     "window_sql",
 ]  # fmt: skip

@@ -10,7 +10,18 @@ from collections.abc import Mapping, Sequence
 
 from featurestore.compiler.duckdb.scalars import canonical, condition, quoted, sortable
 from featurestore.compiler.duckdb.types import key_type
-from featurestore.compiler.facts import SOURCE_PREFIX, is_simple, known_delay, not_null, on_keys, relation, visible_from
+from featurestore.compiler.facts import (
+    FILE,
+    ROW,
+    SOURCE_PREFIX,
+    is_simple,
+    known_delay,
+    not_null,
+    numbered,
+    on_keys,
+    relation,
+    visible_from,
+)
 from featurestore.compiler.statement import Steps, listed
 from featurestore.definitions import Source
 from featurestore.definitions.source import PUSHED_AT
@@ -23,16 +34,6 @@ PACKED = "CAST(event_time AS HUGEINT) * 18446744073709551616 + known_time"
 """Event and known time in one integer: its order is theirs. A running maximum of it is the newest fact so far."""
 UNPACKED_EVENT = "CAST((newest + 9223372036854775808) >> 64 AS BIGINT)"
 UNPACKED_KNOWN = "CAST(newest - CAST(event_time AS HUGEINT) * 18446744073709551616 AS BIGINT)"
-
-
-NUMBERED_PREFIX = "numbered__"
-FILE, ROW = "__file", "__row"
-"""The number of the part a row lies in, and the row's number in that."""
-
-
-def numbered(source: Source) -> str:
-    """The name of the same relation with FILE and ROW beside each row."""
-    return f"{NUMBERED_PREFIX}{source.name}"
 
 
 def key_names(keys: Sequence[PlanKey]) -> list[str]:

@@ -71,12 +71,16 @@ def translated(error: BaseException, where: str = "") -> FeatureStoreError:
     if "no space left" in low:
         return StoreError("FS405", f"the disk is full: {first}", where=where, hint="free space, or another spark.local.dir")
     if "outofmemoryerror" in low or "memoryerror" in low:
-        return StoreError("FS409", f"memory limit reached: {first}", where=where, hint="more memory for executors, in [spark] conf")
+        return StoreError(
+            "FS409", f"memory limit reached: {first}", where=where, hint="more memory for executors, in [spark] conf"
+        )
     if "no module named 'featurestore" in low:
         what = "featurestore is not installed where Spark's executors run Python"
         return StoreError("FS464", what, hint="install it there, or spark.pyspark.python")
     if any(sign in low for sign in _UNREADABLE):
-        return SourceError("FS325", f"a source cannot be read: {first}", where=where or _file(text), hint="write the file again")
+        return SourceError(
+            "FS325", f"a source cannot be read: {first}", where=where or _file(text), hint="write the file again"
+        )
     return DataError("FS306", f"the engine failed: {first}", where=where)
 
 

@@ -9,18 +9,18 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import reduce
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from featurestore.compiler.facts import FILE, ROW
 from featurestore.compiler.spark import quoted, sql_type
-from featurestore.definitions import Source
-from featurestore.definitions.source import PUSHED_AT
-from featurestore.dtypes import TIMESTAMP, DType, from_arrow
+from featurestore.definitions import ArrowSource, Source
+from featurestore.dtypes import DType, from_arrow
 from featurestore.engines.duckdb.reading import columns_bound, copy, is_direct, normalised, physical, target_type
 from featurestore.plan.needed import EVERYTHING, Needed
 from featurestore.sources import Part, SourceData
@@ -96,19 +96,40 @@ def _literal_path(path: str) -> str:
 
 
 @dataclass(frozen=True)
-class _Groups:
-    """What executors read by Arrow: pieces of parts, (part, row group; None: all of it)."""
+class Piece:
+    """A row group of a part (None: all of it). number: of the part in its source; first: the number of its first row."""
 
-    pieces: tuple[tuple[Part, int | None], ...]
+    part: Part
+    group: int | None
+    number: int
+    first: int = 0
+
+
+def _with_numbers(rows: pa.RecordBatch, piece: Piece, done: int) -> pa.RecordBatch:
+    first = piece.first + done
+    file = pa.repeat(pa.scalar(piece.number, pa.int64()), rows.num_rows)
+    own = [file, pa.arange(first, first + rows.num_rows)]
+    return pa.RecordBatch.from_arrays([*rows.columns, *own], names=[*rows.schema.names, FILE, ROW])
+
+
+@dataclass(frozen=True)
+class _Groups:
+    """What executors read by Arrow. numbered: with FILE and ROW beside each row."""
+
+    pieces: tuple[Piece, ...]
     source: Source
     columns: tuple[str, ...]
     schema: pa.Schema
+    numbered: bool = False
 
     def run(self, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         for batch in batches:
             for number in batch.column(0).to_pylist():
-                for read in self._read(*self.pieces[number]):
-                    yield for_spark(normalised(read, self.source, self.schema))
+                piece, done = self.pieces[number], 0
+                for read in self._read(piece.part, piece.group):
+                    rows = for_spark(normalised(read, self.source, self.schema))
+                    yield _with_numbers(rows, piece, done) if self.numbered else rows
+                    done += read.num_rows
 
     def _read(self, part: Part, group: int | None) -> Iterator[pa.RecordBatch]:
         if group is None or part.stamp is None:
@@ -125,18 +146,40 @@ class _Groups:
 
 
 def _by_arrow(spark: SparkSession, parts: Sequence[Part], source: Source, wanted: Mapping[str, DType]) -> DataFrame:
-    pieces = tuple((part, group) for part in parts for group in _row_groups(part))
+    pieces = tuple(piece for number, part in enumerate(parts) for piece in _pieces(part, number))
+    return _read_by(spark, pieces, source, wanted)
+
+
+def _read_by(
+    spark: SparkSession, pieces: tuple[Piece, ...], source: Source, wanted: Mapping[str, DType], *, numbers: bool = False
+) -> DataFrame:
     schema = pa.schema([(c, t.arrow) for c, t in wanted.items()])
-    groups = _Groups(pieces, source, tuple(wanted), schema)
-    told = ", ".join(f"{quoted(c)} {sql_type(t)}" for c, t in wanted.items())
-    return spark.range(0, len(pieces), 1, len(pieces)).mapInArrow(groups.run, told)
+    groups = _Groups(pieces, source, tuple(wanted), schema, numbers)
+    told = [f"{quoted(c)} {sql_type(t)}" for c, t in wanted.items()]
+    told += [f"{quoted(c)} BIGINT" for c in (FILE, ROW)] if numbers else []
+    return spark.range(0, len(pieces), 1, max(len(pieces), 1)).mapInArrow(groups.run, ", ".join(told))
 
 
-def _row_groups(part: Part) -> Sequence[int | None]:
+def _pieces(part: Part, number: int) -> Iterator[Piece]:
     if type(part) is not Part or part.stamp is None:
-        return [None]
+        yield Piece(part, None, number)
+        return
+    first = 0
     with pq.ParquetFile(part.stamp.path) as file:
-        return range(file.metadata.num_row_groups)
+        for group in range(file.metadata.num_row_groups):
+            yield Piece(part, group, number, first)
+            first += file.metadata.row_group(group).num_rows
+
+
+def numbered(spark: SparkSession, data: SourceData, columns: Sequence[str], types: Mapping[str, DType]) -> DataFrame:
+    """The rows of a source, each with the number of its part, and its own number in that."""
+    columns = columns_bound(data, columns)
+    wanted = {c: target_type(data.source, c, types) for c in columns}
+    pieces = tuple(piece for number, part in enumerate(data.parts) for piece in _pieces(part, number))
+    source = data.source
+    if isinstance(source, ArrowSource):  # its table goes to executors once, as the part
+        source = replace(source, table=source.table.schema.empty_table())
+    return _read_by(spark, pieces, source, wanted, numbers=True)
 
 
 def for_spark(batch: pa.RecordBatch) -> pa.RecordBatch:

@@ -16,9 +16,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 
 from featurestore.atomic import alive
 from featurestore.compiler import spark as sql
+from featurestore.compiler.facts import numbered
+from featurestore.compiler.spark import expectations
 from featurestore.dtypes import DType
 from featurestore.engines.spark import reading, starting
 from featurestore.engines.spark.failures import Told, errors, raised
@@ -36,7 +39,7 @@ _FOLDER = "build-"
 class Session:
     """Statements over bound relations. Use as a context manager. folder: of the files a task keeps while it runs."""
 
-    sql = sql
+    sql, expectations = sql, expectations
 
     def __init__(self, settings: SparkSettings) -> None:
         self.spark = starting.start(settings)
@@ -67,10 +70,14 @@ class Session:
         except Exception:  # a session that is gone has no views
             return
 
-    def bind(self, name: str, frame: DataFrame) -> None:
-        """Make a data frame known under a name."""
+    def bind(self, name: str, rows: DataFrame | pa.Table) -> None:
+        """Make a data frame, or a table, known under a name."""
         self._bound.pop(name, None)
-        frame.createOrReplaceTempView(name)
+        if isinstance(rows, pa.Table):
+            path = self._path()
+            pq.write_table(rows, path)
+            rows = self.spark.read.parquet(str(path))
+        rows.createOrReplaceTempView(name)
         self._views.add(name)
 
     def bind_files(self, name: str, paths: Sequence[Path], columns: Mapping[str, str]) -> DataFrame:
@@ -104,6 +111,13 @@ class Session:
             self.bind(name, frame)
         self._bound[name] = (data, tuple(columns), needed)
 
+    def bind_numbered(self, data: SourceData, columns: Sequence[str], types: Mapping[str, DType]) -> None:
+        """Make the rows of a source known as `numbered__<source>`: as `bind_source` has them, and of each row which of the
+        source's parts it lies in, and its number in that. Raises: SourceError FS322 to FS325."""
+        data.check(columns)
+        with errors(data.source.place):
+            self.bind(numbered(data.source), reading.numbered(self.spark, data, columns, types))
+
     def _path(self) -> Path:
         """Where a copy may lie; never one name twice."""
         return self.folder / f"copy_{next(self._numbers)}.parquet"
@@ -126,13 +140,35 @@ class Session:
             ordered = frame.withColumn("__range", number).repartition("__range").sortWithinPartitions("__range", row)
             ordered.write.partitionBy("__range").mode("error").parquet(str(path))
 
-    def keep(self, statement: str, parameters: Mapping[str, object], path: Path, *, order: Sequence[str] = ()) -> None:
-        """Keep what a statement gives in the folder `path`, in files whose order by name is that of the columns `order`."""
+    def keep(self, name: str, statement: str, parameters: Mapping[str, object] | None = None) -> None:
+        """Keep what a statement gives as a relation of that name, in place of one it had."""
         with errors():
-            frame = self.frame(statement, parameters)
-            if order:
-                frame = frame.orderBy(*(f"`{column}`" for column in order))
-            frame.write.mode("error").parquet(str(path))
+            frame, path = self.frame(statement, parameters), self._path()
+            frame.write.parquet(str(path))
+            self.bind(name, self.spark.read.schema(frame.schema).parquet(str(path)))
+
+    def add(self, name: str, statement: str) -> None:
+        """Add what a statement gives to a relation that is kept."""
+        self.keep(name, f"SELECT * FROM {sql.quoted(name)}\nUNION ALL\n{statement}")
+
+    def count(self, name: str) -> int:
+        """Rows of a relation."""
+        with errors():
+            return int(self.spark.table(name).count())
+
+    def rows_of(self, name: str) -> Iterator[pa.RecordBatch]:
+        """The rows of a relation, as they come."""
+        return self.reader(f"SELECT * FROM {sql.quoted(name)}")
+
+    def reader(self, statement: str, parameters: Mapping[str, object] | None = None) -> Iterator[pa.RecordBatch]:
+        """What a statement gives, in its order: written into the work folder, and read from there some rows at a time."""
+        path = self._path()
+        with errors():
+            self.frame(statement, parameters).write.parquet(str(path))
+        for file in sorted(path.glob("part-*.parquet")):
+            with pq.ParquetFile(file) as opened:
+                yield from opened.iter_batches()
+        shutil.rmtree(path, ignore_errors=True)
 
     def frame(self, statement: str, parameters: Mapping[str, object] | None) -> DataFrame:
         """What a statement gives, not yet computed."""

@@ -11,10 +11,11 @@ from pathlib import Path
 class SparkSettings:
     """master: of a classic session. remote: the URL of a Spark Connect server (sc://host:port) instead. conf: more settings
     of the session. work: a folder that the driver and all executors share, for what a build keeps while it runs. timeout:
-    seconds to wait for a server to answer."""
+    seconds to wait for a server to answer. window_plan: the plan to take for windows wherever it can serve, or "auto"."""
 
     work: Path
     master: str = "local[*]"
     remote: str | None = None
     conf: Mapping[str, str] = field(default_factory=dict)
     timeout: float = 20.0
+    window_plan: str = "auto"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import re
 import shutil
@@ -60,6 +61,8 @@ def start(settings: SparkSettings) -> SparkSession:
     if find_spec("pyspark") is None:
         raise StoreError("FS461", "pyspark is not installed", hint="pip install 'featurestore[spark]'")
     warnings.filterwarnings("ignore", message="PySpark does not yet fully support pandas")
+    for name in ("SQLQueryContextLogger", "DataFrameQueryContextLogger"):  # what fails is raised, and told in our words
+        logging.getLogger(name).setLevel(logging.CRITICAL)
     session = _connect(settings) if settings.remote is not None else _classic(settings)
     for name, value in RUNTIME.items():
         session.conf.set(name, value)
@@ -81,7 +84,9 @@ def _connect(settings: SparkSettings) -> SparkSession:
         session.conf.get("spark.sql.session.timeZone")  # the first word from the server
         return session
     except ImportError as error:
-        raise StoreError("FS461", f"Spark Connect is not installed: {error}", hint="pip install 'featurestore[spark]'") from error
+        raise StoreError(
+            "FS461", f"Spark Connect is not installed: {error}", hint="pip install 'featurestore[spark]'"
+        ) from error
     except Exception as error:
         raise StoreError(
             "FS463", f"the Spark Connect server at {shown(settings.remote)} does not answer: {_first_line(error)}",
@@ -94,7 +99,9 @@ def _classic(settings: SparkSettings) -> SparkSession:
 
     running = SparkSession.getActiveSession()
     if running is not None and not hasattr(running, "_jsparkSession"):
-        raise StoreError("FS463", "this process already talks to a Spark Connect server", hint="[spark] remote, or a new process")
+        raise StoreError(
+            "FS463", "this process already talks to a Spark Connect server", hint="[spark] remote, or a new process"
+        )
     if running is not None:
         return running.newSession()
     _check_java()
@@ -103,6 +110,7 @@ def _classic(settings: SparkSettings) -> SparkSession:
     local = settings.master.startswith("local")
     if local:
         os.environ.setdefault("PYSPARK_PYTHON", sys.executable)  # else whatever is called python3
+        os.environ.setdefault("SPARK_LOCAL_IP", "127.0.0.1")
     chosen = {**(LOCAL if local else {}), **settings.conf}
     builder = SparkSession.builder.master(settings.master).appName(APP)
     for name, value in chosen.items():
@@ -119,7 +127,9 @@ def _classic(settings: SparkSettings) -> SparkSession:
 def _check_java() -> None:
     home = os.environ.get("JAVA_HOME")
     if shutil.which("java") is None and (home is None or shutil.which("java", path=os.path.join(home, "bin")) is None):
-        raise StoreError("FS462", "Spark needs Java 17, and there is no `java`", hint="a Java runtime, or JAVA_HOME; or [spark] remote")
+        raise StoreError(
+            "FS462", "Spark needs Java 17, and there is no `java`", hint="a Java runtime, or JAVA_HOME; or [spark] remote"
+        )
 
 
 def _reach(host: str, port: int, name: str, timeout: float) -> None:

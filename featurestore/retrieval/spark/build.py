@@ -7,7 +7,7 @@ pieces; the last steps lay a piece of all of them beside the spine's own columns
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -15,13 +15,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from featurestore import plan as planning
-from featurestore.engines.duckdb.expectations import Judge
 from featurestore.engines.duckdb.checks import check_static, greatest_known, pushed_to
+from featurestore.engines.duckdb.expectations import Judge
 from featurestore.engines.spark import Session, SparkSettings
 from featurestore.engines.spark.heavy import heavy_keys
+from featurestore.engines.spark.window_choice import choose, described
 from featurestore.errors import UsageError
 from featurestore.plan.needed import EVERYTHING, Needed, needed
-from featurestore.plan.nodes import Latest, LabelOf, Part, PartOf, PlanKey, StaticLookup, Window
+from featurestore.plan.nodes import LabelOf, Latest, Part, PartOf, PlanKey, StaticLookup, Window
 from featurestore.progress import Progress, Watcher
 from featurestore.registry import BoundLabel, BoundService
 from featurestore.retrieval.content import ContentHash
@@ -93,7 +94,7 @@ class SparkBuild:
             self._session = self._stack.enter_context(Session(self._settings))
             self._pieces = pieces_of(self.spine, self._session.folder)
             if judge := self._judge:
-                self.report.warnings += judge.check(self._sources.values(), self._watch)
+                self.report.warnings += judge.check(self._sources.values(), self._watch, lambda: nullcontext(self._session))
             self._asked = self._ask()
             self._check_sources()
         except BaseException:
@@ -192,7 +193,11 @@ class SparkBuild:
 
     def _windows(self, part: PartOf | LabelOf) -> list[Served]:
         assert isinstance(part.part, Window)
-        return [Served(s.outputs, s.sql, s.parameters, s.listed) for s in self._session.sql.statements(part.part)]
+        skewed = self._is_skewed(part.part)
+        choices = choose(self._session, part.part, self._parameters(part.part), self.spine.rows,
+                         wanted=self._settings.window_plan, skewed=skewed)  # fmt: skip
+        self.report.windows.setdefault(part.instance, []).extend(map(described, choices))
+        return [Served(c.outputs, c.sql, c.parameters, c.listed) for c in choices]
 
     def _bind(self, part: Part) -> None:
         for source, columns in sources_of(part).items():

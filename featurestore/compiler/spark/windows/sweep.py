@@ -45,12 +45,11 @@ class _Sweep:
         return finish(self.steps, asked, "grouped", every_row=True)
 
     def _marks(self) -> str:
-        found = ["struct(0 AS side, visible_from AS instant, visible_from - event_time AS lateness, 1L AS sign)",
-                 "struct(1, event_time, visible_from - event_time, 1L)"]  # fmt: skip
-        marks = f"array({', '.join(found)})"
+        from_then_on = ["(0, visible_from, visible_from - event_time, 1L)", "(1, event_time, visible_from - event_time, 1L)"]
+        no_longer = ["(0, until, until - event_time, -1L)", "(1, event_time, until - event_time, -1L)"]
+        marks = _structs(from_then_on)
         if self.versioned:
-            more = ["struct(0, until, until - event_time, -1L)", "struct(1, event_time, until - event_time, -1L)"]
-            marks = f"CASE WHEN until IS NULL THEN {marks} ELSE array({', '.join([*found, *more])}) END"
+            marks = f"CASE WHEN until IS NULL THEN {marks} ELSE {_structs([*from_then_on, *no_longer])} END"
         return f"FROM measured LATERAL VIEW inline({marks}) AS side, instant, lateness, sign"
 
     def _sum(self, term: str, number: int, span: Span) -> str:
@@ -75,3 +74,9 @@ class _Sweep:
             return self.timeline.run(f"{term}_{number}", "sum", value)
         limit = self.limits.setdefault(length, len(self.limits) + 1)
         return self.timeline.run(f"{term}_{number}_in_{limit}", "sum", f"CASE WHEN lateness < {length} THEN {value} END")
+
+
+def _structs(marks: list[str]) -> str:
+    split = (m.strip("()").split(", ") for m in marks)
+    names = ("side", "instant", "lateness", "sign")
+    return f"array({', '.join('struct(' + ', '.join(map(' AS '.join, zip(m, names, strict=True))) + ')' for m in split)})"
