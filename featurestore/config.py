@@ -83,10 +83,11 @@ class Spark(_Section):
     conf: dict[str, str] = Field(default_factory=dict, description='settings of the session: {"spark.executor.memory" = "8g"}')
     work: str = Field(
         ".featurestore/spark",
-        description="folder that the driver and all executors share, for what a build keeps while it runs; relative to the project",
+        description="folder that the driver and all executors share, for what is kept while a build or run lasts; relative "
+        "to the project",
     )
     timeout: Annotated[str, AfterValidator(_positive_duration)] = Field(
-        "20s", description="how long to wait until a master or server answers"
+        "60s", description="how long to wait until a master or server answers"
     )
 
 

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 from featurestore.compiler.latest import EXPIRED, FOUND, NOT_FOUND
+from featurestore.compiler.online import HELD, IN_WINDOW, LATEST, NEW_PREFIX
 from featurestore.compiler.spark import windows
 from featurestore.compiler.spark.counts import QUARANTINED, REASONS, ambiguous, greatest_known, left_out
 from featurestore.compiler.spark.facts import SOURCE_PREFIX, relation
 from featurestore.compiler.spark.latest import latest
 from featurestore.compiler.spark.online import (
-    HELD,
-    IN_WINDOW,
-    LATEST,
-    NEW_PREFIX,
     find_touched,
     online_rows,
     online_state,

@@ -47,6 +47,11 @@ def render(node: SqlExpr) -> str:
     return node.sql(dialect="spark", normalize_functions=False, unsupported_level=ErrorLevel.RAISE)
 
 
+def text(value: str) -> str:
+    """A text as Spark reads it."""
+    return render(exp.Literal.string(value))
+
+
 def scalar(expression: Expr, types: Mapping[str, DType], name: Callable[[str], str], result: DType) -> str:
     """An expression over columns of `types`, found under `name(column)`, as SQL of type `result`.
 

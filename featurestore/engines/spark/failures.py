@@ -59,8 +59,8 @@ def errors(where: str = "") -> Iterator[None]:
 _GONE = ("connection refused", "statuscode.unavailable", "sparkcontext was shut down", "stopped sparkcontext",
          "error while obtaining a new communication channel", "answer from java side is empty", "session_closed",
          "all masters are unresponsive", "failed to connect")  # fmt: skip
-_UNREADABLE = ("failed_read_file", "filenotfoundexception", "cannot_read_file", "is not a parquet file", "could not read footer",
-               "path_not_found", "parquetdecodingexception", "corrupt", "file_not_exist")  # fmt: skip
+_UNREADABLE = ("failed_read_file", "filenotfoundexception", "cannot_read_file", "is not a parquet file",
+               "could not read footer", "path_not_found", "parquetdecodingexception", "corrupt", "file_not_exist")  # fmt: skip
 
 
 def translated(error: BaseException, where: str = "") -> FeatureStoreError:

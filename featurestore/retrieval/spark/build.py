@@ -231,8 +231,7 @@ class SparkBuild:
 
     def _check_unchanged(self) -> None:
         for data in self._sources.values():
-            for stamp in data.stamps:
-                stamp.check()
+            data.check_unchanged()
 
     def _hashed(self, folder: Path) -> str:
         content, done = ContentHash(self.schema), 0
