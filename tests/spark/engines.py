@@ -8,10 +8,7 @@ from typing import Any
 import pyarrow as pa
 
 from featurestore.definitions import FeatureService
-<<<<<<< HEAD
-=======
 from featurestore.engines.duckdb import Settings
->>>>>>> spark_core
 from featurestore.engines.spark import SparkSettings
 from featurestore.registry import Registry
 from featurestore.retrieval.spark.build import SparkBuild, written
