@@ -52,7 +52,9 @@ class Project(_Section):
 
 
 class Offline(_Section):
-    engine: str = Field("duckdb", pattern="^(duckdb|spark)$", description="the engine that builds training sets and materializes")
+    engine: str = Field(
+        "duckdb", pattern="^(duckdb|spark)$", description="the engine that builds training sets and materializes"
+    )
     threads: int | None = Field(None, ge=1, description="threads of the engine; default: all cores")
     memory_limit: str = Field(
         "2GB", pattern=f"^{SIZE}$", description="memory the engine may use before it spills to temp_directory"
@@ -74,15 +76,18 @@ class Offline(_Section):
 
 
 class Spark(_Section):
-    master: str = Field("local[*]", description="the master of a session of our own: local[N], spark://host:7077, yarn, k8s://…")
+    master: str = Field(
+        "local[*]", description="the master of a session of our own: local[N], spark://host:7077, yarn, k8s://…"
+    )
     remote: str | None = Field(None, description="a Spark Connect server to use instead: sc://host:15002")
     conf: dict[str, str] = Field(default_factory=dict, description='settings of the session: {"spark.executor.memory" = "8g"}')
     work: str = Field(
         ".featurestore/spark",
-        description="folder that the driver and all executors share, for what a build keeps while it runs; relative to the project",
+        description="folder that the driver and all executors share, for what is kept while a build or run lasts; relative "
+        "to the project",
     )
     timeout: Annotated[str, AfterValidator(_positive_duration)] = Field(
-        "20s", description="how long to wait until a master or server answers"
+        "60s", description="how long to wait until a master or server answers"
     )
 
 

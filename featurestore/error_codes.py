@@ -627,12 +627,6 @@ CODES: Mapping[str, ErrorCode] = {
         "another process is compacting the push log of 'payments' · try wait for it",
         "Wait for it. A process that died has given the right up already.",
     ),
-    "FS461": ErrorCode(
-        "Spark is not installed",
-        "`--engine spark` (or `[offline] engine`) was asked for, and pyspark, or what Spark Connect needs, is not installed.",
-        "pyspark is not installed · try pip install 'featurestore[spark]'",
-        "Install the extra `spark`, where the command runs and where executors run Python.",
-    ),
     "FS462": ErrorCode(
         "Spark finds no Java",
         "A session of our own starts a Java process, and there is no `java`, neither on PATH nor in JAVA_HOME.",
@@ -650,6 +644,24 @@ CODES: Mapping[str, ErrorCode] = {
         "Spines, times and on-demand features are read by this package on Spark's executors, and it is not installed there.",
         "featurestore is not installed where Spark's executors run Python · try install it there, or spark.pyspark.python",
         "Install the same version into the Python of the executors, or name that Python by `spark.pyspark.python`.",
+    ),
+    "FS480": ErrorCode(
+        "A library is not installed",
+        "A source lies where only a library reads that `pip install featurestore` does not bring along.",
+        "an s3:// source needs the library 's3fs', which is not installed · try pip install featurestore[s3]",
+        "Install the extra that the error names.",
+    ),
+    "FS482": ErrorCode(
+        "An object store refuses access",
+        "The environment and the machine's profile hold no credentials, or wrong ones, or such as may not list or read there.",
+        "there are no credentials for s3:// · in s3://bucket/payments/*.parquet · try AWS_ACCESS_KEY_ID and …",
+        "Set credentials in the environment or a profile, as the store's own tools take them; a definition never holds them.",
+    ),
+    "FS483": ErrorCode(
+        "An object store does not answer",
+        "The endpoint cannot be reached, takes too long, or fails.",
+        "the store of s3:// does not answer (EndpointConnectionError) · in s3://bucket/payments · try the network, or …",
+        "Check the network and the endpoint (AWS_ENDPOINT_URL), then run again: nothing was written.",
     ),
     "FS501": ErrorCode(
         "The online store does not know the service",

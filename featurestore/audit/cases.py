@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import count
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
@@ -140,7 +141,7 @@ class Cases:
         finally:
             for data in sources.values():
                 for made in data.parts:
-                    made.stamp.path.unlink()  # type: ignore[union-attr]
+                    Path(made.file.location).unlink()  # type: ignore[union-attr]
 
     def _left_out(self, number: int) -> SourceData:
         data = self._data[number]

@@ -95,7 +95,7 @@ def _states(name: str, was: Any, now: Any, views: frozenset[str] | None) -> Iter
 
 
 def _files(state: Sequence[Document]) -> dict[str, Document]:
-    return {entry["path"]: {"size": entry["size"], "sha256": entry["sha256"]} for entry in state if "path" in entry}
+    return {entry["path"]: {k: v for k, v in entry.items() if k != "path"} for entry in state if "path" in entry}
 
 
 def _log(state: Sequence[Document]) -> Document | None:

@@ -6,23 +6,22 @@ business of `rebuild`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from featurestore.audit.change import Change, Document
 from featurestore.audit.changes import changes
-from featurestore.definitions import FeatureService, ParquetSource, Source
+from featurestore.definitions import FeatureService, Source
 from featurestore.dtypes import DType, parse_dtype
 from featurestore.engines.duckdb import Settings
-from featurestore.errors import DataError, FeatureStoreError, SourceError, StoreError, shorten
+from featurestore.errors import DataError, FeatureStoreError, StoreError, shorten
 from featurestore.registry import BoundService, Registry, bind_label, bind_service, bind_view
 from featurestore.retrieval.manifest import Recorded, definitions, versions
 from featurestore.retrieval.spine import content_identity, open_spine
-from featurestore.sources import FileStamp, IdentityCache, SourceData, open_source, reopen_source
-from featurestore.sources import folders
-from featurestore.sources.files import expand, stamped
+from featurestore.sources import IdentityCache, SourceData, folders, open_source, parquet, reopen_source
+from featurestore.sources.kinds import kind_of
 from featurestore.sources.push_log import read_log
 
 _NAMED = 3
@@ -82,17 +81,15 @@ class Inputs:
             said = "a table in memory when the set was built; nothing tells whether it is the same"
             self.changed.append(Change("source", f"source {name}", said, "memory", None))
             return state
-        stamps = [stamp for entry in state if "path" in entry and (stamp := self._stamp(entry["path"])) is not None]
-        observed = [*self.identities.identify(stamps), *(self._log(name, e) for e in state if "push_log" in e)]
-        if isinstance(source, ParquetSource):
-            self._note_later(source, {entry["path"] for entry in state if "path" in entry})
+        own, folder = [entry for entry in state if "push_log" not in entry], self._project.folder
+        kind = parquet.KIND if source is None else kind_of(source)
+        observed = [
+            *kind.observed(source, own, folder, self.identities),
+            *(self._log(name, e) for e in state if "push_log" in e),
+        ]
+        if source is not None:
+            self._note_later(kind.later(source, own, folder))
         return [entry for entry in observed if entry is not None]
-
-    def _stamp(self, path: str) -> FileStamp | None:
-        try:
-            return stamped(self._project.folder / path, path)
-        except OSError:
-            return None
 
     def _log(self, name: str, entry: Document) -> Document | None:
         folder = self._project.push_folder(name)
@@ -107,11 +104,7 @@ class Inputs:
             self.notes.append(f"push log of {name}: {now.position - entry['position']} rows came later and are not used")
         return {**entry, "log": now.log, "position": min(now.position, entry["position"])}
 
-    def _note_later(self, source: ParquetSource, known: set[str]) -> None:
-        try:
-            later = [s.name for s in expand(source.path, self._project.folder) if s.name not in known]
-        except SourceError:
-            return
+    def _note_later(self, later: Sequence[str]) -> None:
         if len(later) > _NAMED:
             self.notes.append(f"{len(later):,} files came later and are not used: {shorten(later, _NAMED)}")
         else:

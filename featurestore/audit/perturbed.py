@@ -22,8 +22,7 @@ from featurestore.engines.duckdb import Session
 from featurestore.registry import BoundInstance, BoundService, BoundView
 from featurestore.retrieval.spine import Spine, instants, key_column
 from featurestore.retrieval.training_set import Request
-from featurestore.sources import SourceData
-from featurestore.sources.data import Part
+from featurestore.sources import Part, SourceData
 
 WHOLE = "the whole spine"
 
@@ -152,8 +151,8 @@ class Workbench:
         """Remove the files that were made for a probe."""
         for name, data in sources.items():
             for part in data.parts if data is not self._sources[name] else ():
-                assert part.stamp is not None
-                part.stamp.path.unlink()
+                assert part.file is not None
+                Path(part.file.location).unlink()
 
     def _perturbation(self, name: str, lookups: tuple[sql.Lookup, ...], seed: int, control: bool) -> sql.Perturbation:
         data = self._sources[name]

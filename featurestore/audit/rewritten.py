@@ -16,9 +16,9 @@ from featurestore.definitions.source import PUSHED_AT
 from featurestore.dtypes import DType
 from featurestore.engines.duckdb.reading import columns_bound, normalised, target_type
 from featurestore.registry import BoundFacts
-from featurestore.sources import SourceData
-from featurestore.sources.data import PushedPart
-from featurestore.sources.files import FileStamp
+from featurestore.sources import PushedPart, SourceData
+from featurestore.sources.files import stamped
+from featurestore.sources.parts import pushed_file
 
 PART, ROW = "__part", "__row"
 """Beside the columns of a rewritten source: the number of the part a row comes from, and its number in it, both from 0."""
@@ -43,10 +43,7 @@ def rewrite(data: SourceData, columns: Mapping[str, DType], path: Path) -> Pushe
 
 def part_of(path: Path) -> PushedPart:
     """A file written by us as a part of a source: its times are instants, as those of pushed rows are."""
-    status = path.stat()
-    with pq.ParquetFile(path) as file:
-        schema, rows = file.schema_arrow, file.metadata.num_rows
-    return PushedPart(path.name, schema, rows, FileStamp(path.name, path, status.st_size, status.st_mtime_ns))
+    return pushed_file(stamped(path, path.name))
 
 
 def columns_read(views: Sequence[BoundFacts]) -> dict[str, DType]:

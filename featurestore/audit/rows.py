@@ -30,7 +30,8 @@ ROW = "__row"
 
 @dataclass(frozen=True)
 class Rows:
-    """The rows of a training set in a file, or in a folder of Parquet files. A CSV holds text, whatever was written into it: `typed` is False then."""
+    """The rows of a training set in a file, or in a folder of Parquet files. A CSV holds text, whatever was written into it:
+    `typed` is False then."""
 
     path: Path
     schema: pa.Schema

@@ -40,7 +40,7 @@ class SourceCheck:
         try:
             data = self.store.source(self.source.name)
             types = self._types(data)
-            self.found |= {"rows": data.rows, "files": len(data.stamps), "columns": list(types)}
+            self.found |= {"rows": data.rows, "files": len(data.files), "columns": list(types)}
             if not any([*map(self._noted, data.problems(list(types))), *map(self._noted, self._damaged(data, list(types)))]):
                 self._rows(data, types)
         except FeatureStoreError as error:

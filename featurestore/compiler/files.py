@@ -60,7 +60,8 @@ def training_set_sql(
             blocks.append(f"{title}\n{note}{statement.sql};\n")
     for node in plan.on_demand:
         title = f"-- {node.name}: OnDemand of on-demand view {node.view}\n"
-        note = f"-- reads asked (row_id, {', '.join(planning.read_from(o) for o in node.operands)}), batch by batch{_WHERE[dialect]}\n"
+        operands = ", ".join(planning.read_from(o) for o in node.operands)
+        note = f"-- reads asked (row_id, {operands}), batch by batch{_WHERE[dialect]}\n"
         blocks.append(f"{title}{note}{duckdb.on_demand(node)};\n")
     return head + "\n" + "\n".join(blocks)
 
@@ -89,7 +90,8 @@ def _what(part: PartOf | LabelOf) -> str:
 def latest_sql(view: BoundView, dialect: str = "duckdb") -> str:
     """The statement that gives a view's online state at a watermark."""
     sign = {"duckdb": "$", "spark": ":"}[dialect]
-    head = f"-- Online state of feature view {view.name} at the watermark {sign}known_before, pending facts up to {sign}horizon beyond.\n"
+    head = f"-- Online state of feature view {view.name} at the watermark {sign}known_before, pending facts up to "
+    head += f"{sign}horizon beyond.\n"
     head += (
         f"-- Fingerprint {view.fingerprint}. kind 0: facts beyond are held back; 1: latest values; 2: in reach of a window.\n\n"
     )

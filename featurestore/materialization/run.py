@@ -106,7 +106,7 @@ def materialize(
         reports, said = [], dict[object, list[str]]()
         for name in views:
             data = sources(registry.views[name].view.source.name)
-            looked = data.source.name, data.stamps, data.pushed  # views of one source are of one look, if nothing came
+            looked = data.source.name, data.look  # views of one source are of one look, if nothing came
             if judge is not None and looked not in said:
                 said[looked] = judge.check([data], watch, None if spark is None else partial(_by_spark, spark))
             view = _View(
@@ -205,7 +205,7 @@ class _View:
 
     def state_digest(self) -> str:
         """One name for the source files as they are; "" where there are none to name."""
-        return hashlib.sha256(json.dumps(self.state, sort_keys=True).encode()).hexdigest() if self.data.stamps else ""
+        return hashlib.sha256(json.dumps(self.state, sort_keys=True).encode()).hexdigest() if self.data.is_identified else ""
 
     def _left(self, watermark: int, full: bool) -> Running | None:
         """The run that died half-way, if this one would do the same, or go on from where it was going."""
@@ -308,7 +308,7 @@ class _Step:
             return "first generation of this definition"
         if self.view.static:
             return "a static source has no history to follow"
-        if not self.view.data.stamps:
+        if not self.view.data.is_identified:
             return "a table from memory has no files to compare"
         if self.previous.format < GENERATION_FORMAT:
             return "an older featurestore made the last generation"
@@ -316,9 +316,8 @@ class _Step:
             return "what brings pushed rows online is not what the last generation has"
         if self._rows_kept() > 4 * max(self.previous.rows, writing.IN_PLACE):
             return "most of what is kept of rows is of facts out of reach"
-        now = {(f["path"], f["sha256"]) for f in self.view.state if "path" in f}
         before = [f for f in self.previous.state if "path" in f]
-        gone = [str(f["path"]) for f in before if (f["path"], f["sha256"]) not in now]
+        gone = [str(f["path"]) for f in before if f not in self.view.state]
         if gone:
             return f"{gone[0]} is gone or changed since the last run"
         log, here = pushed_in(self.previous.state), self.view.data.pushed
@@ -338,7 +337,7 @@ class _Step:
         view, session = self.view, self.session
         self._told("finding touched keys", 0)
         new = view.data.since(self.previous.state)
-        self.report.new_files = len(new.stamps)
+        self.report.new_files = len(new.own)
         self.report.pushed_rows = new.rows - sum(p.rows for p in new.parts if not isinstance(p, PushedPart))
         self._bind(view.data)
         self._bind(new, prefix=sql.NEW_PREFIX)
@@ -461,8 +460,7 @@ class _Step:
     def _publish(self, rows: Mapping[bytes, bytes] | None = None) -> None:
         """The one transaction that readers see: generation, services, and for a step in place the records; what was pushed
         since the watermark is applied in it. Raises: StoreError FS410 if another run went ahead."""
-        for stamp in self.view.data.stamps:
-            stamp.check()
+        self.view.data.check_unchanged()
 
         def fill(batch: Batch) -> None:
             self._check_fence(batch)

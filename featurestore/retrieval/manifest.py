@@ -128,7 +128,9 @@ def _is_state(state: Any) -> bool:
 def _is_entry(entry: Mapping[str, Any]) -> bool:
     if "push_log" in entry:
         return isinstance(entry.get("log"), str) and isinstance(entry.get("position"), int)
-    return _texts("path", "sha256")(entry) and isinstance(entry.get("size"), int)
+    if "path" not in entry:  # what pins a table, or names rows that are in no file
+        return bool(entry)
+    return (_texts("path", "sha256")(entry) or _texts("path", "etag")(entry)) and isinstance(entry.get("size"), int)
 
 
 def _is_spine(part: Any) -> bool:

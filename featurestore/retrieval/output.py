@@ -1,7 +1,8 @@
 """Write a training set and its manifest: aside first, then both take their names.
 
-A training set is a file, or a folder of Parquet files. Its own rename is the moment of commit. Its manifest, complete before that moment, follows; should the
-process die between the two, the next start (or `manifest_of`) finds the manifest aside, which names the file's sha256.
+A training set is a file, or a folder of Parquet files. Its own rename is the moment of commit. Its manifest, complete before
+that moment, follows; should the process die between the two, the next start (or `manifest_of`) finds the manifest aside, which
+names the set's sha256.
 """
 
 from __future__ import annotations

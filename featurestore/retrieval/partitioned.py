@@ -123,10 +123,9 @@ def identity(
 
     states = {}
     for name, data in sorted(sources.items()):
-        if data.pushed is None and any(part.stamp is None for part in data.parts):
+        if not data.look:
             return None
-        stamps = [(s.name, str(s.path), s.size, s.mtime_ns) for s in data.stamps]
-        states[name] = (stamps, None if data.pushed is None else asdict(data.pushed))
+        states[name] = data.look
     asking = dict(spine.identity or {})
     if spine.table is not None and "sha256" not in asking:
         asking["sha256"] = content_identity(spine.table)

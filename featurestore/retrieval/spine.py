@@ -1,7 +1,7 @@
 """Read a spine: the rows that ask. Decides what its keys and instants are; its own columns pass through untouched.
 
-A spine is a Parquet or CSV file, a folder of Parquet files (in the order of their names), a pyarrow table or reader, a Polars or pandas frame, or a DuckDB relation (in the order
-in which it is first delivered).
+A spine is a Parquet or CSV file, a folder of Parquet files (in the order of their names), a pyarrow table or reader, a Polars
+or pandas frame, or a DuckDB relation (in the order in which it is first delivered).
 """
 
 from __future__ import annotations

@@ -381,8 +381,7 @@ class Build:
 
     def _check_unchanged(self) -> None:
         for data in self._sources.values():
-            for stamp in data.stamps:
-                stamp.check()
+            data.check_unchanged()
 
 
 def summed(counts: Sequence[Mapping[str, int]]) -> dict[str, int]:

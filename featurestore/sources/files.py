@@ -1,6 +1,7 @@
 """Files as sources keep them: expanded from globs in a fixed order, with an identity that proves their content.
 
-The list is frozen when a build or run begins; `check` tells at its end whether what was read is what was listed.
+The list is frozen when a build or run begins; `check` tells at its end whether what was read is what was listed. `File` is
+what all else asks of a file, wherever it lies.
 """
 
 from __future__ import annotations
@@ -12,8 +13,10 @@ import os
 import time
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, Protocol
 
 from featurestore.errors import SourceError
 
@@ -21,14 +24,65 @@ _BLOCK = 1 << 22
 _HASHED_AT_ONCE = 4
 
 
+class File(Protocol):
+    """A file as it was listed, somewhere. Equal ones are the same file, unchanged as far as is known without reading it."""
+
+    @property
+    def name(self) -> str:
+        """What errors and manifests call it."""
+
+    @property
+    def size(self) -> int: ...
+
+    @property
+    def location(self) -> str:
+        """Where an engine finds it: a path, or a URL without credentials."""
+
+    @property
+    def version(self) -> tuple[object, ...]:
+        """What tells it, without reading, from what may lie there another time."""
+
+    def opened(self) -> AbstractContextManager[Any]:
+        """What Arrow reads it from: a path, or something to read and seek in."""
+
+    def footer(self) -> Any:
+        """What Arrow reads the footer of a Parquet file from."""
+
+    def identity(self, known: IdentityCache) -> dict[str, object]:
+        """What proves its content: {"path", "size", "sha256"}, or what the store of it tells: {"path", "size", "etag"}.
+        Raises: SourceError FS326 if it has changed since it was listed."""
+
+    def unchanged(self) -> bool: ...
+
+    def check(self) -> None:
+        """Raises: SourceError FS326 if the file is gone or changed."""
+
+
 @dataclass(frozen=True)
 class FileStamp:
-    """A file as it was listed: `name` is its path relative to the project, with forward slashes."""
+    """A file on a disk. `name` is its path relative to the project, with forward slashes."""
 
     name: str
     path: Path
     size: int
     mtime_ns: int
+
+    @property
+    def location(self) -> str:
+        return str(self.path)
+
+    @property
+    def version(self) -> tuple[object, ...]:
+        return self.size, self.mtime_ns
+
+    def opened(self) -> AbstractContextManager[Path]:
+        return nullcontext(self.path)
+
+    def footer(self) -> Path:
+        return self.path
+
+    def identity(self, known: IdentityCache) -> dict[str, object]:
+        return {"path": self.name, "size": self.size, "sha256": known.digest(self)}
 
     def unchanged(self) -> bool:
         try:
@@ -38,9 +92,12 @@ class FileStamp:
         return (now.st_size, now.st_mtime_ns) == (self.size, self.mtime_ns)
 
     def check(self) -> None:
-        """Raises: SourceError FS326 if the file is gone or changed."""
         if not self.unchanged():
-            raise SourceError("FS326", "the file changed while it was read", where=self.name, hint="run again")
+            raise changed(self.name)
+
+
+def changed(name: str) -> SourceError:
+    return SourceError("FS326", "the file changed while it was read", where=name, hint="run again")
 
 
 def expand(patterns: Sequence[str], root: Path, *, where: str = "") -> tuple[FileStamp, ...]:
@@ -91,25 +148,26 @@ class IdentityCache:
             except (ValueError, KeyError, TypeError):
                 self._known = {}
 
-    def identify(self, stamps: Iterable[FileStamp]) -> list[dict[str, object]]:
-        """[{"path", "size", "sha256"}] in the order given. Raises: SourceError FS326 for a file that has changed since."""
-        stamps = list(stamps)
+    def identify(self, files: Iterable[File]) -> list[dict[str, object]]:
+        """The identities of files, in the order given. Raises: SourceError FS326 for a file that has changed since."""
         with ThreadPoolExecutor(min(os.cpu_count() or 1, _HASHED_AT_ONCE)) as pool:
-            digests = list(pool.map(self._digest, stamps))
-        for stamp, digest in zip(stamps, digests, strict=True):
-            if time.time_ns() - stamp.mtime_ns > 2_000_000_000:
-                self._known[str(stamp.path.resolve())] = [stamp.size, stamp.mtime_ns, digest]
+            found = list(pool.map(lambda file: file.identity(self), files))
         self._save()
-        return [{"path": s.name, "size": s.size, "sha256": d} for s, d in zip(stamps, digests, strict=True)]
+        return found
 
-    def _digest(self, stamp: FileStamp) -> str:
-        entry = self._known.get(str(stamp.path.resolve()))
-        if entry is not None and entry[:2] == [stamp.size, stamp.mtime_ns]:
+    def digest(self, stamp: FileStamp) -> str:
+        """The sha256 of a file. Raises: SourceError FS326."""
+        key, version = str(stamp.path.resolve()), list(stamp.version)
+        entry = self._known.get(key)
+        if entry is not None and entry[:2] == version:
             return str(entry[2])
         try:
-            return sha256(stamp.path)
+            found = sha256(stamp.path)
         finally:
             stamp.check()
+        if time.time_ns() - stamp.mtime_ns > 2_000_000_000:
+            self._known[key] = [*version, found]
+        return found
 
     def _save(self) -> None:
         if self._path is None:

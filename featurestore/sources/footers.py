@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from itertools import chain
 from typing import Any
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 
-from featurestore.sources.data import Part, SourceData
+from featurestore.sources.data import SourceData
+from featurestore.sources.parts import Part
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
@@ -37,7 +39,7 @@ def extents(data: SourceData, columns: Sequence[str]) -> dict[str, Extent]:
     """Column -> its extent. Nothing of a table from memory; nothing is said of a column with a dot in its name, which a
     footer tells from a nested one by nothing."""
     found: dict[str, list[Extent]] = {column: [] for column in columns}
-    if any(part.stamp is None for part in data.parts):
+    if any(part.file is None for part in data.parts):
         return {}
     for group in _groups(data.parts, columns):
         for column, extent in group.items():
@@ -51,17 +53,37 @@ def group_ends(parts: Sequence[Part], columns: Sequence[str]) -> Iterator[list[t
         yield [group[column].ends or () for column in columns]
 
 
+def extents_of(part: Part, metadata: Any, columns: Sequence[str]) -> Iterator[list[tuple[int, ...]]]:
+    """Of each row group of a part, whose footer that is, the ends of some columns: () where it does not say."""
+    for group in _groups_of(part, metadata, columns):
+        yield [group[column].ends or () for column in columns]
+
+
 def _groups(parts: Sequence[Part], columns: Sequence[str]) -> Iterator[dict[str, Extent]]:
     """Column -> its extent, of each row group with rows."""
     for part in parts:
-        if part.stamp is None:
-            continue
-        metadata = pq.read_metadata(part.stamp.path)
-        places = {metadata.schema.column(i).path: i for i in range(metadata.num_columns)}
-        for group in map(metadata.row_group, range(metadata.num_row_groups)):
-            if group.num_rows:
-                said = {c: c in places and "." not in c for c in columns}
-                yield {c: _extent(group.column(places[c]).statistics if said[c] else None) for c in columns}
+        if part.file is not None:
+            metadata = pq.read_metadata(part.file.footer())
+            groups = _groups_of(part, metadata, columns)
+            yield from (group for i, group in enumerate(groups) if metadata.row_group(i).num_rows)
+
+
+def _groups_of(part: Part, metadata: Any, columns: Sequence[str]) -> Iterator[dict[str, Extent]]:
+    fixed = {c: _fixed(value) for c, value in part.constants.items() if c in columns}
+    places = {metadata.schema.column(i).path: i for i in range(metadata.num_columns)}
+    said = {c: c in places and "." not in c for c in columns}
+    for group in map(metadata.row_group, range(metadata.num_row_groups)):
+        own = {c: _extent(group.column(places[c]).statistics if said[c] else None) for c in columns}
+        yield {**own, **{c: extent(group.num_rows) for c, extent in fixed.items()}}
+
+
+def _fixed(value: pa.Scalar) -> Callable[[int], Extent]:
+    """The extent of a column of so many rows that all have one value."""
+    if not value.is_valid:
+        return lambda rows: Extent(rows, ())
+    held = value.as_py()
+    whole = _micros(held) if isinstance(held, datetime) else held
+    return lambda rows: Extent(0, (whole, whole) if type(whole) is int else None)
 
 
 def _joined(extents: Sequence[Extent]) -> Extent:

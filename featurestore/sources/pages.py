@@ -7,13 +7,13 @@ from collections.abc import Iterator, Sequence
 import pyarrow as pa
 
 from featurestore.errors import SourceError
-from featurestore.sources.data import Part
+from featurestore.sources.parts import Part
 
 
 def damaged(part: Part, columns: Sequence[str]) -> Iterator[SourceError]:
     """An error for each of some columns of a file that cannot be read to its end. Pages that carry a checksum are compared
     with it; of others only what cannot be decoded is noticed. A table from memory has no pages."""
-    if part.stamp is None or _reason(part, columns) is None:
+    if part.file is None or _reason(part, columns) is None:
         return
     for column in columns:
         if reason := _reason(part, [column]):

@@ -18,7 +18,8 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from featurestore import atomic
-from featurestore.sources.data import Part, SourceData
+from featurestore.sources.data import SourceData
+from featurestore.sources.parts import Part, opened
 
 FORMAT = 1
 MOST = 1_000_000
@@ -39,11 +40,7 @@ class Aside:
 
 def state_of(data: SourceData, expected: Sequence[str]) -> str:
     """One name for the rows of a source and what is expected of them; "" where files cannot tell (a table from memory)."""
-    if not data.stamps:
-        return ""
-    files = [[s.name, s.size, s.mtime_ns] for s in data.stamps]
-    pushed = None if data.pushed is None else [data.pushed.log, data.pushed.position]
-    return hashlib.sha256(json.dumps([files, pushed, list(expected)]).encode()).hexdigest()
+    return hashlib.sha256(json.dumps([data.look, list(expected)]).encode()).hexdigest() if data.look else ""
 
 
 def is_of(path: Path, state: str) -> bool:
@@ -115,13 +112,13 @@ def _column(rows: pa.RecordBatch, field: pa.Field) -> pa.Array:
 
 def _read(part: Part, wanted: pa.Array) -> Iterator[tuple[int, pa.RecordBatch]]:
     """(number of the first row, rows), of the row groups with a wanted row."""
-    if part.stamp is None:
+    if part.file is None or part.constants:
         start = 0
         for batch in part.read(part.schema.names, _ROWS_AT_ONCE):
             yield start, batch
             start += batch.num_rows
         return
-    with pq.ParquetFile(part.stamp.path, page_checksum_verification=True) as file:
+    with opened(part.file) as file:
         start = 0
         for number in range(file.num_row_groups):
             end = start + file.metadata.row_group(number).num_rows

@@ -19,8 +19,7 @@ import pyarrow.parquet as pq
 import pytest
 from pyarrow import csv
 
-from featurestore import Entity, FeatureService, FeatureStore, FeatureView, ParquetSource, agg, latest
-from featurestore import atomic
+from featurestore import Entity, FeatureService, FeatureStore, FeatureView, ParquetSource, agg, atomic, latest
 from featurestore.errors import StoreError, UsageError
 from featurestore.retrieval import output as module
 from featurestore.retrieval.content import ContentHash
@@ -391,9 +390,7 @@ def test_a_folder_that_cannot_be_finished_leaves_the_old_one(tmp_path: Path) -> 
 def test_a_folder_whose_writer_is_killed_is_the_old_or_the_new_one(point: str, tmp_path: Path) -> None:
     output = tmp_path / "train.parquet"
     write_parts(output, 1)
-    code = (
-        "from pathlib import Path; from tests.unit.test_output import write_parts; import sys; write_parts(Path(sys.argv[1]), 2, 3)"
-    )
+    code = "from tests.unit.test_output import *; write_parts(Path(sys.argv[1]), 2, 3)"
     environment = {**os.environ, "FEATURESTORE_FAIL_AT": point, "PYTHONPATH": os.pathsep.join(sys.path)}
     died = subprocess.run([sys.executable, "-c", code, str(output)], env=environment, capture_output=True)
     assert died.returncode == -9, died.stderr

@@ -78,7 +78,7 @@ def test_a_list_is_frozen_when_it_is_made(tmp_path: Path) -> None:
 
 
 def test_a_file_that_changed_or_went_is_noticed(tmp_path: Path) -> None:
-    (stamp,) = opened(write(tmp_path, a={"e": pa.array([0], UTC)})).stamps
+    (stamp,) = opened(write(tmp_path, a={"e": pa.array([0], UTC)})).files
     assert stamp.unchanged()
     os.utime(stamp.path, ns=(0, 0))
     assert not stamp.unchanged()
@@ -179,7 +179,7 @@ def test_a_frame_from_memory_is_a_source_of_one_part(make: Any) -> None:
     source = ArrowSource(name="frames", event_timestamp="e", time_unit="s", table=make({"e": [1, 2], "s": ["a", None]}))
     data = open_source(source, Path())
     assert data.rows == 2
-    assert data.stamps == ()
+    assert data.files == ()
     assert data.types == {"e": DType("int64"), "s": DType("string")}
     (batch,) = data.parts[0].read(["s"])
     assert batch.to_pydict() == {"s": ["a", None]}

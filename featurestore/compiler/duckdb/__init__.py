@@ -9,7 +9,7 @@ from featurestore.compiler.duckdb import windows as window_plans
 from featurestore.compiler.duckdb.audit import CELLS, LANDMARKS, holders, landmark
 from featurestore.compiler.duckdb.counts import QUARANTINED, REASONS, ambiguous, greatest_known, left_out
 from featurestore.compiler.duckdb.facts import SOURCE_PREFIX, relation
-from featurestore.compiler.duckdb.latest import EXPIRED, FOUND, NOT_FOUND, latest
+from featurestore.compiler.duckdb.latest import latest
 from featurestore.compiler.duckdb.on_demand import ASKED, MISSED, on_demand, operand_column
 from featurestore.compiler.duckdb.online import (
     HELD,
@@ -27,6 +27,7 @@ from featurestore.compiler.duckdb.static import duplicates, static
 from featurestore.compiler.duckdb.types import key_type, sql_type
 from featurestore.compiler.duckdb.windows import PLANS as WINDOW_PLANS
 from featurestore.compiler.duckdb.windows import Asked, plans_for, strands, window_sql
+from featurestore.compiler.latest import EXPIRED, FOUND, NOT_FOUND
 from featurestore.dtypes import DOUBLE
 from featurestore.plan.nodes import Latest, Output, Part, StaticLookup
 

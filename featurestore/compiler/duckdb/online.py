@@ -31,6 +31,7 @@ from featurestore.compiler.online import HELD, IN_WINDOW, LATEST, NEW_PREFIX
 from featurestore.compiler.statement import Steps, listed
 from featurestore.plan.nodes import OnlineState, StaticLookup, Visible, facts_of, measures, ordered_by_time, reach_of
 
+
 def online_state(plan: OnlineState, *, limited: bool) -> str:
     """The statement: key columns, __kind, __event, the latest outputs, measure_1… of the windows, and known_time of the
     facts in windows if an aggregate orders by it.

@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-
-
 from featurestore.compiler.latest import EXPIRED, FOUND, NOT_FOUND
+from featurestore.compiler.online import HELD, IN_WINDOW, LATEST, NEW_PREFIX
 from featurestore.compiler.spark import windows
 from featurestore.compiler.spark.counts import QUARANTINED, REASONS, ambiguous, greatest_known, left_out
 from featurestore.compiler.spark.facts import SOURCE_PREFIX, relation
 from featurestore.compiler.spark.latest import latest
 from featurestore.compiler.spark.online import (
-    HELD,
-    IN_WINDOW,
-    LATEST,
-    NEW_PREFIX,
     find_touched,
     online_rows,
     online_state,
@@ -21,8 +16,8 @@ from featurestore.compiler.spark.online import (
 )
 from featurestore.compiler.spark.scalars import quoted
 from featurestore.compiler.spark.skew import HEAVY
-from featurestore.compiler.spark.static import duplicates, static
 from featurestore.compiler.spark.statements import PartStatement
+from featurestore.compiler.spark.static import duplicates, static
 from featurestore.compiler.spark.types import key_type, sql_type
 from featurestore.plan.nodes import Latest, Part, StaticLookup
 

@@ -49,8 +49,9 @@ def _counts(rows: ReadSource, of_row: Mapping[str, str], tests: Sequence[tuple[s
     of_row = {**set_aside, **of_row}
     reasons = [f"{QUARANTINED}{reason}" for reason, _ in rows.kept_if]
     tests = [*((reason, f"NOT {name}") for reason, name in zip(reasons, set_aside, strict=True)), *tests]
+    columns = [f"{sql} AS {name}" for name, sql in of_row.items()]
     steps.add("rows_read", f"rows of source {source.name}: times in microseconds UTC, what is NULL",
-              f"SELECT\n{listed([f'{sql} AS {name}' for name, sql in of_row.items()])}\nFROM {quoted(relation(source))}")  # fmt: skip
+              f"SELECT\n{listed(columns)}\nFROM {quoted(relation(source))}")  # fmt: skip
     cases = "\n".join(f"    WHEN {test} THEN {number}" for number, (_, test) in enumerate(tests, 1))
     steps.add("judged", "the number of the first reason that leaves a row out",
               f"SELECT\n  *,\n  CASE\n{cases}\n  END AS reason\nFROM rows_read")  # fmt: skip

@@ -8,11 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from sqlglot import exp
-
 from featurestore.compiler.facts import FILE, ROW, numbered
 from featurestore.compiler.spark.facts import event_time, known_time, relation, where_holds
-from featurestore.compiler.spark.scalars import quoted, render
+from featurestore.compiler.spark.scalars import quoted, text
 from featurestore.compiler.statement import Steps, listed
 from featurestore.definitions.expectations import QUARANTINE, Expectation
 from featurestore.plan.nodes import ReadSource
@@ -46,9 +44,8 @@ def first_broken(rows: ReadSource, expected: Sequence[Expectation], number: int,
 
 def set_aside(rows: ReadSource, expected: Sequence[Expectation], most: int) -> str:
     """The statement: file and row of the first rows that go to quarantine, and the reasons."""
-    reasons = ", ".join(
-        f"CASE WHEN NOT passes_{i} THEN {render(exp.Literal.string(e.reason))} END" for i, e in enumerate(expected) if e.action == QUARANTINE
-    )
+    said = {i: text(e.reason) for i, e in enumerate(expected) if e.action == QUARANTINE}
+    reasons = ", ".join(f"CASE WHEN NOT passes_{i} THEN {why} END" for i, why in said.items())
     steps = _numbered(rows, expected, [])
     return steps.finish(
         "those that are set aside, and why",

@@ -82,8 +82,9 @@ def _merge_replaced(steps: Steps, plan: Latest, packed: str) -> None:
     start, inside = "greatest(event_time, known_time)", "r.start < m.asked_at AND m.asked_at <= r.until"
     if plan.facts.exact:
         inside = "r.start <= m.asked_at AND m.asked_at < r.until"
+    columns = ", ".join([*keys, f"{start} AS start", "until", f"{packed} AS fact"])
     steps.add("replaced", "facts that a later version replaces",
-              f"SELECT {', '.join(keys)}, {start} AS start, until, {packed} AS fact FROM intervals WHERE until IS NOT NULL")  # fmt: skip
+              f"SELECT {columns}\nFROM intervals WHERE until IS NOT NULL")  # fmt: skip
     steps.add(
         "newer",
         "per row the newest fact in force that was later replaced",
@@ -93,7 +94,8 @@ def _merge_replaced(steps: Steps, plan: Latest, packed: str) -> None:
     steps.add(
         "answers",
         "per spine row its newest fact",
-        "SELECT m.row_id, m.asked_at, CASE WHEN m.newest IS NULL OR n.newer > m.newest THEN n.newer ELSE m.newest END AS newest\n"
+        "SELECT m.row_id, m.asked_at,\n"
+        "  CASE WHEN m.newest IS NULL OR n.newer > m.newest THEN n.newer ELSE m.newest END AS newest\n"
         "FROM matched AS m LEFT JOIN newer AS n ON n.row_id = m.row_id",
     )
 

@@ -12,7 +12,8 @@ from functools import reduce
 
 from sqlglot import ErrorLevel, exp
 
-from featurestore import expressions, patterns
+from featurestore import expressions
+from featurestore.compiler.spark.patterns import in_java
 from featurestore.compiler.spark.types import sql_type
 from featurestore.dtypes import DOUBLE, INT64, STRING, DType
 from featurestore.expressions import Call, Cast, Column, Expr, Literal
@@ -44,6 +45,11 @@ def quoted(name: str) -> str:
 
 def render(node: SqlExpr) -> str:
     return node.sql(dialect="spark", normalize_functions=False, unsupported_level=ErrorLevel.RAISE)
+
+
+def text(value: str) -> str:
+    """A text as Spark reads it."""
+    return render(exp.Literal.string(value))
 
 
 def scalar(expression: Expr, types: Mapping[str, DType], name: Callable[[str], str], result: DType) -> str:
@@ -133,7 +139,23 @@ _equal, _less, _and = _binary(exp.EQ), _binary(exp.LT), _binary(exp.And)
 
 def _tried(name: str, kind: type[exp.Expression]) -> Callable[[Sequence[SqlExpr], DType], SqlExpr]:
     """Integer arithmetic by the function that gives NULL where 64 bits do not hold it; double arithmetic as it is."""
-    return lambda args, result: _func(name, *args) if result == INT64 else _binary(kind)(args[0], args[1])
+
+    def lower(args: Sequence[SqlExpr], result: DType) -> SqlExpr:
+        if result == INT64:
+            return _func(name, *(_settled(a, name) for a in args))
+        return _binary(kind)(args[0], args[1])
+
+    return lower
+
+
+def _settled(operand: SqlExpr, name: str) -> SqlExpr:
+    """An operand that Spark's optimizer leaves where it is, by a shift of no bits.
+
+    It takes integer addition and multiplication for associative, also where they give NULL: of (a + 9223372036854775807)
+    + -9223372036854775807 it would make a + 0, and lose the overflow.
+    """
+    inside = any(node.name == name for node in operand.find_all(exp.Anonymous))
+    return _func("shiftleft", operand, exp.Literal.number(0)) if inside else operand
 
 
 def _opposite(a: SqlExpr) -> SqlExpr:
@@ -213,8 +235,8 @@ def _translated(source: str, target: str) -> Callable[[Sequence[SqlExpr], DType]
     return lambda args, _: _func("translate", args[0], exp.Literal.string(source), exp.Literal.string(target))
 
 
-def _full_match(node: SqlExpr, pattern: str) -> SqlExpr:
-    return exp.RegexpLike(this=_paren(node.copy()), expression=exp.Literal.string(rf"\A(?:{pattern})\z"))
+def _found(node: SqlExpr, pattern: str) -> SqlExpr:
+    return exp.RegexpLike(this=_paren(node.copy()), expression=exp.Literal.string(pattern))
 
 
 OPERATIONS: Mapping[str, Callable[[Sequence[SqlExpr], DType], SqlExpr]] = {
@@ -257,7 +279,7 @@ OPERATIONS: Mapping[str, Callable[[Sequence[SqlExpr], DType], SqlExpr]] = {
     "starts_with": _plain("startswith"),
     "ends_with": _plain("endswith"),
     "contains": _plain("contains"),
-    "matches": lambda args, _: _full_match(args[0], patterns.rendered(args[1].this)),
+    "matches": lambda args, _: _found(args[0], in_java(args[1].this)),
     "year": _utc("year"),
     "month": _utc("month"),
     "day": _utc("day"),
@@ -278,7 +300,7 @@ _PAIRWISE: Mapping[str, Callable[..., Expr]] = {
 
 
 def _matched(node: SqlExpr, pattern: str, to: str) -> SqlExpr:
-    return _when((_full_match(node, pattern), _try_cast(node, to)))
+    return _when((_found(node, in_java(pattern)), _try_cast(node, to)))
 
 
 def _read_double(node: SqlExpr) -> SqlExpr:

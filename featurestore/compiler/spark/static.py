@@ -3,7 +3,16 @@
 from __future__ import annotations
 
 from featurestore.compiler.latest import FOUND, NOT_FOUND
-from featurestore.compiler.spark.facts import input_name, key_names, key_selects, not_null, on_keys, relation, where, where_holds
+from featurestore.compiler.spark.facts import (
+    input_name,
+    key_names,
+    key_selects,
+    not_null,
+    on_keys,
+    relation,
+    where,
+    where_holds,
+)
 from featurestore.compiler.spark.latest import value
 from featurestore.compiler.spark.scalars import canonical, quoted
 from featurestore.compiler.statement import Steps, listed

@@ -32,9 +32,9 @@ class SourceCounts:
 def check_left_out(session: Session, bound: BoundFacts, data: SourceData) -> SourceCounts:
     """Count the rows a view leaves out. Raises: SourceError FS327 when one reason takes more than half of them."""
     read = facts_read(bound, data)
-    columns = bound.view.columns
-    session.bind_source(data, columns, {c: bound.types[c] for c in columns})
-    whole = nothing_left_out(bound, data)
+    whole, ambiguous = nothing_left_out(bound, data), session.sql.ambiguous(read)
+    if not whole or ambiguous:
+        _bind(session, bound, data)
     counts = {} if whole else session.table(session.sql.left_out(read)).to_pylist()[0]
     rows, with_time = counts.pop("rows", data.rows), counts.pop("has_time_of_day", True)
     left_out = {reason: n for reason, n in counts.items() if n}
@@ -45,9 +45,13 @@ def check_left_out(session: Session, bound: BoundFacts, data: SourceData) -> Sou
                 where=bound.view.source.place, hint="mend the data, or allow_left_out=True if that is meant",
             )  # fmt: skip
     warnings = _warnings(data, rows, with_time, bound.types)
-    if (ambiguous := session.sql.ambiguous(read)) and (n := session.table(ambiguous).to_pylist()[0]["ambiguous_versions"]):
+    if ambiguous and (n := session.table(ambiguous).to_pylist()[0]["ambiguous_versions"]):
         left_out["ambiguous_versions"] = n
     return SourceCounts(rows, left_out, warnings, whole)
+
+
+def _bind(session: Session, bound: BoundFacts, data: SourceData) -> None:
+    session.bind_source(data, bound.view.columns, {c: bound.types[c] for c in bound.view.columns})
 
 
 def _by_rule(left_out: Mapping[str, int]) -> dict[str, int]:
@@ -97,6 +101,8 @@ def nothing_left_out(bound: BoundFacts, data: SourceData) -> bool:
 def spares(needed: Needed, data: SourceData) -> bool:
     """Whether row groups need not be read at all if only those rows are: then it is worth to ask for no others."""
     source = data.source
+    if any(part.narrows for part in data.parts):
+        return True
     times = [c for c in (source.event_timestamp, source.created_timestamp) if c is not None]
     parts = tuple(part for part in data.parts if is_direct(part, source, times, {}))
     with errors(source.place):
@@ -129,7 +135,8 @@ def check_static(session: Session, plan: StaticLookup) -> None:
 
 
 def greatest_known(session: Session, bound: BoundLabel, data: SourceData) -> int | None:
-    """Up to when a label's source, whose rows are bound, is known: their greatest known time; None without any."""
+    """Up to when a label's source is known: the greatest known time of its rows; None without any."""
+    _bind(session, bound, data)
     read = facts_read(bound, data)
     assert isinstance(read, Visible)
     found: int | None = session.table(session.sql.greatest_known(facts_of(read)[0].rows)).to_pylist()[0]["greatest_known"]

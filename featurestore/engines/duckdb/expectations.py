@@ -175,7 +175,8 @@ class _Judging:
 
     def judged(self, folder: Path | None) -> Judgement:
         self.session.bind_source(self.data, self.columns, self.types)
-        counts = self.session.table(self.session.expectations.judged(self.read, self.expected), {"now": self.now}).to_pylist()[0]
+        statement = self.session.expectations.judged(self.read, self.expected)
+        counts = self.session.table(statement, {"now": self.now}).to_pylist()[0]
         broken = [counts[f"broken_{i}"] for i in range(len(self.expected))]
         outcomes = [
             Outcome(e, n, tuple(self._examples(i)) if n and e.action in self.named else ())

@@ -28,11 +28,13 @@ _NUMBER = "file_row_number"
 def is_direct(part: Part, source: Source, columns: Sequence[str], types: Mapping[str, DType]) -> bool:
     """DuckDB may read the file as it lies. What it has not got (`direct_select`) is no hindrance."""
     present = [c for c in columns if c in part.schema.names]
-    return part.stamp is not None and all(_direct_column(part, source, c, types) for c in present)
+    return part.file is not None and all(_direct_column(part, source, c, types) for c in present)
 
 
 def _direct_column(part: Part, source: Source, column: str, types: Mapping[str, DType]) -> bool:
     arrow = part.schema.field(column).type
+    if column in part.constants and (column in source.time_columns or pa.types.is_nested(arrow)):
+        return False
     if pa.types.is_timestamp(arrow):
         return arrow.unit in ("ms", "us", "s") and (arrow.tz is not None or source.zone_of(column) == "UTC")
     return column not in source.time_columns and not _holds_half(arrow) and not pa.types.is_date64(arrow)
@@ -49,7 +51,8 @@ def columns_bound(data: SourceData, columns: Sequence[str]) -> Sequence[str]:
 
 def physical(part: Part, columns: Sequence[str]) -> tuple[object, ...]:
     """What parts that one SELECT reads have in common."""
-    return tuple(part.schema.field(c).type if c in part.schema.names else None for c in columns)
+    types = [part.schema.field(c).type if c in part.schema.names else None for c in columns]
+    return *types, *((c, value) for c, value in part.constants.items() if c in columns)
 
 
 def is_numbered(part: Part) -> bool:
@@ -93,11 +96,26 @@ def direct_select(
             items.append(f"CAST(NULL AS {sql_type(target_type(data.source, column, types))}) AS {name}")
             continue
         arrow = part.schema.field(column).type
+        lies = _constant(part.constants[column]) if column in part.constants else name
         if pa.types.is_timestamp(arrow) and arrow.tz is None:
-            items.append(f"timezone('UTC', CAST({name} AS TIMESTAMP)) AS {name}")
+            items.append(f"timezone('UTC', CAST({lies} AS TIMESTAMP)) AS {name}")
+        elif column in part.constants:
+            items.append(f"CAST({lies} AS {sql_type(target_type(data.source, column, types))}) AS {name}")
         else:
             items.append(name)
     return _select(items, paths, number) + _kept(part, data.source, needed)
+
+
+def _constant(value: pa.Scalar) -> str:
+    """What all rows of a file have in a column that it does not hold, for the engine to cast."""
+    if not value.is_valid:
+        return "NULL"
+    if pa.types.is_timestamp(value.type):
+        instant = "make_timestamp" if value.type.tz is None else "make_timestamptz"
+        return f"{instant}({value.cast(pa.timestamp('us', value.type.tz)).value})"
+    if pa.types.is_binary(value.type) or pa.types.is_large_binary(value.type):
+        return f"from_hex('{value.as_py().hex()}')"
+    return "'" + str(value.as_py()).replace("'", "''") + "'"
 
 
 def _kept(part: Part, source: Source, needed: Needed) -> str:
@@ -115,11 +133,14 @@ def _test(part: Part, column: str, sign: str, at: int) -> str:
     return f"{quoted(column)} {sign} {instant}({at})"
 
 
-def copy(part: Part, data: SourceData, columns: Sequence[str], types: Mapping[str, DType], path: Path) -> None:
-    """Write the part's columns to `path` with times read and types folded; memory stays that of a batch."""
+def copy(
+    part: Part, data: SourceData, columns: Sequence[str], types: Mapping[str, DType], path: Path, needed: Needed = EVERYTHING
+) -> None:
+    """Write the part's columns to `path` with times read and types folded; memory stays that of a batch. Of rows that are not
+    needed some or all may be left out."""
     schema = pa.schema([(c, target_type(data.source, c, types).arrow) for c in columns])
     with pq.ParquetWriter(path, schema, compression="zstd", compression_level=1) as writer:
-        for batch in part.read(columns):
+        for batch in part.read(columns, needed=needed):
             writer.write_batch(normalised(batch, data.source, schema))
 
 

@@ -59,8 +59,8 @@ def errors(where: str = "") -> Iterator[None]:
 _GONE = ("connection refused", "statuscode.unavailable", "sparkcontext was shut down", "stopped sparkcontext",
          "error while obtaining a new communication channel", "answer from java side is empty", "session_closed",
          "all masters are unresponsive", "failed to connect")  # fmt: skip
-_UNREADABLE = ("failed_read_file", "filenotfoundexception", "cannot_read_file", "is not a parquet file", "could not read footer",
-               "path_not_found", "parquetdecodingexception", "corrupt", "file_not_exist")  # fmt: skip
+_UNREADABLE = ("failed_read_file", "filenotfoundexception", "cannot_read_file", "is not a parquet file",
+               "could not read footer", "path_not_found", "parquetdecodingexception", "corrupt", "file_not_exist")  # fmt: skip
 
 
 def translated(error: BaseException, where: str = "") -> FeatureStoreError:
@@ -71,12 +71,16 @@ def translated(error: BaseException, where: str = "") -> FeatureStoreError:
     if "no space left" in low:
         return StoreError("FS405", f"the disk is full: {first}", where=where, hint="free space, or another spark.local.dir")
     if "outofmemoryerror" in low or "memoryerror" in low:
-        return StoreError("FS409", f"memory limit reached: {first}", where=where, hint="more memory for executors, in [spark] conf")
+        return StoreError(
+            "FS409", f"memory limit reached: {first}", where=where, hint="more memory for executors, in [spark] conf"
+        )
     if "no module named 'featurestore" in low:
         what = "featurestore is not installed where Spark's executors run Python"
         return StoreError("FS464", what, hint="install it there, or spark.pyspark.python")
     if any(sign in low for sign in _UNREADABLE):
-        return SourceError("FS325", f"a source cannot be read: {first}", where=where or _file(text), hint="write the file again")
+        return SourceError(
+            "FS325", f"a source cannot be read: {first}", where=where or _file(text), hint="write the file again"
+        )
     return DataError("FS306", f"the engine failed: {first}", where=where)
 
 

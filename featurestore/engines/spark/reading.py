@@ -1,8 +1,9 @@
 """Bring the parts of a source to one spelling that Spark reads alike: times with a zone, one type per column.
 
 Parquet files that Spark may read as they lie are read by itself, with a schema that is told. All others (nanoseconds, dates,
-integers and text as time, zones, half floats) are read by Arrow on the executors, row group by row group, and times by the
-very function that other engines use. Tables in memory are first written as Parquet into the work folder.
+integers and text as time, zones, half floats; files in object stores) are read by Arrow on the executors, row group by row
+group, and times by the very function that other engines use. What is no file (a table in memory, rows of a database) is first
+written as Parquet into the work folder, some rows at a time.
 """
 
 from __future__ import annotations
@@ -12,19 +13,21 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import reduce
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from featurestore.compiler.facts import FILE, ROW
 from featurestore.compiler.spark import quoted, sql_type
+from featurestore.compiler.spark.scalars import text
 from featurestore.definitions import ArrowSource, Source
-from featurestore.definitions.source import PUSHED_AT
-from featurestore.dtypes import TIMESTAMP, DType, from_arrow
+from featurestore.dtypes import DType, from_arrow
 from featurestore.engines.duckdb.reading import columns_bound, copy, is_direct, normalised, physical, target_type
 from featurestore.plan.needed import EVERYTHING, Needed
 from featurestore.sources import Part, SourceData
+from featurestore.sources.files import FileStamp
+from featurestore.sources.parts import FilePart, opened
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
@@ -38,9 +41,9 @@ def relation(
     columns = columns_bound(data, columns)
     groups, read, copies = dict[tuple[object, ...], list[Part]](), list[Part](), list[Path]()
     for part in data.parts:
-        if part.stamp is None:
+        if part.file is None:
             copies.append(path())
-            copy(part, data, columns, types, copies[-1])
+            copy(part, data, columns, types, copies[-1], needed)
         elif is_read_by_spark(part, data.source, columns, types):
             groups.setdefault(physical(part, columns), []).append(part)
         else:
@@ -58,11 +61,18 @@ def relation(
 
 
 def is_read_by_spark(part: Part, source: Source, columns: Sequence[str], types: Mapping[str, DType]) -> bool:
-    """Spark may read the file as it lies. Names that begin with _ or . it takes for hidden, and does not read."""
-    assert part.stamp is not None
+    """Spark may read the file as it lies: on a disk, and columns by their own names. Names of files that begin with _ or . it
+    takes for hidden, and does not read."""
+    file = part.file
+    if not isinstance(file, FileStamp) or file.path.name.startswith(("_", ".")) or getattr(part, "stored", None):
+        return False
     present = [c for c in columns if c in part.schema.names]
-    hidden = part.stamp.path.name.startswith(("_", "."))
-    return not hidden and is_direct(part, source, columns, types) and all(_plain(part.schema.field(c).type) for c in present)
+    return is_direct(part, source, columns, types) and all(_is_plain(part, c) for c in present)
+
+
+def _is_plain(part: Part, column: str) -> bool:
+    arrow = part.schema.field(column).type
+    return _plain(arrow) and not (column in part.constants and pa.types.is_timestamp(arrow))
 
 
 def _plain(arrow: pa.DataType) -> bool:
@@ -74,11 +84,22 @@ def _plain(arrow: pa.DataType) -> bool:
 
 def _direct(spark: SparkSession, parts: Sequence[Part], source: Source, wanted: Mapping[str, DType]) -> DataFrame:
     """Files of one physical schema. What they have not got is NULL: what they must have was checked before."""
-    fields = {c: parts[0].schema.field(c).type for c in wanted if c in parts[0].schema.names}
+    first = parts[0]
+    fields = {c: first.schema.field(c).type for c in wanted if c in first.schema.names and c not in first.constants}
     stored = {c: "TIMESTAMP_NTZ" if _is_naive(kind) else sql_type(from_arrow(kind)) for c, kind in fields.items()}
-    paths = [str(p.stamp.path.absolute()) for p in parts if p.stamp is not None]
-    items = [f"CAST({quoted(c) if c in stored else 'NULL'} AS {sql_type(t)}) AS {quoted(c)}" for c, t in wanted.items()]
+    paths = [str(p.file.path.absolute()) for p in parts if isinstance(p.file, FileStamp)]
+    lies = {c: quoted(c) for c in stored} | {c: _constant(value) for c, value in first.constants.items()}
+    items = [f"CAST({lies.get(c, 'NULL')} AS {sql_type(t)}) AS {quoted(c)}" for c, t in wanted.items()]
     return files(spark, paths, stored).selectExpr(*items)
+
+
+def _constant(value: pa.Scalar) -> str:
+    """What all rows of a file have in a column that it does not hold, for Spark to cast."""
+    if not value.is_valid:
+        return "NULL"
+    if pa.types.is_binary(value.type) or pa.types.is_large_binary(value.type):
+        return f"X'{value.as_py().hex()}'"
+    return text(str(value.as_py()))
 
 
 def _is_naive(arrow: pa.DataType) -> bool:
@@ -133,11 +154,11 @@ class _Groups:
                     done += read.num_rows
 
     def _read(self, part: Part, group: int | None) -> Iterator[pa.RecordBatch]:
-        if group is None or part.stamp is None:
+        if group is None or part.file is None:
             yield from part.read(self.columns)
             return
         present = [c for c in self.columns if c in part.schema.names]
-        with pq.ParquetFile(part.stamp.path, page_checksum_verification=True) as file:
+        with opened(part.file) as file:
             for batch in file.iter_batches(row_groups=[group], columns=present):
                 arrays = [
                     batch.column(c) if c in present else pa.nulls(batch.num_rows, self.schema.field(c).type)
@@ -162,11 +183,11 @@ def _read_by(
 
 
 def _pieces(part: Part, number: int) -> Iterator[Piece]:
-    if type(part) is not Part or part.stamp is None:
+    if type(part) is not FilePart or part.constants or getattr(part, "stored", None):
         yield Piece(part, None, number)
         return
     first = 0
-    with pq.ParquetFile(part.stamp.path) as file:
+    with pq.ParquetFile(part.file.footer()) as file:
         for group in range(file.metadata.num_row_groups):
             yield Piece(part, group, number, first)
             first += file.metadata.row_group(group).num_rows

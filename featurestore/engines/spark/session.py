@@ -130,15 +130,11 @@ class Session:
     def write(
         self, statement: str, parameters: Mapping[str, object], path: Path, *, rows_per_file: int, row: str = "__row"
     ) -> None:
-        """Keep what a statement gives in the folder `path`: a sub-folder `__range=i` per `rows_per_file` rows of the spine, each
-        one file ordered by row number."""
-        from pyspark.sql import functions as f
-
+        """Keep what a statement gives in the folder `path`: a sub-folder `__range=i` per `rows_per_file` rows of the spine."""
         with errors():
-            frame = self.frame(statement, parameters)
-            number = f.floor(f.col(row) / f.lit(rows_per_file)).cast("int")
-            ordered = frame.withColumn("__range", number).repartition("__range").sortWithinPartitions("__range", row)
-            ordered.write.partitionBy("__range").mode("error").parquet(str(path))
+            number = f"CAST({sql.quoted(row)} DIV {rows_per_file} AS INT) AS __range"
+            frame = self.frame(statement, parameters).selectExpr("*", number).repartition("__range")
+            frame.write.partitionBy("__range").mode("error").parquet(str(path))
 
     def keep(self, name: str, statement: str, parameters: Mapping[str, object] | None = None) -> None:
         """Keep what a statement gives as a relation of that name, in place of one it had."""

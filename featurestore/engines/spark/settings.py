@@ -17,5 +17,5 @@ class SparkSettings:
     master: str = "local[*]"
     remote: str | None = None
     conf: Mapping[str, str] = field(default_factory=dict)
-    timeout: float = 20.0
+    timeout: float = 60.0
     window_plan: str = "auto"

@@ -8,19 +8,22 @@ import re
 import shutil
 import socket
 import sys
+import threading
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from importlib.util import find_spec
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from featurestore.compiler.spark.scalars import SETTINGS
 from featurestore.engines.spark.settings import SparkSettings
 from featurestore.errors import StoreError
+from featurestore.sources.extras import missing
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
+T = TypeVar("T")
 APP = "featurestore"
 CONNECT_PORT, MASTER_PORT = 15002, 7077
 RUNTIME: Mapping[str, str] = {
@@ -56,10 +59,10 @@ LOCAL: Mapping[str, str] = {
 def start(settings: SparkSettings) -> SparkSession:
     """A session of its own: its views and settings are nobody else's.
 
-    Raises: StoreError FS461 (pyspark missing), FS462 (no Java), FS463 (master or server not reached, or refused).
+    Raises: StoreError FS480 (pyspark missing), FS462 (no Java), FS463 (master or server not reached, or refused).
     """
     if find_spec("pyspark") is None:
-        raise StoreError("FS461", "pyspark is not installed", hint="pip install 'featurestore[spark]'")
+        raise missing("pyspark", "featurestore[spark]", "the engine Spark")
     warnings.filterwarnings("ignore", message="PySpark does not yet fully support pandas")
     for name in ("SQLQueryContextLogger", "DataFrameQueryContextLogger"):  # what fails is raised, and told in our words
         logging.getLogger(name).setLevel(logging.CRITICAL)
@@ -76,15 +79,9 @@ def _connect(settings: SparkSettings) -> SparkSession:
         raise StoreError("FS463", f"{shown(settings.remote)!r} is no address of a Spark Connect server", hint="sc://host:15002")
     _reach(match[1].strip("[]"), int(match[2] or CONNECT_PORT), shown(settings.remote), settings.timeout)
     try:
-        from pyspark.sql.connect.session import SparkSession as ConnectSession
-
-        session: SparkSession = ConnectSession.builder.remote(settings.remote).create()  # type: ignore[assignment]
-        for name, value in settings.conf.items():
-            session.conf.set(name, value)
-        session.conf.get("spark.sql.session.timeZone")  # the first word from the server
-        return session
+        return _within(settings.timeout, lambda: _connected(settings))
     except ImportError as error:
-        raise StoreError("FS461", f"Spark Connect is not installed: {error}", hint="pip install 'featurestore[spark]'") from error
+        raise missing(error.name or "pyspark.sql.connect", "featurestore[spark]", "Spark Connect") from error
     except Exception as error:
         raise StoreError(
             "FS463", f"the Spark Connect server at {shown(settings.remote)} does not answer: {_first_line(error)}",
@@ -92,12 +89,49 @@ def _connect(settings: SparkSettings) -> SparkSession:
         ) from error  # fmt: skip
 
 
+def _connected(settings: SparkSettings) -> SparkSession:
+    from pyspark.sql.connect.session import SparkSession as ConnectSession
+
+    session: SparkSession = ConnectSession.builder.remote(settings.remote).create()
+    for name, value in settings.conf.items():
+        if session.conf.isModifiable(name):  # others are the server's own, set where it was started
+            session.conf.set(name, value)
+    session.conf.get("spark.sql.session.timeZone")  # the first word from the server
+    return session
+
+
+def _within(seconds: float, call: Callable[[], T]) -> T:
+    """What a call gives, if it does in time: clients try again for minutes, and cannot be told to give up.
+
+    Raises: what the call raises; TimeoutError.
+    """
+    done: list[T] = []
+    failed: list[BaseException] = []
+
+    def run() -> None:
+        try:
+            done.append(call())
+        except BaseException as error:
+            failed.append(error)
+
+    thread = threading.Thread(target=run, daemon=True)
+    thread.start()
+    thread.join(seconds)
+    if failed:
+        raise failed[0]
+    if not done:
+        raise TimeoutError(f"no answer within {seconds:g} s")
+    return done[0]
+
+
 def _classic(settings: SparkSettings) -> SparkSession:
     from pyspark.sql import SparkSession
 
     running = SparkSession.getActiveSession()
     if running is not None and not hasattr(running, "_jsparkSession"):
-        raise StoreError("FS463", "this process already talks to a Spark Connect server", hint="[spark] remote, or a new process")
+        raise StoreError(
+            "FS463", "this process already talks to a Spark Connect server", hint="[spark] remote, or a new process"
+        )
     if running is not None:
         return running.newSession()
     _check_java()
@@ -123,7 +157,9 @@ def _classic(settings: SparkSettings) -> SparkSession:
 def _check_java() -> None:
     home = os.environ.get("JAVA_HOME")
     if shutil.which("java") is None and (home is None or shutil.which("java", path=os.path.join(home, "bin")) is None):
-        raise StoreError("FS462", "Spark needs Java 17, and there is no `java`", hint="a Java runtime, or JAVA_HOME; or [spark] remote")
+        raise StoreError(
+            "FS462", "Spark needs Java 17, and there is no `java`", hint="a Java runtime, or JAVA_HOME; or [spark] remote"
+        )
 
 
 def _reach(host: str, port: int, name: str, timeout: float) -> None:

@@ -15,14 +15,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from featurestore import plan as planning
-from featurestore.engines.duckdb.expectations import Judge
 from featurestore.engines.duckdb.checks import check_static, greatest_known, pushed_to
+from featurestore.engines.duckdb.expectations import Judge
 from featurestore.engines.spark import Session, SparkSettings
 from featurestore.engines.spark.heavy import heavy_keys
 from featurestore.engines.spark.window_choice import choose, described
 from featurestore.errors import UsageError
 from featurestore.plan.needed import EVERYTHING, Needed, needed
-from featurestore.plan.nodes import Latest, LabelOf, Part, PartOf, PlanKey, StaticLookup, Window
+from featurestore.plan.nodes import LabelOf, Latest, Part, PartOf, PlanKey, StaticLookup, Window
 from featurestore.progress import Progress, Watcher
 from featurestore.registry import BoundLabel, BoundService
 from featurestore.retrieval.content import ContentHash
@@ -231,8 +231,7 @@ class SparkBuild:
 
     def _check_unchanged(self) -> None:
         for data in self._sources.values():
-            for stamp in data.stamps:
-                stamp.check()
+            data.check_unchanged()
 
     def _hashed(self, folder: Path) -> str:
         content, done = ContentHash(self.schema), 0

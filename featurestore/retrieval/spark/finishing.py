@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 import uuid
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -94,7 +93,7 @@ class Finish:
 
     def _on_demand(
         self, rows: int, columns: dict[str, pa.ChunkedArray], asked: pa.Table, at: pa.Array
-    ) -> Mapping[str, Mapping[str, Any]]:
+    ) -> dict[str, dict[str, Any]]:
         """Add the on-demand features to the columns. Returns: their counts."""
         counts: dict[str, dict[str, int]] = {}
         without_value: dict[str, int] = {}

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 
 import pyarrow as pa
@@ -18,20 +17,16 @@ MOST_PIECES = 4_096
 
 @dataclass(frozen=True)
 class Pieces:
-    """Pieces of equal length, the last but shorter, of a spine that lies in Parquet."""
+    """Pieces of so many rows, the last one shorter, of a spine that lies in Parquet."""
 
     path: Path
     schema: pa.Schema
     rows: int
+    length: int
 
     @property
     def count(self) -> int:
         return max(-(-self.rows // self.length), 1)
-
-    @cached_property
-    def length(self) -> int:
-        """Rows of a piece: as many as are handled at once, or some times that."""
-        return ROWS_AT_ONCE * max(-(-self.rows // (ROWS_AT_ONCE * MOST_PIECES)), 1)
 
     def piece(self, number: int, columns: Sequence[str] | None = None) -> Spine:
         """The rows of one piece, or some columns of them."""
@@ -70,12 +65,17 @@ def _some(batches: Iterator[pa.RecordBatch], skip: int, count: int) -> Iterator[
             return
 
 
+def _length(rows: int) -> int:
+    """Rows of a piece: as many as are handled at once, or some times that."""
+    return ROWS_AT_ONCE * max(-(-rows // (ROWS_AT_ONCE * MOST_PIECES)), 1)
+
+
 def pieces_of(spine: Spine, folder: Path) -> Pieces:
     """The pieces of a spine; one in memory is first written into `folder`."""
     if spine.path is not None:
-        return Pieces(spine.path.absolute(), spine.schema, spine.rows)
+        return Pieces(spine.path.absolute(), spine.schema, spine.rows, _length(spine.rows))
     path = folder / "spine.parquet"
     with pq.ParquetWriter(path, spine.schema, compression="zstd", compression_level=1) as writer:
         for table in spine.batches():
             writer.write_table(table)
-    return Pieces(path, spine.schema, spine.rows)
+    return Pieces(path, spine.schema, spine.rows, _length(spine.rows))

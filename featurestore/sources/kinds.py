@@ -1,0 +1,18 @@
+"""The kinds of sources there are. A new one is a definition, a module here that has a `Kind`, and a line in this table."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from featurestore.definitions import ArrowSource, ParquetSource, Source
+from featurestore.sources import arrow, parquet
+from featurestore.sources.kind import Kind
+
+KINDS: Mapping[type[Source], Kind] = {
+    ArrowSource: arrow.KIND,
+    ParquetSource: parquet.KIND,
+}
+
+
+def kind_of(source: Source) -> Kind:
+    return KINDS[type(source)]
