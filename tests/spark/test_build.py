@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import pyarrow as pa
@@ -10,10 +14,11 @@ import pyarrow.parquet as pq
 import pytest
 
 from featurestore import FeatureStore
-from featurestore.retrieval.output import manifest_path
+from featurestore.retrieval.output import manifest_of, manifest_path
 from featurestore.retrieval.spark import pieces
 from featurestore.sources.folders import ParquetTable
 from tests.functional.conftest import Cli, cli
+from tests.needs import ROOT
 from tests.property.engines import bits
 
 __all__ = ["cli"]
@@ -122,3 +127,49 @@ def test_splits_are_refused_with_a_way_out(cli: Cli, reference: Path, tmp_path: 
                "--project", reference, "--engine", "spark", "--split", "random", "--test-share", "0.2")  # fmt: skip
     assert said.code == 2
     assert "FS102" in said.err
+
+
+# Killed.
+
+
+@pytest.mark.slow
+def test_a_build_that_is_killed_leaves_the_old_set_and_the_next_one_sweeps_what_it_left(cli: Cli, project: Path) -> None:
+    output, work = project / "train.parquet", project / "work"
+    before = built(cli, project, output, "dispute_desk_v1", engine="duckdb")
+    command = [sys.executable, "-m", "featurestore.cli", "build", "referral_v1"]
+    command += [
+        "--spine",
+        str(project / "data" / "spine.parquet"),
+        "--output",
+        str(output),
+        "--project",
+        str(project),
+        "--engine",
+        "spark",
+        "--quiet",
+    ]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "FEATURESTORE_SPARK__WORK": str(work)}
+    process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        deadline = time.monotonic() + 240
+        while not list(project.glob(".train.parquet.*.partial")):
+            assert process.poll() is None
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+    finally:
+        process.kill()
+        process.wait()
+    assert list(work.iterdir())
+    manifest = manifest_of(output)
+    assert manifest is not None
+    assert manifest["content_hash"] == before["content_hash"]
+    os.environ["FEATURESTORE_SPARK__WORK"] = str(work)
+    try:
+        after = built(cli, project, output, "referral_v1")
+    finally:
+        del os.environ["FEATURESTORE_SPARK__WORK"]
+    manifest = manifest_of(output)
+    assert manifest is not None
+    assert manifest["content_hash"] == after["content_hash"]
+    assert sorted(p.name for p in project.iterdir() if "train" in p.name) == ["train.parquet", "train.parquet.manifest.json"]
+    assert not list(work.iterdir())
