@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -16,6 +17,7 @@ import pytest
 from featurestore import FeatureStore
 from featurestore.retrieval.output import manifest_of, manifest_path
 from featurestore.retrieval.spark import pieces
+from featurestore.retrieval.spark.build import SparkBuild
 from featurestore.sources.folders import ParquetTable
 from tests.functional.conftest import Cli, cli
 from tests.needs import ROOT
@@ -112,6 +114,24 @@ def test_a_source_file_that_is_cut_short_is_a_data_error_and_nothing_is_written(
     assert not [p for p in project.iterdir() if "out.parquet" in p.name]
 
 
+def test_a_source_file_that_changes_while_it_is_read_stops_the_build(
+    cli: Cli, project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (first, *_) = sorted((project / "data" / "payments").glob("*.parquet"))
+    answer = SparkBuild._answer
+
+    def touched(self: SparkBuild, *given: Any) -> Any:
+        os.utime(first, ns=(0, 0))
+        return answer(self, *given)
+
+    monkeypatch.setattr(SparkBuild, "_answer", touched)
+    said = cli("build", "dispute_desk_v1", "--spine", project / "data" / "spine.parquet", "--output", project / "out.parquet",
+               "--project", project, "--engine", "spark")  # fmt: skip
+    assert said.code == 4, said.err
+    assert "FS326" in said.err
+    assert not [p for p in project.iterdir() if "out.parquet" in p.name]
+
+
 @pytest.mark.parametrize(("output", "code"), [("out.csv", "FS106"), ("nowhere/out.parquet", "FS106")])
 def test_an_output_that_spark_does_not_write_is_refused_before_any_work(
     output: str, code: str, cli: Cli, reference: Path, tmp_path: Path
@@ -136,18 +156,8 @@ def test_splits_are_refused_with_a_way_out(cli: Cli, reference: Path, tmp_path: 
 def test_a_build_that_is_killed_leaves_the_old_set_and_the_next_one_sweeps_what_it_left(cli: Cli, project: Path) -> None:
     output, work = project / "train.parquet", project / "work"
     before = built(cli, project, output, "dispute_desk_v1", engine="duckdb")
-    command = [sys.executable, "-m", "featurestore.cli", "build", "referral_v1"]
-    command += [
-        "--spine",
-        str(project / "data" / "spine.parquet"),
-        "--output",
-        str(output),
-        "--project",
-        str(project),
-        "--engine",
-        "spark",
-        "--quiet",
-    ]
+    command = [sys.executable, "-m", "featurestore.cli", "build", "referral_v1", "--engine", "spark", "--quiet"]
+    command += ["--spine", str(project / "data" / "spine.parquet"), "--output", str(output), "--project", str(project)]
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "FEATURESTORE_SPARK__WORK": str(work)}
     process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
