@@ -24,7 +24,7 @@ MUTANTS = (
     Mutant("oldest_of_the_replaced", _LATEST, "max(r.fact) AS newer", "min(r.fact) AS newer",
            "of facts later replaced the oldest wins", "versions-"),
     Mutant("replaced_for_ever", _FACTS, "ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING",
-           "ROWS BETWEEN UNBOUNDED PRECEDING AND 2 PRECEDING", "a version is in force until the one after the next", "versions-"),
+           "ROWS BETWEEN UNBOUNDED PRECEDING AND 2 PRECEDING", "a version is in force until the next but one", "versions-"),
     Mutant("tombstones_hide_nothing", _FACTS, 'holds.append(f"{quoted(source.deleted)} IS NOT TRUE")', "pass",
            "a deleted fact is there", "versions-"),
     Mutant("no_lag", _FACTS, '"known_time" if settled else "known_time + :known_shift AS known_time"', '"known_time"',
