@@ -705,6 +705,24 @@ CODES: Mapping[str, ErrorCode] = {
         "another process is compacting the push log of 'payments' · try wait for it",
         "Wait for it. A process that died has given the right up already.",
     ),
+    "FS462": ErrorCode(
+        "Spark finds no Java",
+        "A session of our own starts a Java process, and there is no `java`, neither on PATH nor in JAVA_HOME.",
+        "Spark needs Java 17, and there is no `java` · try a Java runtime, or JAVA_HOME; or [spark] remote",
+        "Install Java 17, or use a Spark Connect server, for which none is needed here.",
+    ),
+    "FS463": ErrorCode(
+        "Spark cannot be reached",
+        "The master or Spark Connect server of the settings did not answer in time, refused, or is gone.",
+        "no Spark answers at sc://spark.internal:15002: Connection refused · try start it, or [spark] in featurestore.toml",
+        "Look whether it runs and can be reached from here; nothing was changed, the same command can be given again.",
+    ),
+    "FS464": ErrorCode(
+        "Executors lack featurestore",
+        "Spines, times and on-demand features are read by this package on Spark's executors, and it is not installed there.",
+        "featurestore is not installed where Spark's executors run Python · try install it there, or spark.pyspark.python",
+        "Install the same version into the Python of the executors, or name that Python by `spark.pyspark.python`.",
+    ),
     "FS480": ErrorCode(
         "A library is not installed",
         "A source lies where only a library reads that `pip install featurestore` does not bring along.",

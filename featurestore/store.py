@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from featurestore.backfill import Backfilled
     from featurestore.engines.duckdb import Settings
     from featurestore.engines.duckdb.expectations import Judge
+    from featurestore.engines.spark import SparkSettings
     from featurestore.materialization import ViewReport
     from featurestore.materialization.forget import Forgotten
     from featurestore.materialization.upkeep import Collected, RolledBack
@@ -165,7 +166,9 @@ class FeatureStore:
             memory_limit: what the engine may use, such as "4GB", instead of what the settings say.
             temp_directory: where it spills, and keeps finished partitions so that a build that was stopped goes on from there.
             partitions: into how many the keys are cut (1: not at all), to be built one after the other.
-            output: write .parquet or .csv there, with OUTPUT.manifest.json, instead of returning a table.
+            engine: "duckdb" or "spark"; default: as the settings say. Values are the same.
+            output: write .parquet or .csv there, with OUTPUT.manifest.json, instead of returning a table. Of Spark it is a
+                folder of Parquet files, whose order by name is the spine's.
             watch: called with progress. report: called once with what the build counted.
         Returns: a pyarrow Table, or the output's path: the spine's rows and columns in order, the features, then the labels.
         Raises: UnknownName FS101, UsageError, SpineError, SourceError, DataError, StoreError; nothing is then written.
@@ -187,6 +190,7 @@ class FeatureStore:
             output=None if output is None else Path(output),
             folder=self._base,
             watch=watch,
+            spark=self._spark(engine),
         )  # fmt: skip
         if report is not None:
             report(done.report)
@@ -470,10 +474,12 @@ class FeatureStore:
         *,
         known_before: str | int | None = None,
         full: bool = False,
+        engine: str | None = None,
         watch: Callable[[Progress], None] | None = None,
     ) -> list[ViewReport]:
         """Bring views (default: all that are kept online) to a watermark (default: now) in the online store.
 
+        Args: engine: "duckdb" or "spark" computes their states; default: as the settings say. Records are the same.
         Returns: one report per view. Raises: UsageError FS101, FS108, StoreLocked FS401, SourceError, StoreError.
         """
         from featurestore import materialization
@@ -499,6 +505,7 @@ class FeatureStore:
             push_folder=self.push_folder,
             push_at_once=self.config.online.push and self.root is not None,
             watch=watch,
+            spark=self._spark(engine),
         )
 
     def rollback(self, view: str) -> RolledBack:
@@ -681,6 +688,21 @@ class FeatureStore:
             offline.temp_limit, window_plan=offline.window_plan, partitions=partitions or offline.partitions,
             snapshot=offline.snapshot,
         )  # fmt: skip
+
+    def _spark(self, engine: str | None) -> SparkSettings | None:
+        """The Spark to use; None: DuckDB is asked for. Raises: UsageError FS102."""
+        from featurestore.retrieval.build import check_engine
+
+        return self.spark_settings if check_engine(engine or self.config.offline.engine) == "spark" else None
+
+    @property
+    def spark_settings(self) -> SparkSettings:
+        """Which Spark is used, as the settings say."""
+        from featurestore.engines.spark import SparkSettings
+
+        spark = self.config.spark
+        seconds = parse_duration(spark.timeout, what="spark.timeout").micros / MICROS_PER_SECOND
+        return SparkSettings((self._base / spark.work).absolute(), spark.master, spark.remote, spark.conf, seconds)
 
     @cached_property
     def identities(self) -> IdentityCache:

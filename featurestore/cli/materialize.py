@@ -25,6 +25,9 @@ def materialize(
         str | None, typer.Option(metavar="TS", help="The watermark: facts known before it. Default: now.")
     ] = None,
     full: Annotated[bool, typer.Option("--full", help="Make the views anew instead of stepping on from the last run.")] = False,
+    engine: Annotated[
+        str | None, typer.Option(metavar="duckdb|spark", help="What computes the states. Default: as in featurestore.toml.")
+    ] = None,
 ) -> Answer:
     """Bring the online store to a watermark.
 
@@ -37,7 +40,7 @@ def materialize(
     warn_if_stale(run)
     os.nice(run.store.config.online.nice)  # a server on this machine goes first; the process ends with this command
     with run.progress() as watch:
-        reports = run.store.materialize(views, known_before=known_before, full=full, watch=watch)
+        reports = run.store.materialize(views, known_before=known_before, full=full, engine=engine, watch=watch)
     for report in reports:
         for warning in report.warnings:
             run.warn(warning)

@@ -24,7 +24,8 @@ import pyarrow as pa
 from duckdb.sqltypes import BIGINT
 
 from featurestore.atomic import DISK_FULL, alive
-from featurestore.compiler.duckdb import MACROS, SOURCE_PREFIX, quoted
+from featurestore.compiler import duckdb as compiler
+from featurestore.compiler.duckdb import MACROS, SOURCE_PREFIX, expectations, quoted
 from featurestore.compiler.duckdb.facts import numbered
 from featurestore.definitions.source import PUSHED_AT
 from featurestore.dtypes import DType
@@ -98,6 +99,8 @@ def scratch_folder(settings: Settings) -> Path:
 
 class Session:
     """Statements over bound relations. Use as a context manager."""
+
+    sql, expectations = compiler, expectations
 
     def __init__(self, settings: Settings) -> None:
         self.folder = scratch_folder(settings)
@@ -248,6 +251,22 @@ class Session:
     def execute(self, sql: str, parameters: Mapping[str, object] | None = None) -> None:
         with self._running():
             self._con.execute(sql, _used(sql, parameters))
+
+    def keep(self, name: str, sql: str, parameters: Mapping[str, object] | None = None) -> None:
+        """Keep what a statement gives as a relation of that name, in place of one it had."""
+        self.execute(f"CREATE OR REPLACE TEMP TABLE {quoted(name)} AS\n{sql}", parameters)
+
+    def add(self, name: str, sql: str) -> None:
+        """Add what a statement gives to a relation that is kept."""
+        self.execute(f"INSERT INTO {quoted(name)}\n{sql}")
+
+    def count(self, name: str) -> int:
+        """Rows of a relation."""
+        return int(self.table(f"SELECT count(*) AS n FROM {quoted(name)}").column(0)[0].as_py())
+
+    def rows_of(self, name: str) -> pa.RecordBatchReader:
+        """The rows of a relation, as they come."""
+        return self.reader(f"SELECT * FROM {quoted(name)}")
 
     def table(self, sql: str, parameters: Mapping[str, object] | None = None) -> pa.Table:
         with self._running():
