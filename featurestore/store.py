@@ -359,7 +359,8 @@ class FeatureStore:
             start, end: the first instant, and that before which they end (ISO 8601 with offset, or microseconds).
             every: how far apart they are ("1d", "6h"), a fixed length of UTC time. output: the folder.
             partition_by: a folder for each ("instant"), or its "day" or "month". include: as for a build.
-            jobs: instants that are computed side by side, each with its share of threads and memory.
+            jobs: instants that are computed side by side, each with its share of threads and memory. engine: "spark" computes
+                them on its executors, all side by side.
             dry_run: say what would be done, and write nothing.
         Returns: Backfilled: `partitions` with their rows, `status` and `reason`, `to_dict()`.
         Raises: UnknownName FS101, UsageError FS102, FS385 to FS387, StoreFormat FS388, StoreLocked FS389, SourceError,
@@ -367,8 +368,6 @@ class FeatureStore:
         """
         from featurestore import backfill
 
-        if engine not in (None, "duckdb"):
-            raise UsageError("FS102", f"unknown engine {engine!r}", known=["duckdb"])
         if not 1 <= jobs <= settings.MOST_JOBS:
             raise UsageError("FS102", f"{jobs} jobs", hint=f"1 to {settings.MOST_JOBS}")
         backfill.check_view(self.registry, view)
@@ -379,7 +378,9 @@ class FeatureStore:
         )  # fmt: skip
         asked.check_past(self.clock.now())
         bound = self.bound.views[view]
-        project = backfill.Project(self.engine_settings(memory_limit), self.identities, self.judge(memory_limit))
+        project = backfill.Project(
+            self.engine_settings(memory_limit), self.identities, self.judge(memory_limit), self._spark(engine)
+        )
         return backfill.backfill(
             bound, self.source_of(bound.view.source), asked, Path(output), project, jobs=jobs, dry_run=dry_run, watch=watch
         )
