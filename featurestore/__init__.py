@@ -14,9 +14,11 @@ if TYPE_CHECKING:
     from featurestore.client import AsyncClient, Client
     from featurestore.definitions import (
         ArrowSource,
+        DeltaSource,
         Entity,
         FeatureService,
         FeatureView,
+        IcebergSource,
         LabelView,
         OnDemandFeatureView,
         ParquetSource,
@@ -30,9 +32,9 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 __all__ = [
-    "ArrowSource", "AsyncClient", "Client", "DataError", "DefinitionError", "Entity", "FeatureService", "FeatureStore",
-    "FeatureStoreError", "FeatureView", "LabelView", "OnDemandFeatureView", "ParquetSource", "Split", "StoreError",
-    "UsageError", "agg", "expect", "latest",
+    "ArrowSource", "AsyncClient", "Client", "DataError", "DefinitionError", "DeltaSource", "Entity", "FeatureService",
+    "FeatureStore", "FeatureStoreError", "FeatureView", "IcebergSource", "LabelView", "OnDemandFeatureView", "ParquetSource",
+    "Split", "StoreError", "UsageError", "agg", "expect", "latest",
 ]  # fmt: skip
 
 _ELSEWHERE = {

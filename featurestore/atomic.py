@@ -7,10 +7,12 @@ two containers that share a disk each may have a process 1. What a writer elsewh
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import errno
 import hashlib
 import os
 import re
+import shutil
 import socket
 import time
 from collections.abc import Iterator
@@ -75,6 +77,61 @@ def commit(written: Path, path: Path) -> None:
     sync(path.parent)
 
 
+def take_name(written: Path, path: Path) -> None:
+    """As `commit`, where a folder may be written, or stand there: the two change names at once, and what stood there goes.
+
+    Where the file system cannot do that, what stood there is first put aside: `restore` brings it back should this process die.
+    """
+    if not path.exists() or not (written.is_dir() or path.is_dir()):
+        return commit(written, path)
+    sync(written)
+    if not exchange(written, path):
+        before = _before(path)
+        os.replace(path, before)
+        os.replace(written, path)
+        written = before
+    sync(path.parent)
+    remove(written)
+
+
+def restore(path: Path) -> None:
+    """Finish what a process that died in `take_name` began: what stood there comes back, unless the new has the name."""
+    for before in _of_dead(path, "before"):
+        if path.exists():
+            remove(before)
+        else:
+            os.replace(before, path)
+
+
+def exchange(one: Path, other: Path) -> bool:
+    """Let two names change places in one step. False where the system cannot."""
+    try:
+        renameat2 = ctypes.CDLL(None, use_errno=True).renameat2
+    except AttributeError:
+        return False
+    if renameat2(_AT_FDCWD, os.fsencode(one), _AT_FDCWD, os.fsencode(other), _RENAME_EXCHANGE) == 0:
+        return True
+    code = ctypes.get_errno()
+    if code in (errno.EINVAL, errno.ENOSYS, errno.ENOTSUP):
+        return False
+    raise OSError(code, os.strerror(code), str(other))
+
+
+_AT_FDCWD, _RENAME_EXCHANGE = -100, 2
+
+
+def _before(path: Path) -> Path:
+    return path.with_name(f".{path.name}.{me()}.before")
+
+
+def remove(path: Path) -> None:
+    """Remove a file or a folder, if it is there."""
+    if path.is_dir():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)
+
+
 def write_text(path: Path, text: str) -> None:
     """Replace a file's text, all or nothing."""
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -85,8 +142,12 @@ def write_text(path: Path, text: str) -> None:
 
 
 def leftovers(path: Path) -> list[Path]:
-    """Files aside of `path` whose writer is dead."""
-    pattern = re.compile(re.escape(f".{path.name}.") + r"(\d+(?:-[0-9a-f]{8})?)\.partial")
+    """Files (and folders) aside of `path` whose writer is dead."""
+    return _of_dead(path, "partial")
+
+
+def _of_dead(path: Path, suffix: str) -> list[Path]:
+    pattern = re.compile(re.escape(f".{path.name}.") + r"(\d+(?:-[0-9a-f]{8})?)\." + suffix)
     found = []
     with contextlib.suppress(FileNotFoundError):
         for entry in sorted(os.scandir(path.parent), key=lambda e: e.name):
@@ -99,7 +160,7 @@ def leftovers(path: Path) -> list[Path]:
 def sweep(path: Path) -> None:
     """Remove what dead writers of `path` left."""
     for left in leftovers(path):
-        left.unlink(missing_ok=True)
+        remove(left)
 
 
 def alive(pid: int) -> bool:
@@ -117,7 +178,7 @@ def removed_on_error(path: Path) -> Iterator[None]:
     try:
         yield
     except BaseException:
-        path.unlink(missing_ok=True)
+        remove(path)
         raise
 
 

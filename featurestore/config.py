@@ -55,7 +55,9 @@ class Project(_Section):
 
 
 class Offline(_Section):
-    engine: str = Field("duckdb", pattern="^duckdb$", description="the engine that builds training sets")
+    engine: str = Field(
+        "duckdb", pattern="^(duckdb|spark)$", description="the engine that builds training sets and materializes"
+    )
     threads: int | None = Field(None, ge=1, description="threads of the engine; default: all cores")
     memory_limit: str = Field(
         "2GB", pattern=f"^{SIZE}$", description="memory the engine may use before it spills to temp_directory"
@@ -77,6 +79,22 @@ class Offline(_Section):
         "as memory_limit asks for",
     )
     temp_limit: str = Field("100GB", pattern=f"^{SIZE}$", description="the most that may be spilled there")
+
+
+class Spark(_Section):
+    master: str = Field(
+        "local[*]", description="the master of a session of our own: local[N], spark://host:7077, yarn, k8s://…"
+    )
+    remote: str | None = Field(None, description="a Spark Connect server to use instead: sc://host:15002")
+    conf: dict[str, str] = Field(default_factory=dict, description='settings of the session: {"spark.executor.memory" = "8g"}')
+    work: str = Field(
+        ".featurestore/spark",
+        description="folder that the driver and all executors share, for what is kept while a build or run lasts; relative "
+        "to the project",
+    )
+    timeout: Annotated[str, AfterValidator(_positive_duration)] = Field(
+        "60s", description="how long to wait until a master or server answers"
+    )
 
 
 class Online(_Section):
@@ -177,6 +195,7 @@ class Config(BaseSettings):
     format: int = Field(CONFIG_FORMAT, description="version of this file's format")
     project: Project = Field(default_factory=lambda: Project.model_validate({}))
     offline: Offline = Field(default_factory=lambda: Offline.model_validate({}))
+    spark: Spark = Field(default_factory=lambda: Spark.model_validate({}))
     online: Online = Field(default_factory=lambda: Online.model_validate({}))
     server: Server = Field(default_factory=lambda: Server.model_validate({}))
     openlineage: OpenLineage = Field(default_factory=lambda: OpenLineage.model_validate({}))
@@ -234,7 +253,7 @@ def _read(path: Path) -> dict[str, Any]:
 def _hint(where: str) -> str:
     section, _, key = where.partition(".")
     sections: dict[str, type[_Section]] = {
-        "project": Project, "offline": Offline, "online": Online, "server": Server, "openlineage": OpenLineage,
+        "project": Project, "offline": Offline, "spark": Spark, "online": Online, "server": Server, "openlineage": OpenLineage,
     }  # fmt: skip
     return nearest(key, sections[section].model_fields) if section in sections else ""
 

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from featurestore.backfill import Backfilled
     from featurestore.engines.duckdb import Settings
     from featurestore.engines.duckdb.expectations import Judge
+    from featurestore.engines.spark import SparkSettings
     from featurestore.materialization import ViewReport
     from featurestore.materialization.forget import Forgotten
     from featurestore.materialization.upkeep import Collected, RolledBack
@@ -167,7 +168,9 @@ class FeatureStore:
             memory_limit: what the engine may use, such as "4GB", instead of what the settings say.
             temp_directory: where it spills, and keeps finished partitions so that a build that was stopped goes on from there.
             partitions: into how many the keys are cut (1: not at all), to be built one after the other.
-            output: write .parquet or .csv there, with OUTPUT.manifest.json, instead of returning a table.
+            engine: "duckdb" or "spark"; default: as the settings say. Values are the same.
+            output: write .parquet or .csv there, with OUTPUT.manifest.json, instead of returning a table. Of Spark it is a
+                folder of Parquet files, whose order by name is the spine's.
             watch: called with progress. report: called once with what the build counted.
         Returns: a pyarrow Table, or the output's path: the spine's rows and columns in order, the features, then the labels.
         Raises: UnknownName FS101, UsageError, SpineError, SourceError, DataError, StoreError; nothing is then written.
@@ -189,6 +192,7 @@ class FeatureStore:
             output=None if output is None else Path(output),
             folder=self._base,
             watch=watch,
+            spark=self._spark(engine),
         )  # fmt: skip
         if report is not None:
             report(done.report)
@@ -358,7 +362,8 @@ class FeatureStore:
             start, end: the first instant, and that before which they end (ISO 8601 with offset, or microseconds).
             every: how far apart they are ("1d", "6h"), a fixed length of UTC time. output: the folder.
             partition_by: a folder for each ("instant"), or its "day" or "month". include: as for a build.
-            jobs: instants that are computed side by side, each with its share of threads and memory.
+            jobs: instants that are computed side by side, each with its share of threads and memory. engine: "spark" computes
+                them on its executors, all side by side.
             dry_run: say what would be done, and write nothing.
         Returns: Backfilled: `partitions` with their rows, `status` and `reason`, `to_dict()`.
         Raises: UnknownName FS101, UsageError FS102, FS385 to FS387, StoreFormat FS388, StoreLocked FS389, SourceError,
@@ -366,8 +371,6 @@ class FeatureStore:
         """
         from featurestore import backfill
 
-        if engine not in (None, "duckdb"):
-            raise UsageError("FS102", f"unknown engine {engine!r}", known=["duckdb"])
         if not 1 <= jobs <= settings.MOST_JOBS:
             raise UsageError("FS102", f"{jobs} jobs", hint=f"1 to {settings.MOST_JOBS}")
         backfill.check_view(self.registry, view)
@@ -378,7 +381,9 @@ class FeatureStore:
         )  # fmt: skip
         asked.check_past(self.clock.now())
         bound = self.bound.views[view]
-        project = backfill.Project(self.engine_settings(memory_limit), self.identities, self.judge(memory_limit))
+        project = backfill.Project(
+            self.engine_settings(memory_limit), self.identities, self.judge(memory_limit), self._spark(engine)
+        )
         return backfill.backfill(
             bound, self.source_of(bound.view.source), asked, Path(output), project, jobs=jobs, dry_run=dry_run, watch=watch
         )
@@ -474,12 +479,15 @@ class FeatureStore:
         *,
         known_before: str | int | None = None,
         full: bool = False,
+        engine: str | None = None,
         watch: Callable[[Progress], None] | None = None,
         report: Callable[[ViewReport], None] | None = None,
     ) -> list[ViewReport]:
         """Bring views (default: all that are kept online) to a watermark (default: now) in the online store.
 
-        Args: report: called with the report of each view as soon as it is done; its new state is then live.
+        Args:
+            engine: "duckdb" or "spark" computes their states; default: as the settings say. Records are the same.
+            report: called with the report of each view as soon as it is done; its new state is then live.
         Returns: one report per view. Raises: UsageError FS101, FS108, StoreLocked FS401, SourceError, StoreError.
         """
         from featurestore import materialization
@@ -505,6 +513,7 @@ class FeatureStore:
             push_folder=self.push_folder,
             push_at_once=self.config.online.push and self.root is not None,
             watch=watch,
+            spark=self._spark(engine),
             report=report,
         )
 
@@ -689,6 +698,21 @@ class FeatureStore:
             offline.temp_limit, window_plan=offline.window_plan, partitions=partitions or offline.partitions,
             snapshot=offline.snapshot,
         )  # fmt: skip
+
+    def _spark(self, engine: str | None) -> SparkSettings | None:
+        """The Spark to use; None: DuckDB is asked for. Raises: UsageError FS102."""
+        from featurestore.retrieval.build import check_engine
+
+        return self.spark_settings if check_engine(engine or self.config.offline.engine) == "spark" else None
+
+    @property
+    def spark_settings(self) -> SparkSettings:
+        """Which Spark is used, as the settings say."""
+        from featurestore.engines.spark import SparkSettings
+
+        spark = self.config.spark
+        seconds = parse_duration(spark.timeout, what="spark.timeout").micros / MICROS_PER_SECOND
+        return SparkSettings((self._base / spark.work).absolute(), spark.master, spark.remote, spark.conf, seconds)
 
     @cached_property
     def identities(self) -> IdentityCache:

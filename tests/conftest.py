@@ -15,6 +15,7 @@ from tests import needs
 
 if TYPE_CHECKING:
     from tests.redis_server import RedisServer
+    from tests.s3_server import Bucket, S3Server
 
 pytest.register_assert_rewrite("tests.spec.loader")  # a failing case shows which cells differ
 
@@ -59,6 +60,23 @@ def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServ
 
     with RedisServer(tmp_path_factory.mktemp("redis")) as server:
         yield server
+
+
+@pytest.fixture(scope="session")
+def s3_server() -> Iterator[S3Server]:
+    """An S3 that all tests share."""
+    from tests.s3_server import S3Server
+
+    with S3Server() as server:
+        yield server
+
+
+@pytest.fixture
+def bucket(s3_server: S3Server, monkeypatch: pytest.MonkeyPatch) -> Bucket:
+    """An empty bucket, with its keys and endpoint in the environment."""
+    for name, value in s3_server.environment.items():
+        monkeypatch.setenv(name, value)
+    return s3_server.bucket()
 
 
 @pytest.fixture(scope="session")

@@ -23,7 +23,10 @@ def why_all(data: SourceData, before: State, now: State) -> str:
     """Why nothing made from an earlier state can be kept, or "" if it is enough to look at what came since."""
     if not data.is_identified:
         return "a table in memory has no files to compare"
-    entries = [entry for entry in before if "push_log" not in entry]
+    if why := data.why_anew(before):
+        return why
+    told_whole = not data.pins  # what pins a table moves on with each append
+    entries = [entry for entry in before if "path" in entry or (told_whole and "push_log" not in entry)]
     gone = [entry for entry in entries if entry not in now]
     if gone:
         return f"{gone[0].get('path', data.source.name)} is gone or changed"

@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import islice
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -25,12 +26,16 @@ from featurestore.dtypes import TIMESTAMP
 from featurestore.engines.duckdb import Session, Settings
 from featurestore.engines.duckdb.checks import facts_read
 from featurestore.plan.nodes import Visible
+from featurestore.progress import Watcher
 from featurestore.registry import BoundService, BoundView, Registry
 from featurestore.retrieval.output import write_parquet
 from featurestore.retrieval.partitions import memory
 from featurestore.retrieval.spine import open_spine
 from featurestore.retrieval.training_set import Build, Request, run_parameters
 from featurestore.sources import SourceData
+
+if TYPE_CHECKING:
+    from featurestore.engines.spark import SparkSettings
 
 AS_OF = "as_of"
 
@@ -132,6 +137,32 @@ def _side_by_side(
             yield at, rows
 
 
+@dataclass(frozen=True)
+class _OnExecutor:
+    """What one task does: the values of the instant of that number, in its file, by one thread."""
+
+    maker: Maker
+    work: tuple[tuple[int, Path], ...]
+
+    def __call__(self, number: int) -> int:
+        at, path = self.work[number]
+        with Session(replace(self.maker.settings, threads=1, temp_directory=None)) as session:
+            return self.maker.write(session, at, path)
+
+
+def made_by_spark(
+    maker: Maker, work: Mapping[int, Path], spark: SparkSettings, watch: Watcher, stage: str
+) -> Iterator[tuple[int, int]]:
+    """The same in one Spark job, a task for each instant; the files lie where driver and executors see them."""
+    from featurestore.engines.spark import Session as SparkSession
+
+    if not work:
+        return
+    with SparkSession(spark) as session, session.watched(watch, stage):
+        rows = session.each(_OnExecutor(maker, tuple(work.items())), range(len(work)))
+    yield from zip(work, rows, strict=True)
+
+
 def _share(settings: Settings, jobs: int) -> Settings:
     """What each of some jobs at one time may use."""
     if jobs <= 1:
@@ -140,4 +171,4 @@ def _share(settings: Settings, jobs: int) -> Settings:
     return replace(settings, threads=threads, memory_limit=f"{int(memory(settings.memory_limit) / jobs)}B")
 
 
-__all__ = ["Maker", "made"]
+__all__ = ["Maker", "made", "made_by_spark"]

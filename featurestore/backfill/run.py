@@ -9,15 +9,16 @@ from __future__ import annotations
 import hashlib
 import json
 import time
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from featurestore import plan as planning
 from featurestore.backfill.asked import Asked
 from featurestore.backfill.folder import Folder, Record
 from featurestore.backfill.late import touched, why_all
-from featurestore.backfill.making import Maker, made
+from featurestore.backfill.making import Maker, made, made_by_spark
 from featurestore.backfill.report import UNCHANGED, WRITTEN, Backfilled, Partition
 from featurestore.engines.duckdb import Session, Settings
 from featurestore.engines.duckdb.checks import check_left_out, pushed_to
@@ -29,17 +30,21 @@ from featurestore.registry import BoundView, Registry
 from featurestore.sources import IdentityCache, SourceData
 from featurestore.sources.files import sha256, stamped
 
+if TYPE_CHECKING:
+    from featurestore.engines.spark import SparkSettings
+
 KEPT_EVERY = 1.0
 """Seconds of work that a run which is killed may lose."""
 
 
 @dataclass(frozen=True)
 class Project:
-    """What a run works with, beside the view."""
+    """What a run works with, beside the view. spark: the instants are computed on its executors, side by side."""
 
     settings: Settings
     identities: IdentityCache
     judge: Judge | None = None
+    spark: SparkSettings | None = None
 
 
 def backfill(
@@ -74,7 +79,7 @@ class _Run:
         self.maker = Maker(bound, data, project.settings, asked.include)
         self.report = Backfilled(bound.name, bound.fingerprint, str(output))
         layout = {"partition_by": asked.partition_by, "include": list(asked.include)}
-        self.folder = Folder.open(output, bound.name, layout)
+        self.folder = Folder.open(output.absolute(), bound.name, layout)
 
     def run(self, jobs: int, dry_run: bool) -> Backfilled:
         self._check_source()
@@ -146,7 +151,7 @@ class _Run:
         if work:
             self.watch(Progress(stage, 0, len(work), "instants"))
         try:
-            for done, (at, rows) in enumerate(made(self.maker, paths, jobs), 1):
+            for done, (at, rows) in enumerate(self._made(paths, jobs, stage), 1):
                 record = self._record(at, rows, paths[at])
                 if self._is_the_same(at, record):
                     paths[at].unlink()
@@ -165,6 +170,11 @@ class _Run:
         self.folder.now_of([at for at in self.asked.instants if at not in work], self.name)
         self.folder.save()
         return changed
+
+    def _made(self, paths: Mapping[int, Path], jobs: int, stage: str) -> Iterator[tuple[int, int]]:
+        if self.project.spark is None:
+            return made(self.maker, paths, jobs)
+        return made_by_spark(self.maker, paths, self.project.spark, self.watch, stage)
 
     def _record(self, at: int, rows: int, path: Path) -> Record:
         return Record(self.asked.file(at), rows, path.stat().st_size, sha256(path), self.bound.fingerprint, self.name)

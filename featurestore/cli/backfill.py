@@ -32,7 +32,7 @@ def backfill(
     ] = None,
     jobs: Annotated[int, Option(metavar="N", help="Instants computed side by side.")] = 1,
     dry_run: Annotated[bool, Option("--dry-run", help="Say what would be written, and write nothing.")] = False,
-    engine: Annotated[str | None, Option(metavar="duckdb", help="The engine.")] = None,
+    engine: Annotated[str | None, Option(metavar="duckdb|spark", help="Where instants are computed. Default: as set.")] = None,
     memory_limit: Annotated[str | None, Option(metavar="SIZE", help="Memory the engine may use, such as 4GB.")] = None,
 ) -> Answer:
     """Write a view's values at regular instants, for batch scoring and dashboards.

@@ -29,6 +29,9 @@ def materialize(
         str | None, typer.Option(metavar="TS", help="The watermark: facts known before it. Default: now.")
     ] = None,
     full: Annotated[bool, typer.Option("--full", help="Make the views anew instead of stepping on from the last run.")] = False,
+    engine: Annotated[
+        str | None, typer.Option(metavar="duckdb|spark", help="What computes the states. Default: as in featurestore.toml.")
+    ] = None,
 ) -> Answer:
     """Bring the online store to a watermark.
 
@@ -45,7 +48,9 @@ def materialize(
         run.tell("view", **{name: getattr(report, name) for name in _TOLD})
 
     with run.progress() as watch:
-        reports = run.store.materialize(views, known_before=known_before, full=full, watch=watch, report=done)
+        reports = run.store.materialize(
+            views, known_before=known_before, full=full, engine=engine, watch=watch, report=done
+        )  # fmt: skip
     for report in reports:
         for warning in report.warnings:
             run.warn(warning)

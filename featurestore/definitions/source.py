@@ -6,6 +6,7 @@ fact); reading files is `featurestore.sources`' work.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -21,6 +22,8 @@ PUSHED_AT = "__pushed_at"
 TIME_UNITS = ("s", "ms", "us", "ns")
 TIME_FORMAT_DIRECTIVES = {"%Y": r"\d{4}", "%m": r"\d{2}", "%d": r"\d{2}", "%H": r"\d{2}", "%M": r"\d{2}", "%S": r"\d{2}",
                           "%f": r"\d{1,6}", "%z": r"[+-]\d{2}:?\d{2}|Z"}  # fmt: skip
+_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.:-]*://")
+_QUERY = re.compile(r"[?&][^/?&]*=")
 _DEFAULT_RANGE = (parse_instant("1677-01-01T00:00:00Z"), parse_instant("2262-01-01T00:00:00Z"))
 
 
@@ -202,8 +205,13 @@ class Source(Definition):
 
 @dataclass(frozen=True, kw_only=True, repr=False)
 class ParquetSource(Source):
-    """Parquet files. `path` is a file, a folder's glob ("data/payments/*.parquet", ** allowed) or a list of these,
-    relative to the project folder. See `Source` for the other options."""
+    """Parquet files. `path` is a file, a folder's glob ("data/payments/*.parquet", ** allowed) or a list of these, relative to
+    the project folder; or URLs of an object store, with globs too ("s3://bucket/payments/*.parquet"; any scheme of fsspec).
+    Credentials and endpoint come from the environment or the machine's profile, never from a URL. See `Source` for the other
+    options.
+
+    Raises: DefinitionError FS202 for what is no path, or a URL with credentials in it.
+    """
 
     path: Any = ""
 
@@ -211,8 +219,28 @@ class ParquetSource(Source):
         paths = (self.path,) if isinstance(self.path, str) else self.path
         if not isinstance(paths, list | tuple) or not paths or not all(isinstance(p, str) and p for p in paths):
             raise DefinitionError("FS202", f"path={self.path!r} is not a path", hint="path='data/payments/*.parquet'")
+        for path in paths:
+            check_url(path)
         self._set("path", tuple(paths))
         super()._check()
+
+
+def is_url(path: str) -> bool:
+    """Whether a path is a URL, of an object store or of something like it."""
+    return _URL.match(path) is not None
+
+
+def check_url(path: str) -> None:
+    """A URL names a place and no one who may go there. Raises: DefinitionError FS202, in which the URL is not shown."""
+    if not is_url(path):
+        return
+    place = path.partition("://")[2]
+    scheme = path.partition("://")[0]
+    if "::" in scheme:
+        raise DefinitionError("FS202", f"path: {scheme}:// is a chain of schemes", hint="one scheme, such as s3://")
+    if "@" in place.partition("/")[0] or _QUERY.search(place):
+        what = f"path: the {scheme}:// URL holds credentials, or a query, which do not belong into a definition"
+        raise DefinitionError("FS202", what, hint=f"{scheme}://bucket/prefix/*.parquet, credentials from the environment")
 
 
 @dataclass(frozen=True, kw_only=True, repr=False)

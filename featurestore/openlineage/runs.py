@@ -241,7 +241,8 @@ class _Building(_Run):
         if report is not None:
             told["columnLineage"] = facets.column_lineage(self._lineage(columns), self.places, self.as_of)
             told["version"] = facets.dataset_version(str(report.content_hash))
-            made["outputFacets"] = {"outputStatistics": facets.output_statistics(report.rows, self.output.stat().st_size)}
+            size = manifest["output"]["size"]
+            made["outputFacets"] = {"outputStatistics": facets.output_statistics(report.rows, size)}
         return [_dataset(of_path(self.output, Path.cwd()), **made)]
 
     def _lineage(self, columns: Iterable[str]) -> dict[str, tuple[Use, ...]]:

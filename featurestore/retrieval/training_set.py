@@ -22,7 +22,7 @@ from featurestore.atomic import disk_errors
 from featurestore.compiler import duckdb as sql
 from featurestore.dtypes import TIMESTAMP
 from featurestore.engines.duckdb import Session, Settings
-from featurestore.engines.duckdb.checks import check_left_out, check_static, greatest_known, pushed_to, spares
+from featurestore.engines.duckdb.checks import SourceCounts, check_left_out, check_static, greatest_known, pushed_to, spares
 from featurestore.engines.duckdb.window_choice import Choice, choose, described
 from featurestore.engines.exact import MOMENTS
 from featurestore.errors import DataError, UsageError
@@ -41,7 +41,7 @@ from featurestore.plan.nodes import (
     walk,
 )
 from featurestore.progress import Progress, Watcher
-from featurestore.registry import BoundLabel, BoundService
+from featurestore.registry import BoundFacts, BoundLabel, BoundService
 from featurestore.retrieval.content import ContentHash
 from featurestore.retrieval.cuts import Cuts
 from featurestore.retrieval.labels import Maturity, kept
@@ -113,6 +113,21 @@ class Report:
     warnings: list[str] = field(default_factory=list)
     content_hash: str = ""
 
+    def count(self, service: BoundService, counted: Mapping[str, Mapping[str, int]]) -> None:
+        """Take the counts of each column, {status: rows}, of those that are returned."""
+        returned = {i.name: [name for name, _, _ in i.features] for i in service.instances}
+        returned |= {o.name: [name for name, _, _ in o.features] for o in service.on_demand}
+        self.views = {view: summed([counted[name] for name in names]) for view, names in returned.items() if names}
+        self.features = {name: dict(counted[name]) for name in service.feature_types}
+
+    def check(self, session: Session, bound: BoundFacts, data: SourceData) -> SourceCounts:
+        """Count what a view leaves out of its source, and what is to be said of it. Raises: SourceError FS327."""
+        counts = check_left_out(session, bound, data)
+        self.left_out[bound.name] = counts.left_out
+        self.source_rows[data.source.name] = counts.rows
+        self.warnings += [w for w in counts.warnings if w not in self.warnings]
+        return counts
+
 
 class Build:
     """One build: `schema`, then `batches()` once, then `report`. Use as a context manager.
@@ -121,6 +136,10 @@ class Build:
     had the sources checked before. session: one to work in, and to leave open.
     Raises on entry: SpineError, SourceError, DataError for whatever is wrong with spine or sources, before any work.
     """
+
+    engine = "duckdb"
+    versions: Mapping[str, str] = {}
+    """Of what else the values come from, beside this package and the libraries it always has."""
 
     def __init__(
         self,
@@ -147,7 +166,7 @@ class Build:
         self._spared: dict[tuple[str, Needed], bool] = {}
         self._request: dict[str, pa.Array] = {}
         self._stack = ExitStack()
-        self._added = _added_fields(service, self.plan, request.include)
+        self._added = added_fields(service, self.plan, request.include)
         check_features(spine.schema, [f.name for f in self._added])
         if request.label is not None:
             taken = [*service.spine_keys, *service.request, request.as_of]
@@ -232,7 +251,7 @@ class Build:
             label["null"] += nulls
             label["present"] += rows.num_rows - nulls
 
-    def _readers(self) -> list[_PartReader]:
+    def _readers(self) -> list[PartReader]:
         """All parts but the last are run to the end and kept in temporary files; the last streams."""
         readers = []
         for number, part in enumerate(self.plan.answers, 1):
@@ -245,7 +264,7 @@ class Build:
                 readers.append(self._reader(part, one, stream))
         return readers
 
-    def _partitioned_readers(self) -> list[_PartReader]:
+    def _partitioned_readers(self) -> list[PartReader]:
         """All parts are answered partition by partition, each kept in a file, and laid together again as they are read."""
         number, parts = self.partitions, [part.part for part in self.plan.answers]
         key = identity(self.service, self.plan, self.spine, self._sources, self.request, number)
@@ -272,29 +291,29 @@ class Build:
         """Into how many parts the keys are cut; 1: nothing is cut."""
         return how_many([p.part for p in self.plan.answers], self._sources, self.spine.rows, self._settings)
 
-    def _stream(self, part: Part, served: _Served) -> pa.RecordBatchReader:
+    def _stream(self, part: Part, served: Served) -> pa.RecordBatchReader:
         """What a statement gives. Until it is read to its end the session can do nothing else."""
         self._bind(part)
         parameters = {**self._parameters(part), **served.parameters}
         return self._session.reader(served.sql, parameters, ROWS_AT_ONCE, as_written=isinstance(part, Window))
 
-    def _reader(self, part: PartOf | LabelOf, served: _Served, stream: pa.RecordBatchReader) -> _PartReader:
+    def _reader(self, part: PartOf | LabelOf, served: Served, stream: pa.RecordBatchReader) -> PartReader:
         if isinstance(part, PartOf):
-            return _PartReader(part, served, stream, self.request)
+            return PartReader(part, served, stream, self.request)
         maturity = Maturity(part, self.request.known_before, self._known[part.view])
-        return _LabelReader(part, served, stream, self.request, self._at, maturity)
+        return LabelReader(part, served, stream, self.request, self._at, maturity)
 
-    def _served(self, part: PartOf | LabelOf) -> list[_Served]:
+    def _served(self, part: PartOf | LabelOf) -> list[Served]:
         """The statements that serve a part: for windows, chosen from the data."""
         if not isinstance(part.part, Window):
             if isinstance(part.part, StaticLookup):
                 self._bind(part.part)
                 check_static(self._session, part.part)
-                return [_Served(part.part.outputs, sql.static(part.part))]
-            return [_Served(part.part.outputs, sql.latest(part.part))]
+                return [Served(part.part.outputs, sql.static(part.part))]
+            return [Served(part.part.outputs, sql.latest(part.part))]
         choices = self.choices(part)
         self.report.windows.setdefault(part.instance, []).extend(described(c) for c in choices)
-        return [_Served(c.outputs, c.sql, c.parameters, c.listed) for c in choices]
+        return [Served(c.outputs, c.sql, c.parameters, c.listed) for c in choices]
 
     @property
     def window_parts(self) -> list[PartOf | LabelOf]:
@@ -352,7 +371,7 @@ class Build:
         return self._keys[which]
 
     def _parameters(self, part: Part) -> dict[str, object]:
-        parameters = run_parameters(self.request.known_before, self.request.serving_lag, exact=_is_exact(part))
+        parameters = run_parameters(self.request.known_before, self.request.serving_lag, exact=is_exact(part))
         return {**parameters, "at": self._ends["min"] + part.spine.ahead} if part.spine.at_once else parameters
 
     def _check_sources(self) -> None:
@@ -361,33 +380,27 @@ class Build:
             if bound.name in self.report.left_out:
                 continue
             data = self._sources[bound.view.source.name]
-            counts = check_left_out(self._session, bound, data)
+            counts = self.report.check(self._session, bound, data)
             if isinstance(bound, BoundLabel):
                 self._known[bound.name] = greatest_known(self._session, bound, data)
             if counts.whole:
                 self._whole[bound.name] = data
-            self.report.left_out[bound.name] = counts.left_out
-            self.report.source_rows[data.source.name] = counts.rows
-            self.report.warnings += [w for w in counts.warnings if w not in self.report.warnings]
 
-    def _count(self, readers: Sequence[_PartReader], on_demand: Sequence[OnDemandColumns]) -> None:
+    def _count(self, readers: Sequence[PartReader], on_demand: Sequence[OnDemandColumns]) -> None:
         """Per feature and view returned; what is hidden is nobody's cell."""
         counted = {name: counts for reader in readers for name, counts in reader.counts.items()}
         for made in on_demand:
             counted |= made.counts
             self.report.without_value |= made.without_value
-        returned = {i.name: [name for name, _, _ in i.features] for i in self.service.instances}
-        returned |= {o.name: [name for name, _, _ in o.features] for o in self.service.on_demand}
-        self.report.views = {view: _summed([counted[name] for name in names]) for view, names in returned.items() if names}
-        self.report.features = {name: counted[name] for name in self.service.feature_types}
-        self.report.labels = {r.part.instance: r.maturity.counts.to_dict() for r in readers if isinstance(r, _LabelReader)}
+        self.report.count(self.service, counted)
+        self.report.labels = {r.part.instance: r.maturity.counts.to_dict() for r in readers if isinstance(r, LabelReader)}
 
     def _check_unchanged(self) -> None:
         for data in self._sources.values():
             data.check_unchanged()
 
 
-def _summed(counts: Sequence[Mapping[str, int]]) -> dict[str, int]:
+def summed(counts: Sequence[Mapping[str, int]]) -> dict[str, int]:
     statuses = dict.fromkeys(status for one in counts for status in one)
     return {status: sum(one.get(status, 0) for one in counts) for status in statuses}
 
@@ -398,7 +411,7 @@ def run_parameters(known_before: int | None, serving_lag: int, *, exact: bool) -
     return {"known_before": FOREVER if known_before is None else known_before, "known_shift": shift}
 
 
-def _is_exact(part: Part) -> bool:
+def is_exact(part: Part) -> bool:
     return not isinstance(part, StaticLookup) and part.facts.exact
 
 
@@ -406,7 +419,7 @@ def sources_of(part: Part) -> dict[str, Sequence[Any]]:
     return {node.source.name: node.columns for node in walk(part) if isinstance(node, ReadSource)}
 
 
-def _added_fields(service: BoundService, plan: TrainingSet, include: Sequence[str]) -> list[pa.Field]:
+def added_fields(service: BoundService, plan: TrainingSet, include: Sequence[str]) -> list[pa.Field]:
     types = {**service.feature_types, **service.label_types}
     fields = [pa.field(name, dtype.arrow) for name, dtype in types.items()]
     if "status" in include:
@@ -425,7 +438,7 @@ def _spooled(stream: pa.RecordBatchReader, path: Path, stack: ExitStack) -> pa.R
 
 
 @dataclass(frozen=True)
-class _Served:
+class Served:
     """A statement, the outputs it gives, the parameters of its own, and the outputs that come as lists of numbers."""
 
     outputs: tuple[Output, ...]
@@ -434,15 +447,18 @@ class _Served:
     listed: frozenset[str] = frozenset()
 
 
-class _PartReader:
+class PartReader:
     """The columns of one statement, in spine order, taken as many rows at a time as the spine gives."""
 
-    def __init__(self, part: PartOf | LabelOf, served: _Served, stream: pa.RecordBatchReader, request: Request) -> None:
+    def __init__(
+        self, part: PartOf | LabelOf, served: Served, stream: pa.RecordBatchReader, request: Request, first: int = 0
+    ) -> None:
+        """first: the number of the first row."""
         self.part, self._served, self._stream, self._request = part, served, stream, request
         self.counts = {output.name: dict.fromkeys(STATUSES, 0) for output in served.outputs}
         self._held: list[pa.RecordBatch] = []
         self._rows = 0
-        self._next = 0
+        self._next = self._first = first
 
     def take(self, rows: int) -> dict[str, pa.ChunkedArray]:
         """The next `rows` rows: the value of each output, and what the request includes of it. `counts` grows."""
@@ -517,18 +533,20 @@ class _PartReader:
             raise self._overflow(output, table["__row"][row].as_py())
 
 
-class _LabelReader(_PartReader):
+class LabelReader(PartReader):
     """The column of a label, NULL where it is not mature: also if it is positive already, and if it would overflow."""
 
     def __init__(
-        self, part: LabelOf, served: _Served, stream: pa.RecordBatchReader, request: Request, at: pa.Array, maturity: Maturity
-    ) -> None:
-        super().__init__(part, served, stream, request)
+        self, part: LabelOf, served: Served, stream: pa.RecordBatchReader, request: Request, at: pa.Array, maturity: Maturity,
+        first: int = 0,
+    ) -> None:  # fmt: skip
+        """at: the instants of all rows from the first."""
+        super().__init__(part, served, stream, request, first)
         self._at, self.maturity = at, maturity
 
     def _finished(self, table: pa.Table) -> dict[str, pa.ChunkedArray]:
         rows = table.num_rows
-        mature = self.maturity.of(self._at.slice(self._next - rows, rows))
+        mature = self.maturity.of(self._at.slice(self._next - rows - self._first, rows))
         columns = super()._finished(kept(table, mature))
         self.maturity.count(mature, columns[self.maturity.counts.column])
         return columns

@@ -21,6 +21,7 @@ from featurestore.errors import FeatureStoreError, SourceError
 from featurestore.sources.files import File, IdentityCache, stamped
 from featurestore.sources.kind import Found, gone
 from featurestore.sources.kinds import kind_of
+from featurestore.sources.objects import ObjectFile, check_all
 from featurestore.sources.parts import Part, PushedPart, pushed_file, pushed_table
 from featurestore.sources.push_log import Compacted, Pushed, read_log, where_of
 from featurestore.sources.push_segments import damaged
@@ -76,8 +77,10 @@ class SourceData:
 
     def check_unchanged(self) -> None:
         """Raises: SourceError FS326 if one of the source's own parts is not as it was when it was listed."""
+        check_all([file for file in self.files if isinstance(file, ObjectFile)])
         for part in self.own:
-            part.check()
+            if not any(isinstance(file, ObjectFile) for file in part.files):
+                part.check()
 
     def state(self, identities: IdentityCache) -> list[dict[str, Any]]:
         """What S says of the source: what pins it, [{"path", "size", "sha256" (or "etag")}] of its files, what other parts say
@@ -87,6 +90,11 @@ class SourceData:
             return log
         entries = [dict(part.entry) for part in self.own if part.entry is not None]
         return [*map(dict, self.pins), *identities.identify(self.files), *entries, *log]
+
+    def why_anew(self, state: Sequence[Mapping[str, Any]]) -> str:
+        """Why the rows of an earlier state are not those of the same parts here; "" if they are."""
+        was, now = ([entry for entry in one if "push_log" not in entry] for one in (state, self.pins))
+        return kind_of(self.source).anew(was, now)
 
     def since(self, state: Sequence[Mapping[str, Any]]) -> SourceData:
         """What is here and was not in an earlier state: other files, and what was pushed since."""

@@ -46,6 +46,9 @@ class File(Protocol):
     def opened(self) -> AbstractContextManager[Any]:
         """What Arrow reads it from: a path, or something to read and seek in."""
 
+    def footer(self) -> Any:
+        """What Arrow reads the footer of a Parquet file from."""
+
     def identity(self, known: IdentityCache) -> dict[str, object]:
         """What proves its content: {"path", "size", "sha256"}, or what the store of it tells: {"path", "size", "etag"}.
         Raises: SourceError FS326 if it has changed since it was listed."""
@@ -75,6 +78,9 @@ class FileStamp:
 
     def opened(self) -> AbstractContextManager[Path]:
         return nullcontext(self.path)
+
+    def footer(self) -> Path:
+        return self.path
 
     def identity(self, known: IdentityCache) -> dict[str, object]:
         return {"path": self.name, "size": self.size, "sha256": known.digest(self)}

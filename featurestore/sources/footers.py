@@ -53,20 +53,29 @@ def group_ends(parts: Sequence[Part], columns: Sequence[str]) -> Iterator[list[t
         yield [group[column].ends or () for column in columns]
 
 
+def extents_of(part: Part, metadata: Any, columns: Sequence[str]) -> Iterator[list[tuple[int, ...]]]:
+    """Of each row group of a part, whose footer that is, the ends of some columns: () where it does not say."""
+    for group in _groups_of(part, metadata, columns):
+        yield [group[column].ends or () for column in columns]
+
+
 def _groups(parts: Sequence[Part], columns: Sequence[str]) -> Iterator[dict[str, Extent]]:
     """Column -> its extent, of each row group with rows."""
     for part in parts:
-        if part.file is None:
-            continue
-        with part.file.opened() as content:
-            metadata = pq.read_metadata(content)
-        fixed = {c: _fixed(value) for c, value in part.constants.items() if c in columns}
-        places = {metadata.schema.column(i).path: i for i in range(metadata.num_columns)}
-        for group in map(metadata.row_group, range(metadata.num_row_groups)):
-            if group.num_rows:
-                said = {c: c in places and "." not in c for c in columns}
-                own = {c: _extent(group.column(places[c]).statistics if said[c] else None) for c in columns}
-                yield {**own, **{c: extent(group.num_rows) for c, extent in fixed.items()}}
+        if part.file is not None:
+            metadata = pq.read_metadata(part.file.footer())
+            groups = _groups_of(part, metadata, columns)
+            yield from (group for i, group in enumerate(groups) if metadata.row_group(i).num_rows)
+
+
+def _groups_of(part: Part, metadata: Any, columns: Sequence[str]) -> Iterator[dict[str, Extent]]:
+    fixed = {c: _fixed(value) for c, value in part.constants.items() if c in columns}
+    places = {metadata.schema.column(i).path: i for i in range(metadata.num_columns)}
+    lies = {c: part.stored[c].name if c in part.stored else c for c in columns}
+    said = {c: name in places and "." not in name for c, name in lies.items()}
+    for group in map(metadata.row_group, range(metadata.num_row_groups)):
+        own = {c: _extent(group.column(places[lies[c]]).statistics if said[c] else None) for c in columns}
+        yield {**own, **{c: extent(group.num_rows) for c, extent in fixed.items()}}
 
 
 def _fixed(value: pa.Scalar) -> Callable[[int], Extent]:

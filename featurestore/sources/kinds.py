@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from featurestore.definitions import ArrowSource, ParquetSource, Source
-from featurestore.sources import arrow, parquet
+from featurestore.definitions import ArrowSource, DeltaSource, IcebergSource, ParquetSource, Source
+from featurestore.sources import arrow, delta, iceberg, parquet
 from featurestore.sources.kind import Kind
 
 KINDS: Mapping[type[Source], Kind] = {
     ArrowSource: arrow.KIND,
+    DeltaSource: delta.KIND,
+    IcebergSource: iceberg.KIND,
     ParquetSource: parquet.KIND,
 }
 

@@ -50,7 +50,7 @@ def by_duckdb(
     )
     with at_the_limits(settings), Build(bound, spine, sources, settings, request) as build:
         table = pa.concat_tables(list(build.batches()))
-    return _answer(table, {**bound.feature_types, **bound.label_types}, build.report)
+    return answer_of(table, {**bound.feature_types, **bound.label_types}, build.report)
 
 
 def asks_at_once(case: Case) -> bool:
@@ -91,7 +91,7 @@ def at_the_limits(settings: Settings) -> Iterator[None]:
 COUNTED = ("mature", "immature", "positive")
 
 
-def _answer(table: pa.Table, types: dict[str, Any], report: Report) -> Answer:
+def answer_of(table: pa.Table, types: dict[str, Any], report: Report) -> Answer:
     return FullAnswer(
         names=tuple(types),
         types=types,

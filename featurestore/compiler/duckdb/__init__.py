@@ -9,7 +9,7 @@ from featurestore.compiler.duckdb import windows as window_plans
 from featurestore.compiler.duckdb.audit import CELLS, LANDMARKS, holders, landmark
 from featurestore.compiler.duckdb.counts import QUARANTINED, REASONS, ambiguous, greatest_known, left_out
 from featurestore.compiler.duckdb.facts import SOURCE_PREFIX, relation
-from featurestore.compiler.duckdb.latest import EXPIRED, FOUND, NOT_FOUND, latest
+from featurestore.compiler.duckdb.latest import latest
 from featurestore.compiler.duckdb.on_demand import ASKED, MISSED, on_demand, operand_column
 from featurestore.compiler.duckdb.online import (
     HELD,
@@ -19,10 +19,6 @@ from featurestore.compiler.duckdb.online import (
     find_touched,
     online_rows,
     online_state,
-    touched_count,
-    touched_keys,
-    touched_rows,
-    touched_rows_count,
     touched_too,
 )
 from featurestore.compiler.duckdb.probes import keys_read, times_of_facts
@@ -31,6 +27,7 @@ from featurestore.compiler.duckdb.static import duplicates, static
 from featurestore.compiler.duckdb.types import key_type, sql_type
 from featurestore.compiler.duckdb.windows import PLANS as WINDOW_PLANS
 from featurestore.compiler.duckdb.windows import Asked, plans_for, strands, window_sql
+from featurestore.compiler.latest import EXPIRED, FOUND, NOT_FOUND
 from featurestore.dtypes import DOUBLE
 from featurestore.plan.nodes import Latest, Output, Part, StaticLookup, asked_at_once
 
@@ -79,6 +76,6 @@ __all__ = [
     "duplicates", "find_touched", "greatest_known", "holders", "key_type", "keys_read", "landmark", "latest", "left_out",
     "on_demand", "online_rows", "online_state", "operand_column", "plans_for", "profile", "quoted", "relation", "sql_type",
     "statements", "static",
-    "strands", "times_of_facts", "touched_count", "touched_keys", "touched_rows", "touched_rows_count", "touched_too",
+    "strands", "times_of_facts", "touched_too",
     "window_sql",
 ]  # fmt: skip

@@ -10,6 +10,18 @@ from collections.abc import Mapping, Sequence
 
 from featurestore.compiler.duckdb.scalars import canonical, condition, quoted, sortable
 from featurestore.compiler.duckdb.types import key_type
+from featurestore.compiler.facts import (
+    FILE,
+    ROW,
+    SOURCE_PREFIX,
+    is_simple,
+    known_delay,
+    not_null,
+    numbered,
+    on_keys,
+    relation,
+    visible_from,
+)
 from featurestore.compiler.statement import Steps, listed
 from featurestore.definitions import Source
 from featurestore.definitions.source import PUSHED_AT
@@ -18,26 +30,10 @@ from featurestore.expressions import Expr
 from featurestore.intervals import format_instant
 from featurestore.plan.nodes import InForce, PlanKey, ReadSource, Settled, Visible, chain_of
 
-SOURCE_PREFIX = "source__"
 PACKED = "CAST(event_time AS HUGEINT) * 18446744073709551616 + known_time"
 """Event and known time in one integer: its order is theirs. A running maximum of it is the newest fact so far."""
 UNPACKED_EVENT = "CAST((newest + 9223372036854775808) >> 64 AS BIGINT)"
 UNPACKED_KNOWN = "CAST(newest - CAST(event_time AS HUGEINT) * 18446744073709551616 AS BIGINT)"
-
-
-NUMBERED_PREFIX = "numbered__"
-FILE, ROW = "__file", "__row"
-"""The number of the part a row lies in, and the row's number in that."""
-
-
-def numbered(source: Source) -> str:
-    """The name of the same relation with FILE and ROW beside each row."""
-    return f"{NUMBERED_PREFIX}{source.name}"
-
-
-def relation(source: Source) -> str:
-    """The name under which an engine binds the rows of a source: times with a zone, all else as stored."""
-    return f"{SOURCE_PREFIX}{source.name}"
 
 
 def key_names(keys: Sequence[PlanKey]) -> list[str]:
@@ -47,14 +43,6 @@ def key_names(keys: Sequence[PlanKey]) -> list[str]:
 
 def input_name(column: str) -> str:
     return quoted(f"in_{column}")
-
-
-def on_keys(left: str, right: str, keys: Sequence[str]) -> str:
-    return " AND ".join(f"{left}.{key} = {right}.{key}" for key in keys)
-
-
-def not_null(columns: Sequence[str]) -> str:
-    return " AND ".join(f"{c} IS NOT NULL" for c in columns)
 
 
 def key_selects(keys: Sequence[PlanKey]) -> list[str]:
@@ -112,24 +100,12 @@ def where(rows: ReadSource, *conditions: str) -> str:
     return f"\nWHERE {' AND '.join(conditions)}" if conditions else ""
 
 
-def is_simple(visible: Visible | Settled) -> bool:
-    """Known time is event time plus a constant, and rows are no versions: the cheap plans serve. So it is of what is
-    settled, where every fact counts as it happens."""
-    facts, versions, _ = chain_of(visible)
-    return isinstance(visible, Settled) or (versions is None and facts.rows.source.created_timestamp is None)
-
-
 def visible_delay(visible: Visible | Settled) -> str:
     """How long after its event a fact of a simple source becomes visible, in microseconds, as SQL."""
     if isinstance(visible, Settled):
         return "0"
     delay = known_delay(visible)
     return f"({delay} + $known_shift)" if delay else "$known_shift"
-
-
-def known_delay(visible: Visible | Settled) -> int:
-    """The same without a serving lag, in microseconds."""
-    return 0 if isinstance(visible, Settled) else chain_of(visible)[0].rows.source.known_delay.micros
 
 
 def add_rows_read(
@@ -235,13 +211,6 @@ def add_seen(steps: Steps, boundary: Visible | Settled, *conditions: str, asking
     )
 
 
-def visible_from(boundary: Visible | Settled) -> str:
-    """The instant from which a fact counts: when it has happened and is known; what is settled counts as it happens."""
-    if isinstance(boundary, Settled):
-        return "event_time"
-    return "known_time" if is_simple(boundary) else "greatest(event_time, known_time)"
-
-
 def version_order(visible: Visible | Settled, *, descending: bool) -> str:
     """ORDER BY of versions: row_order if declared, known time, event time, deleted, then columns by name."""
     facts, versions, _ = chain_of(visible)
@@ -285,3 +254,11 @@ def add_intervals(steps: Steps, visible: Visible | Settled) -> None:
         f"WHERE {live(visible)} AND (until IS NULL OR until > greatest(event_time, known_time))",
         materialized=True,
     )
+
+
+__all__ = [
+    "FILE", "PACKED", "ROW", "SOURCE_PREFIX", "UNPACKED_EVENT", "UNPACKED_KNOWN", "add_facts", "add_intervals",
+    "add_newest_versions", "add_rows_read", "event_time", "fact_columns", "input_name", "is_simple", "key_names",
+    "key_selects", "known_delay", "known_time", "live", "micros", "not_null", "numbered", "on_keys", "relation",
+    "row_key_names", "version_order", "visible_delay", "visible_from", "where", "where_holds",
+]  # fmt: skip

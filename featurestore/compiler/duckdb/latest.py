@@ -28,13 +28,11 @@ from featurestore.compiler.duckdb.facts import (
     visible_from,
 )
 from featurestore.compiler.duckdb.scalars import canonical, quoted, scalar, sortable
+from featurestore.compiler.latest import EXPIRED, FOUND, NOT_FOUND
 from featurestore.compiler.statement import Steps, listed
 from featurestore.dtypes import DType
 from featurestore.expressions import Column
 from featurestore.plan.nodes import Facts, Latest, Output, Visible, facts_of
-
-NOT_FOUND, FOUND, EXPIRED = 0, 1, 2
-"""The column `__match` of a statement: how the newest fact of a row was found."""
 
 
 def latest(plan: Latest) -> str:

@@ -23,13 +23,17 @@ import pyarrow as pa
 from duckdb.sqltypes import BIGINT
 
 from featurestore.atomic import DISK_FULL, gone, me
-from featurestore.compiler.duckdb import MACROS, SOURCE_PREFIX, quoted
+from featurestore.compiler import duckdb as compiler
+from featurestore.compiler.duckdb import MACROS, SOURCE_PREFIX, expectations, quoted
 from featurestore.compiler.duckdb.facts import numbered
+from featurestore.definitions.source import PUSHED_AT
 from featurestore.dtypes import DType
 from featurestore.engines.duckdb import reading
 from featurestore.errors import DataError, FeatureStoreError, SourceError, StoreError
 from featurestore.plan.needed import EVERYTHING, Needed
-from featurestore.sources import Part, SourceData
+from featurestore.sources import FilePart, Part, SourceData
+from featurestore.sources.mirror import Mirror
+from featurestore.sources.objects import ObjectFile
 
 log = logging.getLogger(__name__)
 
@@ -49,6 +53,16 @@ class Settings:
     window_plan: str = "auto"
     partitions: int | None = None
     snapshot: bool = True
+
+
+@dataclass(frozen=True)
+class _Bound:
+    """What a relation was bound to. parts: as they lie here."""
+
+    data: SourceData
+    columns: tuple[str, ...]
+    needed: Needed
+    parts: Sequence[Part]
 
 
 _sessions: weakref.WeakSet[Session] = weakref.WeakSet()
@@ -85,11 +99,14 @@ def scratch_folder(settings: Settings) -> Path:
 class Session:
     """Statements over bound relations. Use as a context manager."""
 
+    sql, expectations = compiler, expectations
+
     def __init__(self, settings: Settings) -> None:
         self.folder = scratch_folder(settings)
         self._con = duckdb.connect(config={"python_enable_replacements": "false", "autoload_known_extensions": "false"})
-        self._bound: dict[str, tuple[SourceData, tuple[str, ...], Needed]] = {}
+        self._bound: dict[str, _Bound] = {}
         self._copies: dict[str, list[Path]] = {}
+        self._mirror = Mirror(self.folder)
         self._numbers = count()
         self._as_written = False
         self._configure(settings)
@@ -140,28 +157,29 @@ class Session:
         Raises: SourceError FS322 to FS325.
         """  # fmt: skip
         name = f"{prefix}{data.source.name}"
-        bound, held, narrowed = self._bound.get(name, (None, (), EVERYTHING))
-        if bound is data and set(columns) <= set(held) and narrowed == needed:
+        bound = self._bound.get(name)
+        if bound is not None and bound.data is data and set(columns) <= set(bound.columns) and bound.needed == needed:
             return
         data.check(columns)
         asked, columns = columns, reading.columns_bound(data, columns)
         self._bound.pop(name, None)
         before = self._copies.pop(name, [])
         selects, groups = [], dict[tuple[object, ...], list[Part]]()
-        for part in data.parts:
+        parts = self._here(data, columns, types, needed)
+        for part in parts:
             if reading.is_direct(part, data.source, columns, types):
                 groups.setdefault(reading.physical(part, columns), []).append(part)
             else:
                 selects.append(reading.copied_select(self._copy(name, part, data, columns, types, needed), columns))
-        for parts in groups.values():
-            paths = [p.file.location for p in parts if p.file is not None]
-            selects.append(reading.direct_select(paths, parts[0], data, columns, types, needed))
+        for alike in groups.values():
+            paths = [p.file.location for p in alike if p.file is not None]
+            selects.append(reading.direct_select(paths, alike[0], data, columns, types, needed))
         with errors(data.source.place):
             self._con.execute(
                 f"CREATE OR REPLACE TEMP VIEW {quoted(name)} AS\n"
                 + "\nUNION ALL BY NAME\n".join(selects or [self._empty(data, columns, types)])
             )
-        self._bound[name] = (data, tuple(asked), needed)
+        self._bound[name] = _Bound(data, tuple(asked), needed, parts)
         for path in before:
             path.unlink()
 
@@ -174,7 +192,7 @@ class Session:
         data.check(columns)
         name, columns = numbered(data.source), reading.columns_bound(data, columns)
         selects = []
-        for i, part in enumerate(data.parts):
+        for i, part in enumerate(self._here(data, columns, types)):
             if reading.is_direct(part, data.source, columns, types) and reading.is_numbered(part) and part.file is not None:
                 selects.append(reading.direct_select([part.file.location], part, data, columns, types, number=i))
             else:
@@ -182,6 +200,20 @@ class Session:
                 selects.append(reading.copied_select(path, columns, number=i))
         with errors(data.source.place):
             self._con.execute(f"CREATE OR REPLACE TEMP VIEW {quoted(name)} AS\n" + "\nUNION ALL BY NAME\n".join(selects))
+
+    def _here(
+        self, data: SourceData, columns: Sequence[str], types: Mapping[str, DType], needed: Needed = EVERYTHING
+    ) -> list[Part]:
+        """The parts of a source, those in remote files as copies in which what is needed of some columns is there."""
+        remote = [p for p in data.parts if isinstance(p, FilePart) and isinstance(p.parquet, ObjectFile)]
+        times = data.source.time_columns
+        here = dict[int, Part]()
+        for direct in (True, False):
+            alike = [p for p in remote if reading.is_direct(p, data.source, [*columns, *times], types) is direct]
+            wanted = [c for c in dict.fromkeys([*columns, *times]) if c != PUSHED_AT]
+            copies = self._mirror.local(alike, wanted, times if direct else (), needed if direct else EVERYTHING)
+            here |= {id(part): copy for part, copy in zip(alike, copies, strict=True)}
+        return [here.get(id(part), part) for part in data.parts]
 
     def bind_files(self, name: str, paths: Sequence[Path], types: Mapping[str, str]) -> None:
         """Make Parquet files that the engine wrote known under a name; without any, a relation of these columns (and types, as
@@ -218,6 +250,22 @@ class Session:
     def execute(self, sql: str, parameters: Mapping[str, object] | None = None) -> None:
         with self._running():
             self._con.execute(sql, _used(sql, parameters))
+
+    def keep(self, name: str, sql: str, parameters: Mapping[str, object] | None = None) -> None:
+        """Keep what a statement gives as a relation of that name, in place of one it had."""
+        self.execute(f"CREATE OR REPLACE TEMP TABLE {quoted(name)} AS\n{sql}", parameters)
+
+    def add(self, name: str, sql: str) -> None:
+        """Add what a statement gives to a relation that is kept."""
+        self.execute(f"INSERT INTO {quoted(name)}\n{sql}")
+
+    def count(self, name: str) -> int:
+        """Rows of a relation."""
+        return int(self.table(f"SELECT count(*) AS n FROM {quoted(name)}").column(0)[0].as_py())
+
+    def rows_of(self, name: str) -> pa.RecordBatchReader:
+        """The rows of a relation, as they come."""
+        return self.reader(f"SELECT * FROM {quoted(name)}")
 
     def table(self, sql: str, parameters: Mapping[str, object] | None = None) -> pa.Table:
         with self._running():
@@ -257,10 +305,10 @@ class Session:
 
     def _unreadable(self) -> str:
         """The first bound file that cannot be read to its end, or ""."""
-        for data, columns, _ in self._bound.values():
-            for part in data.parts:
+        for bound in self._bound.values():
+            for part in bound.parts:
                 try:
-                    for _ in part.read(columns):
+                    for _ in part.read(bound.columns):
                         pass
                 except (pa.ArrowException, OSError):
                     return part.name

@@ -15,12 +15,13 @@ from featurestore.compiler.duckdb.windows import aggregations, moments
 from featurestore.compiler.duckdb.windows.frames import frames
 from featurestore.compiler.duckdb.windows.measured import densities, lateness, measure_sql, sample, statistics
 from featurestore.compiler.duckdb.windows.pairs import pairs
-from featurestore.compiler.duckdb.windows.shared import Asked, Span, span_of
+from featurestore.compiler.duckdb.windows.shared import Asked
 from featurestore.compiler.duckdb.windows.snapshot import snapshot
 from featurestore.compiler.duckdb.windows.split import split
 from featurestore.compiler.duckdb.windows.stretches import MOST_TILES
 from featurestore.compiler.duckdb.windows.sweep import aligned_sweep, lengths, sweep
 from featurestore.compiler.duckdb.windows.tiles import aligned, tiles, widths
+from featurestore.compiler.spans import Span, span_of
 from featurestore.plan.nodes import Output, Window, facts_of
 
 MACROS = (*aggregations.MACROS, *moments.MACROS)

@@ -10,7 +10,8 @@ from collections.abc import Callable, Sequence
 from featurestore.compiler.duckdb.facts import key_names
 from featurestore.compiler.duckdb.windows import aggregations
 from featurestore.compiler.duckdb.windows.measured import add_measured, measure_name
-from featurestore.compiler.duckdb.windows.shared import Asked, Span, add_terms, finish
+from featurestore.compiler.duckdb.windows.shared import Asked, add_terms, finish
+from featurestore.compiler.spans import Span
 from featurestore.compiler.statement import Steps, listed
 from featurestore.plan.nodes import facts_of, reach_of
 

@@ -12,21 +12,10 @@ from functools import cached_property
 
 from featurestore.compiler.duckdb.scalars import quoted
 from featurestore.compiler.duckdb.windows import aggregations, moments
+from featurestore.compiler.spans import Span, span_of
 from featurestore.compiler.statement import Steps, listed
 from featurestore.dtypes import DOUBLE, DType
 from featurestore.plan.nodes import Measure, Output, Window, measure_of, measures
-
-
-@dataclass(frozen=True)
-class Span:
-    """A window as distances before t: event times in [t - low, t - high), or (…, …] with exact matches; low None: all."""
-
-    low: int | None
-    high: int
-
-
-def span_of(output: Output) -> Span:
-    return Span(None if output.window is None else output.offset + output.window, output.offset)
 
 
 @dataclass(frozen=True)
