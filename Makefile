@@ -29,7 +29,7 @@ demo: venv  ## the main job end to end on generated data: compile, build, materi
 test: venv  ## the test suite, without the slow tests
 	@$(BIN)/pytest tests -n $(WORKERS) --dist worksteal -q -m "not slow"
 
-test-all: venv  ## every test, and generated cases under all settings
+test-all: venv .venv-airflow/.installed .venv-dagster/.installed  ## every test, and generated cases under all settings
 	@FEATURESTORE_THOROUGH=1 $(BIN)/pytest tests -n $(WORKERS) --dist worksteal -q
 
 test-spark: .venv-spark/.installed  ## the same answers by Spark: one local session, in an environment of its own (needs Java 17)
@@ -67,6 +67,8 @@ lock: venv  ## bring the lock files up to pyproject.toml (UPGRADE=1: take the ne
 	@$(RESOLVE) --extra dev -o requirements.lock pyproject.toml
 	@echo 'duckdb==1.5.6' | $(RESOLVE) --no-deps -o requirements-oldest.lock -
 	@$(RESOLVE) --extra dev --extra spark -c requirements.lock -o requirements-spark.lock pyproject.toml
+	@echo 'apache-airflow==3.3.2' | $(RESOLVE) -o examples/airflow/requirements.lock -
+	@echo 'dagster==1.13.29' | $(RESOLVE) -o examples/dagster/requirements.lock -
 
 clean:  ## remove what was generated, except the environments
 	@rm -rf build dist data .featurestore .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
@@ -84,6 +86,13 @@ clean:  ## remove what was generated, except the environments
 
 .venv-spark/.installed: requirements-spark.lock pyproject.toml
 	$(call install,.venv-spark,requirements-spark.lock)
+	@touch $@
+
+# Orchestrators run the commands by path, so nothing of ours is installed beside them.
+.venv-airflow/.installed .venv-dagster/.installed: .venv-%/.installed: examples/%/requirements.lock
+	@echo "installing into .venv-$* (about a minute the first time)"
+	@$(PYTHON) -m venv .venv-$*
+	@.venv-$*/bin/python -m pip install --quiet --require-hashes -r $<
 	@touch $@
 
 define install

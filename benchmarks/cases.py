@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import online
+import scoring
 
 import audits
 import data as generated
@@ -252,6 +253,6 @@ CASES: dict[str, Callable[[Place], Case]] = {
     "event_time": event_time, "created_time": created_time, "versions": versions, "feast": feast,
     "materialize": materialize, "serve": serving, "redis": redis_, "feast_serve": feast_serve.case, "help": help_,
     "postgres": postgres.case,
-    **windows.CASES, **audits.CASES,
+    **windows.CASES, **scoring.CASES, **audits.CASES,
     **{name: partial(lambda name, place: Online(place.scratch, name), name) for name in online.MEASURED},
 }  # fmt: skip

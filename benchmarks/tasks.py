@@ -7,6 +7,7 @@ in MB, and what else it has to say.
 from __future__ import annotations
 
 import json
+import os
 import resource
 import sys
 import tempfile
@@ -116,6 +117,35 @@ def build_large(folder: str, output: str, memory_limit: str) -> dict[str, Any]:
             service, f"{folder}/spine.parquet", output=output, memory_limit=memory_limit, temp_directory=spill
         )
     return watch.read()
+
+
+def score(folder: str, output: str, kind: str, keys: int, snapshot: bool) -> dict[str, Any]:
+    """A build whose spine asks for every key at one instant. snapshot: by the plans made for that."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    from featurestore import FeatureService, FeatureStore
+
+    _imports()
+    os.environ["FEATURESTORE_OFFLINE__SNAPSHOT"] = str(snapshot).lower()
+    newest = training_service(folder, kind).instances[0].view
+    windows = windows_service(folder, "v1", ["count", "sum", "mean", "max"], created=False).instances[0].view
+    service = FeatureService(name="bench", features=[replace(windows, source=newest.source, entities=newest.entities), newest])
+    at, spine, reports = (
+        pa.scalar(SCORED_AT, pa.timestamp("us", "UTC")),
+        Path(output).with_suffix(".spine.parquet"),
+        list[Any](),
+    )
+    pq.write_table(pa.table({"key": pa.arange(0, keys), "as_of": pa.repeat(at, keys)}), spine)
+    with Stopwatch() as watch:
+        store = FeatureStore(definitions=[service])
+        store.build_training_set(service, spine, output=output, report=reports.append)
+    assert (reports[0].at_once is not None) == snapshot
+    return {**watch.read(), "content_hash": reports[0].content_hash}
+
+
+SCORED_AT = 1_731_000_000_000_000
+"""In November of the year in which facts happen."""
 
 
 def _imports() -> None:
@@ -254,7 +284,7 @@ def build_postgres(url: str, output: str, spine: int, keys: int) -> dict[str, An
 TASKS: dict[str, Callable[..., dict[str, Any]]] = {
     "baseline": baseline, "build": build, "build_in_memory": build_in_memory, "materialize": materialize,
     "plain_windows": plain_windows, "build_windows": build_windows, "build_seventeen": build_seventeen,
-    "audit_seventeen": audit_seventeen, "audit_latest": audit_latest, "build_large": build_large,
+    "audit_seventeen": audit_seventeen, "audit_latest": audit_latest, "build_large": build_large, "score": score,
     "build_postgres": build_postgres,
 }  # fmt: skip
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import tomllib
 from pathlib import Path
 from typing import Annotated, Any
+from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
@@ -18,6 +19,8 @@ from featurestore.intervals import parse_duration
 FILE_NAME = "featurestore.toml"
 SIZE = r"\d+(\.\d+)? ?([kKmMgGtT][iI]?)?[bB]"
 """How an amount of memory is written: "4GB", "512 MiB"."""
+MOST_JOBS = 64
+"""Instants of a backfill that are computed side by side."""
 MOST_PARTITIONS = 512
 CONFIG_FORMAT = 1
 
@@ -52,7 +55,9 @@ class Project(_Section):
 
 
 class Offline(_Section):
-    engine: str = Field("duckdb", pattern="^duckdb$", description="the engine that builds training sets")
+    engine: str = Field(
+        "duckdb", pattern="^(duckdb|spark)$", description="the engine that builds training sets and materializes"
+    )
     threads: int | None = Field(None, ge=1, description="threads of the engine; default: all cores")
     memory_limit: str = Field(
         "2GB", pattern=f"^{SIZE}$", description="memory the engine may use before it spills to temp_directory"
@@ -60,8 +65,11 @@ class Offline(_Section):
     temp_directory: str = Field(".featurestore/tmp", description="folder for spilled data, relative to the project")
     window_plan: str = Field(
         "auto",
-        pattern="^(auto|pairs|tiles|aligned|frames|sweep|aligned_sweep|split)$",
+        pattern="^(auto|pairs|tiles|aligned|frames|sweep|aligned_sweep|split|snapshot)$",
         description="the plan to compute windows by wherever it can serve; auto: chosen from the data",
+    )
+    snapshot: bool = Field(
+        True, description="whether a spine whose rows all ask at one instant is answered by plans made for that"
     )
     partitions: int | None = Field(
         None,
@@ -71,6 +79,22 @@ class Offline(_Section):
         "as memory_limit asks for",
     )
     temp_limit: str = Field("100GB", pattern=f"^{SIZE}$", description="the most that may be spilled there")
+
+
+class Spark(_Section):
+    master: str = Field(
+        "local[*]", description="the master of a session of our own: local[N], spark://host:7077, yarn, k8s://…"
+    )
+    remote: str | None = Field(None, description="a Spark Connect server to use instead: sc://host:15002")
+    conf: dict[str, str] = Field(default_factory=dict, description='settings of the session: {"spark.executor.memory" = "8g"}')
+    work: str = Field(
+        ".featurestore/spark",
+        description="folder that the driver and all executors share, for what is kept while a build or run lasts; relative "
+        "to the project",
+    )
+    timeout: Annotated[str, AfterValidator(_positive_duration)] = Field(
+        "60s", description="how long to wait until a master or server answers"
+    )
 
 
 class Online(_Section):
@@ -130,6 +154,33 @@ class Server(_Section):
     push: bool = Field(False, description="take rows by POST /v1/push/{source}")
 
 
+def _receiver(text: str | None) -> str | None:
+    url = urlsplit(text or "")
+    if text and (url.scheme not in ("http", "https") or not url.hostname):
+        raise ValueError("must be http://host:port or https://…")
+    if url.username is not None or url.password is not None or url.query or url.fragment:
+        raise ValueError("must hold no credentials; the token is OPENLINEAGE_API_KEY of the environment")
+    return text or None
+
+
+class OpenLineage(_Section):
+    url: Annotated[str | None, AfterValidator(_receiver)] = Field(
+        None,
+        description="where lineage events are sent: http://host:port; none: nowhere. The receiver's token, if it wants one, is "
+        "OPENLINEAGE_API_KEY in the environment",
+    )
+    endpoint: str = Field("api/v1/lineage", description="the path below it that takes events")
+    file: str | None = Field(None, description="a file, relative to the project, to which events are appended, one a line")
+    namespace: str | None = Field(None, description="the namespace of the jobs; default: the project's name")
+    timeout: Annotated[str, AfterValidator(_positive_duration)] = Field(
+        "2s", description="how long a run waits at its end for events to be taken; those that are not are a warning"
+    )
+
+    @property
+    def on(self) -> bool:
+        return bool(self.url or self.file)
+
+
 class Config(BaseSettings):
     """All settings of a project."""
 
@@ -144,8 +195,10 @@ class Config(BaseSettings):
     format: int = Field(CONFIG_FORMAT, description="version of this file's format")
     project: Project = Field(default_factory=lambda: Project.model_validate({}))
     offline: Offline = Field(default_factory=lambda: Offline.model_validate({}))
+    spark: Spark = Field(default_factory=lambda: Spark.model_validate({}))
     online: Online = Field(default_factory=lambda: Online.model_validate({}))
     server: Server = Field(default_factory=lambda: Server.model_validate({}))
+    openlineage: OpenLineage = Field(default_factory=lambda: OpenLineage.model_validate({}))
 
     @classmethod
     def settings_customise_sources(
@@ -199,7 +252,9 @@ def _read(path: Path) -> dict[str, Any]:
 
 def _hint(where: str) -> str:
     section, _, key = where.partition(".")
-    sections: dict[str, type[_Section]] = {"project": Project, "offline": Offline, "online": Online, "server": Server}
+    sections: dict[str, type[_Section]] = {
+        "project": Project, "offline": Offline, "spark": Spark, "online": Online, "server": Server, "openlineage": OpenLineage,
+    }  # fmt: skip
     return nearest(key, sections[section].model_fields) if section in sections else ""
 
 

@@ -609,6 +609,36 @@ CODES: Mapping[str, ErrorCode] = {
         "payments_2026 was rewritten, or attached as a partition, while public.payments was read · try run again",
         "Run again. Changes of rows are no hindrance: what is read is of one moment.",
     ),
+    "FS385": ErrorCode(
+        "Instants that cannot be backfilled",
+        "`--from` is not before `--to`, `--every` is 0, there are too many instants, or the last of them is in the future.",
+        "--from 2026-02-01T00:00:00.000000Z is not before --to 2026-01-01T00:00:00.000000Z: there is no instant",
+        "Give a stretch of the past; `--to` is exclusive, `--every` a length such as `1d`.",
+    ),
+    "FS386": ErrorCode(
+        "A view that has no values at instants",
+        "A label view looks ahead of its instant; the values of a static source are the same at every instant.",
+        "view 'rules' is of a static source: its values are the same at every instant",
+        "Labels come with a training set (`featurestore build`); of a static source, read the source.",
+    ),
+    "FS387": ErrorCode(
+        "The output folder holds something else",
+        "There are files in it that no backfill wrote, or the values of another view, or files laid out or included otherwise.",
+        "'out' holds the values of view 'card_payments', not of 'merchant_profile'",
+        "Take a folder for each view, and the same options each time.",
+    ),
+    "FS388": ErrorCode(
+        "The manifest of a backfill cannot be read",
+        "`_backfill.json` in the output folder was changed by hand, or written by a newer featurestore.",
+        "the manifest has format 2, this featurestore reads up to format 1",
+        "Use a newer featurestore, or write to another folder.",
+    ),
+    "FS389": ErrorCode(
+        "Another backfill writes to the folder",
+        "One run at a time holds an output folder; this one found it held.",
+        "another backfill writes to 'out'",
+        "Wait for the other run, or write to another folder. A run that was killed holds nothing.",
+    ),
     "FS401": ErrorCode(
         "The online store is being filled",
         "Another process is materializing into the same store.",
@@ -718,6 +748,24 @@ CODES: Mapping[str, ErrorCode] = {
         "The server stopped, the connection broke, or a limit of time or memory was reached. Nothing was written.",
         "the database ended the reading of public.payments: canceling statement due to statement timeout · try run again",
         "Run again; raise the user's `statement_timeout`, such as by `?options=-cstatement_timeout%3D0` in the url.",
+    ),
+    "FS462": ErrorCode(
+        "Spark finds no Java",
+        "A session of our own starts a Java process, and there is no `java`, neither on PATH nor in JAVA_HOME.",
+        "Spark needs Java 17, and there is no `java` · try a Java runtime, or JAVA_HOME; or [spark] remote",
+        "Install Java 17, or use a Spark Connect server, for which none is needed here.",
+    ),
+    "FS463": ErrorCode(
+        "Spark cannot be reached",
+        "The master or Spark Connect server of the settings did not answer in time, refused, or is gone.",
+        "no Spark answers at sc://spark.internal:15002: Connection refused · try start it, or [spark] in featurestore.toml",
+        "Look whether it runs and can be reached from here; nothing was changed, the same command can be given again.",
+    ),
+    "FS464": ErrorCode(
+        "Executors lack featurestore",
+        "Spines, times and on-demand features are read by this package on Spark's executors, and it is not installed there.",
+        "featurestore is not installed where Spark's executors run Python · try install it there, or spark.pyspark.python",
+        "Install the same version into the Python of the executors, or name that Python by `spark.pyspark.python`.",
     ),
     "FS480": ErrorCode(
         "A library is not installed",
@@ -889,7 +937,7 @@ CODES: Mapping[str, ErrorCode] = {
     ),
     "FS902": ErrorCode(
         "Interrupted",
-        "Ctrl-C, or SIGINT. What was there before stands; nothing is half-written.",
+        "Ctrl-C (SIGINT, exit 130) or SIGTERM (exit 143). What was there before stands; nothing is half-written.",
         "interrupted · try the same command again: nothing is half-written",
         "Run the command again.",
     ),

@@ -243,22 +243,22 @@ class _Matcher:
         for char in text:
             after = self.steps.get((state, char))
             if after is None:
-                after = frozenset(rest for sequence in state for rest in _after(sequence, char))
+                after = frozenset(rest for sequence in state for rest in following(sequence, char))
                 if len(self.steps) >= _KEPT:
                     self.steps.clear()
                 self.steps[state, char] = after
             state = after
             if not state:
                 return False
-        return any(all(map(_may_be_empty, sequence)) for sequence in state)
+        return any(all(map(may_be_empty, sequence)) for sequence in state)
 
 
-def _after(sequence: Sequence, char: str) -> Iterator[Sequence]:
+def following(sequence: Sequence, char: str) -> Iterator[Sequence]:
     """What may follow a character that a sequence begins with: its partial derivatives."""
     for i, node in enumerate(sequence):
         for rest in _after_node(node, char):
             yield rest + sequence[i + 1 :]
-        if not _may_be_empty(node):
+        if not may_be_empty(node):
             return
 
 
@@ -269,24 +269,24 @@ def _after_node(node: Node, char: str) -> Iterator[Sequence]:
                 yield ()
         case Either(options):
             for option in options:
-                yield from _after(option, char)
+                yield from following(option, char)
         case Repeat(inner, least, most):
             if most == 0:
                 return
             again = Repeat(inner, max(least - 1, 0), None if most is None else most - 1)
-            for rest in _after(inner, char):
+            for rest in following(inner, char):
                 yield (*rest, again) if again.most != 0 else rest
 
 
 @lru_cache(maxsize=4096)
-def _may_be_empty(node: Node) -> bool:
+def may_be_empty(node: Node) -> bool:
     match node:
         case Chars():
             return False
         case Either(options):
-            return any(all(map(_may_be_empty, option)) for option in options)
+            return any(all(map(may_be_empty, option)) for option in options)
         case Repeat(inner, least, _):
-            return least == 0 or all(map(_may_be_empty, inner))
+            return least == 0 or all(map(may_be_empty, inner))
 
 
 def rendered(pattern: str) -> str:
@@ -315,10 +315,10 @@ def _written_node(node: Node, alone: bool = False) -> str:
             atom = _written(inner)
             if len(inner) != 1 or not isinstance(inner[0], Chars):
                 atom = f"(?:{atom})"
-            return atom + _written_times(least, most)
+            return atom + written_times(least, most)
 
 
-def _written_times(least: int, most: int | None) -> str:
+def written_times(least: int, most: int | None) -> str:
     signs = {(0, None): "*", (1, None): "+", (0, 1): "?"}
     if (least, most) in signs:
         return signs[least, most]

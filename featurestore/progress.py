@@ -8,11 +8,12 @@ from dataclasses import dataclass, field
 
 @dataclass
 class Progress:
-    """What a long build tells whoever watches: a stage, and rows done of all."""
+    """What a long build tells whoever watches: a stage, and rows (or other units) done of all."""
 
     stage: str
     done: int = 0
     total: int | None = None
+    unit: str = "rows"
 
 
 Watcher = Callable[[Progress], None]

@@ -16,6 +16,7 @@ from featurestore.definitions import Definition, FeatureService
 from featurestore.dtypes import DType, parse_dtype
 from featurestore.errors import NOT_THERE, DefinitionError, SourceError, StoreError, UsageError
 from featurestore.intervals import MICROS_PER_SECOND, Clock, SystemClock, parse_duration, parse_instant
+from featurestore.openlineage.observed import observed
 from featurestore.registry import MANIFEST_FORMAT, BoundRegistry, BoundService, Registry, known
 from featurestore.sources import IdentityCache, SourceData, open_source, reading
 
@@ -28,8 +29,10 @@ if TYPE_CHECKING:
     from featurestore.audit.proof import Proof
     from featurestore.audit.rebuild import Rebuilt
     from featurestore.audit.report import Verification
+    from featurestore.backfill import Backfilled
     from featurestore.engines.duckdb import Settings
     from featurestore.engines.duckdb.expectations import Judge
+    from featurestore.engines.spark import SparkSettings
     from featurestore.materialization import ViewReport
     from featurestore.materialization.forget import Forgotten
     from featurestore.materialization.upkeep import Collected, RolledBack
@@ -131,6 +134,7 @@ class FeatureStore:
 
     # Training sets.
 
+    @observed("build")
     @reading()
     def build_training_set(
         self,
@@ -166,7 +170,9 @@ class FeatureStore:
             memory_limit: what the engine may use, such as "4GB", instead of what the settings say.
             temp_directory: where it spills, and keeps finished partitions so that a build that was stopped goes on from there.
             partitions: into how many the keys are cut (1: not at all), to be built one after the other.
-            output: write .parquet or .csv there, with OUTPUT.manifest.json, instead of returning a table.
+            engine: "duckdb" or "spark"; default: as the settings say. Values are the same.
+            output: write .parquet or .csv there, with OUTPUT.manifest.json, instead of returning a table. Of Spark it is a
+                folder of Parquet files, whose order by name is the spine's.
             watch: called with progress. report: called once with what the build counted.
         Returns: a pyarrow Table, or the output's path: the spine's rows and columns in order, the features, then the labels.
         Raises: UnknownName FS101, UsageError, SpineError, SourceError, DataError, StoreError; nothing is then written.
@@ -188,6 +194,7 @@ class FeatureStore:
             output=None if output is None else Path(output),
             folder=self._base,
             watch=watch,
+            spark=self._spark(engine),
         )  # fmt: skip
         if report is not None:
             report(done.report)
@@ -335,6 +342,58 @@ class FeatureStore:
         data = {name: self.source_of(source) for name, source in bound.sources.items()}
         return window_plans(bound, data, self.engine_settings(), opened, Request(as_of=as_of))
 
+    @observed("backfill")
+    def backfill(
+        self,
+        view: str,
+        start: str | int,
+        end: str | int,
+        *,
+        output: str | Path,
+        every: Any = "1d",
+        partition_by: str = "instant",
+        include: Sequence[str] = (),
+        jobs: int = 1,
+        dry_run: bool = False,
+        engine: str | None = None,
+        memory_limit: str | None = None,
+        watch: Callable[[Progress], None] | None = None,
+    ) -> Backfilled:
+        """Write a view's values at regular instants as partitioned Parquet, and leave alone what is up to date there.
+
+        Each instant has one file, with a row for every key that has a fact which counts by then, in the order of keys: the
+        keys, `as_of`, the features as they could have been known at that instant, from the sources as they are now.
+
+        Args:
+            start, end: the first instant, and that before which they end (ISO 8601 with offset, or microseconds).
+            every: how far apart they are ("1d", "6h"), a fixed length of UTC time. output: the folder.
+            partition_by: a folder for each ("instant"), or its "day" or "month". include: as for a build.
+            jobs: instants that are computed side by side, each with its share of threads and memory. engine: "spark" computes
+                them on its executors, all side by side.
+            dry_run: say what would be done, and write nothing.
+        Returns: Backfilled: `partitions` with their rows, `status` and `reason`, `to_dict()`.
+        Raises: UnknownName FS101, UsageError FS102, FS385 to FS387, StoreFormat FS388, StoreLocked FS389, SourceError,
+            StoreError. Files stand whole; those that were finished are kept.
+        """
+        from featurestore import backfill
+
+        if not 1 <= jobs <= settings.MOST_JOBS:
+            raise UsageError("FS102", f"{jobs} jobs", hint=f"1 to {settings.MOST_JOBS}")
+        backfill.check_view(self.registry, view)
+        asked = backfill.Asked(
+            parse_instant(start, what="--from") if isinstance(start, str) else start,
+            parse_instant(end, what="--to") if isinstance(end, str) else end,
+            parse_duration(every, what="--every").micros, partition_by, tuple(include),
+        )  # fmt: skip
+        asked.check_past(self.clock.now())
+        bound = self.bound.views[view]
+        project = backfill.Project(
+            self.engine_settings(memory_limit), self.identities, self.judge(memory_limit), self._spark(engine)
+        )
+        return backfill.backfill(
+            bound, self.source_of(bound.view.source), asked, Path(output), project, jobs=jobs, dry_run=dry_run, watch=watch
+        )
+
     def bound_service(self, service: str | FeatureService) -> BoundService:
         """A service with types, from the registry or given as a definition. Raises: UnknownName FS101."""
         if isinstance(service, FeatureService) and self.registry.services.get(service.name) is not service:
@@ -419,6 +478,7 @@ class FeatureStore:
 
     # Online.
 
+    @observed("materialize")
     @reading()
     def materialize(
         self,
@@ -426,10 +486,15 @@ class FeatureStore:
         *,
         known_before: str | int | None = None,
         full: bool = False,
+        engine: str | None = None,
         watch: Callable[[Progress], None] | None = None,
+        report: Callable[[ViewReport], None] | None = None,
     ) -> list[ViewReport]:
         """Bring views (default: all that are kept online) to a watermark (default: now) in the online store.
 
+        Args:
+            engine: "duckdb" or "spark" computes their states; default: as the settings say. Records are the same.
+            report: called with the report of each view as soon as it is done; its new state is then live.
         Returns: one report per view. Raises: UsageError FS101, FS108, StoreLocked FS401, SourceError, StoreError.
         """
         from featurestore import materialization
@@ -455,16 +520,19 @@ class FeatureStore:
             push_folder=self.push_folder,
             push_at_once=self.config.online.push and self.root is not None,
             watch=watch,
+            spark=self._spark(engine),
+            report=report,
         )
 
-    def rollback(self, view: str) -> RolledBack:
+    def rollback(self, view: str, *, live: int | None = None) -> RolledBack:
         """Turn a view back to the generation before the live one; its watermark goes back with it.
 
+        Args: live: do so only if the generation of that number is the live one; else nothing changes.
         Raises: UsageError FS101, StoreError FS402, FS411 (nothing to go back to), StoreLocked FS401.
         """
         from featurestore.materialization import upkeep
 
-        return upkeep.roll_back(self._filled(), view, self.push_folder)
+        return upkeep.roll_back(self._filled(), view, self.push_folder, live=live)
 
     def gc(self, *, keep: int = 1) -> Collected:
         """Drop all but `keep` generations of each view, and what interrupted runs left.
@@ -638,7 +706,23 @@ class FeatureStore:
         return Settings(
             offline.threads, memory_limit or offline.memory_limit, temp if temp_directory is None else Path(temp_directory),
             offline.temp_limit, window_plan=offline.window_plan, partitions=partitions or offline.partitions,
+            snapshot=offline.snapshot,
         )  # fmt: skip
+
+    def _spark(self, engine: str | None) -> SparkSettings | None:
+        """The Spark to use; None: DuckDB is asked for. Raises: UsageError FS102."""
+        from featurestore.retrieval.build import check_engine
+
+        return self.spark_settings if check_engine(engine or self.config.offline.engine) == "spark" else None
+
+    @property
+    def spark_settings(self) -> SparkSettings:
+        """Which Spark is used, as the settings say."""
+        from featurestore.engines.spark import SparkSettings
+
+        spark = self.config.spark
+        seconds = parse_duration(spark.timeout, what="spark.timeout").micros / MICROS_PER_SECOND
+        return SparkSettings((self._base / spark.work).absolute(), spark.master, spark.remote, spark.conf, seconds)
 
     @cached_property
     def identities(self) -> IdentityCache:

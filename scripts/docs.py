@@ -118,7 +118,37 @@ def cli() -> str:
     return page("Command line", "the commands in featurestore/cli", parts)
 
 
-_COMMON = ("project", "as_json", "verbose", "quiet")
+_COMMON = ("project", "as_json", "verbose", "quiet", "events")
+
+
+def unattended() -> str:
+    """For those that run commands by a program: how they end, what twice does, what is told meanwhile."""
+    from featurestore.cli.events import EVENTS
+    from featurestore.cli.exit_codes import EFFECTS, EXIT_CODES
+
+    parts = [
+        "What a program that runs the commands can rely on. How to put that to use: [orchestrate](../how-to/orchestrate.md).",
+        "## Exit codes",
+        table(("code", "means", "may the same command end otherwise later"), (_exit(c, m) for c, m in EXIT_CODES.items())),
+        "With `--json` the answer's first error decides the code.",
+        "## Commands given twice",
+        "A command that is not named here changes nothing. Killed at any moment, every one can simply be given again.",
+        table(
+            ("command", "changes", "the same again"), ((code(n), e.changes, e.twice) for n, e in EFFECTS.items() if e.changes)
+        ),
+        "## Exit code 1",
+        table(("command", "when"), ((code(n), e.fails) for n, e in EFFECTS.items() if e.fails)),
+        "## Events",
+        "`--events FILE` appends a JSON object a line to FILE, also while other runs do; `--events -` writes them to stderr, "
+        "which then holds nothing else (but of `serve`, which has a log of its own). Every event has `time` (UTC), `event`, "
+        "`command` and `run`, an id of this one run. A command that cannot be parsed has only an `end`.",
+        table(("event", "says", "with"), ((code(n), t, ", ".join(map(code, fields))) for n, (t, fields) in EVENTS.items())),
+    ]
+    return page("Exit codes and events", "featurestore/cli/exit_codes.py and events.py", parts)
+
+
+def _exit(number: int, meaning: Any) -> tuple[str, str, str]:
+    return code(number), meaning.title, meaning.again
 
 
 def _common(group: Any) -> list[Any]:
@@ -222,7 +252,7 @@ _GROUPS = {
     "3": ("Data", "exit 4"),
     "4": ("The store and the machine", "exit 5; HTTP 503"),
     "5": ("Requests to the online store", "exit 2; HTTP 4xx, 500 and 503"),
-    "9": ("The program itself", "exit 5; FS902 is an interruption, exit 130"),
+    "9": ("The program itself", "exit 5; FS902 is an interruption, exit 130 or 143"),
 }
 
 
@@ -494,6 +524,7 @@ PAGES: Mapping[str, Callable[[], str]] = {
     "definitions.md": definitions,
     "errors.md": errors,
     "expressions.md": expressions,
+    "unattended.md": unattended,
 }
 
 

@@ -56,6 +56,7 @@ _ALIGNED = "featurestore/compiler/duckdb/windows/aligned.py"
 _FRAMES = "featurestore/compiler/duckdb/windows/frames.py"
 _SWEEP = "featurestore/compiler/duckdb/windows/sweep.py"
 _CATALOGUE = "featurestore/definitions/aggregation.py"
+_LINEAGE, _RUNS = "featurestore/plan/lineage.py", "featurestore/openlineage/runs.py"
 _EXPECTED = "featurestore/definitions/expectations.py"
 _PATTERNS = "featurestore/patterns.py"
 _EXACT = "featurestore/engines/exact.py"
@@ -102,6 +103,10 @@ _PARTS = "featurestore/sources/parts.py"
 _OBJECTS = "featurestore/sources/objects.py"
 _MIRROR = "featurestore/sources/mirror.py"
 _FOOTERS = "featurestore/sources/footers.py"
+_SNAPSHOT = "featurestore/compiler/duckdb/windows/snapshot.py"
+_TOUCHED = "featurestore/compiler/duckdb/backfill.py"
+_LATE_ROWS = "featurestore/backfill/late.py"
+_BACKFILL = "featurestore/backfill/run.py"
 
 
 @dataclass(frozen=True)
@@ -127,7 +132,7 @@ MUTANTS = (
     Mutant("needed_of_versions_by_event", _NEEDED, "return Needed(created_to=created_to)",
            "return Needed(event_to=last, created_to=created_to)",
            "a version that moves a fact out of reach is not read", "versions-a (cut)"),
-    Mutant("needed_of_labels_ends_at_as_of", _TRAINING, "ends[end].as_py() + part.spine.ahead if", "ends[end].as_py() if",
+    Mutant("needed_of_labels_ends_at_as_of", _TRAINING, "self._ends[end] + part.spine.ahead if", "self._ends[end] if",
            "what labels look ahead to is not read", "labels-a (cut)"),
     # What lies in object stores, and beside files
     Mutant("copy_without_nested", _MIRROR, "own & _levels(path)", "path in own",
@@ -159,6 +164,45 @@ MUTANTS = (
            "remote-columns_beside"),
     Mutant("fixed_nulls_are_values", _FOOTERS, "return lambda rows: Extent(rows, ())", "return lambda rows: Extent(0, ())",
            "a column that a file is older than counts as never NULL", "remote-columns_beside"),
+    # One instant for all rows
+    Mutant("snapshot_sees_t", _FACTS, """f"{visible_from(boundary)} {'<=' if boundary.exact else '<'} $at", *conditions]""",
+           """f"{visible_from(boundary)} <= $at", *conditions]""",
+           "asked at once, a row sees what happens at its own instant", "backfilled-rows_are_the_keys"),
+    Mutant("snapshot_misses_t", _FACTS, """f"{visible_from(boundary)} {'<=' if boundary.exact else '<'} $at", *conditions]""",
+           """f"{visible_from(boundary)} < $at", *conditions]""",
+           "asked at once, an exact match is missing", "backfilled-exact_matches_see"),
+    Mutant("snapshot_of_later_versions", _FACTS, "if at_once and not settled else", "if False else",
+           "asked at once, a version not yet known hides the one before", "backfilled-versions_count"),
+    Mutant("snapshot_window_short", _SNAPSHOT, "{'>' if visible.exact else '>='} $at - {reach}", "> $at - {reach}",
+           "asked at once, the oldest fact of a window is missing", "backfilled-rows_are_the_keys"),
+    Mutant("snapshot_window_long", _SNAPSHOT, "{'>' if visible.exact else '>='} $at - {reach}", ">= $at - {reach}",
+           "asked at once, an exact window has both its ends", "backfilled-exact_matches_see"),
+    Mutant("snapshot_newest_is_oldest", _LATEST, '"max(event_time) AS event_time"', '"min(event_time) AS event_time"',
+           "asked at once, the oldest fact is the latest", "backfilled-rows_are_the_keys"),
+    # What late rows touch
+    Mutant("touched_ends_early", _TOUCHED, "greatest(event_time + {reach}, coalesce(shown",
+           "greatest(event_time + {reach} - 1, coalesce(shown",
+           "the last instant that a late row reaches is as it was", "backfilled-late_rows_touch"),
+    Mutant("touched_begins_late", _TOUCHED, "greatest(begins - $start + $every - 1, 0)",
+           "greatest(begins - $start + $every + 0, 0)",
+           "an exact match that came late is not seen at its instant", "backfilled-late_rows_with_exact"),
+    Mutant("touched_forgets_new_keys", _TOUCHED, "coalesce(shown, {_EVER})) AS ends", "coalesce(shown, 0)) AS ends",
+           "a new key has no rows beyond its window", "backfilled-a_late_row_of_a_key_nobody"),
+    Mutant("touched_by_ttl_alone", _LATE_ROWS, "else max(ttl, windows)", "else ttl",
+           "a late row touches no window", "backfilled-late_rows_touch"),
+    Mutant("touched_windows_alone", _LATE_ROWS, "else max(ttl, windows)", "else windows",
+           "a late row touches no latest value beyond the windows", "backfilled-a_late_row_beyond"),
+    Mutant("touched_until_the_version_before", _TOUCHED, "ROWS BETWEEN 1 FOLLOWING AND UNBOUNDED FOLLOWING\\n), {_EVER})",
+           "ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW\\n), {_EVER})",
+           "a late version is in force until an older one is known", "backfilled-a_late_correction_touches"),
+    Mutant("touched_keys_stay", _TOUCHED, "coalesce(shown, {_EVER}) FROM named", "coalesce(shown, 0) FROM named",
+           "a key that a tombstone takes stays beyond its window", "backfilled-a_late_tombstone"),
+    Mutant("backfill_keeps_what_was_tampered_with", _BACKFILL, "        if at not in self.as_written:", "        if False:",
+           "a file that was changed by hand passes", "backfilled-what_is_not_as"),
+    Mutant("backfill_keeps_another_definition", _BACKFILL, "        if record.fingerprint != self.bound.fingerprint:",
+           "        if False:", "files of another definition stay", "backfilled-another_definition"),
+    Mutant("backfill_forgives_what_is_gone", _LATE_ROWS, "    if gone:", "    if False:",
+           "values of a file that is gone stay", "backfilled-a_file_that_is_gone"),
     # The boundary at t
     Mutant("as_of_join_sees_t", _LATEST, '">=" if plan.facts.exact else ">"', '">="',
            "a row sees what happens at its own instant", "latest-pitfall_04_what_happens"),
@@ -243,8 +287,8 @@ MUTANTS = (
            "with exact matches a window has both its ends", "windows-adjacent"),
     Mutant("offset_window_closed", _PAIRS, 'if exact else (">=", "<")', 'if exact else (">=", "<=")',
            "adjacent windows share a fact", "windows-adjacent"),
-    Mutant("offset_end_ignored", _PAIRS, 'tests.append(f"event_time {high} asked_at - {span.high}")',
-           'tests.append(f"event_time {high} asked_at")', "a window with an offset runs up to t", "windows-adjacent"),
+    Mutant("offset_end_ignored", _PAIRS, 'tests.append(f"event_time {high} {at} - {span.high}")',
+           'tests.append(f"event_time {high} {at}")', "a window with an offset runs up to t", "windows-adjacent"),
     Mutant("offset_dropped", _PLAN, "offset=feature.offset.micros", "offset=0",
            "every window ends at t", "windows-adjacent"),
     Mutant("window_reach_short", _PAIRS, "s.asked_at - {reach}\"", "s.asked_at - {reach - 1}\"",
@@ -669,6 +713,39 @@ MUTANTS = (
            "one NaN may differ from another", "remade-cells_are"),
     Mutant("diff_duplicates_unordered", _ROWS, 'on=[*names, "nth"]', "on=names",
            "each of two equal rows is matched with both", "remade-duplicates"),
+    # Told
+    Mutant("lineage_forgets_ties", _LINEAGE, """if output.aggregate is None:
+        yield""", """if output.aggregate == "":
+        yield""", "a column that decides between equals is not named", "told-a_feature_comes_from"),
+    Mutant("lineage_forgets_where", _LINEAGE, 'conditions = [("where", condition), *', 'conditions = [("where", None), *',
+           "the columns of a view's where are not named", "told-a_feature_comes_from"),
+    Mutant("lineage_forgets_quarantine", _LINEAGE, "for _, test in rows.kept_if", "for _, test in rows.kept_if[:0]",
+           "the columns that set rows aside are not named", "told-a_feature_comes_from"),
+    Mutant("lineage_forgets_conditions", _LINEAGE, "if output.where is not None:", "if output.expression is None:",
+           "the columns of an aggregate's own where are not named", "told-a_feature_comes_from"),
+    Mutant("lineage_forgets_the_known_time", _LINEAGE, "if source.created_timestamp is not None:",
+           "if source.created_timestamp is None:", "when a row became known is not named", "told-a_feature_comes_from"),
+    Mutant("lineage_forgets_tombstones", _LINEAGE, "if rows.source.deleted is not None:", "if rows.source.deleted == 0:",
+           "the column of deletions is not named", "told-versions_are"),
+    Mutant("lineage_forgets_version_order", _LINEAGE, "(*first, *versions.order)", "first",
+           "columns that decide between versions are not named", "told-versions_are"),
+    Mutant("lineage_of_an_operand_is_the_operand", _LINEAGE, "for use in known[operand.column]:",
+           "for use in known[operand.column][:0]:", "an on-demand feature comes from nothing", "told-a_feature_comes_from"),
+    Mutant("interrupted_is_failed", _RUNS, "if isinstance(error, Exception):", "if isinstance(error, BaseException):",
+           "a run that was stopped is told as one that failed", "told-runs_are_told"),
+    Mutant("each_event_its_own_run", _RUNS, '"run": {"runId": self.id,', '"run": {"runId": str(uuid.uuid4()),',
+           "no end belongs to a start", "told-runs_are_told"),
+    Mutant("failed_runs_have_made_something", _RUNS,
+           """self._send("FAIL", {"errorMessage": facets.error_message(error)}, self.inputs, lambda: self.outputs(None))""",
+           """self.complete(None)""", "a run that failed is told as complete", "told-runs_are_told"),
+    Mutant("errors_tell_secrets", "featurestore/openlineage/facets.py", '_SECRETS.sub("…", told)', "told",
+           "a password is told", "told-no_secret"),
+    Mutant("events_are_lost_in_silence", "featurestore/openlineage/sending.py", "return self._asked - self._taken", "return 0",
+           "nobody hears of events that were not taken", "told-lost_events"),
+    Mutant("every_container_has_process_1", "featurestore/atomic.py", 'return f"{os.getpid()}-{_here()}"',
+           'return f"{os.getpid()}"', "two containers write one file aside", "told-what_another_machine"),
+    Mutant("sweeps_elsewhere", "featurestore/atomic.py", 'if where in ("", _here()):', "if True:",
+           "what a living writer elsewhere writes is swept", "told-what_another_machine"),
 )  # fmt: skip
 
 

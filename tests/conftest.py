@@ -24,9 +24,17 @@ pytest.register_assert_rewrite("tests.spec.loader")  # a failing case shows whic
 os.environ["TZ"] = "Pacific/Chatham"
 time.tzset()
 
-# A developer's own settings must not reach the tests; these four are about the tests themselves.
+# A developer's own settings must not reach the tests; these are about the tests themselves.
+_OF_TESTS = {
+    "FEATURESTORE_AIRFLOW",
+    "FEATURESTORE_DAGSTER",
+    "FEATURESTORE_DATA",
+    "FEATURESTORE_FUZZ_CASES",
+    "FEATURESTORE_REQUIRE",
+    "FEATURESTORE_THOROUGH",
+}
 for _name in [name for name in os.environ if name.startswith("FEATURESTORE_")]:
-    if _name not in {"FEATURESTORE_REQUIRE", "FEATURESTORE_DATA", "FEATURESTORE_FUZZ_CASES", "FEATURESTORE_THOROUGH"}:
+    if _name not in _OF_TESTS:
         del os.environ[_name]
 os.environ["FEATURESTORE_ONLINE__NICE"] = "0"  # commands run within the tests' own process, which would stay nice
 

@@ -1,7 +1,7 @@
 """Decide what a test does when a piece it needs is not on this machine: skip, or fail where the piece was promised.
 
-A piece is a program by name, or "data" for the real data sets. FEATURESTORE_REQUIRE lists the promised,
-comma separated.
+A piece is a program by name, "airflow" and "dagster" in environments of their own, or "data" for the real data sets.
+FEATURESTORE_REQUIRE lists the promised, comma separated.
 """
 
 from __future__ import annotations
@@ -29,6 +29,17 @@ def require_program(program: str) -> str:
     path = shutil.which(program)
     require(program, path is not None, f"{program} is not installed")
     return str(path)
+
+
+def environment_of(program: str) -> Path:
+    """The folder of programs of an orchestrator's environment: FEATURESTORE_AIRFLOW (or _DAGSTER), else `.venv-airflow/bin`."""
+    folder = Path(os.environ.get(f"FEATURESTORE_{program.upper()}") or ROOT / f".venv-{program}" / "bin")
+    require(
+        program,
+        (folder / program).exists(),
+        f"no {program}: make .venv-{program}/.installed, or set FEATURESTORE_{program.upper()}",
+    )
+    return folder
 
 
 def real_data() -> Path:

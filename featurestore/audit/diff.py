@@ -22,7 +22,7 @@ from featurestore.errors import DataError, UsageError
 from featurestore.progress import Progress, Watcher
 from featurestore.retrieval.manifest import Recorded, read
 from featurestore.retrieval.output import manifest_path
-from featurestore.sources.files import sha256
+from featurestore.sources import folders
 
 EXAMPLES = 5
 """Cells shown of a column, and rows shown of those in one set only."""
@@ -145,7 +145,7 @@ def _side(given: Path) -> Side:
     if given.suffix.lower() == ".json":
         recorded = read(given)
         return _recorded(given.name, recorded)
-    if not given.is_file():
+    if not folders.is_there(given):
         raise DataError("FS361", f"no file {given.name!r}", where=str(given), hint="a training set, or its manifest")
     if manifest_path(given).is_file():
         return _recorded(given.name, read(given))
@@ -154,9 +154,9 @@ def _side(given: Path) -> Side:
 
 def _recorded(name: str, recorded: Recorded) -> Side:
     output, said = recorded.output, recorded.document["output"]["sha256"]
-    if not output.is_file():
+    if not folders.is_there(output):
         return Side(name, None, recorded.document)
-    found = sha256(output)
+    found = folders.identity(output)
     tampered = None if found == said else Change("output", output.name, TAMPERED, said, found, everywhere=True)
     return Side(name, open_rows(output), recorded.document, tampered)
 

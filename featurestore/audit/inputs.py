@@ -20,7 +20,7 @@ from featurestore.errors import DataError, FeatureStoreError, SourceError, Store
 from featurestore.registry import BoundService, Registry, bind_label, bind_service, bind_view
 from featurestore.retrieval.manifest import Recorded, definitions, versions
 from featurestore.retrieval.spine import Fetched, content_identity, open_spine
-from featurestore.sources import IdentityCache, SourceData, open_source, parquet, reopen_source
+from featurestore.sources import IdentityCache, SourceData, folders, open_source, parquet, reopen_source
 from featurestore.sources.files import sha256
 from featurestore.sources.kinds import kind_of
 from featurestore.sources.push_log import read_log
@@ -116,11 +116,11 @@ class Inputs:
     def _find_spine(self, recorded: Recorded, given: Path | None) -> Path | str | None:
         said = self._document["spine"]
         places = [given] if given is not None else recorded.spine_places(self._project.folder)
-        there = [place for place in places if place.is_file()]
+        there = [place for place in places if folders.is_there(place)]
         if given is not None and not there:
             raise DataError("FS301", f"no spine file {given.name!r}", where=str(given), hint="a Parquet or CSV file")
         for place in there:
-            if said["kind"] == "memory" or sha256(place) == said["sha256"]:
+            if said["kind"] == "memory" or folders.identity(place) == said["sha256"]:
                 return place
         if given is None and "url" in said and self._is_there(said):
             return str(said["url"])
@@ -141,7 +141,7 @@ class Inputs:
         if not there:
             return dict(self._document["spine"])
         place = there[0]
-        return {**self._document["spine"], "name": place.name, "size": place.stat().st_size, "sha256": sha256(place)}
+        return {**self._document["spine"], "name": place.name, "size": folders.size(place), "sha256": folders.identity(place)}
 
     def _check_memory_spine(self, service: BoundService) -> None:
         """A spine that was in memory is known by its content."""

@@ -25,7 +25,7 @@ from featurestore.retrieval import build
 from featurestore.retrieval import output as files
 from featurestore.retrieval.manifest import Recorded, read
 from featurestore.retrieval.splits import Split
-from featurestore.sources.files import sha256
+from featurestore.sources import folders
 
 
 @dataclass
@@ -145,7 +145,7 @@ def _judge(done: Rebuilt, recorded: Recorded, built: Path) -> None:
         return
     if done.content and not tampered:
         done.notes.append("other bytes, same content: every cell is as it was")
-    elif recorded.output.is_file():
+    elif folders.is_there(recorded.output):
         done.differences = _compared(recorded.output, built)
     else:
         done.notes.append(f"{recorded.output.name} is not there, so cells cannot be compared")
@@ -161,9 +161,9 @@ def _other_plans(was: Document, now: Document) -> Iterator[str]:
 
 def _check_output(done: Rebuilt, recorded: Recorded) -> None:
     said = recorded.document["output"]["sha256"]
-    if not recorded.output.is_file():
+    if not folders.is_there(recorded.output):
         return
-    found = sha256(recorded.output)
+    found = folders.identity(recorded.output)
     if found != said:
         done.changed.append(Change("output", recorded.output.name, TAMPERED, said, found))
 
@@ -201,7 +201,7 @@ def _keep(done: Rebuilt, recorded: Recorded, built: Path, target: Path) -> None:
     assert done.described is not None
     now = done.described["output"]["sha256"]
     if target.exists():
-        if sha256(target) != now:
+        if folders.identity(target) != now:
             what = f"{target.name} is there, and other bytes than were built now: it is left as it is"
             raise UsageError("FS151", what, where=str(target), hint="--output with another name, or --verify")
         done.notes.append(f"{target.name} is there already, with the same bytes")

@@ -16,11 +16,11 @@ from pathlib import Path
 import polars as pl
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from featurestore.atomic import disk_errors
 from featurestore.audit.cells import differing, plain, plain_type
 from featurestore.errors import DataError, UsageError
+from featurestore.sources.folders import ParquetTable
 
 ROWS_AT_ONCE = 65_536
 ROWS_OF_A_BUCKET = 250_000
@@ -30,7 +30,8 @@ ROW = "__row"
 
 @dataclass(frozen=True)
 class Rows:
-    """The rows of a training set in a file. A CSV holds text, whatever was written into it: `typed` is False then."""
+    """The rows of a training set in a file, or in a folder of Parquet files. A CSV holds text, whatever was written into it:
+    `typed` is False then."""
 
     path: Path
     schema: pa.Schema
@@ -45,14 +46,14 @@ class Rows:
                     for batch in reader:
                         yield pa.Table.from_batches([batch]).select(wanted)
                 return
-            with pq.ParquetFile(self.path, page_checksum_verification=True, pre_buffer=False) as file:
+            with ParquetTable(self.path, page_checksum_verification=True, pre_buffer=False) as file:
                 for batch in file.iter_batches(batch_size=ROWS_AT_ONCE, columns=wanted):
                     yield pa.Table.from_batches([batch]).select(wanted)
 
     def count(self) -> int:
         if self.typed:
-            with _reading(self.path), pq.ParquetFile(self.path) as file:
-                return int(file.metadata.num_rows)
+            with _reading(self.path), ParquetTable(self.path) as file:
+                return file.rows
         return sum(table.num_rows for table in self.batches(self.schema.names[:1]))
 
 
@@ -63,7 +64,7 @@ def open_rows(path: Path) -> Rows:
         raise UsageError("FS106", f"unknown kind of training set {path.name!r}", known=(".parquet", ".csv", ".manifest.json"))
     with _reading(path):
         if suffix == ".parquet":
-            with pq.ParquetFile(path) as file:
+            with ParquetTable(path) as file:
                 return Rows(path, file.schema_arrow.remove_metadata(), True)
         with _csv(path) as reader:
             return Rows(path, reader.schema, False)

@@ -6,6 +6,7 @@ import base64
 import json
 import math
 import re
+import signal
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -17,8 +18,6 @@ from typing import Any
 from featurestore.atomic import DISK_FULL
 from featurestore.errors import FeatureStoreError, StoreError, UsageError, nearest
 
-INTERRUPTED = 130
-
 
 class CheckFailed(FeatureStoreError):
     """A check ran, and what it checked is not so: exit 1."""
@@ -27,12 +26,12 @@ class CheckFailed(FeatureStoreError):
 
 
 class Interrupted(FeatureStoreError):
-    """Ctrl-C: exit 130."""
+    """Ctrl-C: exit 130; SIGTERM: exit 143; as the shell says of a program that a signal ended."""
 
-    exit_code = INTERRUPTED
-
-    def __init__(self) -> None:
-        super().__init__("FS902", "interrupted", hint="the same command again: nothing is half-written")
+    def __init__(self, by: int | None = None) -> None:
+        self.exit_code = 128 + (by or signal.SIGINT)  # type: ignore[misc]
+        what = "terminated" if by == signal.SIGTERM else "interrupted"
+        super().__init__("FS902", what, hint="the same command again: nothing is half-written")
 
 
 @dataclass
@@ -53,8 +52,8 @@ class Answer:
         return self.errors[0].exit_code if self.errors else self.code
 
 
-def show(answer: Answer, command: str, *, as_json: bool) -> None:
-    """Print an answer: one JSON object on stdout, or the text there and errors on stderr."""
+def show(answer: Answer, command: str, *, as_json: bool, told: bool = False) -> None:
+    """Print an answer: one JSON object on stdout, or the text there and errors on stderr. told: errors are told otherwise."""
     if answer.silent:
         return
     if as_json:
@@ -62,7 +61,7 @@ def show(answer: Answer, command: str, *, as_json: bool) -> None:
         return
     if answer.text:
         print(answer.text.rstrip("\n"), flush=True)
-    for error in answer.errors:
+    for error in [] if told else answer.errors:
         print(error, file=sys.stderr)
 
 

@@ -13,6 +13,7 @@ import typer
 from featurestore.cli import answer as answers
 from featurestore.cli import (
     audit,
+    backfill,
     build,
     check,
     compact,
@@ -36,10 +37,12 @@ from featurestore.cli import (
 )  # fmt: skip
 from featurestore.cli.answer import Answer
 from featurestore.cli.command import Asked, add
+from featurestore.cli.events import CURRENT, Events
 from featurestore.cli.interrupt import Interrupts
 from featurestore.errors import FeatureStoreError
 
 COMMANDS = (init.init, check.check, compile.compile, explain.explain, build.build, rebuild.rebuild, diff.diff,
+            backfill.backfill,
             materialize.materialize, get.get, serve.serve, keys.keys, push.push, compact.compact, status.status,
             rollback.rollback, gc.gc, forget.forget, verify.verify, audit.audit, prove.prove,
             influence.influence)  # fmt: skip
@@ -56,7 +59,7 @@ Example:
 
 \b
 Exit codes: 0 ok, 1 a check failed, 2 a name or flag typed wrong, 3 a definition,
-4 content of a source or spine, 5 store or system, 130 interrupted.
+4 content of a source or spine, 5 store or system, 130 interrupted, 143 terminated.
 """
 
 ClickException: type[Any] = next(c for c in typer.BadParameter.__mro__ if c.__name__ == "ClickException")
@@ -94,15 +97,29 @@ def _root(
 def run(arguments: Sequence[str]) -> int:
     """Run one command line: print its answer, or its error, and return the exit code."""
     asked = Asked.of(arguments)
+    _open_streams()
     for stream in (sys.stdout, sys.stderr):
         with contextlib.suppress(AttributeError, ValueError):
             stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
+    try:
+        events = Events(asked.command, asked.events)
+    except FeatureStoreError as error:
+        return _finish(Answer(errors=[error]), asked)
+    CURRENT.set(events)
     with Interrupts() as interrupts:
         try:
             done = _invoke(arguments)
         except BaseException as error:
-            done = _failed(error, asked, interrupted=interrupts.seen)
-    return _finish(done, asked)
+            done = _failed(error, asked, interrupts.seen)
+    events.end(done)
+    return _finish(done, asked, told=events.on_stderr)
+
+
+def _open_streams() -> None:
+    """A daemon may have closed some of them: a file that is opened next would get the number, and what is printed to it."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))  # noqa: SIM115
 
 
 def _invoke(arguments: Sequence[str]) -> Answer:
@@ -113,10 +130,10 @@ def _invoke(arguments: Sequence[str]) -> Answer:
     return done if isinstance(done, Answer) else Answer()
 
 
-def _failed(error: BaseException, asked: Asked, *, interrupted: bool) -> Answer:
-    """What an exception means to whoever typed the command."""
-    if interrupted or isinstance(error, KeyboardInterrupt):
-        return Answer(errors=[answers.Interrupted()])
+def _failed(error: BaseException, asked: Asked, interrupted: int | None) -> Answer:
+    """What an exception means to whoever typed the command. interrupted: the signal that came, if one did."""
+    if interrupted is not None or isinstance(error, KeyboardInterrupt):
+        return Answer(errors=[answers.Interrupted(interrupted)])
     if isinstance(error, typer.Exit):
         return Answer(silent=True, code=error.exit_code)
     if isinstance(error, ClickException):
@@ -131,15 +148,22 @@ def _failed(error: BaseException, asked: Asked, *, interrupted: bool) -> Answer:
     if isinstance(error, BrokenPipeError):
         return _broken_pipe()
     if asked.verbose:
-        import traceback
-
-        traceback.print_exception(error, file=sys.stderr)
+        _traceback(error)
     return Answer(errors=[answers.unexpected(error, verbose=asked.verbose)])
 
 
-def _finish(done: Answer, asked: Asked) -> int:
+def _traceback(error: BaseException) -> None:
+    import traceback
+
+    if CURRENT.get().on_stderr:
+        CURRENT.get().say("log", level="error", logger="featurestore", text="".join(traceback.format_exception(error)))
+    else:
+        traceback.print_exception(error, file=sys.stderr)
+
+
+def _finish(done: Answer, asked: Asked, *, told: bool = False) -> int:
     try:
-        answers.show(done, asked.command, as_json=asked.as_json)
+        answers.show(done, asked.command, as_json=asked.as_json, told=told)
         sys.stdout.flush()
     except BrokenPipeError:
         return _broken_pipe().exit_code

@@ -54,7 +54,7 @@ class _Lines:
         self._pace.see(now)
         if now.total and time.monotonic() - self._said >= EVERY:
             self._said = time.monotonic()
-            print(f"{now.stage}: {now.done / now.total:.0%}{_told(self._pace, now.total)}", file=sys.stderr, flush=True)
+            print(f"{now.stage}: {now.done / now.total:.0%}{_told(self._pace, now)}", file=sys.stderr, flush=True)
 
 
 class _Bars:
@@ -74,14 +74,15 @@ class _Bars:
             self._task = self._bars.add_task(now.stage, total=now.total, pace="")
         assert self._task is not None
         self._pace.see(now)
-        pace = _told(self._pace, now.total).removeprefix(", ")
+        pace = _told(self._pace, now).removeprefix(", ")
         self._bars.update(self._task, completed=now.done, total=now.total, pace=pace)
 
 
-def _told(pace: Pace, total: int | None) -> str:
+def _told(pace: Pace, now: Progress) -> str:
     """ ", 312,000 rows/s, 2 min left", as far as it can be said."""
-    rate, left = pace.rate, pace.left(total)
-    return ("" if rate is None else f", {rate:,.0f} rows/s") + ("" if left is None else f", {_time(left)} left")
+    rate, left = pace.rate, pace.left(now.total)
+    digits = 0 if rate is None or rate >= 10 else 1
+    return ("" if rate is None else f", {rate:,.{digits}f} {now.unit}/s") + ("" if left is None else f", {_time(left)} left")
 
 
 def _time(seconds: float) -> str:

@@ -23,8 +23,10 @@ if TYPE_CHECKING:
 
 Option = typer.Option
 _REPORTED = ("service", "fingerprint", "rows", "views", "features", "left_out", "source_rows", "without_value", "label",
-             "labels", "split", "known_before", "serving_lag_us", "trust", "content_hash")  # fmt: skip
+             "labels", "split", "at_once", "known_before", "serving_lag_us", "trust", "content_hash")  # fmt: skip
 """What the answer repeats of the manifest."""
+_TOLD = ("service", "fingerprint", "rows", "known_before", "content_hash")
+"""What an event tells of a training set that is written."""
 
 
 def build(
@@ -95,13 +97,14 @@ def build(
     with run.progress() as watch:
         store.build_training_set(
             service, spine, as_of=as_of_column, as_of_format=as_of_format, timezone=timezone, known_before=known_before,
-            serving_lag=serving_lag, include=_names(include), label=label, split=parts, engine=engine,
+            serving_lag=serving_lag, include=names(include), label=label, split=parts, engine=engine,
             memory_limit=memory_limit, temp_directory=temp_directory, partitions=partitions, output=output, watch=watch,
             report=reports.append,
         )  # fmt: skip
     for warning in reports[0].warnings:
         run.warn(warning)
     manifest = json.loads(manifest_path(output).read_text(encoding="utf-8"))
+    run.tell("training_set", output=str(output), **{name: manifest[name] for name in _TOLD})
     watermark_age = _newest_watermark_age(store)
     result = {
         "output": str(output), "manifest": str(manifest_path(output)),
@@ -125,7 +128,7 @@ def check_options(timezone: str, serving_lag: str) -> None:
             raise typed_wrong(option, error) from error
 
 
-def _names(lists: list[str] | None) -> tuple[str, ...]:
+def names(lists: list[str] | None) -> tuple[str, ...]:
     """`--include a,b` and `--include a --include b` alike."""
     return tuple(name.strip() for text in lists or () for name in text.split(",") if name.strip())
 
@@ -166,6 +169,8 @@ def _summary(result: dict[str, Any]) -> str:
         lines.append(f"assumed known at once: {', '.join(trust['assumed_known_at_once'])}")
     lines.append(f"known before: {result['known_before'] or 'no cut-off'}")
     lines.append(_lag(result["serving_lag_us"], result["watermark_age_us"]))
+    if result["at_once"]:
+        lines.append(f"asked at one instant, {result['at_once']}: by snapshot")
     lines.append(f"manifest: {result['manifest']}")
     lines.append(f"content hash: {result['content_hash']}")
     return "\n".join(lines)

@@ -6,7 +6,7 @@ import inspect
 import logging
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -15,10 +15,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from featurestore.cli.answer import Answer
+from featurestore.cli.events import CURRENT, LogHandler, asked_for
 from featurestore.errors import DefinitionError, FeatureStoreError, UsageError
 
 if TYPE_CHECKING:
-    from featurestore.progress import Watcher
+    from featurestore.progress import Progress, Watcher
     from featurestore.store import FeatureStore
 
 _PROJECT = typer.Option(
@@ -27,11 +28,13 @@ _PROJECT = typer.Option(
 _JSON = typer.Option("--json", help="Print one JSON object on stdout, also for errors.")
 _VERBOSE = typer.Option("-v", "--verbose", help="Log on stderr; with a traceback for what was not foreseen.")
 _QUIET = typer.Option("--quiet", help="Nothing on stderr but errors.")
+_EVENTS = typer.Option("--events", metavar="FILE", help="Append what happens to FILE, a JSON object a line; -: to stderr.")
 _COMMON = {
     "project": (Annotated[Path | None, _PROJECT], None),
     "as_json": (Annotated[bool, _JSON], False),
     "verbose": (Annotated[bool, _VERBOSE], False),
     "quiet": (Annotated[bool, _QUIET], False),
+    "events": (Annotated[str | None, _EVENTS], None),
 }
 
 
@@ -42,12 +45,13 @@ class Asked:
     command: str
     as_json: bool
     verbose: bool
+    events: str | None = None
 
     @classmethod
     def of(cls, arguments: Sequence[str]) -> Asked:
         options = list(arguments[: arguments.index("--")] if "--" in arguments else arguments)
         command = next((a for a in options if not a.startswith("-")), "")
-        return cls(command, "--json" in options, "-v" in options or "--verbose" in options)
+        return cls(command, "--json" in options, "-v" in options or "--verbose" in options, asked_for(options))
 
 
 @dataclass
@@ -59,6 +63,7 @@ class Run:
     as_json: bool = False
     verbose: bool = False
     quiet: bool = False
+    events: str | None = None
     warnings: list[str] = field(default_factory=list)
 
     @cached_property
@@ -80,29 +85,48 @@ class Run:
         if text in self.warnings:
             return
         self.warnings.append(text)
-        if not self.quiet:
+        self.tell("warning", text=text)
+        if not self.quiet and not CURRENT.get().on_stderr:
             print(f"warning: {text}", file=sys.stderr, flush=True)
 
-    def progress(self) -> AbstractContextManager[Watcher]:
+    def tell(self, event: str, **told: Any) -> None:
+        """An event, for who asked for them by --events."""
+        CURRENT.get().say(event, **told)
+
+    @contextmanager
+    def progress(self) -> Iterator[Watcher]:
         """Show progress on stderr while inside; the watcher is what long work calls."""
         from featurestore.cli.bars import progress
 
-        return progress(quiet=self.quiet)
+        told = CURRENT.get().watcher()
+        with progress(quiet=self.quiet or CURRENT.get().on_stderr) as shown:
+
+            def watch(now: Progress) -> None:
+                shown(now)
+                told(now)
+
+            yield watch
 
     @contextmanager
     def logging(self) -> Iterator[None]:
-        """The library's log on stderr: warnings and worse, all of it with -v, errors alone with --quiet."""
+        """The library's log on stderr: warnings and worse, all of it with -v, errors alone with --quiet. With --events also,
+        or only, there."""
         level = logging.DEBUG if self.verbose else logging.ERROR if self.quiet else logging.WARNING
-        handler = logging.StreamHandler(sys.stderr)
-        handler.setFormatter(logging.Formatter("%(levelname)s %(name)s: %(message)s"))
+        shown = logging.StreamHandler(sys.stderr)
+        shown.setFormatter(logging.Formatter("%(levelname)s %(name)s: %(message)s"))
+        events = CURRENT.get()
+        handlers: list[logging.Handler] = [] if events.on_stderr else [shown]
+        handlers += [] if events.target is None else [LogHandler(events)]
         logger = logging.getLogger("featurestore")
         former = logger.level
-        logger.addHandler(handler)
+        for handler in handlers:
+            logger.addHandler(handler)
         logger.setLevel(level)
         try:
             yield
         finally:
-            logger.removeHandler(handler)
+            for handler in handlers:
+                logger.removeHandler(handler)
             logger.setLevel(former)
 
 
@@ -114,6 +138,7 @@ def add(app: typer.Typer, function: Callable[..., Answer]) -> None:
     def command(**given: Any) -> Answer:
         run = Run(name, **{option: given.pop(option) for option in _COMMON})
         with run.logging():
+            run.tell("start", version=sys.modules["featurestore"].__version__)
             return function(run, **given)
 
     common = [

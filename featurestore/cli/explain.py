@@ -51,7 +51,8 @@ def explain(
     warn_if_stale(run)
     chosen = _chosen(run, bound, spine, as_of_column)
     said = planning.explain(plan) + _pushed(logs) + _windows(run, chosen)
-    text = training_set_sql(bound, plan, _statements(chosen)) if sql else said
+    by_spark = dialect == "spark"
+    text = training_set_sql(bound, plan, None if by_spark else _statements(chosen), dialect or DIALECTS[0]) if sql else said
     result = {
         "service": bound.name,
         "fingerprint": bound.fingerprint,

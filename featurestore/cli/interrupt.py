@@ -1,4 +1,4 @@
-"""Ctrl-C ends work at once, also deep inside the engine.
+"""Ctrl-C and SIGTERM end work at once, also deep inside the engine.
 
 Python runs signal handlers between its own instructions only, and a statement may keep the engine busy for minutes.
 The signal's arrival is therefore also written to a pipe, where a thread waits that stops the engine's statements; the
@@ -18,10 +18,13 @@ _AGAIN = 0.05
 
 
 class Interrupts:
-    """While inside, SIGINT raises KeyboardInterrupt in the main thread and stops the engine. `seen`: it came."""
+    """While inside, SIGINT and SIGTERM raise KeyboardInterrupt in the main thread and stop the engine. `seen`: which came.
+
+    A second SIGTERM changes nothing: whoever sends one sends SIGKILL next. A second Ctrl-C ends the clearing up as well.
+    """
 
     def __init__(self) -> None:
-        self.seen = False
+        self.seen: signal.Signals | None = None
         self._active = (
             threading.current_thread() is threading.main_thread()
             and signal.getsignal(signal.SIGINT) is signal.default_int_handler
@@ -33,6 +36,9 @@ class Interrupts:
             self._read, self._write = os.pipe()
             os.set_blocking(self._write, False)
             signal.signal(signal.SIGINT, self._raise)
+            self._former_term = signal.getsignal(signal.SIGTERM)
+            if self._former_term is signal.SIG_DFL:  # who ignores or takes it knows why
+                signal.signal(signal.SIGTERM, self._raise)
             self._former = signal.set_wakeup_fd(self._write, warn_on_full_buffer=False)
             self._watcher = threading.Thread(target=self._watch, name="interrupts", daemon=True)
             self._watcher.start()
@@ -43,6 +49,7 @@ class Interrupts:
             return
         signal.set_wakeup_fd(self._former)
         signal.signal(signal.SIGINT, signal.default_int_handler)
+        signal.signal(signal.SIGTERM, self._former_term)
         self._over.set()
         os.write(self._write, b"\0")
         self._watcher.join()
@@ -50,13 +57,15 @@ class Interrupts:
         os.close(self._write)
 
     def _raise(self, number: int, frame: FrameType | None) -> None:
-        self.seen = True
+        if self.seen is not None and number == signal.SIGTERM:
+            return
+        self.seen = signal.Signals(number)
         raise KeyboardInterrupt
 
     def _watch(self) -> None:
         """Sleep until a signal came, then stop the engine's statements until the command is over."""
         while not self._over.is_set():
-            if os.read(self._read, 1) != bytes([signal.SIGINT]):
+            if os.read(self._read, 1) not in (bytes([signal.SIGINT]), bytes([signal.SIGTERM])):
                 continue
             while not self._over.wait(_AGAIN):
                 engine = sys.modules.get("featurestore.engines.duckdb.session")

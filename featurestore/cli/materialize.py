@@ -16,6 +16,10 @@ if TYPE_CHECKING:
     from featurestore.materialization import ViewReport
 
 
+_TOLD = ("view", "mode", "reason", "watermark", "generation", "keys", "keys_written", "bytes_written", "seconds")
+"""What an event tells of a view that is done."""
+
+
 def materialize(
     run: Run,
     views: Annotated[
@@ -25,6 +29,9 @@ def materialize(
         str | None, typer.Option(metavar="TS", help="The watermark: facts known before it. Default: now.")
     ] = None,
     full: Annotated[bool, typer.Option("--full", help="Make the views anew instead of stepping on from the last run.")] = False,
+    engine: Annotated[
+        str | None, typer.Option(metavar="duckdb|spark", help="What computes the states. Default: as in featurestore.toml.")
+    ] = None,
 ) -> Answer:
     """Bring the online store to a watermark.
 
@@ -36,8 +43,14 @@ def materialize(
     """
     warn_if_stale(run)
     os.nice(run.store.config.online.nice)  # a server on this machine goes first; the process ends with this command
+
+    def done(report: ViewReport) -> None:
+        run.tell("view", **{name: getattr(report, name) for name in _TOLD})
+
     with run.progress() as watch:
-        reports = run.store.materialize(views, known_before=known_before, full=full, watch=watch)
+        reports = run.store.materialize(
+            views, known_before=known_before, full=full, engine=engine, watch=watch, report=done
+        )  # fmt: skip
     for report in reports:
         for warning in report.warnings:
             run.warn(warning)

@@ -41,6 +41,8 @@ def verify(
     """
     with run.progress() as watch:
         found = run.store.verify(service, sample=sample, seed=seed, scratch=scratch, watch=watch)
+    for name, told in found.services.items():
+        run.tell("service", service=name, rows=told.rows, cells={view: v.cells for view, v in told.views.items()})
     for name, reason in found.unverifiable.items():
         run.warn(f"{name} is unverifiable: {reason}")
     result = {**found.to_dict(), "warnings": run.warnings}

@@ -7,16 +7,16 @@ from __future__ import annotations
 
 import difflib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from featurestore import plan as planning
-from featurestore.compiler import duckdb
+from featurestore.compiler import duckdb, spark
 from featurestore.intervals import Duration
-from featurestore.plan.nodes import LabelOf, PartOf, ReadSource, TrainingSet, Window, walk
+from featurestore.plan.nodes import LabelOf, Part, PartOf, ReadSource, TrainingSet, Window, walk
 from featurestore.registry import BoundRegistry, BoundService, BoundView
 
-DIALECTS = ("duckdb",)
+DIALECTS = ("duckdb", "spark")
 
 
 def compiled(bound: BoundRegistry) -> dict[str, str]:
@@ -25,16 +25,19 @@ def compiled(bound: BoundRegistry) -> dict[str, str]:
     for service in bound.services.values():
         plan = planning.training_set(service)
         files[f"plan/{service.name}.txt"] = planning.explain(plan)
-        files[f"duckdb/training_set/{service.name}.sql"] = training_set_sql(service, plan)
+        for dialect in DIALECTS:
+            files[f"{dialect}/training_set/{service.name}.sql"] = training_set_sql(service, plan, dialect=dialect)
     for view in bound.views.values():
-        files[f"duckdb/latest/{view.name}.sql"] = latest_sql(view)
+        for dialect in DIALECTS:
+            files[f"{dialect}/latest/{view.name}.sql"] = latest_sql(view, dialect)
     return dict(sorted(files.items()))
 
 
 def training_set_sql(
     service: BoundService,
     plan: TrainingSet | None = None,
-    chosen: Mapping[str, Sequence[duckdb.PartStatement]] | None = None,
+    chosen: Mapping[str, Sequence[AnyStatement]] | None = None,
+    dialect: str = "duckdb",
 ) -> str:
     """The statements of a service's training set, in the order in which they run.
 
@@ -42,29 +45,41 @@ def training_set_sql(
     """
     plan = plan or planning.training_set(service)
     head = f"-- Training set of feature service {service.name}: one statement per view instance and kind of feature"
-    head += ".\n" if chosen is not None else "; of\n-- windows every plan that a build may choose.\n"
-    head += f"-- Fingerprint {service.fingerprint}. Each returns one row per spine row, ordered by __row.\n"
-    head += "-- $known_before: facts known before it only. $known_shift: microseconds by which facts are known later.\n"
-    head += "-- $scale_i, $unscale_i: 2^k and 2^-k; the doubles of measure i times 2^k are whole. $first_instant,\n"
-    head += (
-        "-- $last_instant: between them lie all facts. $per_tile, $most_tiles: facts of a tile, and tiles of a key at most.\n"
-    )
+    head += ".\n" if chosen is not None or dialect == "spark" else "; of\n-- windows every plan that a build may choose.\n"
+    head += f"-- Fingerprint {service.fingerprint}. {_HEADS[dialect]}"
     blocks = []
     for part in plan.answers:
         relations = sorted({f"source__{n.source.name}" for n in walk(part.part) if isinstance(n, ReadSource)})
         keys = ", ".join(k.spine_column for k in part.part.spine.keys) or "no key"
         note = f"-- reads spine (row_id, asked_at, {keys}), {', '.join(relations)}\n"
         known = None if chosen is None or not isinstance(part.part, Window) else chosen.get(part.instance)
-        for statement in duckdb.statements(part.part) if known is None else known:
+        for statement in _STATEMENTS[dialect](part.part) if known is None else known:
             title = f"-- {part.instance}: {_what(part)} {part.view}"
             if statement.plan:
                 title += f", plan {statement.plan}: {', '.join(o.name for o in statement.outputs)}"
             blocks.append(f"{title}\n{note}{statement.sql};\n")
     for node in plan.on_demand:
         title = f"-- {node.name}: OnDemand of on-demand view {node.view}\n"
-        note = f"-- reads asked (row_id, {', '.join(planning.read_from(o) for o in node.operands)}), batch by batch\n"
+        operands = ", ".join(planning.read_from(o) for o in node.operands)
+        note = f"-- reads asked (row_id, {operands}), batch by batch{_WHERE[dialect]}\n"
         blocks.append(f"{title}{note}{duckdb.on_demand(node)};\n")
     return head + "\n" + "\n".join(blocks)
+
+
+AnyStatement = duckdb.PartStatement | spark.PartStatement
+_STATEMENTS: Mapping[str, Callable[[Part], Sequence[AnyStatement]]] = {"duckdb": duckdb.statements, "spark": spark.statements}
+_PARAMETERS = """-- {0}known_before: facts known before it only. {0}known_shift: microseconds by which facts are known later.
+"""
+_HEADS = {
+    "duckdb": "Each returns one row per spine row, ordered by __row.\n"
+    + _PARAMETERS.format("$")
+    + "-- $scale_i, $unscale_i: 2^k and 2^-k; the doubles of measure i times 2^k are whole. $first_instant,\n"
+    "-- $last_instant: between them lie all facts. $per_tile, $most_tiles: facts of a tile, and tiles of a key at most.\n"
+    "-- Plan snapshot: where all rows of a spine ask at one instant, which is $at.\n",
+    "spark": "Each returns one row per spine row, in any order.\n" + _PARAMETERS.format(":"),
+}
+_WHERE = {"duckdb": "", "spark": ", on executors, by DuckDB"}
+"""On-demand features see one row at a time: one engine computes them for all."""
 
 
 def _what(part: PartOf | LabelOf) -> str:
@@ -73,13 +88,16 @@ def _what(part: PartOf | LabelOf) -> str:
     return f"asked {Duration(part.part.spine.ahead)} after as_of, at the end of the window of label view"
 
 
-def latest_sql(view: BoundView) -> str:
+def latest_sql(view: BoundView, dialect: str = "duckdb") -> str:
     """The statement that gives a view's online state at a watermark."""
-    head = f"-- Online state of feature view {view.name} at the watermark $known_before, pending facts up to $horizon beyond.\n"
+    sign = {"duckdb": "$", "spark": ":"}[dialect]
+    head = f"-- Online state of feature view {view.name} at the watermark {sign}known_before, pending facts up to "
+    head += f"{sign}horizon beyond.\n"
     head += (
         f"-- Fingerprint {view.fingerprint}. kind 0: facts beyond are held back; 1: latest values; 2: in reach of a window.\n\n"
     )
-    return head + duckdb.online_state(planning.online_state(view), limited=False) + ";\n"
+    plan = planning.online_state(view)
+    return head + (duckdb.online_state(plan, limited=False) if dialect == "duckdb" else spark.online_state(plan)) + ";\n"
 
 
 def difference(folder: Path, files: Mapping[str, str]) -> str:
@@ -99,5 +117,6 @@ def obsolete(folder: Path, files: Mapping[str, str]) -> list[str]:
 
 
 def _generated(folder: Path) -> list[str]:
-    patterns = ("plan/*.txt", "duckdb/training_set/*.sql", "duckdb/latest/*.sql", "manifest.json")
+    of_dialects = [f"{dialect}/{kind}/*.sql" for dialect in DIALECTS for kind in ("training_set", "latest")]
+    patterns = ("plan/*.txt", *of_dialects, "manifest.json")
     return sorted(p.relative_to(folder).as_posix() for pattern in patterns for p in folder.glob(pattern))

@@ -13,7 +13,7 @@ from featurestore.materialization import indexing
 from featurestore.materialization.state import State, layout_of
 from featurestore.online.codec import SHORT, encode_keys, storage_keys, with_key
 from featurestore.online.columns import grouped
-from featurestore.plan.nodes import OnlineState, StaticLookup
+from featurestore.plan.nodes import OnlineState, StaticLookup, measures
 
 PAIRS = pa.schema([("key", pa.binary()), ("record", pa.binary()), ("held", pa.bool_())])
 
@@ -39,6 +39,18 @@ def pairs(
     if carry is not None and carry.num_rows:
         keys = _keys(carry, families)
         yield records.of(carry, keys, _starts(keys))
+
+
+def typed(batches: Iterable[pa.RecordBatch], plan: OnlineState) -> Iterator[pa.RecordBatch]:
+    """Rows in the types that records are made of: an engine may hold a value in a wider one."""
+    wanted = {o.name: o.dtype.arrow for o in plan.latest} | {"__kind": pa.uint8(), "__flags": pa.uint8()}
+    wanted |= {f"measure_{i}": m.dtype.arrow for i, m in enumerate(measures(plan.windows), 1)}
+    for batch in batches:
+        columns = [
+            column if column.type == wanted.get(name, column.type) else column.cast(wanted[name])
+            for name, column in zip(batch.schema.names, batch.columns, strict=True)
+        ]
+        yield pa.RecordBatch.from_arrays(columns, names=batch.schema.names)
 
 
 def _keys(rows: pa.Table, families: Sequence[str]) -> pa.Array:

@@ -14,9 +14,10 @@ import logging
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from itertools import chain, islice
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
@@ -32,7 +33,7 @@ from featurestore.intervals import Clock, Duration, format_instant
 from featurestore.materialization import writing
 from featurestore.materialization.applying import rules
 from featurestore.materialization.pushed import PushFolder, caught_up, nowhere
-from featurestore.materialization.records import pairs
+from featurestore.materialization.records import pairs, typed
 from featurestore.materialization.report import ViewReport
 from featurestore.materialization.rows import Rows
 from featurestore.materialization.writing import Chunk, NotTheSame, TooMuch, Writing, chunks
@@ -58,6 +59,9 @@ from featurestore.registry import BoundRegistry, BoundView
 from featurestore.sources import IdentityCache, PushedPart, SourceData, pushed_in
 from featurestore.sources.push_rows import PushTarget
 
+if TYPE_CHECKING:
+    from featurestore.engines.spark import SparkSettings
+
 log = logging.getLogger(__name__)
 
 KEEP = 2
@@ -82,11 +86,14 @@ def materialize(
     push_at_once: bool = True,
     watch: Watcher | None = None,
     judge: Judge | None = None,
+    spark: SparkSettings | None = None,
+    report: Callable[[ViewReport], None] | None = None,
 ) -> list[ViewReport]:
     """Bring `views` to the watermark `known_before` (default: now), one after the other.
 
     keep: generations kept per view, the live one among them. push_folder: where the push log of a source lies.
-    push_at_once: keep what it takes to bring pushed rows online at once. judge: of the sources' expectations.
+    push_at_once: keep what it takes to bring pushed rows online at once. judge: of the sources' expectations. spark: compute
+    the states by Spark; they are the same. report: called with each view's report as soon as the view is done.
     Raises: UsageError FS108 for a watermark in the future; StoreLocked FS401 while another run holds the store;
     StoreError FS410 for a run that was overtaken; SourceError, StoreError. Views already done keep their new generation.
     """
@@ -102,14 +109,23 @@ def materialize(
             data = sources(registry.views[name].view.source.name)
             looked = data.source.name, data.look  # views of one source are of one look, if nothing came
             if judge is not None and looked not in said:
-                said[looked] = judge.check([data], watch)
+                said[looked] = judge.check([data], watch, None if spark is None else partial(_by_spark, spark))
             view = _View(
                 registry, registry.views[name], data, store, settings, identities, horizon.micros, keep, watch,
                 push_folder=push_folder(data.source.name), push_at_once=push_at_once,
+                spark=spark,
             )  # fmt: skip
             reports.append(view.to(watermark, full=full))
             reports[-1].warnings += said.get(looked, [])
+            if report is not None:
+                report(reports[-1])
         return reports
+
+
+def _by_spark(settings: SparkSettings) -> Session:
+    from featurestore.engines.spark import Session as SparkSession
+
+    return SparkSession(settings)  # type: ignore[return-value]
 
 
 class _View:
@@ -129,8 +145,9 @@ class _View:
         *,
         push_folder: Path | None,
         push_at_once: bool,
+        spark: SparkSettings | None = None,
     ) -> None:
-        self.bound, self.data, self.store, self.settings = bound, data, store, settings
+        self.bound, self.data, self.store, self.settings, self.spark = bound, data, store, settings, spark
         self.horizon, self.keep, self.push_folder = horizon, keep, push_folder
         self.plan: OnlineState = planning.with_pushed(planning.online_state(bound), pushed_to({data.source.name: data}))
         self.static = isinstance(self.plan.facts, StaticLookup)
@@ -146,6 +163,10 @@ class _View:
     @property
     def name(self) -> str:
         return self.bound.name
+
+    def session(self) -> Session:
+        """What computes states: DuckDB, or Spark where that is asked for."""
+        return Session(self.settings) if self.spark is None else _by_spark(self.spark)
 
     def to(self, watermark: int, *, full: bool) -> ViewReport:
         """Make the generation of `watermark`, or say why there is nothing to do."""
@@ -223,7 +244,7 @@ class _Step:
             view.name, "full", format_instant(self.watermark), view.bound.fingerprint, self.run.number,
             keys_resumed=0 if left is None or left.how == COPY else left.written - left.rows,
         )  # fmt: skip
-        with Session(view.settings) as self.session:
+        with view.session() as self.session:
             counts = check_left_out(self.session, view.bound, view.data)
             self.report.left_out, self.report.warnings = counts.left_out, counts.warnings
             if self._decided(full) == NEW_TABLE:
@@ -326,14 +347,14 @@ class _Step:
         self._bind(view.data)
         self._bind(new, prefix=sql.NEW_PREFIX)
         parameters = {"previous": self.previous.watermark, "known_before": self.watermark, "horizon": view.horizon}
-        for statement in sql.find_touched(view.plan):
-            session.execute(statement, parameters)
+        for name, statement in session.sql.find_touched(view.plan):
+            session.keep(name, statement, parameters)
         for keys in self._expiring(self.previous.table):
             session.bind("expiring", self._columns(keys))
-            session.execute(sql.touched_too(view.plan))
-        self.touched_keys = session.table(sql.touched_count()).column(0)[0].as_py()
+            session.add("touched", session.sql.touched_too(view.plan))
+        self.touched_keys = session.count("touched")
         if view.rows is not None:
-            self.touched_rows = session.table(sql.touched_rows_count()).column(0)[0].as_py()
+            self.touched_rows = session.count("touched_rows")
         few = self.touched_keys + self.touched_rows <= self._few
         if few or (view.store.ordered and self.touched_keys <= max(self._few, writing.MOST * self.previous.keys)):
             return ""
@@ -413,11 +434,11 @@ class _Step:
         """The storage keys in the relation `touched`, then the keys of rows. The session can do nothing else until they are
         read."""
         families = self.view.families
-        for batch in self.session.reader(sql.touched_keys(self.view.plan)):
+        for batch in self.session.rows_of("touched"):
             columns = [batch.column(i) for i in range(len(families))]
             yield from storage_keys(encode_keys(columns, families, rows=batch.num_rows)).to_pylist()
         if self.view.rows is not None:
-            for batch in self.session.reader(sql.touched_rows(self.view.plan)):
+            for batch in self.session.rows_of("touched_rows"):
                 yield from self.view.rows.keys(batch).to_pylist()
 
     def _chunks(self) -> Iterator[Chunk]:
@@ -430,13 +451,14 @@ class _Step:
         if isinstance(view.plan.facts, StaticLookup):
             check_static(self.session, view.plan.facts)
         limited = self.report.mode == "incremental"
-        statement = sql.online_state(view.plan, limited=limited)
+        statement = self.session.sql.online_state(view.plan, limited=limited)
         parameters = {"known_before": self.watermark, "known_shift": 0, "horizon": view.horizon}
         self._told("computing", 0)
-        rows = self.session.reader(statement, parameters)
+        rows = typed(self.session.reader(statement, parameters), view.plan)
         yield from pairs(rows, view.families, view.plan, self.watermark, view.horizon)
         if view.rows is not None:
-            yield from view.rows.pairs(self.session.reader(sql.online_rows(view.plan, limited=limited), parameters))
+            told = self.session.reader(self.session.sql.online_rows(view.plan, limited=limited), parameters)
+            yield from view.rows.pairs(typed(told, view.plan))
 
     # Publishing it.
 

@@ -58,8 +58,10 @@ class Collected:
         return asdict(self)
 
 
-def roll_back(store: OnlineStore, view: str, push_folder: PushFolder = nowhere) -> RolledBack:
+def roll_back(store: OnlineStore, view: str, push_folder: PushFolder = nowhere, *, live: int | None = None) -> RolledBack:
     """Make the generation before the live one live again; the one that was live is gone. Readers see one or the other.
+
+    live: only if that generation is the live one; else nothing changes, so that asking twice is asking once.
 
     W and S go back with it, so the next run starts from there; what was pushed since stays online. Of a view with several
     definitions in the store, the one that was materialized last is turned back.
@@ -70,6 +72,9 @@ def roll_back(store: OnlineStore, view: str, push_folder: PushFolder = nowhere) 
     def fill(batch: Batch) -> None:
         made = _live(batch, view)
         kept = kept_generations(batch, made)
+        if live is not None and made.number != live:
+            done[:] = [_told(made, made, len(kept))]
+            return
         if not kept:
             raise StoreError(
                 "FS411", f"view {view!r} has no generation before number {made.number}", hint="featurestore materialize --full"

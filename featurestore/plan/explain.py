@@ -65,8 +65,7 @@ def _covered(label: LabelOf) -> str:
 def _on_demand(node: OnDemand) -> Iterator[str]:
     yield f"{node.name} (on-demand view {node.view}, fingerprint {node.fingerprint})"
     for output in node.outputs:
-        assert output.expression is not None
-        yield f"  OnDemand: {output.name} = {expressions.normalised(output.expression)}"
+        yield f"  OnDemand: {formula(output)}"
     yield f"    Row: {', '.join(read_from(o) for o in node.operands) or 'nothing'}"
 
 
@@ -89,7 +88,7 @@ def _describe(node: object) -> str:
             age = "of any age" if ttl is None else f"at most {Duration(ttl)} old"
             return f"Latest: newest visible fact, {age} -> {_names(outputs)}"
         case Window(outputs=outputs):
-            return "Window: " + "; ".join(_window(o) for o in outputs)
+            return "Window: " + "; ".join(formula(o) for o in outputs)
         case StaticLookup(outputs=outputs):
             return f"StaticLookup: the one row of the key -> {_names(outputs)}"
         case Visible(exact=exact):
@@ -124,7 +123,11 @@ def _names(outputs: tuple[Output, ...]) -> str:
     return ", ".join(o.name for o in outputs)
 
 
-def _window(output: Output) -> str:
+def formula(output: Output) -> str:
+    """How a value is made, on one line: `amount_sum_7d = sum(amount) over 7d`."""
+    if output.aggregate is None:
+        assert output.expression is not None
+        return f"{output.name} = {expressions.normalised(output.expression)}"
     length = "lifetime" if output.window is None else str(Duration(output.window))
     shift = f" offset {Duration(output.offset)}" if output.offset else ""
     what = "" if output.expression is None else expressions.normalised(output.expression)

@@ -15,7 +15,7 @@ Instants are integer microseconds; how a dialect spells a node is the compiler's
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, fields, replace
 from typing import TypeVar
 
@@ -88,11 +88,13 @@ class ReadSource:
 class ReadSpine:
     """The rows that ask: a row number in spine order, join keys of the source's types, and the instant `at`.
 
-    ahead: microseconds by which they ask later than their as_of; 0 for all but labels.
+    ahead: microseconds by which they ask later than their as_of; 0 for all but labels. at_once: all of them ask at one
+    instant, a parameter of the run (`at`). That is a fact of the spine, not of the definition: `asked_at_once` sets it.
     """
 
     keys: tuple[PlanKey, ...]
     ahead: int = 0
+    at_once: bool = False
 
 
 @dataclass(frozen=True)
@@ -258,6 +260,7 @@ Node = (
 
 
 N = TypeVar("N")
+C = TypeVar("C", ReadSource, ReadSpine)
 
 
 def children(node: object) -> Iterator[object]:
@@ -272,14 +275,28 @@ def children(node: object) -> Iterator[object]:
 def with_pushed(node: N, sources: Collection[str], files_before: int | None = None) -> N:
     """The same plan, in which the rows of some sources may have been pushed, and of their other rows those known before an
     instant count."""
-    if isinstance(node, ReadSource):
-        pushed = node.source.name in sources
-        return replace(node, pushed=pushed, files_before=files_before if pushed else None)
+
+    def change(read: ReadSource) -> ReadSource:
+        pushed = read.source.name in sources
+        return replace(read, pushed=pushed, files_before=files_before if pushed else None)
+
+    return _changed(node, ReadSource, change)
+
+
+def asked_at_once(node: N) -> N:
+    """The same plan for a spine whose rows all ask at one instant."""
+    return _changed(node, ReadSpine, lambda spine: replace(spine, at_once=True))
+
+
+def _changed(node: N, kind: type[C], change: Callable[[C], C]) -> N:
+    """The same plan with every node of a kind, which has none below it, changed."""
+    if isinstance(node, kind):
+        return change(node)  # type: ignore[return-value]
 
     def changed(value: object) -> object:
         if isinstance(value, tuple):
             return tuple(map(changed, value))
-        return with_pushed(value, sources, files_before) if isinstance(value, Node) else value
+        return _changed(value, kind, change) if isinstance(value, Node) else value
 
     values = {spec.name: changed(getattr(node, spec.name)) for spec in fields(node)}  # type: ignore[arg-type]
     return replace(node, **values)  # type: ignore[type-var]

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from threading import Thread
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
@@ -28,7 +28,11 @@ from featurestore.retrieval.spine import Spine, content_identity, open_spine
 from featurestore.retrieval.training_set import Build, Report, Request
 from featurestore.sources import IdentityCache, SourceData
 
-ENGINES = ("duckdb",)
+if TYPE_CHECKING:
+    from featurestore.engines.spark import SparkSettings
+    from featurestore.retrieval.spark.build import SparkBuild
+
+ENGINES = ("duckdb", "spark")
 
 
 @dataclass
@@ -42,9 +46,15 @@ class Done:
 
 def request(*, engine: str, **given: Any) -> Request:
     """A checked request. Raises: UsageError FS102 for an unknown engine or include, or a negative lag."""
-    if engine not in ENGINES:
-        raise UsageError("FS102", f"unknown engine {engine!r}", known=ENGINES)
+    check_engine(engine)
     return Request(**given)
+
+
+def check_engine(name: str) -> str:
+    """Raises: UsageError FS102 for an engine there is not."""
+    if name not in ENGINES:
+        raise UsageError("FS102", f"unknown engine {name!r}", known=ENGINES)
+    return name
 
 
 def open_all(
@@ -68,13 +78,22 @@ def run(
     folder: Path | None = None,
     watch: Watcher | None = None,
     judge: Judge | None = None,
+    spark: SparkSettings | None = None,
 ) -> Done:
-    """Build a training set. folder: a spine below it is recorded by its path from there.
+    """Build a training set. folder: a spine below it is recorded by its path from there. spark: by Spark, not by DuckDB; the
+    output is a folder of Parquet files then, whose order by name is the spine's.
 
     Raises: what `Build` and `output.write` raise; nothing is then written."""
     if output is not None:
         files.check_output(output)
+        if spark is not None and output.suffix.lower() != ".parquet":
+            what = f"Spark writes a folder of Parquet files, not {output.name!r}"
+            raise UsageError("FS106", what, hint=f"{output.stem}.parquet, or --engine duckdb")
     opened, data = open_all(service, spine, sources, request.as_of)
+    on_disk = isinstance(spine, Path) or (isinstance(spine, str) and not is_url(spine))
+    spine_at = relative(Path(spine), folder) if folder is not None and on_disk else None
+    if spark is not None:
+        return _by_spark(service, opened, data, spark, request, output, spine_at, identities, watch, judge)
     said = [] if judge is None else judge.check(data.values(), watch)
     with Build(service, opened, data, settings, request, watch) as build:
         build.report.warnings += said
@@ -84,12 +103,29 @@ def run(
         known = _Ahead(lambda: {name: d.state(identities) or "memory" for name, d in sorted(data.items())})
         sql = _Ahead(lambda: hashlib.sha256(training_set_sql(service).encode()).hexdigest())
         tables = _starting(build.batches(), known, sql)
-        on_disk = isinstance(spine, Path) or (isinstance(spine, str) and not is_url(spine))
-        spine_at = relative(Path(spine), folder) if folder is not None and on_disk else None
         manifest = files.write(
             output, build.schema, tables, lambda: describe(build, opened, known.result(), sql.result(), spine_at)
         )
         return Done(output, build.report, manifest)
+
+
+def _by_spark(
+    service: BoundService, spine: Spine, data: dict[str, SourceData], spark: SparkSettings, request: Request,
+    output: Path | None, spine_at: str | None, identities: IdentityCache, watch: Watcher | None, judge: Judge | None,
+) -> Done:  # fmt: skip
+    from featurestore.retrieval.spark.build import SparkBuild, written
+
+    with SparkBuild(service, spine, data, spark, request, watch, judge) as build:
+        if output is None:
+            with build.scratch() as folder:
+                build.write(folder)
+                return Done(pa.concat_tables(list(written(folder, build.schema))), build.report)
+
+        def described() -> dict[str, Any]:
+            sql = hashlib.sha256(training_set_sql(service, dialect="spark").encode()).hexdigest()
+            return describe(build, spine, {n: d.state(identities) or "memory" for n, d in sorted(data.items())}, sql, spine_at)
+
+        return Done(output, build.report, files.write_folder(output, build.write, described))
 
 
 def _starting(tables: Iterator[pa.Table], *calls: _Ahead) -> Iterator[pa.Table]:
@@ -126,7 +162,9 @@ class _Ahead:
         return self._found
 
 
-def describe(build: Build, spine: Spine, sources: dict[str, Any], sql: str, spine_at: str | None = None) -> dict[str, Any]:
+def describe(
+    build: Build | SparkBuild, spine: Spine, sources: dict[str, Any], sql: str, spine_at: str | None = None
+) -> dict[str, Any]:
     """The manifest of a build, all but its output file: what went in, what it means, what was counted. sql: the digest of the
     committed statements. spine_at: the spine's path from the project folder, if it lies there."""
     asked, service, report = build.request, build.service, build.report
@@ -142,14 +180,15 @@ def describe(build: Build, spine: Spine, sources: dict[str, Any], sql: str, spin
         "on_demand_fingerprints": {o.instance.view.name: o.fingerprint for o in service.on_demand},
         "plan": hashlib.sha256(planning.explain(build.plan).encode()).hexdigest(),
         "sql": sql,
-        "engine": "duckdb",
-        "versions": versions(),
+        "engine": build.engine,
+        "versions": {**versions(), **build.versions},
         "sources": sources,
         "spine": identity,
         "as_of": {"column": asked.as_of, "timezone": asked.timezone, "format": asked.as_of_format},
         "known_before": None if asked.known_before is None else format_instant(asked.known_before),
         "serving_lag_us": asked.serving_lag,
         "include": list(asked.include),
+        "at_once": report.at_once,
         "label": report.label,
         "labels": _labels(service, report),
         "split": report.split,

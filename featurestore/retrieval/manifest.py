@@ -17,6 +17,7 @@ from typing import Any
 from featurestore.errors import DataError
 from featurestore.registry import BoundFacts, BoundService, fingerprint
 from featurestore.retrieval.output import MANIFEST_FORMAT, manifest_of, manifest_path
+from featurestore.sources import folders
 
 SUFFIX = ".manifest.json"
 
@@ -77,12 +78,12 @@ class Recorded:
 
 def read(given: Path) -> Recorded:
     """The manifest at that path, or that of the training set there. Raises: DataError FS361."""
-    if not given.is_file():
+    if not folders.is_there(given):
         raise DataError("FS361", f"no file {given.name!r}", where=str(given), hint="a training set, or its manifest")
     if given.suffix.lower() == ".json":
         document = _loaded(given)
         named = given.with_name(given.name.removesuffix(SUFFIX))
-        output = named if named != given and named.is_file() else given.with_name(document["output"]["name"])
+        output = named if named != given and folders.is_there(named) else given.with_name(document["output"]["name"])
         return Recorded(document, given, output)
     file = manifest_path(given)
     between = manifest_of(given) if not file.is_file() else None  # its writer died before the manifest had its name

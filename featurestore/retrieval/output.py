@@ -1,7 +1,8 @@
 """Write a training set and its manifest: aside first, then both take their names.
 
-The training set's own rename is the moment of commit. Its manifest, complete before that moment, follows; should the
-process die between the two, the next start (or `manifest_of`) finds the manifest aside, which names the file's sha256.
+A training set is a file, or a folder of Parquet files. Its own rename is the moment of commit. Its manifest, complete before
+that moment, follows; should the process die between the two, the next start (or `manifest_of`) finds the manifest aside, which
+names the set's sha256.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import hashlib
 import json
 import re
 import shutil
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from glob import escape
@@ -23,7 +24,7 @@ import pyarrow.parquet as pq
 from featurestore import atomic
 from featurestore.errors import UsageError
 from featurestore.failpoints import reach
-from featurestore.sources.files import sha256
+from featurestore.sources import folders
 
 MANIFEST_FORMAT = 2
 _SUFFIXES = (".parquet", ".csv")
@@ -57,9 +58,30 @@ def write(output: Path, schema: pa.Schema, tables: Iterable[pa.Table], describe:
     with atomic.disk_errors(output), atomic.removed_on_error(data), _note_kept_once_renamed(note, data):
         _write_tables(data, output.suffix.lower(), schema, tables)
         reach("build.written")
-        manifest = {**describe(), "output": {"name": output.name, "size": data.stat().st_size, "sha256": sha256(data)}}
+        manifest = {**describe(), "output": _identity(data, output)}
         _switch(data, output, note, manifest)
     return manifest
+
+
+def write_folder(output: Path, make: Callable[[Path], None], describe: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+    """As `write`, of a folder: `make` fills an empty one aside, with files whose order by name is that of the rows, and forces
+    each to the disk."""
+    recover(output)
+    reach("build.recovered")
+    data, note = atomic.aside(output), atomic.aside(manifest_path(output))
+    with atomic.disk_errors(output), atomic.removed_on_error(data), _note_kept_once_renamed(note, data):
+        data.mkdir()
+        make(data)
+        reach("build.written")
+        manifest = {**describe(), "output": _identity(data, output)}
+        _switch(data, output, note, manifest)
+    return manifest
+
+
+def _identity(data: Path, output: Path) -> dict[str, Any]:
+    """What a manifest says of the training set's bytes; of a folder also how many files it has."""
+    said = {"name": output.name, "size": folders.size(data), "sha256": folders.identity(data)}
+    return {**said, "files": len(folders.files(data))} if data.is_dir() else said
 
 
 def adopt(built: Path, manifest: Mapping[str, Any], output: Path) -> None:
@@ -77,7 +99,7 @@ def _switch(data: Path, output: Path, note: Path, manifest: Mapping[str, Any]) -
     note.write_text(dumps(manifest), encoding="utf-8")
     atomic.sync(note)
     reach("build.described")
-    atomic.commit(data, output)
+    atomic.take_name(data, output)
     reach("build.renamed")
     atomic.commit(note, manifest_path(output))
     reach("build.done")
@@ -104,11 +126,21 @@ def _write_tables(path: Path, suffix: str, schema: pa.Schema, tables: Iterable[p
                 writer.write_table(table.cast(_csv_schema(schema)))
                 reach(f"build.batch{number}")
         return
-    repeating = [f.name for f in schema if _repeats(f.type)]  # dictionaries of numbers cost time and save nothing
-    with pq.ParquetWriter(path, schema, compression="snappy", use_dictionary=repeating) as writer:
+    write_parquet(path, schema, tables)
+
+
+def write_parquet(path: Path, schema: pa.Schema, tables: Iterable[pa.Table]) -> None:
+    """A row group for each table."""
+    with parquet_writer(path, schema) as writer:
         for number, table in enumerate(_ahead(tables)):
             writer.write_table(table, row_group_size=max(table.num_rows, 1))
             reach(f"build.batch{number}")
+
+
+def parquet_writer(path: Path, schema: pa.Schema) -> pq.ParquetWriter:
+    """What writes the Parquet of training sets."""
+    repeating = [f.name for f in schema if _repeats(f.type)]  # dictionaries of numbers cost time and save nothing
+    return pq.ParquetWriter(path, schema, compression="snappy", use_dictionary=repeating)
 
 
 def _repeats(kind: pa.DataType) -> bool:
@@ -163,9 +195,10 @@ def _check_types(suffix: str, schema: pa.Schema) -> None:
 def recover(output: Path) -> None:
     """Finish or sweep what a killed build left: a manifest whose training set stands gets its name, the rest goes."""
     manifest_file = manifest_path(output)
+    atomic.restore(output)
     for note in atomic.leftovers(manifest_file):
         reach("build.recovering")
-        if output.is_file() and _describes(note, output):
+        if folders.is_there(output) and _describes(note, output):
             atomic.commit(note, manifest_file)
         else:
             note.unlink(missing_ok=True)
@@ -218,7 +251,7 @@ def _describes(note: Path, output: Path) -> bool:
 def _is_of(manifest: Mapping[str, Any], output: Path) -> bool:
     try:
         described = manifest["output"]
-        return bool(described["size"] == output.stat().st_size and described["sha256"] == sha256(output))
+        return bool(described["size"] == folders.size(output) and described["sha256"] == folders.identity(output))
     except (ValueError, KeyError, TypeError, OSError):
         return False
 

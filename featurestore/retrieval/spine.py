@@ -1,7 +1,7 @@
 """Read a spine: the rows that ask. Decides what its keys and instants are; its own columns pass through untouched.
 
-A spine is a Parquet or CSV file, on a disk or by URL, a pyarrow table or reader, a Polars or pandas frame, or a DuckDB
-relation (in the order in which it is first delivered).
+A spine is a Parquet or CSV file, on a disk or by URL, a folder of Parquet files (in the order of their names), a pyarrow table
+or reader, a Polars or pandas frame, or a DuckDB relation (in the order in which it is first delivered).
 """
 
 from __future__ import annotations
@@ -18,15 +18,14 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from featurestore.definitions.source import check_url, is_url
 from featurestore.dtypes import DType, decoded, from_arrow
 from featurestore.errors import FeatureStoreError, SpineError, UsageError, nearest
 from featurestore.intervals import FOREVER, zone
 from featurestore.retrieval.content import ContentHash
-from featurestore.sources import objects
-from featurestore.sources.files import sha256
+from featurestore.sources import folders, objects
+from featurestore.sources.folders import ParquetTable
 from featurestore.sources.times import TimeReading, to_micros
 
 ROWS_AT_ONCE = 131_072
@@ -36,8 +35,9 @@ ROWS_AT_ONCE = 131_072
 class Spine:
     """The rows that ask, unread columns left where they are.
 
-    schema: its columns as they will stand in the training set. Either `table` or `path` (Parquet) holds the rows. copied: what
-    keeps the file at `path`, a copy of a remote one, until nobody needs the spine.
+    schema: its columns as they will stand in the training set. Either `table` or `path` (Parquet) holds the rows. first: the
+    number of its first row, where it is a piece of another. copied: what keeps the file at `path`, a copy of a remote one,
+    until nobody needs the spine.
     """
 
     schema: pa.Schema
@@ -45,13 +45,15 @@ class Spine:
     table: pa.Table | None = None
     path: Path | None = None
     identity: Mapping[str, Any] | None = None
+    first: int = 0
     copied: Fetched | None = None
 
     def columns(self, names: Sequence[str]) -> pa.Table:
         """Some columns, whole."""
         if self.table is not None:
             return self.table.select(names)
-        with _reading(self.path), pq.ParquetFile(self.path) as file:
+        assert self.path is not None
+        with reading(self.path), ParquetTable(self.path) as file:
             return file.read(columns=list(names)).select(list(names))
 
     def batches(self, names: Sequence[str] | None = None) -> Iterator[pa.Table]:
@@ -77,9 +79,9 @@ class Spine:
             yield pa.concat_tables(pending)
 
     def _read(self, names: Sequence[str] | None) -> Iterator[pa.RecordBatch]:
-        columns = None if names is None else list(names)
-        with _reading(self.path), pq.ParquetFile(self.path, page_checksum_verification=True) as file:
-            yield from file.iter_batches(batch_size=ROWS_AT_ONCE, columns=columns)
+        assert self.path is not None
+        with reading(self.path), ParquetTable(self.path, page_checksum_verification=True) as file:
+            yield from file.iter_batches(batch_size=ROWS_AT_ONCE, columns=names)
 
 
 def spine_of(table: pa.Table) -> Spine:
@@ -88,7 +90,7 @@ def spine_of(table: pa.Table) -> Spine:
 
 
 @contextmanager
-def _reading(path: Path | None) -> Iterator[None]:
+def reading(path: Path | None) -> Iterator[None]:
     """Raises: SpineError FS301 for what the Parquet reader cannot make sense of."""
     try:
         yield
@@ -142,15 +144,15 @@ def _from_url(url: str, keys: Mapping[str, DType]) -> Spine:
 
 
 def _from_file(path: Path, keys: Mapping[str, DType]) -> Spine:
-    if not path.is_file():
+    if not folders.is_there(path):
         raise SpineError("FS301", f"no spine file {path.name!r}", where=str(path), hint="a Parquet or CSV file")
-    identity = {"kind": "file", "name": path.name, "size": path.stat().st_size, "sha256": sha256(path)}
+    identity = {"kind": "file", "name": path.name, "size": folders.size(path), "sha256": folders.identity(path)}
     if path.suffix.lower() == ".csv":
         table = _read_csv(path, keys)
         return Spine(schema=table.schema, rows=table.num_rows, table=table, identity=identity)
-    with _reading(path), pq.ParquetFile(path) as file:
+    with reading(path), ParquetTable(path) as file:
         schema = file.schema_arrow.remove_metadata()
-        return Spine(schema=schema, rows=file.metadata.num_rows, path=path, identity=identity)
+        return Spine(schema=schema, rows=file.rows, path=path, identity=identity)
 
 
 def _read_csv(path: Path, keys: Mapping[str, DType]) -> pa.Table:
@@ -274,9 +276,9 @@ def instants(spine: Spine, as_of: str, *, timezone: str = "UTC", as_of_format: s
             hint=nearest(as_of, spine.schema.names) or "--as-of-column NAME",
         )  # fmt: skip
     column = spine.columns([as_of])[as_of]
-    reading = TimeReading(zone=zone(timezone).key, format=as_of_format or "iso8601")
+    how = TimeReading(zone=zone(timezone).key, format=as_of_format or "iso8601")
     try:
-        micros = to_micros(column, reading)
+        micros = to_micros(column, how)
     except FeatureStoreError:
         raise SpineError(
             "FS303", f"as_of column {as_of!r} is {column.type}, which is not a time", hint="a timestamp with a zone"
@@ -285,7 +287,7 @@ def instants(spine: Spine, as_of: str, *, timezone: str = "UTC", as_of_format: s
     if bad >= 0:
         shown = column[bad].cast(pa.string()).as_py() if column[bad].is_valid else "NULL"
         hint = "--as-of-format, or drop the row" if pa.types.is_string(column.type) and column[bad].is_valid else "drop the row"
-        raise SpineError("FS300", f"as_of column {as_of!r} is {shown} in row {bad} (counted from 0)", hint=hint)
+        raise SpineError("FS300", f"as_of column {as_of!r} is {shown} in row {spine.first + bad} (counted from 0)", hint=hint)
     return micros
 
 
@@ -333,7 +335,7 @@ def request_column(spine: Spine, column: str, dtype: DType, *, timezone: str = "
     if bad >= 0:
         shown = values[bad].cast(pa.string()).as_py()
         raise SpineError(
-            "FS302", f"request column {column!r} is {dtype}, but row {bad} (counted from 0) holds {shown!r}",
+            "FS302", f"request column {column!r} is {dtype}, but row {spine.first + bad} (counted from 0) holds {shown!r}",
             hint="a value of that type, or NULL",
         )  # fmt: skip
     return read.cast(dtype.arrow)

@@ -22,11 +22,11 @@ from featurestore.atomic import disk_errors
 from featurestore.compiler import duckdb as sql
 from featurestore.dtypes import TIMESTAMP, DType
 from featurestore.engines.duckdb import Session, Settings
-from featurestore.engines.duckdb.checks import check_left_out, check_static, greatest_known, pushed_to, spares
+from featurestore.engines.duckdb.checks import SourceCounts, check_left_out, check_static, greatest_known, pushed_to, spares
 from featurestore.engines.duckdb.window_choice import Choice, choose, described
 from featurestore.engines.exact import MOMENTS
 from featurestore.errors import DataError, UsageError
-from featurestore.intervals import FOREVER
+from featurestore.intervals import FOREVER, format_instant
 from featurestore.plan.needed import EVERYTHING, Needed, needed, union
 from featurestore.plan.nodes import (
     LabelOf,
@@ -41,7 +41,7 @@ from featurestore.plan.nodes import (
     walk,
 )
 from featurestore.progress import Progress, Watcher
-from featurestore.registry import BoundLabel, BoundService
+from featurestore.registry import BoundFacts, BoundLabel, BoundService
 from featurestore.retrieval.content import ContentHash
 from featurestore.retrieval.cuts import Cuts
 from featurestore.retrieval.labels import Maturity, kept
@@ -96,9 +96,11 @@ class Report:
     """What a build did, in numbers. features: {column: {status: rows}}; left_out: {view: {reason: rows}}; label:
     {"column": its name, "present": rows with a value, "null": rows without}; labels: {label view: what `LabelCounts`
     holds}; windows: {view instance: the plans that served its windows, and why}; without_value: {on-demand feature: rows
-    in which an operation that was reached had operands and no value}; split: what was asked, and rows by part."""
+    in which an operation that was reached had operands and no value}; split: what was asked, and rows by part; at_once: the
+    one instant at which all rows ask, if they were answered by plans made for that."""
 
     rows: int = 0
+    at_once: str | None = None
     features: dict[str, dict[str, int]] = field(default_factory=dict)
     views: dict[str, dict[str, int]] = field(default_factory=dict)
     left_out: dict[str, dict[str, int]] = field(default_factory=dict)
@@ -111,14 +113,33 @@ class Report:
     warnings: list[str] = field(default_factory=list)
     content_hash: str = ""
 
+    def count(self, service: BoundService, counted: Mapping[str, Mapping[str, int]]) -> None:
+        """Take the counts of each column, {status: rows}, of those that are returned."""
+        returned = {i.name: [name for name, _, _ in i.features] for i in service.instances}
+        returned |= {o.name: [name for name, _, _ in o.features] for o in service.on_demand}
+        self.views = {view: summed([counted[name] for name in names]) for view, names in returned.items() if names}
+        self.features = {name: dict(counted[name]) for name in service.feature_types}
+
+    def check(self, session: Session, bound: BoundFacts, data: SourceData) -> SourceCounts:
+        """Count what a view leaves out of its source, and what is to be said of it. Raises: SourceError FS327."""
+        counts = check_left_out(session, bound, data)
+        self.left_out[bound.name] = counts.left_out
+        self.source_rows[data.source.name] = counts.rows
+        self.warnings += [w for w in counts.warnings if w not in self.warnings]
+        return counts
+
 
 class Build:
     """One build: `schema`, then `batches()` once, then `report`. Use as a context manager.
 
     replan: another question in place of the service's, for those who look for why a value is wrong (`plan.whatif`), and have
-    had the sources checked before.
+    had the sources checked before. session: one to work in, and to leave open.
     Raises on entry: SpineError, SourceError, DataError for whatever is wrong with spine or sources, before any work.
     """
+
+    engine = "duckdb"
+    versions: Mapping[str, str] = {}
+    """Of what else the values come from, beside this package and the libraries it always has."""
 
     def __init__(
         self,
@@ -129,6 +150,7 @@ class Build:
         request: Request,
         watch: Watcher | None = None,
         replan: Callable[[TrainingSet], TrainingSet] | None = None,
+        session: Session | None = None,
     ) -> None:
         self.service, self.spine, self.request = service, spine, request
         plan = planning.training_set(service)
@@ -136,7 +158,7 @@ class Build:
         self._checks = replan is None
         self.plan = planning.with_pushed(plan, pushed_to(sources), request.files_before)
         self.report = Report(rows=spine.rows)
-        self._sources, self._settings = sources, settings
+        self._sources, self._settings, self._given = sources, settings, session
         self._watch = watch or (lambda _: None)
         self._keys: dict[tuple[str, str], pa.Array] = {}
         self._known: dict[str, int | None] = {}
@@ -144,7 +166,7 @@ class Build:
         self._spared: dict[tuple[str, Needed], bool] = {}
         self._request: dict[str, pa.Array] = {}
         self._stack = ExitStack()
-        self._added = _added_fields(service, self.plan, request.include)
+        self._added = added_fields(service, self.plan, request.include)
         check_features(spine.schema, [f.name for f in self._added])
         if request.label is not None:
             taken = [*service.spine_keys, *service.request, request.as_of]
@@ -160,19 +182,32 @@ class Build:
             self._at = instants(
                 self.spine, self.request.as_of, timezone=self.request.timezone, as_of_format=self.request.as_of_format
             )
+            self._ask_at_once()
             if self.request.split is not None:
                 self._split_rows(self.request.split)
             for part in self.plan.answers:
                 self._asked(part.part)
             for name, dtype in self.service.request.items():
                 self._request[name] = request_column(self.spine, name, dtype, timezone=self.request.timezone)
-            self._session = self._stack.enter_context(Session(self._settings))
+            self._session = self._given or self._stack.enter_context(Session(self._settings))
             if self._checks:
                 self._check_sources()
         except BaseException:
             self._stack.close()
             raise
         return self
+
+    def _ask_at_once(self) -> None:
+        """Where all rows ask at one instant, the plan says so."""
+        if self._settings.snapshot and self._ends and self._ends["min"] == self._ends["max"]:
+            self.plan = planning.asked_at_once(self.plan)
+            self.report.at_once = format_instant(self._ends["min"])
+
+    @cached_property
+    def _ends(self) -> dict[str, int]:
+        """The first and the last instant asked; empty without rows."""
+        ends = pc.min_max(self._at)
+        return {end: ends[end].as_py() for end in ("min", "max")} if self.spine.rows else {}
 
     def _split_rows(self, split: Split) -> None:
         parts = Parts(split, self.service, self.spine, self._at)
@@ -216,7 +251,7 @@ class Build:
             label["null"] += nulls
             label["present"] += rows.num_rows - nulls
 
-    def _readers(self) -> list[_PartReader]:
+    def _readers(self) -> list[PartReader]:
         """All parts but the last are run to the end and kept in temporary files; the last streams."""
         readers = []
         for number, part in enumerate(self.plan.answers, 1):
@@ -229,7 +264,7 @@ class Build:
                 readers.append(self._reader(part, one, stream))
         return readers
 
-    def _partitioned_readers(self) -> list[_PartReader]:
+    def _partitioned_readers(self) -> list[PartReader]:
         """All parts are answered partition by partition, each kept in a file, and laid together again as they are read."""
         number, parts = self.partitions, [part.part for part in self.plan.answers]
         key = identity(self.service, self.plan, self.spine, self._sources, self.request, number)
@@ -256,29 +291,29 @@ class Build:
         """Into how many parts the keys are cut; 1: nothing is cut."""
         return how_many([p.part for p in self.plan.answers], self._sources, self.spine.rows, self._settings)
 
-    def _stream(self, part: Part, served: _Served) -> pa.RecordBatchReader:
+    def _stream(self, part: Part, served: Served) -> pa.RecordBatchReader:
         """What a statement gives. Until it is read to its end the session can do nothing else."""
         self._bind(part)
         parameters = {**self._parameters(part), **served.parameters}
         return self._session.reader(served.sql, parameters, ROWS_AT_ONCE, as_written=isinstance(part, Window))
 
-    def _reader(self, part: PartOf | LabelOf, served: _Served, stream: pa.RecordBatchReader) -> _PartReader:
+    def _reader(self, part: PartOf | LabelOf, served: Served, stream: pa.RecordBatchReader) -> PartReader:
         if isinstance(part, PartOf):
-            return _PartReader(part, served, stream, self.request)
+            return PartReader(part, served, stream, self.request)
         maturity = Maturity(part, self.request.known_before, self._known[part.view])
-        return _LabelReader(part, served, stream, self.request, self._at, maturity)
+        return LabelReader(part, served, stream, self.request, self._at, maturity)
 
-    def _served(self, part: PartOf | LabelOf) -> list[_Served]:
+    def _served(self, part: PartOf | LabelOf) -> list[Served]:
         """The statements that serve a part: for windows, chosen from the data."""
         if not isinstance(part.part, Window):
-            (only,) = sql.statements(part.part)
             if isinstance(part.part, StaticLookup):
                 self._bind(part.part)
                 check_static(self._session, part.part)
-            return [_Served(only.outputs, only.sql)]
+                return [Served(part.part.outputs, sql.static(part.part))]
+            return [Served(part.part.outputs, sql.latest(part.part))]
         choices = self.choices(part)
         self.report.windows.setdefault(part.instance, []).extend(described(c) for c in choices)
-        return [_Served(c.outputs, c.sql, c.parameters, c.listed) for c in choices]
+        return [Served(c.outputs, c.sql, c.parameters, c.listed) for c in choices]
 
     @property
     def window_parts(self) -> list[PartOf | LabelOf]:
@@ -319,8 +354,7 @@ class Build:
     def _needed(self, part: Part) -> Needed:
         """The rows of its source that a part can need; all of them if nothing need be read less for it."""
         source = next(iter(sources_of(part)))
-        ends = pc.min_max(self._at) if self.spine.rows else {}
-        first, last = (ends[end].as_py() + part.spine.ahead if ends else None for end in ("min", "max"))
+        first, last = (self._ends[end] + part.spine.ahead if self._ends else None for end in ("min", "max"))
         wanted = needed(part, first, last, self.request.known_before, self.request.serving_lag)
         if (source, wanted) not in self._spared:
             self._spared[source, wanted] = wanted != EVERYTHING and spares(wanted, self._sources[source])
@@ -344,7 +378,8 @@ class Build:
         return self._keys[which]
 
     def _parameters(self, part: Part) -> dict[str, object]:
-        return run_parameters(self.request.known_before, self.request.serving_lag, exact=_is_exact(part))
+        parameters = run_parameters(self.request.known_before, self.request.serving_lag, exact=is_exact(part))
+        return {**parameters, "at": self._ends["min"] + part.spine.ahead} if part.spine.at_once else parameters
 
     def _check_sources(self) -> None:
         self._watch(Progress("checking sources"))
@@ -352,33 +387,27 @@ class Build:
             if bound.name in self.report.left_out:
                 continue
             data = self._sources[bound.view.source.name]
-            counts = check_left_out(self._session, bound, data)
+            counts = self.report.check(self._session, bound, data)
             if isinstance(bound, BoundLabel):
                 self._known[bound.name] = greatest_known(self._session, bound, data)
             if counts.whole:
                 self._whole[bound.name] = data
-            self.report.left_out[bound.name] = counts.left_out
-            self.report.source_rows[data.source.name] = counts.rows
-            self.report.warnings += [w for w in counts.warnings if w not in self.report.warnings]
 
-    def _count(self, readers: Sequence[_PartReader], on_demand: Sequence[OnDemandColumns]) -> None:
+    def _count(self, readers: Sequence[PartReader], on_demand: Sequence[OnDemandColumns]) -> None:
         """Per feature and view returned; what is hidden is nobody's cell."""
         counted = {name: counts for reader in readers for name, counts in reader.counts.items()}
         for made in on_demand:
             counted |= made.counts
             self.report.without_value |= made.without_value
-        returned = {i.name: [name for name, _, _ in i.features] for i in self.service.instances}
-        returned |= {o.name: [name for name, _, _ in o.features] for o in self.service.on_demand}
-        self.report.views = {view: _summed([counted[name] for name in names]) for view, names in returned.items() if names}
-        self.report.features = {name: counted[name] for name in self.service.feature_types}
-        self.report.labels = {r.part.instance: r.maturity.counts.to_dict() for r in readers if isinstance(r, _LabelReader)}
+        self.report.count(self.service, counted)
+        self.report.labels = {r.part.instance: r.maturity.counts.to_dict() for r in readers if isinstance(r, LabelReader)}
 
     def _check_unchanged(self) -> None:
         for data in self._sources.values():
             data.check_unchanged()
 
 
-def _summed(counts: Sequence[Mapping[str, int]]) -> dict[str, int]:
+def summed(counts: Sequence[Mapping[str, int]]) -> dict[str, int]:
     statuses = dict.fromkeys(status for one in counts for status in one)
     return {status: sum(one.get(status, 0) for one in counts) for status in statuses}
 
@@ -389,7 +418,7 @@ def run_parameters(known_before: int | None, serving_lag: int, *, exact: bool) -
     return {"known_before": FOREVER if known_before is None else known_before, "known_shift": shift}
 
 
-def _is_exact(part: Part) -> bool:
+def is_exact(part: Part) -> bool:
     return not isinstance(part, StaticLookup) and part.facts.exact
 
 
@@ -397,7 +426,7 @@ def sources_of(part: Part) -> dict[str, Sequence[Any]]:
     return {node.source.name: node.columns for node in walk(part) if isinstance(node, ReadSource)}
 
 
-def _added_fields(service: BoundService, plan: TrainingSet, include: Sequence[str]) -> list[pa.Field]:
+def added_fields(service: BoundService, plan: TrainingSet, include: Sequence[str]) -> list[pa.Field]:
     types = {**service.feature_types, **service.label_types}
     fields = [pa.field(name, dtype.arrow) for name, dtype in types.items()]
     if "status" in include:
@@ -416,7 +445,7 @@ def _spooled(stream: pa.RecordBatchReader, path: Path, stack: ExitStack) -> pa.R
 
 
 @dataclass(frozen=True)
-class _Served:
+class Served:
     """A statement, the outputs it gives, the parameters of its own, and the outputs that come as lists of numbers."""
 
     outputs: tuple[Output, ...]
@@ -425,15 +454,18 @@ class _Served:
     listed: frozenset[str] = frozenset()
 
 
-class _PartReader:
+class PartReader:
     """The columns of one statement, in spine order, taken as many rows at a time as the spine gives."""
 
-    def __init__(self, part: PartOf | LabelOf, served: _Served, stream: pa.RecordBatchReader, request: Request) -> None:
+    def __init__(
+        self, part: PartOf | LabelOf, served: Served, stream: pa.RecordBatchReader, request: Request, first: int = 0
+    ) -> None:
+        """first: the number of the first row."""
         self.part, self._served, self._stream, self._request = part, served, stream, request
         self.counts = {output.name: dict.fromkeys(STATUSES, 0) for output in served.outputs}
         self._held: list[pa.RecordBatch] = []
         self._rows = 0
-        self._next = 0
+        self._next = self._first = first
 
     def take(self, rows: int) -> dict[str, pa.ChunkedArray]:
         """The next `rows` rows: the value of each output, and what the request includes of it. `counts` grows."""
@@ -508,18 +540,20 @@ class _PartReader:
             raise self._overflow(output, table["__row"][row].as_py())
 
 
-class _LabelReader(_PartReader):
+class LabelReader(PartReader):
     """The column of a label, NULL where it is not mature: also if it is positive already, and if it would overflow."""
 
     def __init__(
-        self, part: LabelOf, served: _Served, stream: pa.RecordBatchReader, request: Request, at: pa.Array, maturity: Maturity
-    ) -> None:
-        super().__init__(part, served, stream, request)
+        self, part: LabelOf, served: Served, stream: pa.RecordBatchReader, request: Request, at: pa.Array, maturity: Maturity,
+        first: int = 0,
+    ) -> None:  # fmt: skip
+        """at: the instants of all rows from the first."""
+        super().__init__(part, served, stream, request, first)
         self._at, self.maturity = at, maturity
 
     def _finished(self, table: pa.Table) -> dict[str, pa.ChunkedArray]:
         rows = table.num_rows
-        mature = self.maturity.of(self._at.slice(self._next - rows, rows))
+        mature = self.maturity.of(self._at.slice(self._next - rows - self._first, rows))
         columns = super()._finished(kept(table, mature))
         self.maturity.count(mature, columns[self.maturity.counts.column])
         return columns

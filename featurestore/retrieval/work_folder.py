@@ -93,7 +93,7 @@ class WorkFolder:
 
     def discard(self) -> None:
         """Remove it all. It loses its name first: who asks for it from now on begins anew."""
-        going = self.path.with_name(f".{self.path.name}.{os.getpid()}.going")
+        going = self.path.with_name(f".{self.path.name}.{atomic.me()}.going")
         with suppress(OSError):
             os.replace(self.path, going)
             shutil.rmtree(going, ignore_errors=True)
@@ -112,7 +112,7 @@ def sweep(directory: Path, older_than: float = ABANDONED) -> list[Path]:
             WorkFolder(path, lock).discard()
             swept.append(path)
     for going in directory.glob(f".{PREFIX}*.going"):
-        if not atomic.alive(int(going.name.split(".")[-2])):
+        if atomic.gone(going.name.split(".")[-2], going):
             shutil.rmtree(going, ignore_errors=True)
     return swept
 

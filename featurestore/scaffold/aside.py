@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from featurestore.atomic import alive
+from featurestore.atomic import gone, me
 
 _PREFIX = ".featurestore-aside-"
 
@@ -18,7 +17,7 @@ _PREFIX = ".featurestore-aside-"
 def folder_aside(folder: Path) -> Iterator[Path]:
     """A new folder inside `folder` (which must exist), gone afterwards. Those that killed runs left are swept first."""
     _sweep(folder)
-    made = Path(tempfile.mkdtemp(prefix=f"{_PREFIX}{os.getpid()}-", dir=folder))
+    made = Path(tempfile.mkdtemp(prefix=f"{_PREFIX}{me()}-", dir=folder))
     made.chmod(0o755)
     try:
         yield made
@@ -33,6 +32,5 @@ def files(folder: Path) -> list[Path]:
 
 def _sweep(folder: Path) -> None:
     for left in folder.glob(f"{_PREFIX}*-*"):
-        process = left.name.removeprefix(_PREFIX).split("-")[0]
-        if process.isdigit() and not alive(int(process)):
+        if gone(left.name.removeprefix(_PREFIX).rpartition("-")[0], left):
             shutil.rmtree(left, ignore_errors=True)

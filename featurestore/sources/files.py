@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
+from featurestore.atomic import me
 from featurestore.errors import SourceError
 
 _BLOCK = 1 << 22
@@ -173,6 +174,6 @@ class IdentityCache:
         if self._path is None:
             return
         self._path.parent.mkdir(parents=True, exist_ok=True)
-        aside = self._path.with_suffix(f".{os.getpid()}")
+        aside = self._path.with_suffix(f".{me()}")
         aside.write_text(json.dumps({"format": 1, "files": self._known}), encoding="utf-8")
         aside.replace(self._path)

@@ -366,6 +366,23 @@ def expecting(rng: Random, drawn: World) -> tuple[World, tuple[Row, ...]]:
     return replace(drawn, definition=replace(drawn.definition, expectations=texts), rows=rows), kept
 
 
+def asked_at_once(rng: Random, drawn: World) -> World:
+    """The world with all rows of its spine asking at one instant: each case is moved in time, so that one of its instants comes
+    to lie there, and its other rows ask there too."""
+    at = rng.choice(drawn.spine)["as_of"]
+    instants: dict[int, list[int]] = {}
+    for row in drawn.spine:
+        instants.setdefault(row[CASE], []).append(row["as_of"])
+    moved = {case: at - rng.choice(of_case) for case, of_case in instants.items()}
+    moved[BEACON] = max(0, *moved.values())  # it stays the last to be known
+
+    def later(row: Row) -> Row:
+        by = moved.get(row[CASE], 0)
+        return row | {c: row[c] + by for c in (EVENT, CREATED) if row.get(c) not in (None, FAR)}
+
+    return replace(drawn, rows=tuple(map(later, drawn.rows)), spine=tuple(row | {"as_of": at} for row in drawn.spine))
+
+
 def window_worlds(aggregate: str, cases: int = 100) -> Any:
     """Worlds of any kind but static, whose windows are all of one aggregate."""
     from hypothesis import strategies as st

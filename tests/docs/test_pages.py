@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
 
 from tests.docs.pages import DOCS, Reader, anchors, blocks, matches, pages
-from tests.needs import ROOT, require_program
+from tests.needs import ROOT, require, require_program
 
 NOT_RUN_AT_MOST = 4
 _LINK = re.compile(r"(?<!!)\[[^\]]+\]\(([^)\s]+)\)")
@@ -21,6 +22,8 @@ def test_the_blocks_of_a_page_run(page: Path, tmp_path: Path):
     for program in ("curl", "redis-server"):
         if f"\n{program} " in needed:
             require_program(program)
+    if "--engine spark" in needed:
+        require("pyspark", find_spec("pyspark") is not None, "pyspark is not installed: tests/spark runs this page")
     with Reader(tmp_path) as reader:
         for block in blocks(page):
             reader.read(block)

@@ -150,9 +150,9 @@ def test_compiled_is_golden(name: str, update_golden: bool) -> None:
 
 
 @pytest.mark.parametrize("name", [name for name in FILES if name.endswith(".sql")])
-def test_every_statement_is_duckdb_sql_with_a_comment_over_each_step(name: str) -> None:
-    text = FILES[name]
-    statements = [s for s in sqlglot.parse(text, dialect="duckdb") if s is not None]
+def test_every_statement_is_sql_of_its_dialect_with_a_comment_over_each_step(name: str) -> None:
+    text, dialect = FILES[name], name.split("/")[0]
+    statements = [s for s in sqlglot.parse(text, dialect=dialect) if s is not None]
     assert len(statements) == len(re.findall(r";$", text, re.M))
     for statement in statements:
         assert isinstance(statement, sqlglot.exp.Query)

@@ -17,11 +17,13 @@ import featurestore
 from featurestore.compiler.duckdb.windows import PLANS
 from featurestore.errors import FeatureStoreError
 from tests.mutants.audit import STORIES as AUDIT
+from tests.mutants.backfilled import BACKFILLED
 from tests.mutants.judged import STORIES as JUDGED
 from tests.mutants.online import RUNS, at_each_instant, can_be_asked_at_each_instant
 from tests.mutants.remade import REMADE
 from tests.mutants.remote import REMOTE
-from tests.spec.engines import CUT, by_duckdb
+from tests.mutants.told import TOLD
+from tests.spec.engines import CUT, asks_at_once, by_duckdb
 from tests.spec.loader import Case, read_cases, run_case
 
 OFFLINE = read_cases(Path(__file__).parent.parent / "spec")
@@ -46,10 +48,12 @@ def _stories() -> Mapping[str, Callable[[Path], None]]:
         stories[f"{case.id} (cut)"] = partial(run_case, case, partial(by_duckdb, partitions=CUT))
     for case in WINDOWS:
         stories[f"{case.id} (store)"] = partial(run_case, case, at_each_instant)
-    for plan in PLANS:
+    for case in filter(asks_at_once, OFFLINE):
+        stories[f"{case.id} (at once)"] = partial(run_case, case, partial(by_duckdb, window_plan="snapshot"))
+    for plan in (plan for plan in PLANS if plan != "snapshot"):
         for case in (case for case in OFFLINE if case.topic in _OF_PLANS and case.has_windows):
             stories[f"{case.id} ({plan})"] = partial(run_case, case, partial(by_duckdb, window_plan=plan))
-    return stories | AUDIT | JUDGED
+    return stories | AUDIT | JUDGED | BACKFILLED | TOLD
 
 
 def _place(case: Case) -> int:

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from scripts.mutants import MUTANTS, ROOT, Mutant
+from tests.mutants.backfilled import BACKFILLED
 from tests.mutants.focused import ONLINE, STORIES, WINDOWS, is_killer
 from tests.mutants.online import RUNS, at_each_instant
 from tests.spec.engines import by_reference
@@ -41,3 +42,8 @@ def test_the_store_answers_windows_as_the_contract_says(case: Case, tmp_path: Pa
 def test_the_oracle_tells_the_same_story(case: Case, tmp_path: Path) -> None:
     if case.one("expect error") is None and not {"stale", "unavailable"} & set(" ".join(case.one("expect").lines).split()):  # type: ignore[union-attr]
         run_case(case, by_reference, tmp_path)
+
+
+@pytest.mark.parametrize("story", BACKFILLED)
+def test_backfills_are_as_their_stories_say(story: str, tmp_path: Path) -> None:
+    BACKFILLED[story](tmp_path)

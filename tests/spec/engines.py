@@ -32,7 +32,10 @@ def by_reference(case: Case, folder: Path) -> Answer:
     return ReferenceEngine(case.tables).answer(case.service(), case.spine, **case.options)
 
 
-def by_duckdb(case: Case, folder: Path, window_plan: str = AUTO, partitions: int | None = None) -> Answer:
+def by_duckdb(
+    case: Case, folder: Path, window_plan: str = AUTO, partitions: int | None = None, snapshot: bool = False
+) -> Answer:
+    """snapshot: let a spine of one instant be asked so; else it is asked as any other."""
     case.write(folder)
     service = case.service(folder)
     registry = Registry.of([service])
@@ -42,10 +45,18 @@ def by_duckdb(case: Case, folder: Path, window_plan: str = AUTO, partitions: int
     keys = {column: key.dtype for column, key in bound.spine_keys.items()}
     request = Request(include=("status", "event_timestamp"), **options)
     spine = open_spine(case.spine, keys=keys, as_of=request.as_of)
-    settings = Settings(threads=2, window_plan=window_plan, partitions=partitions)
+    settings = Settings(
+        threads=2, window_plan=window_plan, partitions=partitions, snapshot=snapshot or window_plan == "snapshot"
+    )
     with at_the_limits(settings), Build(bound, spine, sources, settings, request) as build:
         table = pa.concat_tables(list(build.batches()))
-    return _answer(table, {**bound.feature_types, **bound.label_types}, build.report)
+    return answer_of(table, {**bound.feature_types, **bound.label_types}, build.report)
+
+
+def asks_at_once(case: Case) -> bool:
+    """All rows of its spine ask at one instant."""
+    as_of = case.options.get("as_of", "as_of")
+    return as_of in case.spine.column_names and len(case.spine[as_of].unique()) == 1
 
 
 CUT = 3
@@ -80,7 +91,7 @@ def at_the_limits(settings: Settings) -> Iterator[None]:
 COUNTED = ("mature", "immature", "positive")
 
 
-def _answer(table: pa.Table, types: dict[str, Any], report: Report) -> Answer:
+def answer_of(table: pa.Table, types: dict[str, Any], report: Report) -> Answer:
     return FullAnswer(
         names=tuple(types),
         types=types,

@@ -15,7 +15,7 @@ from featurestore.definitions import AGGREGATES
 from featurestore.engines.reference import ReferenceEngine
 from featurestore.engines.reference.facts import column_types
 from featurestore.expressions import CASTS, OPERATIONS, Call, Cast, Expr, operand_type
-from tests.spec.engines import CUT, ENGINES, by_duckdb
+from tests.spec.engines import CUT, ENGINES, asks_at_once, by_duckdb
 from tests.spec.loader import Answer, Case, parse, read_cases, run_case
 from tests.spec.spread import Spread, comparable
 
@@ -32,7 +32,12 @@ def test_the_contract_holds(case: Case, engine: Callable[[Case, Path], Answer], 
     run_case(case, engine, tmp_path)
 
 
-@pytest.mark.parametrize("plan", [plan for plan in PLANS if plan != "pairs"])  # that one is chosen for so few rows
+@pytest.mark.parametrize("case", [case for case in CASES if asks_at_once(case)], ids=lambda case: case.id)
+def test_the_contract_holds_asked_at_once(case: Case, tmp_path: Path) -> None:
+    run_case(case, partial(by_duckdb, window_plan="snapshot"), tmp_path)
+
+
+@pytest.mark.parametrize("plan", [plan for plan in PLANS if plan not in ("pairs", "snapshot")])  # pairs: chosen for so few rows
 @pytest.mark.parametrize("case", [case for case in CASES if case.has_windows], ids=lambda case: case.id)
 def test_the_contract_holds_whatever_the_plan_of_windows(case: Case, plan: str, tmp_path: Path) -> None:
     run_case(case, partial(by_duckdb, window_plan=plan), tmp_path)

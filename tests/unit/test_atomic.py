@@ -40,7 +40,7 @@ def test_it_reaches_the_disk_before_it_takes_the_name_and_the_name_after(
     monkeypatch.setattr(atomic, "sync", lambda path: (done.append(f"sync {path.name}"), sync(path)))
     monkeypatch.setattr(os, "replace", lambda a, b: (done.append("rename"), replace(a, b)))
     atomic.write_text(tmp_path / "f", "x")
-    assert done == [f"sync .f.{os.getpid()}.partial", "rename", f"sync {tmp_path.name}"]
+    assert done == [f"sync .f.{atomic.me()}.partial", "rename", f"sync {tmp_path.name}"]
 
 
 @pytest.mark.parametrize(
@@ -57,16 +57,29 @@ def test_only_the_dead_writers_files_of_this_name_are_swept(tmp_path: Path) -> N
     ended = subprocess.Popen([sys.executable, "-c", ""])
     ended.wait()
     names = [
-        f".a.txt.{ended.pid}.partial",  # the one to go
+        f".a.txt.{ended.pid}-{atomic.me().partition('-')[2]}.partial", f".a.txt.{ended.pid}.partial",  # those to go
         f".a.txt.{os.getpid()}.partial", ".a.txt.1.partial", ".a.txt.x.partial", f".a.txt.{ended.pid}.partial.bak",
         f".b.txt.{ended.pid}.partial", f"a.txt.{ended.pid}.partial", "a.txt",
     ]  # fmt: skip
     for name in names:
         (tmp_path / name).touch()
-    assert [p.name for p in atomic.leftovers(tmp_path / "a.txt")] == names[:1]
+    assert [p.name for p in atomic.leftovers(tmp_path / "a.txt")] == names[:2]
     atomic.sweep(tmp_path / "a.txt")
-    assert sorted(p.name for p in tmp_path.iterdir()) == sorted(names[1:])
+    assert sorted(p.name for p in tmp_path.iterdir()) == sorted(names[2:])
 
 
 def test_sweeping_a_folder_that_is_not_there(tmp_path: Path) -> None:
     atomic.sweep(tmp_path / "nosuch" / "file")
+
+
+def test_what_another_machine_writes_is_left_alone_for_a_day(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    ours = atomic.aside(tmp_path / "a.txt")
+    monkeypatch.setattr(atomic, "_here", lambda: "0ther000")
+    theirs = atomic.aside(tmp_path / "a.txt")
+    assert theirs != ours, "each may be process 1 where it is"
+    monkeypatch.undo()
+    theirs = theirs.with_name(theirs.name.replace("0ther000", "00000000"))
+    theirs.touch()
+    assert atomic.leftovers(tmp_path / "a.txt") == []
+    os.utime(theirs, (0, 0))
+    assert atomic.leftovers(tmp_path / "a.txt") == [theirs]

@@ -19,11 +19,12 @@ import pyarrow.parquet as pq
 import pytest
 from pyarrow import csv
 
-from featurestore import Entity, FeatureService, FeatureStore, FeatureView, ParquetSource, agg, latest
+from featurestore import Entity, FeatureService, FeatureStore, FeatureView, ParquetSource, agg, atomic, latest
 from featurestore.errors import StoreError, UsageError
 from featurestore.retrieval import output as module
 from featurestore.retrieval.content import ContentHash
 from featurestore.retrieval.output import manifest_of, manifest_path, recover
+from featurestore.sources.folders import ParquetTable
 
 UTC = pa.timestamp("us", "UTC")
 HOUR = 3_600_000_000
@@ -336,3 +337,93 @@ def test_a_manifest_of_another_file_is_none(tmp_path: Path) -> None:
     assert manifest_of(path) is None
     manifest_path(path).write_text("{")
     assert manifest_of(path) is None
+
+
+# Folders.
+
+
+def parts(folder: Path, *numbers: int) -> None:
+    for number, value in enumerate(numbers):
+        pq.write_table(pa.table({"x": [value]}), folder / f"part-{number:05d}.parquet")
+
+
+def x_of(output: Path) -> list[int]:
+    with ParquetTable(output) as table:
+        return list(table.read()["x"].to_pylist())
+
+
+def write_parts(output: Path, *numbers: int) -> dict[str, Any]:
+    return module.write_folder(output, lambda folder: parts(folder, *numbers), lambda: {"rows": len(numbers)})
+
+
+def test_a_folder_takes_the_place_of_a_folder_a_file_that_of_a_folder_and_a_folder_that_of_a_file(tmp_path: Path) -> None:
+    output = tmp_path / "train.parquet"
+    for numbers in ((1, 2), (3,)):
+        manifest = write_parts(output, *numbers)
+        assert x_of(output) == list(numbers)
+        assert manifest["output"]["files"] == len(numbers)
+        assert manifest_of(output) == json.loads(manifest_path(output).read_text()) == manifest
+    schema = pa.schema([("x", pa.int64())])
+    module.write(output, schema, [pa.table({"x": [4]})], dict)
+    assert output.is_file()
+    write_parts(output, 5, 6)
+    assert x_of(output) == [5, 6]
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["train.parquet", "train.parquet.manifest.json"]
+
+
+def test_a_folder_that_cannot_be_finished_leaves_the_old_one(tmp_path: Path) -> None:
+    output = tmp_path / "train.parquet"
+    write_parts(output, 1, 2)
+
+    def fail(folder: Path) -> None:
+        parts(folder, 3)
+        raise OSError(errno.ENOSPC, "no space")
+
+    with pytest.raises(StoreError, match="FS405"):
+        module.write_folder(output, fail, dict)
+    assert x_of(output) == [1, 2]
+    assert manifest_of(output) is not None
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["train.parquet", "train.parquet.manifest.json"]
+
+
+@pytest.mark.parametrize("point", ["build.recovered", "build.written", "build.described", "build.renamed"])
+def test_a_folder_whose_writer_is_killed_is_the_old_or_the_new_one(point: str, tmp_path: Path) -> None:
+    output = tmp_path / "train.parquet"
+    write_parts(output, 1)
+    code = "from tests.unit.test_output import *; write_parts(Path(sys.argv[1]), 2, 3)"
+    environment = {**os.environ, "FEATURESTORE_FAIL_AT": point, "PYTHONPATH": os.pathsep.join(sys.path)}
+    died = subprocess.run([sys.executable, "-c", code, str(output)], env=environment, capture_output=True)
+    assert died.returncode == -9, died.stderr
+    expected = [2, 3] if point == "build.renamed" else [1]
+    assert x_of(output) == expected
+    assert manifest_of(output) is not None
+    recover(output)
+    assert x_of(output) == expected
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["train.parquet", "train.parquet.manifest.json"]
+
+
+def test_without_an_exchange_of_names_a_writer_that_dies_half_way_leaves_the_old_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    output = tmp_path / "train.parquet"
+    write_parts(output, 1)
+    monkeypatch.setattr(atomic, "exchange", lambda one, other: False)
+    write_parts(output, 2)
+    assert x_of(output) == [2]
+    output.rename(tmp_path / ".train.parquet.999999999.before")  # what a process that died between both renames leaves
+    recover(output)
+    assert x_of(output) == [2]
+
+
+def test_a_changed_file_of_a_folder_is_not_what_its_manifest_describes(tmp_path: Path) -> None:
+    output = tmp_path / "train.parquet"
+    write_parts(output, 1, 2)
+    pq.write_table(pa.table({"x": [7]}), output / "part-00001.parquet")
+    assert manifest_of(output) is None
+
+
+def test_a_folder_of_files_of_other_columns_is_refused(tmp_path: Path) -> None:
+    parts(tmp_path, 1)
+    pq.write_table(pa.table({"y": [7]}), tmp_path / "part-00001.parquet")
+    with pytest.raises(pa.ArrowInvalid, match="other columns"), ParquetTable(tmp_path) as table:
+        _ = table.rows

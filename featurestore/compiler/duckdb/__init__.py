@@ -9,7 +9,7 @@ from featurestore.compiler.duckdb import windows as window_plans
 from featurestore.compiler.duckdb.audit import CELLS, LANDMARKS, holders, landmark
 from featurestore.compiler.duckdb.counts import QUARANTINED, REASONS, ambiguous, greatest_known, left_out
 from featurestore.compiler.duckdb.facts import SOURCE_PREFIX, relation
-from featurestore.compiler.duckdb.latest import EXPIRED, FOUND, NOT_FOUND, latest
+from featurestore.compiler.duckdb.latest import latest
 from featurestore.compiler.duckdb.on_demand import ASKED, MISSED, on_demand, operand_column
 from featurestore.compiler.duckdb.online import (
     HELD,
@@ -19,10 +19,6 @@ from featurestore.compiler.duckdb.online import (
     find_touched,
     online_rows,
     online_state,
-    touched_count,
-    touched_keys,
-    touched_rows,
-    touched_rows_count,
     touched_too,
 )
 from featurestore.compiler.duckdb.probes import keys_read, times_of_facts
@@ -31,8 +27,9 @@ from featurestore.compiler.duckdb.static import duplicates, static
 from featurestore.compiler.duckdb.types import key_type, sql_type
 from featurestore.compiler.duckdb.windows import PLANS as WINDOW_PLANS
 from featurestore.compiler.duckdb.windows import Asked, plans_for, strands, window_sql
+from featurestore.compiler.latest import EXPIRED, FOUND, NOT_FOUND
 from featurestore.dtypes import DOUBLE
-from featurestore.plan.nodes import Latest, Output, Part, StaticLookup
+from featurestore.plan.nodes import Latest, Output, Part, StaticLookup, asked_at_once
 
 MACROS = (*scalars.MACROS, *window_plans.MACROS)
 """What an engine defines on its connection before it runs any statement."""
@@ -53,7 +50,8 @@ class PartStatement:
 def statements(plan: Part) -> list[PartStatement]:
     """Every statement that may serve a part. For windows: all outputs by the pair join, then what other plans can serve."""
     if isinstance(plan, Latest):
-        return [PartStatement(plan.outputs, latest(plan))]
+        at_once = PartStatement(plan.outputs, latest(asked_at_once(plan)), "snapshot")
+        return [at_once] if plan.spine.at_once else [PartStatement(plan.outputs, latest(plan)), at_once]
     if isinstance(plan, StaticLookup):
         return [PartStatement(plan.outputs, static(plan))]
     everything = Asked(plan, plan.outputs)
@@ -62,6 +60,9 @@ def statements(plan: Part) -> list[PartStatement]:
         for name in plans_for(plan, outputs):
             if name != "pairs" or outputs != plan.outputs:
                 found.append(PartStatement(outputs, window_sql(Asked(plan, outputs), name), name))
+    if not plan.spine.at_once:
+        snapshot = window_sql(Asked(asked_at_once(plan), plan.outputs), "snapshot")
+        found.append(PartStatement(plan.outputs, snapshot, "snapshot"))
     doubles = frozenset(n for n in everything.used if everything.dtype(n) == DOUBLE)
     wide = Asked(plan, tuple(o for o in plan.outputs if Asked(plan, (o,), doubles).is_list(o)), doubles)
     if wide.outputs:
@@ -75,6 +76,6 @@ __all__ = [
     "duplicates", "find_touched", "greatest_known", "holders", "key_type", "keys_read", "landmark", "latest", "left_out",
     "on_demand", "online_rows", "online_state", "operand_column", "plans_for", "profile", "quoted", "relation", "sql_type",
     "statements", "static",
-    "strands", "times_of_facts", "touched_count", "touched_keys", "touched_rows", "touched_rows_count", "touched_too",
+    "strands", "times_of_facts", "touched_too",
     "window_sql",
 ]  # fmt: skip

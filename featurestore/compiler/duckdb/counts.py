@@ -4,19 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from featurestore.compiler.counts import QUARANTINED, REASONS
 from featurestore.compiler.duckdb.facts import event_time, known_time, not_null, relation, where, where_holds
 from featurestore.compiler.duckdb.scalars import canonical, quoted
 from featurestore.compiler.statement import Steps, listed
 from featurestore.definitions.source import PUSHED_AT
 from featurestore.intervals import MICROS_PER_DAY
 from featurestore.plan.nodes import ReadSource, StaticLookup, Visible, facts_of
-
-REASONS = (
-    "event_time_null", "event_time_out_of_range", "known_time_null", "known_time_out_of_range", "key_null", "row_key_null",
-)  # fmt: skip
-"""Why a row is no fact (or, with row_key, no version). Each row counts once, under the first that applies."""
-QUARANTINED = "quarantined: "
-"""How a reason begins that an expectation gives; it comes before all others."""
 
 
 def left_out(read: Visible | StaticLookup) -> str:
@@ -113,3 +107,6 @@ def greatest_known(rows: ReadSource) -> str:
     steps.add("rows_read", f"rows of source {rows.source.name}: when each became known",
               f"SELECT {known_time(rows)} AS known_time\nFROM {relation(rows.source)}{where(rows)}")  # fmt: skip
     return steps.finish("up to when the source is known", "SELECT max(known_time) AS greatest_known\nFROM rows_read")
+
+
+__all__ = ["QUARANTINED", "REASONS", "ambiguous", "greatest_known", "left_out"]

@@ -10,6 +10,18 @@ from collections.abc import Mapping, Sequence
 
 from featurestore.compiler.duckdb.scalars import canonical, condition, quoted, sortable
 from featurestore.compiler.duckdb.types import key_type
+from featurestore.compiler.facts import (
+    FILE,
+    ROW,
+    SOURCE_PREFIX,
+    is_simple,
+    known_delay,
+    not_null,
+    numbered,
+    on_keys,
+    relation,
+    visible_from,
+)
 from featurestore.compiler.statement import Steps, listed
 from featurestore.definitions import Source
 from featurestore.definitions.source import PUSHED_AT
@@ -18,26 +30,10 @@ from featurestore.expressions import Expr
 from featurestore.intervals import format_instant
 from featurestore.plan.nodes import InForce, PlanKey, ReadSource, Settled, Visible, chain_of
 
-SOURCE_PREFIX = "source__"
 PACKED = "CAST(event_time AS HUGEINT) * 18446744073709551616 + known_time"
 """Event and known time in one integer: its order is theirs. A running maximum of it is the newest fact so far."""
 UNPACKED_EVENT = "CAST((newest + 9223372036854775808) >> 64 AS BIGINT)"
 UNPACKED_KNOWN = "CAST(newest - CAST(event_time AS HUGEINT) * 18446744073709551616 AS BIGINT)"
-
-
-NUMBERED_PREFIX = "numbered__"
-FILE, ROW = "__file", "__row"
-"""The number of the part a row lies in, and the row's number in that."""
-
-
-def numbered(source: Source) -> str:
-    """The name of the same relation with FILE and ROW beside each row."""
-    return f"{NUMBERED_PREFIX}{source.name}"
-
-
-def relation(source: Source) -> str:
-    """The name under which an engine binds the rows of a source: times with a zone, all else as stored."""
-    return f"{SOURCE_PREFIX}{source.name}"
 
 
 def key_names(keys: Sequence[PlanKey]) -> list[str]:
@@ -47,14 +43,6 @@ def key_names(keys: Sequence[PlanKey]) -> list[str]:
 
 def input_name(column: str) -> str:
     return quoted(f"in_{column}")
-
-
-def on_keys(left: str, right: str, keys: Sequence[str]) -> str:
-    return " AND ".join(f"{left}.{key} = {right}.{key}" for key in keys)
-
-
-def not_null(columns: Sequence[str]) -> str:
-    return " AND ".join(f"{c} IS NOT NULL" for c in columns)
 
 
 def key_selects(keys: Sequence[PlanKey]) -> list[str]:
@@ -112,24 +100,12 @@ def where(rows: ReadSource, *conditions: str) -> str:
     return f"\nWHERE {' AND '.join(conditions)}" if conditions else ""
 
 
-def is_simple(visible: Visible | Settled) -> bool:
-    """Known time is event time plus a constant, and rows are no versions: the cheap plans serve. So it is of what is
-    settled, where every fact counts as it happens."""
-    facts, versions, _ = chain_of(visible)
-    return isinstance(visible, Settled) or (versions is None and facts.rows.source.created_timestamp is None)
-
-
 def visible_delay(visible: Visible | Settled) -> str:
     """How long after its event a fact of a simple source becomes visible, in microseconds, as SQL."""
     if isinstance(visible, Settled):
         return "0"
     delay = known_delay(visible)
     return f"({delay} + $known_shift)" if delay else "$known_shift"
-
-
-def known_delay(visible: Visible | Settled) -> int:
-    """The same without a serving lag, in microseconds."""
-    return 0 if isinstance(visible, Settled) else chain_of(visible)[0].rows.source.known_delay.micros
 
 
 def add_rows_read(
@@ -172,11 +148,12 @@ def _ordering(column: str, types: Mapping[str, DType]) -> str:
     return sortable(canonical(quoted(column), types[column]), types[column])
 
 
-def add_facts(steps: Steps, boundary: Visible | Settled) -> None:
+def add_facts(steps: Steps, boundary: Visible | Settled, *, at_once: bool = False) -> None:
     """The step `facts`, or for versioned sources `versions` and `repeated`: known before the cut-off. What is settled has
     no versions left: there it is `facts` in any case.
 
-    Known times carry the run's shift from here on, so that every later step has one boundary.
+    Known times carry the run's shift from here on, so that every later step has one boundary. at_once: of versions only those
+    known at the instant $at.
     """
     facts, versions, _ = chain_of(boundary)
     add_rows_read(steps, boundary, "rows_read", relation(facts.rows.source))
@@ -189,9 +166,10 @@ def add_facts(steps: Steps, boundary: Visible | Settled) -> None:
                   f"{read}\nFROM rows_read\nWHERE {present} AND known_time < $known_before", materialized=False)  # fmt: skip
         return
     row_keys = [quoted(f"row_{c}") for c in versions.row_key]
-    steps.add("versions", f"versions known before the cut-off{lag}",
+    by_then = f" AND known_time + $known_shift {'<=' if boundary.exact else '<'} $at" if at_once and not settled else ""
+    steps.add("versions", f"versions known before the cut-off{' and at the instant asked' if by_then else ''}{lag}",
               f"{read}\nFROM rows_read\n"
-              f"WHERE {not_null([*row_keys, 'known_time'])} AND known_time < $known_before",
+              f"WHERE {not_null([*row_keys, 'known_time'])} AND known_time < $known_before{by_then}",
               materialized=False)  # fmt: skip
     steps.add("repeated", "row keys with more than one version",
               f"SELECT {', '.join(row_keys)}\nFROM versions\nGROUP BY ALL\nHAVING count(*) > 1", materialized=True)  # fmt: skip
@@ -213,11 +191,24 @@ def add_newest_versions(steps: Steps, boundary: Visible | Settled) -> None:
     )
 
 
-def visible_from(boundary: Visible | Settled) -> str:
-    """The instant from which a fact counts: when it has happened and is known; what is settled counts as it happens."""
-    if isinstance(boundary, Settled):
-        return "event_time"
-    return "known_time" if is_simple(boundary) else "greatest(event_time, known_time)"
+def add_seen(steps: Steps, boundary: Visible | Settled, *conditions: str, asking: bool = True) -> None:
+    """The step `seen`, and those before it: the facts that count at the instant $at. conditions: what else must hold. asking:
+    only of the keys that the spine asks for.
+    """
+    facts, versions, _ = chain_of(boundary)
+    add_facts(steps, boundary, at_once=True)
+    keys = ", ".join(key_names(facts.keys))
+    source, tests = "facts", [f"{visible_from(boundary)} {'<=' if boundary.exact else '<'} $at", *conditions]
+    if versions is not None and not isinstance(boundary, Settled):
+        add_newest_versions(steps, boundary)
+        source, tests = "newest_versions", [live(boundary), *tests]
+    steps.add(
+        "seen",
+        f"facts that count at the instant asked{', of the keys that ask' if asking else ''}",
+        f"SELECT {', '.join(fact_columns(boundary))}\n"
+        f"FROM {source}{f' SEMI JOIN spine USING ({keys})' if asking else ''}\nWHERE {' AND '.join(tests)}",
+        materialized=False,
+    )
 
 
 def version_order(visible: Visible | Settled, *, descending: bool) -> str:
@@ -263,3 +254,11 @@ def add_intervals(steps: Steps, visible: Visible | Settled) -> None:
         f"WHERE {live(visible)} AND (until IS NULL OR until > greatest(event_time, known_time))",
         materialized=True,
     )
+
+
+__all__ = [
+    "FILE", "PACKED", "ROW", "SOURCE_PREFIX", "UNPACKED_EVENT", "UNPACKED_KNOWN", "add_facts", "add_intervals",
+    "add_newest_versions", "add_rows_read", "event_time", "fact_columns", "input_name", "is_simple", "key_names",
+    "key_selects", "known_delay", "known_time", "live", "micros", "not_null", "numbered", "on_keys", "relation",
+    "row_key_names", "version_order", "visible_delay", "visible_from", "where", "where_holds",
+]  # fmt: skip

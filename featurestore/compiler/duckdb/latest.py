@@ -3,7 +3,8 @@
 Only keys and times are sorted; the few facts that answer a row are joined back for their values, and ties are ranked
 among those alone. Three plans give the same answer: one as-of join where known time is event time plus a constant;
 a running maximum over one timeline where rows have a known time of their own; and for versioned sources that timeline
-for facts which hold for ever, merged with the few that are later replaced.
+for facts which hold for ever, merged with the few that are later replaced. Where all rows ask at one instant nothing is
+sorted at all: the newest of the facts that count then is a maximum per key.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from featurestore.compiler.duckdb.facts import (
     UNPACKED_KNOWN,
     add_facts,
     add_intervals,
+    add_seen,
     fact_columns,
     input_name,
     is_simple,
@@ -26,18 +28,18 @@ from featurestore.compiler.duckdb.facts import (
     visible_from,
 )
 from featurestore.compiler.duckdb.scalars import canonical, quoted, scalar, sortable
+from featurestore.compiler.latest import EXPIRED, FOUND, NOT_FOUND
 from featurestore.compiler.statement import Steps, listed
 from featurestore.dtypes import DType
 from featurestore.expressions import Column
 from featurestore.plan.nodes import Facts, Latest, Output, Visible, facts_of
 
-NOT_FOUND, FOUND, EXPIRED = 0, 1, 2
-"""The column `__match` of a statement: how the newest fact of a row was found."""
-
 
 def latest(plan: Latest) -> str:
     """The statement: __row, __event (microseconds), __match, then the outputs; ordered by __row."""
     steps = Steps()
+    if plan.spine.at_once:
+        return _snapshot(steps, plan)
     add_facts(steps, plan.facts)
     _, versions, _ = facts_of(plan.facts)
     if versions is not None:
@@ -77,6 +79,28 @@ def _as_of(steps: Steps, plan: Latest) -> None:
               f"SELECT DISTINCT {', '.join(columns)} FROM matched WHERE event_time IS NOT NULL")  # fmt: skip
     add_candidates(steps, plan.facts, f"facts SEMI JOIN wanted USING ({', '.join(columns)})")
     add_chosen(steps, plan.facts, columns)
+
+
+def _snapshot(steps: Steps, plan: Latest) -> str:
+    """Per key the newest of the facts that count at the one instant asked; rows of one key get one answer."""
+    keys = _keys(plan)
+    by, times = ", ".join(keys), "max(event_time) AS event_time"
+    columns = [*keys, "event_time"]
+    add_seen(steps, plan.facts)
+    if is_simple(plan.facts):
+        newest = f"SELECT {by}, {times}\nFROM seen GROUP BY {by}"
+    else:
+        columns.append("known_time")
+        newest = (
+            f"SELECT {by}, event_time, {UNPACKED_KNOWN} AS known_time\nFROM (\n"
+            f"  SELECT *, {UNPACKED_EVENT} AS event_time\n"
+            f"  FROM (SELECT {by}, max({PACKED}) AS newest FROM seen GROUP BY {by})\n)"
+        )
+    steps.add("wanted", "per key the event and known time of its newest fact", newest)
+    add_candidates(steps, plan.facts, f"seen SEMI JOIN wanted USING ({', '.join(columns)})")
+    add_chosen(steps, plan.facts, columns)
+    source = f"spine AS s LEFT JOIN chosen AS a USING ({by})"
+    return steps.finish("the answer, in spine order", _answer(plan, source, "a", spine="s"))
 
 
 def tick(exact: bool) -> tuple[str, str]:

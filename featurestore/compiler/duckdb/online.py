@@ -27,12 +27,9 @@ from featurestore.compiler.duckdb.scalars import quoted
 from featurestore.compiler.duckdb.static import add_static_rows
 from featurestore.compiler.duckdb.types import sql_type
 from featurestore.compiler.duckdb.windows.measured import measure_sql
+from featurestore.compiler.online import HELD, IN_WINDOW, LATEST, NEW_PREFIX
 from featurestore.compiler.statement import Steps, listed
 from featurestore.plan.nodes import OnlineState, StaticLookup, Visible, facts_of, measures, ordered_by_time, reach_of
-
-HELD, LATEST, IN_WINDOW = 0, 1, 2
-"""What a row of the state is for; of `online_rows` LATEST and IN_WINDOW, added up: what a row is in the records."""
-NEW_PREFIX = "new__"
 
 
 def online_state(plan: OnlineState, *, limited: bool) -> str:
@@ -181,24 +178,9 @@ def _static(steps: Steps, plan: OnlineState, rows: StaticLookup) -> str:
     return steps.finish("the state, by key", f"SELECT\n{listed(columns)}\nFROM facts\nORDER BY {', '.join(keys)}")
 
 
-def touched_count() -> str:
-    """How many keys are in the relation `touched`."""
-    return "SELECT count(*) AS keys FROM touched"
-
-
-def touched_rows_count() -> str:
-    """How many row keys are in the relation `touched_rows`."""
-    return "SELECT count(*) AS rows FROM touched_rows"
-
-
-def touched_keys(plan: OnlineState) -> str:
-    """The keys in the relation `touched`."""
-    return f"SELECT {_keys(plan)} FROM touched"
-
-
 def touched_too(plan: OnlineState) -> str:
-    """Add the keys of the relation `expiring` to `touched`."""
-    return f"INSERT INTO touched\nSELECT {_keys(plan)} FROM expiring ANTI JOIN touched USING ({_keys(plan)})"
+    """The keys of the relation `expiring` that are not in `touched`."""
+    return f"SELECT {_keys(plan)} FROM expiring ANTI JOIN touched USING ({_keys(plan)})"
 
 
 def _keys(plan: OnlineState) -> str:
@@ -206,15 +188,9 @@ def _keys(plan: OnlineState) -> str:
     return ", ".join(key_names(facts_of(plan.facts)[0].keys))
 
 
-def touched_rows(plan: OnlineState) -> str:
-    """The row keys in the relation `touched_rows`."""
-    assert isinstance(plan.facts, Visible)
-    return f"SELECT {', '.join(row_key_names(plan.facts))} FROM touched_rows"
-
-
-def find_touched(plan: OnlineState) -> list[str]:
-    """The statements that find the keys a run must refresh, as the relation `touched`: key columns, distinct, none NULL. The
-    engine may spill it.
+def find_touched(plan: OnlineState) -> list[tuple[str, str]]:
+    """The relations a run keeps, and the statements that give them, to be run in this order: in the end `touched` has the keys
+    it must refresh, in key columns, distinct, none NULL. The engine may spill them.
 
     A row touches when it lies in a file the previous run did not see (relation `new__<source>`), became known since the
     previous watermark ($previous), or was held back beyond its horizon. Of a versioned source every version, old or
@@ -225,18 +201,14 @@ def find_touched(plan: OnlineState) -> list[str]:
     facts, versions, _ = facts_of(visible)
     keys = key_names(facts.keys)
     if versions is None:
-        return [_kept_as("touched", _distinct(_changed(visible), "their keys", keys, "changed"))]
+        return [("touched", _distinct(_changed(visible), "their keys", keys, "changed"))]
     row_keys, steps = row_key_names(visible), Steps()
     add_rows_read(steps, visible, "rows_read", relation(facts.rows.source))
     of_these = f"rows_read SEMI JOIN touched_rows USING ({', '.join(row_keys)})"
     return [
-        _kept_as("touched_rows", _distinct(_changed(visible), "their row keys", row_keys, "changed")),
-        _kept_as("touched", _distinct(steps, "the keys of all versions of these row keys", keys, of_these)),
+        ("touched_rows", _distinct(_changed(visible), "their row keys", row_keys, "changed")),
+        ("touched", _distinct(steps, "the keys of all versions of these row keys", keys, of_these)),
     ]
-
-
-def _kept_as(name: str, statement: str) -> str:
-    return f"CREATE OR REPLACE TEMP TABLE {name} AS\n{statement}"
 
 
 def _distinct(steps: Steps, comment: str, columns: list[str], source: str) -> str:
@@ -255,3 +227,8 @@ def _changed(visible: Visible) -> Steps:
         "WHERE (known_time >= $previous AND known_time < $known_before) OR event_time >= $previous + $horizon",
     )
     return steps
+
+
+__all__ = [
+    "HELD", "IN_WINDOW", "LATEST", "NEW_PREFIX", "add_in_force", "find_touched", "online_rows", "online_state", "touched_too",
+]  # fmt: skip

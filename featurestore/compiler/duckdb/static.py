@@ -12,8 +12,9 @@ from featurestore.compiler.duckdb.facts import (
     where,
     where_holds,
 )
-from featurestore.compiler.duckdb.latest import FOUND, NOT_FOUND, value
+from featurestore.compiler.duckdb.latest import value
 from featurestore.compiler.duckdb.scalars import canonical, quoted
+from featurestore.compiler.latest import FOUND, NOT_FOUND
 from featurestore.compiler.statement import Steps, listed
 from featurestore.plan.nodes import StaticLookup
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from featurestore import plan as planning
-from featurestore.compiler import duckdb as sql
+from featurestore.compiler.counts import QUARANTINED
 from featurestore.engines.duckdb.reading import is_direct, lies_as_read
 from featurestore.engines.duckdb.session import Session, errors
 from featurestore.errors import SourceError
@@ -33,10 +33,10 @@ def check_left_out(session: Session, bound: BoundFacts, data: SourceData) -> Sou
     """Count the rows a view leaves out. Raises: SourceError FS327 when one reason takes more than half of them."""
     read = facts_read(bound, data)
     data.check(bound.view.columns)
-    whole, ambiguous = nothing_left_out(bound, data), sql.ambiguous(read)
+    whole, ambiguous = nothing_left_out(bound, data), session.sql.ambiguous(read)
     if not whole or ambiguous:
         _bind(session, bound, data)
-    counts = {} if whole else session.table(sql.left_out(read)).to_pylist()[0]
+    counts = {} if whole else session.table(session.sql.left_out(read)).to_pylist()[0]
     rows, with_time = counts.pop("rows", data.rows), counts.pop("has_time_of_day", True)
     left_out = {reason: n for reason, n in counts.items() if n}
     for reason, n in _by_rule(left_out).items():
@@ -57,7 +57,7 @@ def _bind(session: Session, bound: BoundFacts, data: SourceData) -> None:
 
 def _by_rule(left_out: Mapping[str, int]) -> dict[str, int]:
     """The reasons of which none may take most rows: whichever expectation sets a row aside, that is one."""
-    aside = {reason: n for reason, n in left_out.items() if reason.startswith(sql.QUARANTINED)}
+    aside = {reason: n for reason, n in left_out.items() if reason.startswith(QUARANTINED)}
     others = {reason: n for reason, n in left_out.items() if reason not in aside}
     return (aside if len(aside) < 2 else {"quarantined": sum(aside.values())}) | others
 
@@ -125,7 +125,7 @@ def _warnings(data: SourceData, rows: int, with_time: bool, types: Mapping[str, 
 
 def check_static(session: Session, plan: StaticLookup) -> None:
     """Raises: SourceError FS308 when a static source has two rows of one key."""
-    twice = session.table(sql.duplicates(plan))
+    twice = session.table(session.sql.duplicates(plan))
     if twice.num_rows:
         row = twice.to_pylist()[0]
         key = ", ".join(str(v) for k, v in row.items() if k != "rows")
@@ -140,5 +140,5 @@ def greatest_known(session: Session, bound: BoundLabel, data: SourceData) -> int
     _bind(session, bound, data)
     read = facts_read(bound, data)
     assert isinstance(read, Visible)
-    found: int | None = session.table(sql.greatest_known(facts_of(read)[0].rows)).to_pylist()[0]["greatest_known"]
+    found: int | None = session.table(session.sql.greatest_known(facts_of(read)[0].rows)).to_pylist()[0]["greatest_known"]
     return found

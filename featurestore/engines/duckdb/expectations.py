@@ -6,7 +6,7 @@ kept for those who mend them. Judged is all of a source as it is now, whatever a
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,8 +14,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from featurestore.compiler.duckdb import expectations as sql
-from featurestore.compiler.duckdb.facts import FILE, ROW
+from featurestore.compiler.facts import FILE, ROW
 from featurestore.definitions.expectations import ACTIONS, FAIL, QUARANTINE, WARN, Expectation
 from featurestore.dtypes import DType
 from featurestore.engines.duckdb.session import Session, Settings
@@ -130,14 +129,17 @@ class Judge:
     clock: Clock
     folder: Path | None
 
-    def check(self, sources: Iterable[SourceData], watch: Watcher | None = None) -> list[str]:
-        """What is to be said of the rows of sources. Raises: SourceError FS328, FS322 to FS325; DefinitionError."""
+    def check(
+        self, sources: Iterable[SourceData], watch: Watcher | None = None, open_session: Callable[[], Any] | None = None
+    ) -> list[str]:
+        """What is to be said of the rows of sources. open_session: gives the session to ask, as a context manager, if not one
+        of DuckDB. Raises: SourceError FS328, FS322 to FS325; DefinitionError."""
         said = list[str]()
         for data in sources:
             if data.source.expectations:
                 if watch is not None:
                     watch(Progress(f"expectations of source {data.source.name}"))
-                with Session(self.settings) as session:
+                with Session(self.settings) if open_session is None else open_session() as session:
                     judgement = self.judge(session, data)
                 for error in judgement.errors:
                     raise error
@@ -173,7 +175,8 @@ class _Judging:
 
     def judged(self, folder: Path | None) -> Judgement:
         self.session.bind_source(self.data, self.columns, self.types)
-        counts = self.session.table(sql.judged(self.read, self.expected), {"now": self.now}).to_pylist()[0]
+        statement = self.session.expectations.judged(self.read, self.expected)
+        counts = self.session.table(statement, {"now": self.now}).to_pylist()[0]
         broken = [counts[f"broken_{i}"] for i in range(len(self.expected))]
         outcomes = [
             Outcome(e, n, tuple(self._examples(i)) if n and e.action in self.named else ())
@@ -188,7 +191,7 @@ class _Judging:
         return Outcome(expectation, int(stale), (), newest)
 
     def _examples(self, number: int) -> Iterator[Where]:
-        for row in self._rows(sql.first_broken(self.read, self.expected, number, EXAMPLES)).to_pylist():
+        for row in self._rows(self.session.expectations.first_broken(self.read, self.expected, number, EXAMPLES)).to_pylist():
             yield Where(self.data.parts[row[FILE]].name, row[ROW], row["value"])
 
     def _rows(self, statement: str) -> pa.Table:
@@ -212,7 +215,7 @@ class _Judging:
         return path
 
     def _aside(self) -> list[Aside]:
-        found = self._rows(sql.set_aside(self.read, self.expected, quarantine.MOST)).combine_chunks()
+        found = self._rows(self.session.expectations.set_aside(self.read, self.expected, quarantine.MOST)).combine_chunks()
         numbers, rows, reasons = (found[c].combine_chunks() for c in (FILE, ROW, "reason"))
         runs = pc.run_end_encode(numbers)  # ordered by file
         aside, start = [], 0

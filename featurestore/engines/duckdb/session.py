@@ -7,7 +7,6 @@ temporary files lie in a folder of its own, swept when it closes.
 from __future__ import annotations
 
 import logging
-import os
 import re
 import shutil
 import tempfile
@@ -23,8 +22,9 @@ import duckdb
 import pyarrow as pa
 from duckdb.sqltypes import BIGINT
 
-from featurestore.atomic import DISK_FULL, alive
-from featurestore.compiler.duckdb import MACROS, SOURCE_PREFIX, quoted
+from featurestore.atomic import DISK_FULL, gone, me
+from featurestore.compiler import duckdb as compiler
+from featurestore.compiler.duckdb import MACROS, SOURCE_PREFIX, expectations, quoted
 from featurestore.compiler.duckdb.facts import numbered
 from featurestore.definitions.source import PUSHED_AT
 from featurestore.dtypes import DType
@@ -42,7 +42,8 @@ log = logging.getLogger(__name__)
 class Settings:
     """threads None: as many as cores. memory_limit, temp_limit: sizes such as "4GB", of memory and of spilled data.
     temp_directory None: the system's. window_plan: the plan to take for windows wherever it can serve, or "auto".
-    partitions: by how many cuts of the keys a training set is built; None: as many as the memory asks for."""
+    partitions: by how many cuts of the keys a training set is built; None: as many as the memory asks for. snapshot: whether
+    a spine whose rows all ask at one instant is asked so."""
 
     threads: int | None = None
     memory_limit: str | None = None
@@ -51,6 +52,7 @@ class Settings:
     asof_loop_join_threshold: int | None = None
     window_plan: str = "auto"
     partitions: int | None = None
+    snapshot: bool = True
 
 
 @dataclass(frozen=True)
@@ -81,8 +83,8 @@ _FOLDER = "featurestore-"
 def _sweep(directory: Path) -> None:
     """Remove the folders of sessions whose process was killed."""
     for folder in directory.glob(f"{_FOLDER}*-*"):
-        pid = folder.name.removeprefix(_FOLDER).split("-")[0]
-        if pid.isdigit() and not alive(int(pid)):
+        writer = folder.name.removeprefix(_FOLDER).rpartition("-")[0]
+        if gone(writer, folder):
             shutil.rmtree(folder, ignore_errors=True)
 
 
@@ -91,11 +93,13 @@ def scratch_folder(settings: Settings) -> Path:
     if settings.temp_directory is not None:
         settings.temp_directory.mkdir(parents=True, exist_ok=True)
         _sweep(settings.temp_directory)
-    return Path(tempfile.mkdtemp(prefix=f"{_FOLDER}{os.getpid()}-", dir=settings.temp_directory))
+    return Path(tempfile.mkdtemp(prefix=f"{_FOLDER}{me()}-", dir=settings.temp_directory))
 
 
 class Session:
     """Statements over bound relations. Use as a context manager."""
+
+    sql, expectations = compiler, expectations
 
     def __init__(self, settings: Settings) -> None:
         self.folder = scratch_folder(settings)
@@ -246,6 +250,22 @@ class Session:
     def execute(self, sql: str, parameters: Mapping[str, object] | None = None) -> None:
         with self._running():
             self._con.execute(sql, _used(sql, parameters))
+
+    def keep(self, name: str, sql: str, parameters: Mapping[str, object] | None = None) -> None:
+        """Keep what a statement gives as a relation of that name, in place of one it had."""
+        self.execute(f"CREATE OR REPLACE TEMP TABLE {quoted(name)} AS\n{sql}", parameters)
+
+    def add(self, name: str, sql: str) -> None:
+        """Add what a statement gives to a relation that is kept."""
+        self.execute(f"INSERT INTO {quoted(name)}\n{sql}")
+
+    def count(self, name: str) -> int:
+        """Rows of a relation."""
+        return int(self.table(f"SELECT count(*) AS n FROM {quoted(name)}").column(0)[0].as_py())
+
+    def rows_of(self, name: str) -> pa.RecordBatchReader:
+        """The rows of a relation, as they come."""
+        return self.reader(f"SELECT * FROM {quoted(name)}")
 
     def table(self, sql: str, parameters: Mapping[str, object] | None = None) -> pa.Table:
         with self._running():

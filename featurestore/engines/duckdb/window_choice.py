@@ -242,8 +242,14 @@ def _aligned_cost(name: str, outputs: tuple[Output, ...], known: Statistics, til
     return cost if name == "aligned" else cost + 5 * known.facts
 
 
+def _snapshot_cost(outputs: tuple[Output, ...], known: Statistics) -> float:
+    met = min(known.lines * known.in_reach(reach_of(outputs)), known.facts)
+    return known.facts + known.rows + met * (1 + 0.2 * len(outputs))
+
+
 COSTS = {
     "pairs": _pairs_cost, "tiles": _tiles_cost, "frames": _frames_cost, "sweep": _sweep_cost, "split": _split_cost,
+    "snapshot": _snapshot_cost,
 }  # fmt: skip
 """Rows handled by a plan, by and large, from measurements (docs/benchmarks.md)."""
 

@@ -4,6 +4,7 @@
 -- $known_before: facts known before it only. $known_shift: microseconds by which facts are known later.
 -- $scale_i, $unscale_i: 2^k and 2^-k; the doubles of measure i times 2^k are whole. $first_instant,
 -- $last_instant: between them lie all facts. $per_tile, $most_tiles: facts of a tile, and tiles of a key at most.
+-- Plan snapshot: where all rows of a spine ask at one instant, which is $at.
 
 -- customer_at_merchant: Latest of view customer_at_merchant
 -- reads spine (row_id, asked_at, customer_id, merchant_id), source__payments
@@ -162,6 +163,95 @@ SELECT
   CAST(CASE WHEN a.event_time IS NULL THEN 0 WHEN a.asked_at - a.event_time > 31536000000000 THEN 2 ELSE 1 END AS UTINYINT) AS __match,
   CASE WHEN a.asked_at - a.event_time <= 31536000000000 THEN a."in_amount" END AS "last_amount_here"
 FROM answers AS a
+ORDER BY __row
+;
+
+-- customer_at_merchant: Latest of view customer_at_merchant, plan snapshot: last_amount_here
+-- reads spine (row_id, asked_at, customer_id, merchant_id), source__payments
+WITH
+-- rows of source payments: versions of facts, whether each holds, what orders them
+rows_read AS NOT MATERIALIZED (
+  SELECT
+    "payment_id" AS "row_payment_id",
+    ("status" <> 'void') IS TRUE AND "is_deleted" IS NOT TRUE AS holds,
+    coalesce("is_deleted", FALSE) AS deleted,
+    canonical_double("amount") AS "by_amount",
+    "customer_id" AS "by_customer_id",
+    "merchant_id" AS "by_merchant_id",
+    "status" AS "by_status",
+    CAST("customer_id" AS BIGINT) AS "key_customer_id",
+    CAST("merchant_id" AS VARCHAR) AS "key_merchant_id",
+    CASE WHEN "paid_at" >= TIMESTAMPTZ '1677-01-01T00:00:00.000000Z' AND "paid_at" < TIMESTAMPTZ '2262-01-01T00:00:00.000000Z' THEN epoch_us("paid_at") END AS event_time,
+    CASE WHEN "loaded_at" >= TIMESTAMPTZ '1677-01-01T00:00:00.000000Z' AND "loaded_at" < TIMESTAMPTZ '2262-01-01T00:00:00.000000Z' THEN epoch_us("loaded_at") END AS known_time,
+    "amount" AS "in_amount"
+  FROM source__payments
+),
+-- versions known before the cut-off and at the instant asked, their known time shifted by the serving lag
+versions AS NOT MATERIALIZED (
+  SELECT * REPLACE (known_time + $known_shift AS known_time)
+  FROM rows_read
+  WHERE "row_payment_id" IS NOT NULL AND known_time IS NOT NULL AND known_time < $known_before AND known_time + $known_shift < $at
+),
+-- row keys with more than one version
+repeated AS MATERIALIZED (
+  SELECT "row_payment_id"
+  FROM versions
+  GROUP BY ALL
+  HAVING count(*) > 1
+),
+-- of each row key the newest version known
+newest_versions AS (
+  SELECT * FROM versions ANTI JOIN repeated USING ("row_payment_id")
+  UNION ALL
+  (
+    SELECT * FROM versions SEMI JOIN repeated USING ("row_payment_id")
+    QUALIFY row_number() OVER (PARTITION BY "row_payment_id" ORDER BY known_time DESC NULLS LAST, event_time DESC NULLS LAST, deleted DESC NULLS LAST, "by_amount" DESC NULLS LAST, "by_customer_id" DESC NULLS LAST, "by_merchant_id" DESC NULLS LAST, "by_status" DESC NULLS LAST) = 1
+  )
+),
+-- facts that count at the instant asked, of the keys that ask
+seen AS NOT MATERIALIZED (
+  SELECT "key_customer_id", "key_merchant_id", event_time, known_time, "in_amount"
+  FROM newest_versions SEMI JOIN spine USING ("key_customer_id", "key_merchant_id")
+  WHERE holds AND "key_customer_id" IS NOT NULL AND "key_merchant_id" IS NOT NULL AND event_time IS NOT NULL AND greatest(event_time, known_time) < $at
+),
+-- per key the event and known time of its newest fact
+wanted AS (
+  SELECT "key_customer_id", "key_merchant_id", event_time, CAST(newest - CAST(event_time AS HUGEINT) * 18446744073709551616 AS BIGINT) AS known_time
+  FROM (
+    SELECT *, CAST((newest + 9223372036854775808) >> 64 AS BIGINT) AS event_time
+    FROM (SELECT "key_customer_id", "key_merchant_id", max(CAST(event_time AS HUGEINT) * 18446744073709551616 + known_time) AS newest FROM seen GROUP BY "key_customer_id", "key_merchant_id")
+  )
+),
+-- those facts with their inputs, made canonical
+candidates AS MATERIALIZED (
+  SELECT
+    "key_customer_id",
+    "key_merchant_id",
+    event_time,
+    known_time,
+    canonical_double("in_amount") AS "in_amount"
+  FROM seen SEMI JOIN wanted USING ("key_customer_id", "key_merchant_id", event_time, known_time)
+),
+-- facts that more than one row claims to be
+tied AS MATERIALIZED (
+  SELECT "key_customer_id", "key_merchant_id", event_time, known_time FROM candidates GROUP BY ALL HAVING count(*) > 1
+),
+-- one candidate each: of tied ones the greatest by known time, then by inputs
+chosen AS (
+  SELECT * FROM candidates ANTI JOIN tied USING ("key_customer_id", "key_merchant_id", event_time, known_time)
+  UNION ALL
+  (
+    SELECT * FROM candidates SEMI JOIN tied USING ("key_customer_id", "key_merchant_id", event_time, known_time)
+    QUALIFY row_number() OVER (PARTITION BY "key_customer_id", "key_merchant_id", event_time, known_time ORDER BY "in_amount" DESC NULLS LAST) = 1
+  )
+)
+-- the answer, in spine order
+SELECT
+  s.row_id AS __row,
+  a.event_time AS __event,
+  CAST(CASE WHEN a.event_time IS NULL THEN 0 WHEN s.asked_at - a.event_time > 31536000000000 THEN 2 ELSE 1 END AS UTINYINT) AS __match,
+  CASE WHEN s.asked_at - a.event_time <= 31536000000000 THEN a."in_amount" END AS "last_amount_here"
+FROM spine AS s LEFT JOIN chosen AS a USING ("key_customer_id", "key_merchant_id")
 ORDER BY __row
 ;
 
@@ -1221,6 +1311,99 @@ FROM spine AS s LEFT JOIN rounded AS g USING (row_id)
 ORDER BY __row
 ;
 
+-- customer_at_merchant: Window of view customer_at_merchant, plan snapshot: visits, spent_here_30d
+-- reads spine (row_id, asked_at, customer_id, merchant_id), source__payments
+WITH
+-- rows of source payments: versions of facts, whether each holds, what orders them
+rows_read AS NOT MATERIALIZED (
+  SELECT
+    "payment_id" AS "row_payment_id",
+    ("status" <> 'void') IS TRUE AND "is_deleted" IS NOT TRUE AS holds,
+    coalesce("is_deleted", FALSE) AS deleted,
+    canonical_double("amount") AS "by_amount",
+    "customer_id" AS "by_customer_id",
+    "merchant_id" AS "by_merchant_id",
+    "status" AS "by_status",
+    CAST("customer_id" AS BIGINT) AS "key_customer_id",
+    CAST("merchant_id" AS VARCHAR) AS "key_merchant_id",
+    CASE WHEN "paid_at" >= TIMESTAMPTZ '1677-01-01T00:00:00.000000Z' AND "paid_at" < TIMESTAMPTZ '2262-01-01T00:00:00.000000Z' THEN epoch_us("paid_at") END AS event_time,
+    CASE WHEN "loaded_at" >= TIMESTAMPTZ '1677-01-01T00:00:00.000000Z' AND "loaded_at" < TIMESTAMPTZ '2262-01-01T00:00:00.000000Z' THEN epoch_us("loaded_at") END AS known_time,
+    "amount" AS "in_amount"
+  FROM source__payments
+),
+-- versions known before the cut-off and at the instant asked, their known time shifted by the serving lag
+versions AS NOT MATERIALIZED (
+  SELECT * REPLACE (known_time + $known_shift AS known_time)
+  FROM rows_read
+  WHERE "row_payment_id" IS NOT NULL AND known_time IS NOT NULL AND known_time < $known_before AND known_time + $known_shift < $at
+),
+-- row keys with more than one version
+repeated AS MATERIALIZED (
+  SELECT "row_payment_id"
+  FROM versions
+  GROUP BY ALL
+  HAVING count(*) > 1
+),
+-- of each row key the newest version known
+newest_versions AS (
+  SELECT * FROM versions ANTI JOIN repeated USING ("row_payment_id")
+  UNION ALL
+  (
+    SELECT * FROM versions SEMI JOIN repeated USING ("row_payment_id")
+    QUALIFY row_number() OVER (PARTITION BY "row_payment_id" ORDER BY known_time DESC NULLS LAST, event_time DESC NULLS LAST, deleted DESC NULLS LAST, "by_amount" DESC NULLS LAST, "by_customer_id" DESC NULLS LAST, "by_merchant_id" DESC NULLS LAST, "by_status" DESC NULLS LAST) = 1
+  )
+),
+-- facts that count at the instant asked, of the keys that ask
+seen AS NOT MATERIALIZED (
+  SELECT "key_customer_id", "key_merchant_id", event_time, known_time, "in_amount"
+  FROM newest_versions SEMI JOIN spine USING ("key_customer_id", "key_merchant_id")
+  WHERE holds AND "key_customer_id" IS NOT NULL AND "key_merchant_id" IS NOT NULL AND event_time IS NOT NULL AND greatest(event_time, known_time) < $at
+),
+-- facts, and what the aggregates take of them
+measured AS NOT MATERIALIZED (
+  SELECT
+    "key_customer_id",
+    "key_merchant_id",
+    event_time,
+    known_time,
+    TRUE AS measure_1,
+    canonical_double("in_amount") AS measure_2
+  FROM seen
+),
+-- the same with their values as whole numbers, which add up without loss
+numbers AS NOT MATERIALIZED (
+  SELECT *,
+    CASE WHEN isfinite(measure_2) THEN NULL WHEN isnan(measure_2) THEN CAST(1 AS HUGEINT) WHEN measure_2 > 0 THEN 4294967296 WHEN measure_2 < 0 THEN 18446744073709551616 END AS s_2,
+    CASE WHEN isfinite(measure_2) THEN CAST(measure_2 * $scale_2 AS HUGEINT) END AS x_2
+  FROM measured
+),
+-- per key what its windows hold
+grouped AS (
+  SELECT
+    "key_customer_id",
+    "key_merchant_id",
+    count(measure_1) AS n_1_1,
+    count(measure_2) FILTER (WHERE event_time >= $at - 2592000000000) AS n_2_2,
+    sum(s_2) FILTER (WHERE event_time >= $at - 2592000000000) AS s_2_2,
+    sum(x_2) FILTER (WHERE event_time >= $at - 2592000000000) AS x_2_2
+  FROM numbers
+  GROUP BY "key_customer_id", "key_merchant_id"
+),
+-- sums as the nearest doubles
+rounded AS NOT MATERIALIZED (
+  SELECT *,
+    CASE WHEN s_2_2 > 0 THEN special_sum(s_2_2) ELSE exact_double(coalesce(x_2_2, 0)) * $unscale_2 END AS sum_2_2
+  FROM grouped
+)
+-- the answer, in spine order; rows without facts get the value of the empty window
+SELECT
+  s.row_id AS __row,
+  CAST(coalesce(g.n_1_1, 0) AS BIGINT) AS "visits",
+  CASE WHEN coalesce(g.n_2_2, 0) > 0 THEN g.sum_2_2 END AS "spent_here_30d"
+FROM spine AS s LEFT JOIN rounded AS g USING ("key_customer_id", "key_merchant_id")
+ORDER BY __row
+;
+
 -- customer_at_merchant: Window of view customer_at_merchant, plan pairs, values as lists: spent_here_30d
 -- reads spine (row_id, asked_at, customer_id, merchant_id), source__payments
 WITH
@@ -1396,6 +1579,72 @@ SELECT
   CASE WHEN a.event_time IS NOT NULL THEN a."in_reason" END AS "disputes_last_reason"
 FROM spine AS s LEFT JOIN matched AS m USING (row_id)
 LEFT JOIN chosen AS a ON m."key_merchant_id" = a."key_merchant_id" AND m.event_time = a.event_time AND m.known_time = a.known_time
+ORDER BY __row
+;
+
+-- disputes_merchant_chargebacks: Latest of view merchant_chargebacks, plan snapshot: disputes_last_reason
+-- reads spine (row_id, asked_at, merchant_id), source__disputes
+WITH
+-- rows of source disputes: keys, times in microseconds UTC, inputs
+rows_read AS NOT MATERIALIZED (
+  SELECT
+    CAST("merchant_id" AS VARCHAR) AS "key_merchant_id",
+    CASE WHEN "disputed_at" >= TIMESTAMPTZ '1677-01-01T00:00:00.000000Z' AND "disputed_at" < TIMESTAMPTZ '2262-01-01T00:00:00.000000Z' THEN epoch_us("disputed_at") END AS event_time,
+    CASE WHEN "reported_at" >= TIMESTAMPTZ '1677-01-01T00:00:00.000000Z' AND "reported_at" < TIMESTAMPTZ '2262-01-01T00:00:00.000000Z' THEN epoch_us("reported_at") END AS known_time,
+    "amount" AS "in_amount",
+    "reason" AS "in_reason"
+  FROM source__disputes
+),
+-- facts known before the cut-off, their known time shifted by the serving lag
+facts AS NOT MATERIALIZED (
+  SELECT * REPLACE (known_time + $known_shift AS known_time)
+  FROM rows_read
+  WHERE "key_merchant_id" IS NOT NULL AND event_time IS NOT NULL AND known_time IS NOT NULL AND known_time < $known_before
+),
+-- facts that count at the instant asked, of the keys that ask
+seen AS NOT MATERIALIZED (
+  SELECT "key_merchant_id", event_time, known_time, "in_amount", "in_reason"
+  FROM facts SEMI JOIN spine USING ("key_merchant_id")
+  WHERE greatest(event_time, known_time) < $at
+),
+-- per key the event and known time of its newest fact
+wanted AS (
+  SELECT "key_merchant_id", event_time, CAST(newest - CAST(event_time AS HUGEINT) * 18446744073709551616 AS BIGINT) AS known_time
+  FROM (
+    SELECT *, CAST((newest + 9223372036854775808) >> 64 AS BIGINT) AS event_time
+    FROM (SELECT "key_merchant_id", max(CAST(event_time AS HUGEINT) * 18446744073709551616 + known_time) AS newest FROM seen GROUP BY "key_merchant_id")
+  )
+),
+-- those facts with their inputs, made canonical
+candidates AS MATERIALIZED (
+  SELECT
+    "key_merchant_id",
+    event_time,
+    known_time,
+    canonical_double("in_amount") AS "in_amount",
+    "in_reason" AS "in_reason"
+  FROM seen SEMI JOIN wanted USING ("key_merchant_id", event_time, known_time)
+),
+-- facts that more than one row claims to be
+tied AS MATERIALIZED (
+  SELECT "key_merchant_id", event_time, known_time FROM candidates GROUP BY ALL HAVING count(*) > 1
+),
+-- one candidate each: of tied ones the greatest by known time, then by inputs
+chosen AS (
+  SELECT * FROM candidates ANTI JOIN tied USING ("key_merchant_id", event_time, known_time)
+  UNION ALL
+  (
+    SELECT * FROM candidates SEMI JOIN tied USING ("key_merchant_id", event_time, known_time)
+    QUALIFY row_number() OVER (PARTITION BY "key_merchant_id", event_time, known_time ORDER BY "in_amount" DESC NULLS LAST, "in_reason" DESC NULLS LAST) = 1
+  )
+)
+-- the answer, in spine order
+SELECT
+  s.row_id AS __row,
+  a.event_time AS __event,
+  CAST(CASE WHEN a.event_time IS NULL THEN 0 ELSE 1 END AS UTINYINT) AS __match,
+  CASE WHEN a.event_time IS NOT NULL THEN a."in_reason" END AS "disputes_last_reason"
+FROM spine AS s LEFT JOIN chosen AS a USING ("key_merchant_id")
 ORDER BY __row
 ;
 
@@ -2150,6 +2399,79 @@ FROM spine AS s LEFT JOIN rounded AS g USING (row_id)
 ORDER BY __row
 ;
 
+-- disputes_merchant_chargebacks: Window of view merchant_chargebacks, plan snapshot: disputes_count_30d, disputes_count_90d, disputes_amount_sum_90d, disputes_fraud_count_90d
+-- reads spine (row_id, asked_at, merchant_id), source__disputes
+WITH
+-- rows of source disputes: keys, times in microseconds UTC, inputs
+rows_read AS NOT MATERIALIZED (
+  SELECT
+    CAST("merchant_id" AS VARCHAR) AS "key_merchant_id",
+    CASE WHEN "disputed_at" >= TIMESTAMPTZ '1677-01-01T00:00:00.000000Z' AND "disputed_at" < TIMESTAMPTZ '2262-01-01T00:00:00.000000Z' THEN epoch_us("disputed_at") END AS event_time,
+    CASE WHEN "reported_at" >= TIMESTAMPTZ '1677-01-01T00:00:00.000000Z' AND "reported_at" < TIMESTAMPTZ '2262-01-01T00:00:00.000000Z' THEN epoch_us("reported_at") END AS known_time,
+    "amount" AS "in_amount",
+    "reason" AS "in_reason"
+  FROM source__disputes
+),
+-- facts known before the cut-off, their known time shifted by the serving lag
+facts AS NOT MATERIALIZED (
+  SELECT * REPLACE (known_time + $known_shift AS known_time)
+  FROM rows_read
+  WHERE "key_merchant_id" IS NOT NULL AND event_time IS NOT NULL AND known_time IS NOT NULL AND known_time < $known_before
+),
+-- facts that count at the instant asked, of the keys that ask
+seen AS NOT MATERIALIZED (
+  SELECT "key_merchant_id", event_time, known_time, "in_amount", "in_reason"
+  FROM facts SEMI JOIN spine USING ("key_merchant_id")
+  WHERE greatest(event_time, known_time) < $at AND event_time >= $at - 7776000000000
+),
+-- facts, and what the aggregates take of them
+measured AS NOT MATERIALIZED (
+  SELECT
+    "key_merchant_id",
+    event_time,
+    known_time,
+    TRUE AS measure_1,
+    canonical_double("in_amount") AS measure_2,
+    CASE WHEN starts_with("in_reason", 'fraud') THEN TRUE END AS measure_3
+  FROM seen
+),
+-- the same with their values as whole numbers, which add up without loss
+numbers AS NOT MATERIALIZED (
+  SELECT *,
+    CASE WHEN isfinite(measure_2) THEN NULL WHEN isnan(measure_2) THEN CAST(1 AS HUGEINT) WHEN measure_2 > 0 THEN 4294967296 WHEN measure_2 < 0 THEN 18446744073709551616 END AS s_2,
+    CASE WHEN isfinite(measure_2) THEN CAST(measure_2 * $scale_2 AS HUGEINT) END AS x_2
+  FROM measured
+),
+-- per key what its windows hold
+grouped AS (
+  SELECT
+    "key_merchant_id",
+    count(measure_1) FILTER (WHERE event_time >= $at - 2592000000000) AS n_1_1,
+    count(measure_1) AS n_1_2,
+    count(measure_2) AS n_2_2,
+    sum(s_2) AS s_2_2,
+    sum(x_2) AS x_2_2,
+    count(measure_3) AS n_3_2
+  FROM numbers
+  GROUP BY "key_merchant_id"
+),
+-- sums as the nearest doubles
+rounded AS NOT MATERIALIZED (
+  SELECT *,
+    CASE WHEN s_2_2 > 0 THEN special_sum(s_2_2) ELSE exact_double(coalesce(x_2_2, 0)) * $unscale_2 END AS sum_2_2
+  FROM grouped
+)
+-- the answer, in spine order; rows without facts get the value of the empty window
+SELECT
+  s.row_id AS __row,
+  CAST(coalesce(g.n_1_1, 0) AS BIGINT) AS "disputes_count_30d",
+  CAST(coalesce(g.n_1_2, 0) AS BIGINT) AS "disputes_count_90d",
+  CASE WHEN coalesce(g.n_2_2, 0) > 0 THEN g.sum_2_2 END AS "disputes_amount_sum_90d",
+  CAST(coalesce(g.n_3_2, 0) AS BIGINT) AS "disputes_fraud_count_90d"
+FROM spine AS s LEFT JOIN rounded AS g USING ("key_merchant_id")
+ORDER BY __row
+;
+
 -- disputes_merchant_chargebacks: Window of view merchant_chargebacks, plan pairs, values as lists: disputes_amount_sum_90d
 -- reads spine (row_id, asked_at, merchant_id), source__disputes
 WITH
@@ -2286,6 +2608,74 @@ FROM matched AS m LEFT JOIN chosen AS a ON m."key_merchant_id" = a."key_merchant
 ORDER BY __row
 ;
 
+-- merchant_profile: Latest of view merchant_profile, plan snapshot: merchant_name, merchant_category, risk_score, is_sensitive
+-- reads spine (row_id, asked_at, merchant_id), source__merchants
+WITH
+-- rows of source merchants: keys, times in microseconds UTC, inputs
+rows_read AS NOT MATERIALIZED (
+  SELECT
+    CAST("merchant_id" AS VARCHAR) AS "key_merchant_id",
+    CASE WHEN "valid_from" >= TIMESTAMPTZ '1677-01-01T00:00:00.000000Z' AND "valid_from" < TIMESTAMPTZ '2262-01-01T00:00:00.000000Z' THEN epoch_us("valid_from") END AS event_time,
+    CASE WHEN "valid_from" >= TIMESTAMPTZ '1677-01-01T00:00:00.000000Z' AND "valid_from" < TIMESTAMPTZ '2262-01-01T00:00:00.000000Z' THEN epoch_us("valid_from") END + 3600000000 AS known_time,
+    "name" AS "in_name",
+    "category" AS "in_category",
+    "risk_score" AS "in_risk_score"
+  FROM source__merchants
+),
+-- facts known before the cut-off, their known time shifted by the serving lag
+facts AS NOT MATERIALIZED (
+  SELECT * REPLACE (known_time + $known_shift AS known_time)
+  FROM rows_read
+  WHERE "key_merchant_id" IS NOT NULL AND event_time IS NOT NULL AND known_time IS NOT NULL AND known_time < $known_before
+),
+-- facts that count at the instant asked, of the keys that ask
+seen AS NOT MATERIALIZED (
+  SELECT "key_merchant_id", event_time, known_time, "in_name", "in_category", "in_risk_score"
+  FROM facts SEMI JOIN spine USING ("key_merchant_id")
+  WHERE known_time < $at
+),
+-- per key the event and known time of its newest fact
+wanted AS (
+  SELECT "key_merchant_id", max(event_time) AS event_time
+  FROM seen GROUP BY "key_merchant_id"
+),
+-- those facts with their inputs, made canonical
+candidates AS MATERIALIZED (
+  SELECT
+    "key_merchant_id",
+    event_time,
+    known_time,
+    "in_name" AS "in_name",
+    "in_category" AS "in_category",
+    canonical_double("in_risk_score") AS "in_risk_score"
+  FROM seen SEMI JOIN wanted USING ("key_merchant_id", event_time)
+),
+-- facts that more than one row claims to be
+tied AS MATERIALIZED (
+  SELECT "key_merchant_id", event_time FROM candidates GROUP BY ALL HAVING count(*) > 1
+),
+-- one candidate each: of tied ones the greatest by known time, then by inputs
+chosen AS (
+  SELECT * FROM candidates ANTI JOIN tied USING ("key_merchant_id", event_time)
+  UNION ALL
+  (
+    SELECT * FROM candidates SEMI JOIN tied USING ("key_merchant_id", event_time)
+    QUALIFY row_number() OVER (PARTITION BY "key_merchant_id", event_time ORDER BY known_time DESC NULLS LAST, "in_name" DESC NULLS LAST, "in_category" DESC NULLS LAST, "in_risk_score" DESC NULLS LAST) = 1
+  )
+)
+-- the answer, in spine order
+SELECT
+  s.row_id AS __row,
+  a.event_time AS __event,
+  CAST(CASE WHEN a.event_time IS NULL THEN 0 WHEN s.asked_at - a.event_time > 31536000000000 THEN 2 ELSE 1 END AS UTINYINT) AS __match,
+  CASE WHEN s.asked_at - a.event_time <= 31536000000000 THEN a."in_name" END AS "merchant_name",
+  CASE WHEN s.asked_at - a.event_time <= 31536000000000 THEN a."in_category" END AS "merchant_category",
+  CASE WHEN s.asked_at - a.event_time <= 31536000000000 THEN a."in_risk_score" END AS "risk_score",
+  CASE WHEN s.asked_at - a.event_time <= 31536000000000 THEN CAST(a."in_category" IN ('gambling', 'travel') AS BOOLEAN) END AS "is_sensitive"
+FROM spine AS s LEFT JOIN chosen AS a USING ("key_merchant_id")
+ORDER BY __row
+;
+
 -- review_policy: Latest of view review_policy
 -- reads spine (row_id, asked_at, no key), source__policies
 WITH
@@ -2348,5 +2738,69 @@ SELECT
   CASE WHEN m.event_time IS NOT NULL THEN a."in_review_from" END AS "review_from",
   CASE WHEN m.event_time IS NOT NULL THEN a."in_rule_set" END AS "rule_set"
 FROM matched AS m LEFT JOIN chosen AS a ON m.key_all = a.key_all AND m.event_time = a.event_time
+ORDER BY __row
+;
+
+-- review_policy: Latest of view review_policy, plan snapshot: review_from, rule_set
+-- reads spine (row_id, asked_at, no key), source__policies
+WITH
+-- rows of source policies: keys, times in microseconds UTC, inputs
+rows_read AS NOT MATERIALIZED (
+  SELECT
+    0 AS key_all,
+    CASE WHEN "effective_from" >= TIMESTAMPTZ '1677-01-01T00:00:00.000000Z' AND "effective_from" < TIMESTAMPTZ '2262-01-01T00:00:00.000000Z' THEN epoch_us("effective_from") END AS event_time,
+    CASE WHEN "effective_from" >= TIMESTAMPTZ '1677-01-01T00:00:00.000000Z' AND "effective_from" < TIMESTAMPTZ '2262-01-01T00:00:00.000000Z' THEN epoch_us("effective_from") END AS known_time,
+    "review_from" AS "in_review_from",
+    "rule_set" AS "in_rule_set"
+  FROM source__policies
+),
+-- facts known before the cut-off, their known time shifted by the serving lag
+facts AS NOT MATERIALIZED (
+  SELECT * REPLACE (known_time + $known_shift AS known_time)
+  FROM rows_read
+  WHERE key_all IS NOT NULL AND event_time IS NOT NULL AND known_time IS NOT NULL AND known_time < $known_before
+),
+-- facts that count at the instant asked, of the keys that ask
+seen AS NOT MATERIALIZED (
+  SELECT key_all, event_time, known_time, "in_review_from", "in_rule_set"
+  FROM facts SEMI JOIN spine USING (key_all)
+  WHERE known_time <= $at
+),
+-- per key the event and known time of its newest fact
+wanted AS (
+  SELECT key_all, max(event_time) AS event_time
+  FROM seen GROUP BY key_all
+),
+-- those facts with their inputs, made canonical
+candidates AS MATERIALIZED (
+  SELECT
+    key_all,
+    event_time,
+    known_time,
+    canonical_double("in_review_from") AS "in_review_from",
+    "in_rule_set" AS "in_rule_set"
+  FROM seen SEMI JOIN wanted USING (key_all, event_time)
+),
+-- facts that more than one row claims to be
+tied AS MATERIALIZED (
+  SELECT key_all, event_time FROM candidates GROUP BY ALL HAVING count(*) > 1
+),
+-- one candidate each: of tied ones the greatest by known time, then by inputs
+chosen AS (
+  SELECT * FROM candidates ANTI JOIN tied USING (key_all, event_time)
+  UNION ALL
+  (
+    SELECT * FROM candidates SEMI JOIN tied USING (key_all, event_time)
+    QUALIFY row_number() OVER (PARTITION BY key_all, event_time ORDER BY known_time DESC NULLS LAST, "in_review_from" DESC NULLS LAST, "in_rule_set" DESC NULLS LAST) = 1
+  )
+)
+-- the answer, in spine order
+SELECT
+  s.row_id AS __row,
+  a.event_time AS __event,
+  CAST(CASE WHEN a.event_time IS NULL THEN 0 ELSE 1 END AS UTINYINT) AS __match,
+  CASE WHEN a.event_time IS NOT NULL THEN a."in_review_from" END AS "review_from",
+  CASE WHEN a.event_time IS NOT NULL THEN a."in_rule_set" END AS "rule_set"
+FROM spine AS s LEFT JOIN chosen AS a USING (key_all)
 ORDER BY __row
 ;

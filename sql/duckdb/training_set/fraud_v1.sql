@@ -4,6 +4,7 @@
 -- $known_before: facts known before it only. $known_shift: microseconds by which facts are known later.
 -- $scale_i, $unscale_i: 2^k and 2^-k; the doubles of measure i times 2^k are whole. $first_instant,
 -- $last_instant: between them lie all facts. $per_tile, $most_tiles: facts of a tile, and tiles of a key at most.
+-- Plan snapshot: where all rows of a spine ask at one instant, which is $at.
 
 -- card_payments: Latest of view card_payments
 -- reads spine (row_id, asked_at, customer_id), source__payments
@@ -180,6 +181,106 @@ SELECT
   CASE WHEN a.asked_at - a.event_time <= 7776000000000 THEN a."in_city" END AS "last_city",
   CASE WHEN a.asked_at - a.event_time <= 7776000000000 THEN a."in_amount" END AS "last_amount"
 FROM answers AS a
+ORDER BY __row
+;
+
+-- card_payments: Latest of view card_payments, plan snapshot: card_country, last_city, last_amount
+-- reads spine (row_id, asked_at, customer_id), source__payments
+WITH
+-- rows of source payments: versions of facts, whether each holds, what orders them
+rows_read AS NOT MATERIALIZED (
+  SELECT
+    "payment_id" AS "row_payment_id",
+    ("status" = 'settled') IS TRUE AND "is_deleted" IS NOT TRUE AS holds,
+    coalesce("is_deleted", FALSE) AS deleted,
+    canonical_double("amount") AS "by_amount",
+    "card_country" AS "by_card_country",
+    "city" AS "by_city",
+    "customer_id" AS "by_customer_id",
+    "merchant_id" AS "by_merchant_id",
+    "paid_at" AS "by_paid_at",
+    "status" AS "by_status",
+    CAST("customer_id" AS BIGINT) AS "key_customer_id",
+    CASE WHEN "paid_at" >= TIMESTAMPTZ '1677-01-01T00:00:00.000000Z' AND "paid_at" < TIMESTAMPTZ '2262-01-01T00:00:00.000000Z' THEN epoch_us("paid_at") END AS event_time,
+    CASE WHEN "loaded_at" >= TIMESTAMPTZ '1677-01-01T00:00:00.000000Z' AND "loaded_at" < TIMESTAMPTZ '2262-01-01T00:00:00.000000Z' THEN epoch_us("loaded_at") END AS known_time,
+    "card_country" AS "in_card_country",
+    "city" AS "in_city",
+    "amount" AS "in_amount",
+    "merchant_id" AS "in_merchant_id",
+    "paid_at" AS "in_paid_at"
+  FROM source__payments
+),
+-- versions known before the cut-off and at the instant asked, their known time shifted by the serving lag
+versions AS NOT MATERIALIZED (
+  SELECT * REPLACE (known_time + $known_shift AS known_time)
+  FROM rows_read
+  WHERE "row_payment_id" IS NOT NULL AND known_time IS NOT NULL AND known_time < $known_before AND known_time + $known_shift < $at
+),
+-- row keys with more than one version
+repeated AS MATERIALIZED (
+  SELECT "row_payment_id"
+  FROM versions
+  GROUP BY ALL
+  HAVING count(*) > 1
+),
+-- of each row key the newest version known
+newest_versions AS (
+  SELECT * FROM versions ANTI JOIN repeated USING ("row_payment_id")
+  UNION ALL
+  (
+    SELECT * FROM versions SEMI JOIN repeated USING ("row_payment_id")
+    QUALIFY row_number() OVER (PARTITION BY "row_payment_id" ORDER BY known_time DESC NULLS LAST, event_time DESC NULLS LAST, deleted DESC NULLS LAST, "by_amount" DESC NULLS LAST, "by_card_country" DESC NULLS LAST, "by_city" DESC NULLS LAST, "by_customer_id" DESC NULLS LAST, "by_merchant_id" DESC NULLS LAST, "by_paid_at" DESC NULLS LAST, "by_status" DESC NULLS LAST) = 1
+  )
+),
+-- facts that count at the instant asked, of the keys that ask
+seen AS NOT MATERIALIZED (
+  SELECT "key_customer_id", event_time, known_time, "in_card_country", "in_city", "in_amount", "in_merchant_id", "in_paid_at"
+  FROM newest_versions SEMI JOIN spine USING ("key_customer_id")
+  WHERE holds AND "key_customer_id" IS NOT NULL AND event_time IS NOT NULL AND greatest(event_time, known_time) < $at
+),
+-- per key the event and known time of its newest fact
+wanted AS (
+  SELECT "key_customer_id", event_time, CAST(newest - CAST(event_time AS HUGEINT) * 18446744073709551616 AS BIGINT) AS known_time
+  FROM (
+    SELECT *, CAST((newest + 9223372036854775808) >> 64 AS BIGINT) AS event_time
+    FROM (SELECT "key_customer_id", max(CAST(event_time AS HUGEINT) * 18446744073709551616 + known_time) AS newest FROM seen GROUP BY "key_customer_id")
+  )
+),
+-- those facts with their inputs, made canonical
+candidates AS MATERIALIZED (
+  SELECT
+    "key_customer_id",
+    event_time,
+    known_time,
+    "in_card_country" AS "in_card_country",
+    "in_city" AS "in_city",
+    canonical_double("in_amount") AS "in_amount",
+    "in_merchant_id" AS "in_merchant_id",
+    "in_paid_at" AS "in_paid_at"
+  FROM seen SEMI JOIN wanted USING ("key_customer_id", event_time, known_time)
+),
+-- facts that more than one row claims to be
+tied AS MATERIALIZED (
+  SELECT "key_customer_id", event_time, known_time FROM candidates GROUP BY ALL HAVING count(*) > 1
+),
+-- one candidate each: of tied ones the greatest by known time, then by inputs
+chosen AS (
+  SELECT * FROM candidates ANTI JOIN tied USING ("key_customer_id", event_time, known_time)
+  UNION ALL
+  (
+    SELECT * FROM candidates SEMI JOIN tied USING ("key_customer_id", event_time, known_time)
+    QUALIFY row_number() OVER (PARTITION BY "key_customer_id", event_time, known_time ORDER BY "in_card_country" DESC NULLS LAST, "in_city" DESC NULLS LAST, "in_amount" DESC NULLS LAST, "in_merchant_id" DESC NULLS LAST, "in_paid_at" DESC NULLS LAST) = 1
+  )
+)
+-- the answer, in spine order
+SELECT
+  s.row_id AS __row,
+  a.event_time AS __event,
+  CAST(CASE WHEN a.event_time IS NULL THEN 0 WHEN s.asked_at - a.event_time > 7776000000000 THEN 2 ELSE 1 END AS UTINYINT) AS __match,
+  CASE WHEN s.asked_at - a.event_time <= 7776000000000 THEN a."in_card_country" END AS "card_country",
+  CASE WHEN s.asked_at - a.event_time <= 7776000000000 THEN a."in_city" END AS "last_city",
+  CASE WHEN s.asked_at - a.event_time <= 7776000000000 THEN a."in_amount" END AS "last_amount"
+FROM spine AS s LEFT JOIN chosen AS a USING ("key_customer_id")
 ORDER BY __row
 ;
 
@@ -2156,6 +2257,131 @@ FROM spine AS s LEFT JOIN rounded AS g USING (row_id)
 ORDER BY __row
 ;
 
+-- card_payments: Window of view card_payments, plan snapshot: count_1h, count_1d, count_30d, amount_sum_1d, amount_sum_7d, amount_sum_30d, merchant_id_count_distinct_30d, large_count_30d, night_count_30d, amount_sum_lifetime
+-- reads spine (row_id, asked_at, customer_id), source__payments
+WITH
+-- rows of source payments: versions of facts, whether each holds, what orders them
+rows_read AS NOT MATERIALIZED (
+  SELECT
+    "payment_id" AS "row_payment_id",
+    ("status" = 'settled') IS TRUE AND "is_deleted" IS NOT TRUE AS holds,
+    coalesce("is_deleted", FALSE) AS deleted,
+    canonical_double("amount") AS "by_amount",
+    "card_country" AS "by_card_country",
+    "city" AS "by_city",
+    "customer_id" AS "by_customer_id",
+    "merchant_id" AS "by_merchant_id",
+    "paid_at" AS "by_paid_at",
+    "status" AS "by_status",
+    CAST("customer_id" AS BIGINT) AS "key_customer_id",
+    CASE WHEN "paid_at" >= TIMESTAMPTZ '1677-01-01T00:00:00.000000Z' AND "paid_at" < TIMESTAMPTZ '2262-01-01T00:00:00.000000Z' THEN epoch_us("paid_at") END AS event_time,
+    CASE WHEN "loaded_at" >= TIMESTAMPTZ '1677-01-01T00:00:00.000000Z' AND "loaded_at" < TIMESTAMPTZ '2262-01-01T00:00:00.000000Z' THEN epoch_us("loaded_at") END AS known_time,
+    "card_country" AS "in_card_country",
+    "city" AS "in_city",
+    "amount" AS "in_amount",
+    "merchant_id" AS "in_merchant_id",
+    "paid_at" AS "in_paid_at"
+  FROM source__payments
+),
+-- versions known before the cut-off and at the instant asked, their known time shifted by the serving lag
+versions AS NOT MATERIALIZED (
+  SELECT * REPLACE (known_time + $known_shift AS known_time)
+  FROM rows_read
+  WHERE "row_payment_id" IS NOT NULL AND known_time IS NOT NULL AND known_time < $known_before AND known_time + $known_shift < $at
+),
+-- row keys with more than one version
+repeated AS MATERIALIZED (
+  SELECT "row_payment_id"
+  FROM versions
+  GROUP BY ALL
+  HAVING count(*) > 1
+),
+-- of each row key the newest version known
+newest_versions AS (
+  SELECT * FROM versions ANTI JOIN repeated USING ("row_payment_id")
+  UNION ALL
+  (
+    SELECT * FROM versions SEMI JOIN repeated USING ("row_payment_id")
+    QUALIFY row_number() OVER (PARTITION BY "row_payment_id" ORDER BY known_time DESC NULLS LAST, event_time DESC NULLS LAST, deleted DESC NULLS LAST, "by_amount" DESC NULLS LAST, "by_card_country" DESC NULLS LAST, "by_city" DESC NULLS LAST, "by_customer_id" DESC NULLS LAST, "by_merchant_id" DESC NULLS LAST, "by_paid_at" DESC NULLS LAST, "by_status" DESC NULLS LAST) = 1
+  )
+),
+-- facts that count at the instant asked, of the keys that ask
+seen AS NOT MATERIALIZED (
+  SELECT "key_customer_id", event_time, known_time, "in_card_country", "in_city", "in_amount", "in_merchant_id", "in_paid_at"
+  FROM newest_versions SEMI JOIN spine USING ("key_customer_id")
+  WHERE holds AND "key_customer_id" IS NOT NULL AND event_time IS NOT NULL AND greatest(event_time, known_time) < $at
+),
+-- facts, and what the aggregates take of them
+measured AS NOT MATERIALIZED (
+  SELECT
+    "key_customer_id",
+    event_time,
+    known_time,
+    TRUE AS measure_1,
+    canonical_double("in_amount") AS measure_2,
+    "in_merchant_id" AS measure_3,
+    CASE WHEN canonical_double("in_amount") > CAST(CAST(500 AS BIGINT) AS DOUBLE) THEN TRUE END AS measure_4,
+    CASE WHEN CAST(hour(timezone('UTC', "in_paid_at")) AS BIGINT) < CAST(6 AS BIGINT) THEN TRUE END AS measure_5
+  FROM seen
+),
+-- the same with their values as whole numbers, which add up without loss
+numbers AS NOT MATERIALIZED (
+  SELECT *,
+    CASE WHEN isfinite(measure_2) THEN NULL WHEN isnan(measure_2) THEN CAST(1 AS HUGEINT) WHEN measure_2 > 0 THEN 4294967296 WHEN measure_2 < 0 THEN 18446744073709551616 END AS s_2,
+    CASE WHEN isfinite(measure_2) THEN CAST(measure_2 * $scale_2 AS HUGEINT) END AS x_2
+  FROM measured
+),
+-- per key what its windows hold
+grouped AS (
+  SELECT
+    "key_customer_id",
+    count(measure_1) FILTER (WHERE event_time >= $at - 3600000000) AS n_1_1,
+    count(measure_1) FILTER (WHERE event_time >= $at - 86400000000) AS n_1_2,
+    count(measure_1) FILTER (WHERE event_time >= $at - 2592000000000) AS n_1_3,
+    count(measure_2) FILTER (WHERE event_time >= $at - 86400000000) AS n_2_2,
+    sum(s_2) FILTER (WHERE event_time >= $at - 86400000000) AS s_2_2,
+    sum(x_2) FILTER (WHERE event_time >= $at - 86400000000) AS x_2_2,
+    count(measure_2) FILTER (WHERE event_time >= $at - 604800000000) AS n_2_4,
+    sum(s_2) FILTER (WHERE event_time >= $at - 604800000000) AS s_2_4,
+    sum(x_2) FILTER (WHERE event_time >= $at - 604800000000) AS x_2_4,
+    count(measure_2) FILTER (WHERE event_time >= $at - 2592000000000) AS n_2_3,
+    sum(s_2) FILTER (WHERE event_time >= $at - 2592000000000) AS s_2_3,
+    sum(x_2) FILTER (WHERE event_time >= $at - 2592000000000) AS x_2_3,
+    count(measure_4) FILTER (WHERE event_time >= $at - 2592000000000) AS n_4_3,
+    count(measure_5) FILTER (WHERE event_time >= $at - 2592000000000) AS n_5_3,
+    count(measure_2) AS n_2_5,
+    sum(s_2) AS s_2_5,
+    sum(x_2) AS x_2_5,
+    count(DISTINCT measure_3) FILTER (WHERE event_time >= $at - 2592000000000) AS value_1
+  FROM numbers
+  GROUP BY "key_customer_id"
+),
+-- sums as the nearest doubles
+rounded AS NOT MATERIALIZED (
+  SELECT *,
+    CASE WHEN s_2_2 > 0 THEN special_sum(s_2_2) ELSE exact_double(coalesce(x_2_2, 0)) * $unscale_2 END AS sum_2_2,
+    CASE WHEN s_2_4 > 0 THEN special_sum(s_2_4) ELSE exact_double(coalesce(x_2_4, 0)) * $unscale_2 END AS sum_2_4,
+    CASE WHEN s_2_3 > 0 THEN special_sum(s_2_3) ELSE exact_double(coalesce(x_2_3, 0)) * $unscale_2 END AS sum_2_3,
+    CASE WHEN s_2_5 > 0 THEN special_sum(s_2_5) ELSE exact_double(coalesce(x_2_5, 0)) * $unscale_2 END AS sum_2_5
+  FROM grouped
+)
+-- the answer, in spine order; rows without facts get the value of the empty window
+SELECT
+  s.row_id AS __row,
+  CAST(coalesce(g.n_1_1, 0) AS BIGINT) AS "count_1h",
+  CAST(coalesce(g.n_1_2, 0) AS BIGINT) AS "count_1d",
+  CAST(coalesce(g.n_1_3, 0) AS BIGINT) AS "count_30d",
+  CASE WHEN coalesce(g.n_2_2, 0) > 0 THEN g.sum_2_2 END AS "amount_sum_1d",
+  CASE WHEN coalesce(g.n_2_4, 0) > 0 THEN g.sum_2_4 END AS "amount_sum_7d",
+  CASE WHEN coalesce(g.n_2_3, 0) > 0 THEN g.sum_2_3 END AS "amount_sum_30d",
+  CAST(coalesce(g.value_1, 0) AS BIGINT) AS "merchant_id_count_distinct_30d",
+  CAST(coalesce(g.n_4_3, 0) AS BIGINT) AS "large_count_30d",
+  CAST(coalesce(g.n_5_3, 0) AS BIGINT) AS "night_count_30d",
+  CASE WHEN coalesce(g.n_2_5, 0) > 0 THEN g.sum_2_5 END AS "amount_sum_lifetime"
+FROM spine AS s LEFT JOIN rounded AS g USING ("key_customer_id")
+ORDER BY __row
+;
+
 -- card_payments: Window of view card_payments, plan pairs, values as lists: amount_sum_1d, amount_sum_7d, amount_sum_30d, amount_sum_lifetime
 -- reads spine (row_id, asked_at, customer_id), source__payments
 WITH
@@ -2431,6 +2657,101 @@ FROM answers AS a
 ORDER BY __row
 ;
 
+-- customer_profile: Latest of view customer_profile, plan snapshot: segment, credit_limit
+-- reads spine (row_id, asked_at, customer_id), source__customers
+WITH
+-- rows of source customers: versions of facts, whether each holds, what orders them
+rows_read AS NOT MATERIALIZED (
+  SELECT
+    "customer_id" AS "row_customer_id",
+    "is_closed" IS NOT TRUE AS holds,
+    coalesce("is_closed", FALSE) AS deleted,
+    "version" AS row_order,
+    "credit_limit" AS "by_credit_limit",
+    "customer_since" AS "by_customer_since",
+    "home_country" AS "by_home_country",
+    "segment" AS "by_segment",
+    CAST("customer_id" AS BIGINT) AS "key_customer_id",
+    CASE WHEN "updated_at" >= TIMESTAMPTZ '1677-01-01T00:00:00.000000Z' AND "updated_at" < TIMESTAMPTZ '2262-01-01T00:00:00.000000Z' THEN epoch_us("updated_at") END AS event_time,
+    CASE WHEN "loaded_at" >= TIMESTAMPTZ '1677-01-01T00:00:00.000000Z' AND "loaded_at" < TIMESTAMPTZ '2262-01-01T00:00:00.000000Z' THEN epoch_us("loaded_at") END AS known_time,
+    "segment" AS "in_segment",
+    "home_country" AS "in_home_country",
+    "credit_limit" AS "in_credit_limit",
+    "customer_since" AS "in_customer_since"
+  FROM source__customers
+),
+-- versions known before the cut-off and at the instant asked, their known time shifted by the serving lag
+versions AS NOT MATERIALIZED (
+  SELECT * REPLACE (known_time + $known_shift AS known_time)
+  FROM rows_read
+  WHERE "row_customer_id" IS NOT NULL AND known_time IS NOT NULL AND known_time < $known_before AND known_time + $known_shift < $at
+),
+-- row keys with more than one version
+repeated AS MATERIALIZED (
+  SELECT "row_customer_id"
+  FROM versions
+  GROUP BY ALL
+  HAVING count(*) > 1
+),
+-- of each row key the newest version known
+newest_versions AS (
+  SELECT * FROM versions ANTI JOIN repeated USING ("row_customer_id")
+  UNION ALL
+  (
+    SELECT * FROM versions SEMI JOIN repeated USING ("row_customer_id")
+    QUALIFY row_number() OVER (PARTITION BY "row_customer_id" ORDER BY row_order DESC NULLS LAST, known_time DESC NULLS LAST, event_time DESC NULLS LAST, deleted DESC NULLS LAST, "by_credit_limit" DESC NULLS LAST, "by_customer_since" DESC NULLS LAST, "by_home_country" DESC NULLS LAST, "by_segment" DESC NULLS LAST) = 1
+  )
+),
+-- facts that count at the instant asked, of the keys that ask
+seen AS NOT MATERIALIZED (
+  SELECT "key_customer_id", event_time, known_time, "in_segment", "in_home_country", "in_credit_limit", "in_customer_since"
+  FROM newest_versions SEMI JOIN spine USING ("key_customer_id")
+  WHERE holds AND "key_customer_id" IS NOT NULL AND event_time IS NOT NULL AND greatest(event_time, known_time) < $at
+),
+-- per key the event and known time of its newest fact
+wanted AS (
+  SELECT "key_customer_id", event_time, CAST(newest - CAST(event_time AS HUGEINT) * 18446744073709551616 AS BIGINT) AS known_time
+  FROM (
+    SELECT *, CAST((newest + 9223372036854775808) >> 64 AS BIGINT) AS event_time
+    FROM (SELECT "key_customer_id", max(CAST(event_time AS HUGEINT) * 18446744073709551616 + known_time) AS newest FROM seen GROUP BY "key_customer_id")
+  )
+),
+-- those facts with their inputs, made canonical
+candidates AS MATERIALIZED (
+  SELECT
+    "key_customer_id",
+    event_time,
+    known_time,
+    "in_segment" AS "in_segment",
+    "in_home_country" AS "in_home_country",
+    "in_credit_limit" AS "in_credit_limit",
+    "in_customer_since" AS "in_customer_since"
+  FROM seen SEMI JOIN wanted USING ("key_customer_id", event_time, known_time)
+),
+-- facts that more than one row claims to be
+tied AS MATERIALIZED (
+  SELECT "key_customer_id", event_time, known_time FROM candidates GROUP BY ALL HAVING count(*) > 1
+),
+-- one candidate each: of tied ones the greatest by known time, then by inputs
+chosen AS (
+  SELECT * FROM candidates ANTI JOIN tied USING ("key_customer_id", event_time, known_time)
+  UNION ALL
+  (
+    SELECT * FROM candidates SEMI JOIN tied USING ("key_customer_id", event_time, known_time)
+    QUALIFY row_number() OVER (PARTITION BY "key_customer_id", event_time, known_time ORDER BY "in_segment" DESC NULLS LAST, "in_home_country" DESC NULLS LAST, "in_credit_limit" DESC NULLS LAST, "in_customer_since" DESC NULLS LAST) = 1
+  )
+)
+-- the answer, in spine order
+SELECT
+  s.row_id AS __row,
+  a.event_time AS __event,
+  CAST(CASE WHEN a.event_time IS NULL THEN 0 ELSE 1 END AS UTINYINT) AS __match,
+  CASE WHEN a.event_time IS NOT NULL THEN a."in_segment" END AS "segment",
+  CASE WHEN a.event_time IS NOT NULL THEN a."in_credit_limit" END AS "credit_limit"
+FROM spine AS s LEFT JOIN chosen AS a USING ("key_customer_id")
+ORDER BY __row
+;
+
 -- merchant_profile: Latest of view merchant_profile
 -- reads spine (row_id, asked_at, merchant_id), source__merchants
 WITH
@@ -2495,6 +2816,72 @@ SELECT
   CASE WHEN m.asked_at - m.event_time <= 31536000000000 THEN a."in_category" END AS "merchant_category",
   CASE WHEN m.asked_at - m.event_time <= 31536000000000 THEN a."in_risk_score" END AS "risk_score"
 FROM matched AS m LEFT JOIN chosen AS a ON m."key_merchant_id" = a."key_merchant_id" AND m.event_time = a.event_time
+ORDER BY __row
+;
+
+-- merchant_profile: Latest of view merchant_profile, plan snapshot: merchant_category, risk_score
+-- reads spine (row_id, asked_at, merchant_id), source__merchants
+WITH
+-- rows of source merchants: keys, times in microseconds UTC, inputs
+rows_read AS NOT MATERIALIZED (
+  SELECT
+    CAST("merchant_id" AS VARCHAR) AS "key_merchant_id",
+    CASE WHEN "valid_from" >= TIMESTAMPTZ '1677-01-01T00:00:00.000000Z' AND "valid_from" < TIMESTAMPTZ '2262-01-01T00:00:00.000000Z' THEN epoch_us("valid_from") END AS event_time,
+    CASE WHEN "valid_from" >= TIMESTAMPTZ '1677-01-01T00:00:00.000000Z' AND "valid_from" < TIMESTAMPTZ '2262-01-01T00:00:00.000000Z' THEN epoch_us("valid_from") END + 3600000000 AS known_time,
+    "name" AS "in_name",
+    "category" AS "in_category",
+    "risk_score" AS "in_risk_score"
+  FROM source__merchants
+),
+-- facts known before the cut-off, their known time shifted by the serving lag
+facts AS NOT MATERIALIZED (
+  SELECT * REPLACE (known_time + $known_shift AS known_time)
+  FROM rows_read
+  WHERE "key_merchant_id" IS NOT NULL AND event_time IS NOT NULL AND known_time IS NOT NULL AND known_time < $known_before
+),
+-- facts that count at the instant asked, of the keys that ask
+seen AS NOT MATERIALIZED (
+  SELECT "key_merchant_id", event_time, known_time, "in_name", "in_category", "in_risk_score"
+  FROM facts SEMI JOIN spine USING ("key_merchant_id")
+  WHERE known_time < $at
+),
+-- per key the event and known time of its newest fact
+wanted AS (
+  SELECT "key_merchant_id", max(event_time) AS event_time
+  FROM seen GROUP BY "key_merchant_id"
+),
+-- those facts with their inputs, made canonical
+candidates AS MATERIALIZED (
+  SELECT
+    "key_merchant_id",
+    event_time,
+    known_time,
+    "in_name" AS "in_name",
+    "in_category" AS "in_category",
+    canonical_double("in_risk_score") AS "in_risk_score"
+  FROM seen SEMI JOIN wanted USING ("key_merchant_id", event_time)
+),
+-- facts that more than one row claims to be
+tied AS MATERIALIZED (
+  SELECT "key_merchant_id", event_time FROM candidates GROUP BY ALL HAVING count(*) > 1
+),
+-- one candidate each: of tied ones the greatest by known time, then by inputs
+chosen AS (
+  SELECT * FROM candidates ANTI JOIN tied USING ("key_merchant_id", event_time)
+  UNION ALL
+  (
+    SELECT * FROM candidates SEMI JOIN tied USING ("key_merchant_id", event_time)
+    QUALIFY row_number() OVER (PARTITION BY "key_merchant_id", event_time ORDER BY known_time DESC NULLS LAST, "in_name" DESC NULLS LAST, "in_category" DESC NULLS LAST, "in_risk_score" DESC NULLS LAST) = 1
+  )
+)
+-- the answer, in spine order
+SELECT
+  s.row_id AS __row,
+  a.event_time AS __event,
+  CAST(CASE WHEN a.event_time IS NULL THEN 0 WHEN s.asked_at - a.event_time > 31536000000000 THEN 2 ELSE 1 END AS UTINYINT) AS __match,
+  CASE WHEN s.asked_at - a.event_time <= 31536000000000 THEN a."in_category" END AS "merchant_category",
+  CASE WHEN s.asked_at - a.event_time <= 31536000000000 THEN a."in_risk_score" END AS "risk_score"
+FROM spine AS s LEFT JOIN chosen AS a USING ("key_merchant_id")
 ORDER BY __row
 ;
 
@@ -3682,6 +4069,107 @@ FROM spine AS s LEFT JOIN grouped AS g USING (row_id)
 ORDER BY __row
 ;
 
+-- merchant_merchant_activity: Window of view merchant_activity, plan snapshot: merchant_count_1d, merchant_count_7d, merchant_amount_sum_7d, merchant_amount_sum_7d_offset_7d, merchant_customer_id_count_distinct_7d
+-- reads spine (row_id, asked_at, merchant_id), source__payments
+WITH
+-- rows of source payments: versions of facts, whether each holds, what orders them
+rows_read AS NOT MATERIALIZED (
+  SELECT
+    "payment_id" AS "row_payment_id",
+    (("status" = 'settled') AND (canonical_double("amount") > CAST(CAST(0 AS BIGINT) AS DOUBLE))) IS TRUE AND "is_deleted" IS NOT TRUE AS holds,
+    coalesce("is_deleted", FALSE) AS deleted,
+    canonical_double("amount") AS "by_amount",
+    "customer_id" AS "by_customer_id",
+    "merchant_id" AS "by_merchant_id",
+    "status" AS "by_status",
+    CAST("merchant_id" AS VARCHAR) AS "key_merchant_id",
+    CASE WHEN "paid_at" >= TIMESTAMPTZ '1677-01-01T00:00:00.000000Z' AND "paid_at" < TIMESTAMPTZ '2262-01-01T00:00:00.000000Z' THEN epoch_us("paid_at") END AS event_time,
+    CASE WHEN "loaded_at" >= TIMESTAMPTZ '1677-01-01T00:00:00.000000Z' AND "loaded_at" < TIMESTAMPTZ '2262-01-01T00:00:00.000000Z' THEN epoch_us("loaded_at") END AS known_time,
+    "amount" AS "in_amount",
+    "customer_id" AS "in_customer_id"
+  FROM source__payments
+),
+-- versions known before the cut-off and at the instant asked, their known time shifted by the serving lag
+versions AS NOT MATERIALIZED (
+  SELECT * REPLACE (known_time + $known_shift AS known_time)
+  FROM rows_read
+  WHERE "row_payment_id" IS NOT NULL AND known_time IS NOT NULL AND known_time < $known_before AND known_time + $known_shift < $at
+),
+-- row keys with more than one version
+repeated AS MATERIALIZED (
+  SELECT "row_payment_id"
+  FROM versions
+  GROUP BY ALL
+  HAVING count(*) > 1
+),
+-- of each row key the newest version known
+newest_versions AS (
+  SELECT * FROM versions ANTI JOIN repeated USING ("row_payment_id")
+  UNION ALL
+  (
+    SELECT * FROM versions SEMI JOIN repeated USING ("row_payment_id")
+    QUALIFY row_number() OVER (PARTITION BY "row_payment_id" ORDER BY known_time DESC NULLS LAST, event_time DESC NULLS LAST, deleted DESC NULLS LAST, "by_amount" DESC NULLS LAST, "by_customer_id" DESC NULLS LAST, "by_merchant_id" DESC NULLS LAST, "by_status" DESC NULLS LAST) = 1
+  )
+),
+-- facts that count at the instant asked, of the keys that ask
+seen AS NOT MATERIALIZED (
+  SELECT "key_merchant_id", event_time, known_time, "in_amount", "in_customer_id"
+  FROM newest_versions SEMI JOIN spine USING ("key_merchant_id")
+  WHERE holds AND "key_merchant_id" IS NOT NULL AND event_time IS NOT NULL AND greatest(event_time, known_time) < $at AND event_time >= $at - 1209600000000
+),
+-- facts, and what the aggregates take of them
+measured AS NOT MATERIALIZED (
+  SELECT
+    "key_merchant_id",
+    event_time,
+    known_time,
+    TRUE AS measure_1,
+    canonical_double("in_amount") AS measure_2,
+    "in_customer_id" AS measure_3
+  FROM seen
+),
+-- the same with their values as whole numbers, which add up without loss
+numbers AS NOT MATERIALIZED (
+  SELECT *,
+    CASE WHEN isfinite(measure_2) THEN NULL WHEN isnan(measure_2) THEN CAST(1 AS HUGEINT) WHEN measure_2 > 0 THEN 4294967296 WHEN measure_2 < 0 THEN 18446744073709551616 END AS s_2,
+    CASE WHEN isfinite(measure_2) THEN CAST(measure_2 * $scale_2 AS HUGEINT) END AS x_2
+  FROM measured
+),
+-- per key what its windows hold
+grouped AS (
+  SELECT
+    "key_merchant_id",
+    count(measure_1) FILTER (WHERE event_time >= $at - 86400000000) AS n_1_1,
+    count(measure_1) FILTER (WHERE event_time >= $at - 604800000000) AS n_1_2,
+    count(measure_2) FILTER (WHERE event_time >= $at - 604800000000) AS n_2_2,
+    sum(s_2) FILTER (WHERE event_time >= $at - 604800000000) AS s_2_2,
+    sum(x_2) FILTER (WHERE event_time >= $at - 604800000000) AS x_2_2,
+    count(measure_2) FILTER (WHERE event_time < $at - 604800000000) AS n_2_3,
+    sum(s_2) FILTER (WHERE event_time < $at - 604800000000) AS s_2_3,
+    sum(x_2) FILTER (WHERE event_time < $at - 604800000000) AS x_2_3,
+    count(DISTINCT measure_3) FILTER (WHERE event_time >= $at - 604800000000) AS value_1
+  FROM numbers
+  GROUP BY "key_merchant_id"
+),
+-- sums as the nearest doubles
+rounded AS NOT MATERIALIZED (
+  SELECT *,
+    CASE WHEN s_2_2 > 0 THEN special_sum(s_2_2) ELSE exact_double(coalesce(x_2_2, 0)) * $unscale_2 END AS sum_2_2,
+    CASE WHEN s_2_3 > 0 THEN special_sum(s_2_3) ELSE exact_double(coalesce(x_2_3, 0)) * $unscale_2 END AS sum_2_3
+  FROM grouped
+)
+-- the answer, in spine order; rows without facts get the value of the empty window
+SELECT
+  s.row_id AS __row,
+  CAST(coalesce(g.n_1_1, 0) AS BIGINT) AS "merchant_count_1d",
+  CAST(coalesce(g.n_1_2, 0) AS BIGINT) AS "merchant_count_7d",
+  CASE WHEN coalesce(g.n_2_2, 0) > 0 THEN g.sum_2_2 END AS "merchant_amount_sum_7d",
+  CASE WHEN coalesce(g.n_2_3, 0) > 0 THEN g.sum_2_3 END AS "merchant_amount_sum_7d_offset_7d",
+  CAST(coalesce(g.value_1, 0) AS BIGINT) AS "merchant_customer_id_count_distinct_7d"
+FROM spine AS s LEFT JOIN rounded AS g USING ("key_merchant_id")
+ORDER BY __row
+;
+
 -- merchant_merchant_activity: Window of view merchant_activity, plan pairs, values as lists: merchant_amount_sum_7d, merchant_amount_sum_7d_offset_7d
 -- reads spine (row_id, asked_at, merchant_id), source__payments
 WITH
@@ -4624,6 +5112,57 @@ SELECT
   s.row_id AS __row,
   CAST(coalesce(g.n_1_1, 0) AS BIGINT) AS "chargebacks_30d"
 FROM spine AS s LEFT JOIN grouped AS g USING (row_id)
+ORDER BY __row
+;
+
+-- chargeback_30d: asked 30d after as_of, at the end of the window of label view chargeback_30d, plan snapshot: chargebacks_30d
+-- reads spine (row_id, asked_at, customer_id, merchant_id), source__disputes
+WITH
+-- rows of source disputes: keys, times in microseconds UTC, inputs
+rows_read AS NOT MATERIALIZED (
+  SELECT
+    CAST("customer_id" AS BIGINT) AS "key_customer_id",
+    CAST("merchant_id" AS VARCHAR) AS "key_merchant_id",
+    CASE WHEN "disputed_at" >= TIMESTAMPTZ '1677-01-01T00:00:00.000000Z' AND "disputed_at" < TIMESTAMPTZ '2262-01-01T00:00:00.000000Z' THEN epoch_us("disputed_at") END AS event_time,
+    CASE WHEN "reported_at" >= TIMESTAMPTZ '1677-01-01T00:00:00.000000Z' AND "reported_at" < TIMESTAMPTZ '2262-01-01T00:00:00.000000Z' THEN epoch_us("reported_at") END AS known_time
+  FROM source__disputes
+),
+-- facts known before the cut-off
+facts AS NOT MATERIALIZED (
+  SELECT *
+  FROM rows_read
+  WHERE "key_customer_id" IS NOT NULL AND "key_merchant_id" IS NOT NULL AND event_time IS NOT NULL AND known_time IS NOT NULL AND known_time < $known_before
+),
+-- facts that count at the instant asked, of the keys that ask
+seen AS NOT MATERIALIZED (
+  SELECT "key_customer_id", "key_merchant_id", event_time, known_time
+  FROM facts SEMI JOIN spine USING ("key_customer_id", "key_merchant_id")
+  WHERE event_time < $at AND event_time >= $at - 2592000000000
+),
+-- facts, and what the aggregates take of them
+measured AS NOT MATERIALIZED (
+  SELECT
+    "key_customer_id",
+    "key_merchant_id",
+    event_time,
+    known_time,
+    TRUE AS measure_1
+  FROM seen
+),
+-- per key what its windows hold
+grouped AS (
+  SELECT
+    "key_customer_id",
+    "key_merchant_id",
+    count(measure_1) AS n_1_1
+  FROM measured
+  GROUP BY "key_customer_id", "key_merchant_id"
+)
+-- the answer, in spine order; rows without facts get the value of the empty window
+SELECT
+  s.row_id AS __row,
+  CAST(coalesce(g.n_1_1, 0) AS BIGINT) AS "chargebacks_30d"
+FROM spine AS s LEFT JOIN grouped AS g USING ("key_customer_id", "key_merchant_id")
 ORDER BY __row
 ;
 

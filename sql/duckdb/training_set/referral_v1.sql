@@ -4,6 +4,7 @@
 -- $known_before: facts known before it only. $known_shift: microseconds by which facts are known later.
 -- $scale_i, $unscale_i: 2^k and 2^-k; the doubles of measure i times 2^k are whole. $first_instant,
 -- $last_instant: between them lie all facts. $per_tile, $most_tiles: facts of a tile, and tiles of a key at most.
+-- Plan snapshot: where all rows of a spine ask at one instant, which is $at.
 
 -- card_payments: Window of view card_payments, plan pairs: count_30d, amount_sum_30d, merchant_id_count_distinct_30d
 -- reads spine (row_id, asked_at, customer_id), source__payments
@@ -935,6 +936,106 @@ FROM spine AS s LEFT JOIN grouped AS g USING (row_id)
 ORDER BY __row
 ;
 
+-- card_payments: Window of view card_payments, plan snapshot: count_30d, amount_sum_30d, merchant_id_count_distinct_30d
+-- reads spine (row_id, asked_at, customer_id), source__payments
+WITH
+-- rows of source payments: versions of facts, whether each holds, what orders them
+rows_read AS NOT MATERIALIZED (
+  SELECT
+    "payment_id" AS "row_payment_id",
+    ("status" = 'settled') IS TRUE AND "is_deleted" IS NOT TRUE AS holds,
+    coalesce("is_deleted", FALSE) AS deleted,
+    canonical_double("amount") AS "by_amount",
+    "card_country" AS "by_card_country",
+    "city" AS "by_city",
+    "customer_id" AS "by_customer_id",
+    "merchant_id" AS "by_merchant_id",
+    "paid_at" AS "by_paid_at",
+    "status" AS "by_status",
+    CAST("customer_id" AS BIGINT) AS "key_customer_id",
+    CASE WHEN "paid_at" >= TIMESTAMPTZ '1677-01-01T00:00:00.000000Z' AND "paid_at" < TIMESTAMPTZ '2262-01-01T00:00:00.000000Z' THEN epoch_us("paid_at") END AS event_time,
+    CASE WHEN "loaded_at" >= TIMESTAMPTZ '1677-01-01T00:00:00.000000Z' AND "loaded_at" < TIMESTAMPTZ '2262-01-01T00:00:00.000000Z' THEN epoch_us("loaded_at") END AS known_time,
+    "card_country" AS "in_card_country",
+    "city" AS "in_city",
+    "amount" AS "in_amount",
+    "merchant_id" AS "in_merchant_id",
+    "paid_at" AS "in_paid_at"
+  FROM source__payments
+),
+-- versions known before the cut-off and at the instant asked, their known time shifted by the serving lag
+versions AS NOT MATERIALIZED (
+  SELECT * REPLACE (known_time + $known_shift AS known_time)
+  FROM rows_read
+  WHERE "row_payment_id" IS NOT NULL AND known_time IS NOT NULL AND known_time < $known_before AND known_time + $known_shift < $at
+),
+-- row keys with more than one version
+repeated AS MATERIALIZED (
+  SELECT "row_payment_id"
+  FROM versions
+  GROUP BY ALL
+  HAVING count(*) > 1
+),
+-- of each row key the newest version known
+newest_versions AS (
+  SELECT * FROM versions ANTI JOIN repeated USING ("row_payment_id")
+  UNION ALL
+  (
+    SELECT * FROM versions SEMI JOIN repeated USING ("row_payment_id")
+    QUALIFY row_number() OVER (PARTITION BY "row_payment_id" ORDER BY known_time DESC NULLS LAST, event_time DESC NULLS LAST, deleted DESC NULLS LAST, "by_amount" DESC NULLS LAST, "by_card_country" DESC NULLS LAST, "by_city" DESC NULLS LAST, "by_customer_id" DESC NULLS LAST, "by_merchant_id" DESC NULLS LAST, "by_paid_at" DESC NULLS LAST, "by_status" DESC NULLS LAST) = 1
+  )
+),
+-- facts that count at the instant asked, of the keys that ask
+seen AS NOT MATERIALIZED (
+  SELECT "key_customer_id", event_time, known_time, "in_card_country", "in_city", "in_amount", "in_merchant_id", "in_paid_at"
+  FROM newest_versions SEMI JOIN spine USING ("key_customer_id")
+  WHERE holds AND "key_customer_id" IS NOT NULL AND event_time IS NOT NULL AND greatest(event_time, known_time) < $at AND event_time >= $at - 2592000000000
+),
+-- facts, and what the aggregates take of them
+measured AS NOT MATERIALIZED (
+  SELECT
+    "key_customer_id",
+    event_time,
+    known_time,
+    TRUE AS measure_1,
+    canonical_double("in_amount") AS measure_2,
+    "in_merchant_id" AS measure_3
+  FROM seen
+),
+-- the same with their values as whole numbers, which add up without loss
+numbers AS NOT MATERIALIZED (
+  SELECT *,
+    CASE WHEN isfinite(measure_2) THEN NULL WHEN isnan(measure_2) THEN CAST(1 AS HUGEINT) WHEN measure_2 > 0 THEN 4294967296 WHEN measure_2 < 0 THEN 18446744073709551616 END AS s_2,
+    CASE WHEN isfinite(measure_2) THEN CAST(measure_2 * $scale_2 AS HUGEINT) END AS x_2
+  FROM measured
+),
+-- per key what its windows hold
+grouped AS (
+  SELECT
+    "key_customer_id",
+    count(measure_1) AS n_1_1,
+    count(measure_2) AS n_2_1,
+    sum(s_2) AS s_2_1,
+    sum(x_2) AS x_2_1,
+    count(DISTINCT measure_3) AS value_1
+  FROM numbers
+  GROUP BY "key_customer_id"
+),
+-- sums as the nearest doubles
+rounded AS NOT MATERIALIZED (
+  SELECT *,
+    CASE WHEN s_2_1 > 0 THEN special_sum(s_2_1) ELSE exact_double(coalesce(x_2_1, 0)) * $unscale_2 END AS sum_2_1
+  FROM grouped
+)
+-- the answer, in spine order; rows without facts get the value of the empty window
+SELECT
+  s.row_id AS __row,
+  CAST(coalesce(g.n_1_1, 0) AS BIGINT) AS "count_30d",
+  CASE WHEN coalesce(g.n_2_1, 0) > 0 THEN g.sum_2_1 END AS "amount_sum_30d",
+  CAST(coalesce(g.value_1, 0) AS BIGINT) AS "merchant_id_count_distinct_30d"
+FROM spine AS s LEFT JOIN rounded AS g USING ("key_customer_id")
+ORDER BY __row
+;
+
 -- card_payments: Window of view card_payments, plan pairs, values as lists: amount_sum_30d
 -- reads spine (row_id, asked_at, customer_id), source__payments
 WITH
@@ -1217,6 +1318,104 @@ SELECT
   CAST(CASE WHEN a.event_time IS NULL THEN 0 WHEN a.asked_at - a.event_time > 7776000000000 THEN 2 ELSE 1 END AS UTINYINT) AS __match,
   CASE WHEN a.asked_at - a.event_time <= 7776000000000 THEN a."in_card_country" END AS "referrer_card_country"
 FROM answers AS a
+ORDER BY __row
+;
+
+-- referrer_payments: Latest of view card_payments, plan snapshot: referrer_card_country
+-- reads spine (row_id, asked_at, referrer_id), source__payments
+WITH
+-- rows of source payments: versions of facts, whether each holds, what orders them
+rows_read AS NOT MATERIALIZED (
+  SELECT
+    "payment_id" AS "row_payment_id",
+    ("status" = 'settled') IS TRUE AND "is_deleted" IS NOT TRUE AS holds,
+    coalesce("is_deleted", FALSE) AS deleted,
+    canonical_double("amount") AS "by_amount",
+    "card_country" AS "by_card_country",
+    "city" AS "by_city",
+    "customer_id" AS "by_customer_id",
+    "merchant_id" AS "by_merchant_id",
+    "paid_at" AS "by_paid_at",
+    "status" AS "by_status",
+    CAST("customer_id" AS BIGINT) AS "key_customer_id",
+    CASE WHEN "paid_at" >= TIMESTAMPTZ '1677-01-01T00:00:00.000000Z' AND "paid_at" < TIMESTAMPTZ '2262-01-01T00:00:00.000000Z' THEN epoch_us("paid_at") END AS event_time,
+    CASE WHEN "loaded_at" >= TIMESTAMPTZ '1677-01-01T00:00:00.000000Z' AND "loaded_at" < TIMESTAMPTZ '2262-01-01T00:00:00.000000Z' THEN epoch_us("loaded_at") END AS known_time,
+    "card_country" AS "in_card_country",
+    "city" AS "in_city",
+    "amount" AS "in_amount",
+    "merchant_id" AS "in_merchant_id",
+    "paid_at" AS "in_paid_at"
+  FROM source__payments
+),
+-- versions known before the cut-off and at the instant asked, their known time shifted by the serving lag
+versions AS NOT MATERIALIZED (
+  SELECT * REPLACE (known_time + $known_shift AS known_time)
+  FROM rows_read
+  WHERE "row_payment_id" IS NOT NULL AND known_time IS NOT NULL AND known_time < $known_before AND known_time + $known_shift < $at
+),
+-- row keys with more than one version
+repeated AS MATERIALIZED (
+  SELECT "row_payment_id"
+  FROM versions
+  GROUP BY ALL
+  HAVING count(*) > 1
+),
+-- of each row key the newest version known
+newest_versions AS (
+  SELECT * FROM versions ANTI JOIN repeated USING ("row_payment_id")
+  UNION ALL
+  (
+    SELECT * FROM versions SEMI JOIN repeated USING ("row_payment_id")
+    QUALIFY row_number() OVER (PARTITION BY "row_payment_id" ORDER BY known_time DESC NULLS LAST, event_time DESC NULLS LAST, deleted DESC NULLS LAST, "by_amount" DESC NULLS LAST, "by_card_country" DESC NULLS LAST, "by_city" DESC NULLS LAST, "by_customer_id" DESC NULLS LAST, "by_merchant_id" DESC NULLS LAST, "by_paid_at" DESC NULLS LAST, "by_status" DESC NULLS LAST) = 1
+  )
+),
+-- facts that count at the instant asked, of the keys that ask
+seen AS NOT MATERIALIZED (
+  SELECT "key_customer_id", event_time, known_time, "in_card_country", "in_city", "in_amount", "in_merchant_id", "in_paid_at"
+  FROM newest_versions SEMI JOIN spine USING ("key_customer_id")
+  WHERE holds AND "key_customer_id" IS NOT NULL AND event_time IS NOT NULL AND greatest(event_time, known_time) < $at
+),
+-- per key the event and known time of its newest fact
+wanted AS (
+  SELECT "key_customer_id", event_time, CAST(newest - CAST(event_time AS HUGEINT) * 18446744073709551616 AS BIGINT) AS known_time
+  FROM (
+    SELECT *, CAST((newest + 9223372036854775808) >> 64 AS BIGINT) AS event_time
+    FROM (SELECT "key_customer_id", max(CAST(event_time AS HUGEINT) * 18446744073709551616 + known_time) AS newest FROM seen GROUP BY "key_customer_id")
+  )
+),
+-- those facts with their inputs, made canonical
+candidates AS MATERIALIZED (
+  SELECT
+    "key_customer_id",
+    event_time,
+    known_time,
+    "in_card_country" AS "in_card_country",
+    "in_city" AS "in_city",
+    canonical_double("in_amount") AS "in_amount",
+    "in_merchant_id" AS "in_merchant_id",
+    "in_paid_at" AS "in_paid_at"
+  FROM seen SEMI JOIN wanted USING ("key_customer_id", event_time, known_time)
+),
+-- facts that more than one row claims to be
+tied AS MATERIALIZED (
+  SELECT "key_customer_id", event_time, known_time FROM candidates GROUP BY ALL HAVING count(*) > 1
+),
+-- one candidate each: of tied ones the greatest by known time, then by inputs
+chosen AS (
+  SELECT * FROM candidates ANTI JOIN tied USING ("key_customer_id", event_time, known_time)
+  UNION ALL
+  (
+    SELECT * FROM candidates SEMI JOIN tied USING ("key_customer_id", event_time, known_time)
+    QUALIFY row_number() OVER (PARTITION BY "key_customer_id", event_time, known_time ORDER BY "in_card_country" DESC NULLS LAST, "in_city" DESC NULLS LAST, "in_amount" DESC NULLS LAST, "in_merchant_id" DESC NULLS LAST, "in_paid_at" DESC NULLS LAST) = 1
+  )
+)
+-- the answer, in spine order
+SELECT
+  s.row_id AS __row,
+  a.event_time AS __event,
+  CAST(CASE WHEN a.event_time IS NULL THEN 0 WHEN s.asked_at - a.event_time > 7776000000000 THEN 2 ELSE 1 END AS UTINYINT) AS __match,
+  CASE WHEN s.asked_at - a.event_time <= 7776000000000 THEN a."in_card_country" END AS "referrer_card_country"
+FROM spine AS s LEFT JOIN chosen AS a USING ("key_customer_id")
 ORDER BY __row
 ;
 
@@ -1910,6 +2109,103 @@ FROM spine AS s LEFT JOIN rounded AS g USING (row_id)
 ORDER BY __row
 ;
 
+-- referrer_payments: Window of view card_payments, plan snapshot: referrer_count_30d, referrer_amount_sum_30d
+-- reads spine (row_id, asked_at, referrer_id), source__payments
+WITH
+-- rows of source payments: versions of facts, whether each holds, what orders them
+rows_read AS NOT MATERIALIZED (
+  SELECT
+    "payment_id" AS "row_payment_id",
+    ("status" = 'settled') IS TRUE AND "is_deleted" IS NOT TRUE AS holds,
+    coalesce("is_deleted", FALSE) AS deleted,
+    canonical_double("amount") AS "by_amount",
+    "card_country" AS "by_card_country",
+    "city" AS "by_city",
+    "customer_id" AS "by_customer_id",
+    "merchant_id" AS "by_merchant_id",
+    "paid_at" AS "by_paid_at",
+    "status" AS "by_status",
+    CAST("customer_id" AS BIGINT) AS "key_customer_id",
+    CASE WHEN "paid_at" >= TIMESTAMPTZ '1677-01-01T00:00:00.000000Z' AND "paid_at" < TIMESTAMPTZ '2262-01-01T00:00:00.000000Z' THEN epoch_us("paid_at") END AS event_time,
+    CASE WHEN "loaded_at" >= TIMESTAMPTZ '1677-01-01T00:00:00.000000Z' AND "loaded_at" < TIMESTAMPTZ '2262-01-01T00:00:00.000000Z' THEN epoch_us("loaded_at") END AS known_time,
+    "card_country" AS "in_card_country",
+    "city" AS "in_city",
+    "amount" AS "in_amount",
+    "merchant_id" AS "in_merchant_id",
+    "paid_at" AS "in_paid_at"
+  FROM source__payments
+),
+-- versions known before the cut-off and at the instant asked, their known time shifted by the serving lag
+versions AS NOT MATERIALIZED (
+  SELECT * REPLACE (known_time + $known_shift AS known_time)
+  FROM rows_read
+  WHERE "row_payment_id" IS NOT NULL AND known_time IS NOT NULL AND known_time < $known_before AND known_time + $known_shift < $at
+),
+-- row keys with more than one version
+repeated AS MATERIALIZED (
+  SELECT "row_payment_id"
+  FROM versions
+  GROUP BY ALL
+  HAVING count(*) > 1
+),
+-- of each row key the newest version known
+newest_versions AS (
+  SELECT * FROM versions ANTI JOIN repeated USING ("row_payment_id")
+  UNION ALL
+  (
+    SELECT * FROM versions SEMI JOIN repeated USING ("row_payment_id")
+    QUALIFY row_number() OVER (PARTITION BY "row_payment_id" ORDER BY known_time DESC NULLS LAST, event_time DESC NULLS LAST, deleted DESC NULLS LAST, "by_amount" DESC NULLS LAST, "by_card_country" DESC NULLS LAST, "by_city" DESC NULLS LAST, "by_customer_id" DESC NULLS LAST, "by_merchant_id" DESC NULLS LAST, "by_paid_at" DESC NULLS LAST, "by_status" DESC NULLS LAST) = 1
+  )
+),
+-- facts that count at the instant asked, of the keys that ask
+seen AS NOT MATERIALIZED (
+  SELECT "key_customer_id", event_time, known_time, "in_card_country", "in_city", "in_amount", "in_merchant_id", "in_paid_at"
+  FROM newest_versions SEMI JOIN spine USING ("key_customer_id")
+  WHERE holds AND "key_customer_id" IS NOT NULL AND event_time IS NOT NULL AND greatest(event_time, known_time) < $at AND event_time >= $at - 2592000000000
+),
+-- facts, and what the aggregates take of them
+measured AS NOT MATERIALIZED (
+  SELECT
+    "key_customer_id",
+    event_time,
+    known_time,
+    TRUE AS measure_1,
+    canonical_double("in_amount") AS measure_2
+  FROM seen
+),
+-- the same with their values as whole numbers, which add up without loss
+numbers AS NOT MATERIALIZED (
+  SELECT *,
+    CASE WHEN isfinite(measure_2) THEN NULL WHEN isnan(measure_2) THEN CAST(1 AS HUGEINT) WHEN measure_2 > 0 THEN 4294967296 WHEN measure_2 < 0 THEN 18446744073709551616 END AS s_2,
+    CASE WHEN isfinite(measure_2) THEN CAST(measure_2 * $scale_2 AS HUGEINT) END AS x_2
+  FROM measured
+),
+-- per key what its windows hold
+grouped AS (
+  SELECT
+    "key_customer_id",
+    count(measure_1) AS n_1_1,
+    count(measure_2) AS n_2_1,
+    sum(s_2) AS s_2_1,
+    sum(x_2) AS x_2_1
+  FROM numbers
+  GROUP BY "key_customer_id"
+),
+-- sums as the nearest doubles
+rounded AS NOT MATERIALIZED (
+  SELECT *,
+    CASE WHEN s_2_1 > 0 THEN special_sum(s_2_1) ELSE exact_double(coalesce(x_2_1, 0)) * $unscale_2 END AS sum_2_1
+  FROM grouped
+)
+-- the answer, in spine order; rows without facts get the value of the empty window
+SELECT
+  s.row_id AS __row,
+  CAST(coalesce(g.n_1_1, 0) AS BIGINT) AS "referrer_count_30d",
+  CASE WHEN coalesce(g.n_2_1, 0) > 0 THEN g.sum_2_1 END AS "referrer_amount_sum_30d"
+FROM spine AS s LEFT JOIN rounded AS g USING ("key_customer_id")
+ORDER BY __row
+;
+
 -- referrer_payments: Window of view card_payments, plan pairs, values as lists: referrer_amount_sum_30d
 -- reads spine (row_id, asked_at, referrer_id), source__payments
 WITH
@@ -2191,6 +2487,103 @@ FROM answers AS a
 ORDER BY __row
 ;
 
+-- customer_profile: Latest of view customer_profile, plan snapshot: segment, home_country, credit_limit, customer_since
+-- reads spine (row_id, asked_at, customer_id), source__customers
+WITH
+-- rows of source customers: versions of facts, whether each holds, what orders them
+rows_read AS NOT MATERIALIZED (
+  SELECT
+    "customer_id" AS "row_customer_id",
+    "is_closed" IS NOT TRUE AS holds,
+    coalesce("is_closed", FALSE) AS deleted,
+    "version" AS row_order,
+    "credit_limit" AS "by_credit_limit",
+    "customer_since" AS "by_customer_since",
+    "home_country" AS "by_home_country",
+    "segment" AS "by_segment",
+    CAST("customer_id" AS BIGINT) AS "key_customer_id",
+    CASE WHEN "updated_at" >= TIMESTAMPTZ '1677-01-01T00:00:00.000000Z' AND "updated_at" < TIMESTAMPTZ '2262-01-01T00:00:00.000000Z' THEN epoch_us("updated_at") END AS event_time,
+    CASE WHEN "loaded_at" >= TIMESTAMPTZ '1677-01-01T00:00:00.000000Z' AND "loaded_at" < TIMESTAMPTZ '2262-01-01T00:00:00.000000Z' THEN epoch_us("loaded_at") END AS known_time,
+    "segment" AS "in_segment",
+    "home_country" AS "in_home_country",
+    "credit_limit" AS "in_credit_limit",
+    "customer_since" AS "in_customer_since"
+  FROM source__customers
+),
+-- versions known before the cut-off and at the instant asked, their known time shifted by the serving lag
+versions AS NOT MATERIALIZED (
+  SELECT * REPLACE (known_time + $known_shift AS known_time)
+  FROM rows_read
+  WHERE "row_customer_id" IS NOT NULL AND known_time IS NOT NULL AND known_time < $known_before AND known_time + $known_shift < $at
+),
+-- row keys with more than one version
+repeated AS MATERIALIZED (
+  SELECT "row_customer_id"
+  FROM versions
+  GROUP BY ALL
+  HAVING count(*) > 1
+),
+-- of each row key the newest version known
+newest_versions AS (
+  SELECT * FROM versions ANTI JOIN repeated USING ("row_customer_id")
+  UNION ALL
+  (
+    SELECT * FROM versions SEMI JOIN repeated USING ("row_customer_id")
+    QUALIFY row_number() OVER (PARTITION BY "row_customer_id" ORDER BY row_order DESC NULLS LAST, known_time DESC NULLS LAST, event_time DESC NULLS LAST, deleted DESC NULLS LAST, "by_credit_limit" DESC NULLS LAST, "by_customer_since" DESC NULLS LAST, "by_home_country" DESC NULLS LAST, "by_segment" DESC NULLS LAST) = 1
+  )
+),
+-- facts that count at the instant asked, of the keys that ask
+seen AS NOT MATERIALIZED (
+  SELECT "key_customer_id", event_time, known_time, "in_segment", "in_home_country", "in_credit_limit", "in_customer_since"
+  FROM newest_versions SEMI JOIN spine USING ("key_customer_id")
+  WHERE holds AND "key_customer_id" IS NOT NULL AND event_time IS NOT NULL AND greatest(event_time, known_time) < $at
+),
+-- per key the event and known time of its newest fact
+wanted AS (
+  SELECT "key_customer_id", event_time, CAST(newest - CAST(event_time AS HUGEINT) * 18446744073709551616 AS BIGINT) AS known_time
+  FROM (
+    SELECT *, CAST((newest + 9223372036854775808) >> 64 AS BIGINT) AS event_time
+    FROM (SELECT "key_customer_id", max(CAST(event_time AS HUGEINT) * 18446744073709551616 + known_time) AS newest FROM seen GROUP BY "key_customer_id")
+  )
+),
+-- those facts with their inputs, made canonical
+candidates AS MATERIALIZED (
+  SELECT
+    "key_customer_id",
+    event_time,
+    known_time,
+    "in_segment" AS "in_segment",
+    "in_home_country" AS "in_home_country",
+    "in_credit_limit" AS "in_credit_limit",
+    "in_customer_since" AS "in_customer_since"
+  FROM seen SEMI JOIN wanted USING ("key_customer_id", event_time, known_time)
+),
+-- facts that more than one row claims to be
+tied AS MATERIALIZED (
+  SELECT "key_customer_id", event_time, known_time FROM candidates GROUP BY ALL HAVING count(*) > 1
+),
+-- one candidate each: of tied ones the greatest by known time, then by inputs
+chosen AS (
+  SELECT * FROM candidates ANTI JOIN tied USING ("key_customer_id", event_time, known_time)
+  UNION ALL
+  (
+    SELECT * FROM candidates SEMI JOIN tied USING ("key_customer_id", event_time, known_time)
+    QUALIFY row_number() OVER (PARTITION BY "key_customer_id", event_time, known_time ORDER BY "in_segment" DESC NULLS LAST, "in_home_country" DESC NULLS LAST, "in_credit_limit" DESC NULLS LAST, "in_customer_since" DESC NULLS LAST) = 1
+  )
+)
+-- the answer, in spine order
+SELECT
+  s.row_id AS __row,
+  a.event_time AS __event,
+  CAST(CASE WHEN a.event_time IS NULL THEN 0 ELSE 1 END AS UTINYINT) AS __match,
+  CASE WHEN a.event_time IS NOT NULL THEN a."in_segment" END AS "segment",
+  CASE WHEN a.event_time IS NOT NULL THEN a."in_home_country" END AS "home_country",
+  CASE WHEN a.event_time IS NOT NULL THEN a."in_credit_limit" END AS "credit_limit",
+  CASE WHEN a.event_time IS NOT NULL THEN a."in_customer_since" END AS "customer_since"
+FROM spine AS s LEFT JOIN chosen AS a USING ("key_customer_id")
+ORDER BY __row
+;
+
 -- referrer_profile: Latest of view customer_profile
 -- reads spine (row_id, asked_at, referrer_id), source__customers
 WITH
@@ -2359,5 +2752,100 @@ SELECT
   CASE WHEN a.event_time IS NOT NULL THEN a."in_segment" END AS "referrer_segment",
   CASE WHEN a.event_time IS NOT NULL THEN a."in_customer_since" END AS "referrer_customer_since"
 FROM answers AS a
+ORDER BY __row
+;
+
+-- referrer_profile: Latest of view customer_profile, plan snapshot: referrer_segment, referrer_customer_since
+-- reads spine (row_id, asked_at, referrer_id), source__customers
+WITH
+-- rows of source customers: versions of facts, whether each holds, what orders them
+rows_read AS NOT MATERIALIZED (
+  SELECT
+    "customer_id" AS "row_customer_id",
+    "is_closed" IS NOT TRUE AS holds,
+    coalesce("is_closed", FALSE) AS deleted,
+    "version" AS row_order,
+    "credit_limit" AS "by_credit_limit",
+    "customer_since" AS "by_customer_since",
+    "home_country" AS "by_home_country",
+    "segment" AS "by_segment",
+    CAST("customer_id" AS BIGINT) AS "key_customer_id",
+    CASE WHEN "updated_at" >= TIMESTAMPTZ '1677-01-01T00:00:00.000000Z' AND "updated_at" < TIMESTAMPTZ '2262-01-01T00:00:00.000000Z' THEN epoch_us("updated_at") END AS event_time,
+    CASE WHEN "loaded_at" >= TIMESTAMPTZ '1677-01-01T00:00:00.000000Z' AND "loaded_at" < TIMESTAMPTZ '2262-01-01T00:00:00.000000Z' THEN epoch_us("loaded_at") END AS known_time,
+    "segment" AS "in_segment",
+    "home_country" AS "in_home_country",
+    "credit_limit" AS "in_credit_limit",
+    "customer_since" AS "in_customer_since"
+  FROM source__customers
+),
+-- versions known before the cut-off and at the instant asked, their known time shifted by the serving lag
+versions AS NOT MATERIALIZED (
+  SELECT * REPLACE (known_time + $known_shift AS known_time)
+  FROM rows_read
+  WHERE "row_customer_id" IS NOT NULL AND known_time IS NOT NULL AND known_time < $known_before AND known_time + $known_shift < $at
+),
+-- row keys with more than one version
+repeated AS MATERIALIZED (
+  SELECT "row_customer_id"
+  FROM versions
+  GROUP BY ALL
+  HAVING count(*) > 1
+),
+-- of each row key the newest version known
+newest_versions AS (
+  SELECT * FROM versions ANTI JOIN repeated USING ("row_customer_id")
+  UNION ALL
+  (
+    SELECT * FROM versions SEMI JOIN repeated USING ("row_customer_id")
+    QUALIFY row_number() OVER (PARTITION BY "row_customer_id" ORDER BY row_order DESC NULLS LAST, known_time DESC NULLS LAST, event_time DESC NULLS LAST, deleted DESC NULLS LAST, "by_credit_limit" DESC NULLS LAST, "by_customer_since" DESC NULLS LAST, "by_home_country" DESC NULLS LAST, "by_segment" DESC NULLS LAST) = 1
+  )
+),
+-- facts that count at the instant asked, of the keys that ask
+seen AS NOT MATERIALIZED (
+  SELECT "key_customer_id", event_time, known_time, "in_segment", "in_home_country", "in_credit_limit", "in_customer_since"
+  FROM newest_versions SEMI JOIN spine USING ("key_customer_id")
+  WHERE holds AND "key_customer_id" IS NOT NULL AND event_time IS NOT NULL AND greatest(event_time, known_time) < $at
+),
+-- per key the event and known time of its newest fact
+wanted AS (
+  SELECT "key_customer_id", event_time, CAST(newest - CAST(event_time AS HUGEINT) * 18446744073709551616 AS BIGINT) AS known_time
+  FROM (
+    SELECT *, CAST((newest + 9223372036854775808) >> 64 AS BIGINT) AS event_time
+    FROM (SELECT "key_customer_id", max(CAST(event_time AS HUGEINT) * 18446744073709551616 + known_time) AS newest FROM seen GROUP BY "key_customer_id")
+  )
+),
+-- those facts with their inputs, made canonical
+candidates AS MATERIALIZED (
+  SELECT
+    "key_customer_id",
+    event_time,
+    known_time,
+    "in_segment" AS "in_segment",
+    "in_home_country" AS "in_home_country",
+    "in_credit_limit" AS "in_credit_limit",
+    "in_customer_since" AS "in_customer_since"
+  FROM seen SEMI JOIN wanted USING ("key_customer_id", event_time, known_time)
+),
+-- facts that more than one row claims to be
+tied AS MATERIALIZED (
+  SELECT "key_customer_id", event_time, known_time FROM candidates GROUP BY ALL HAVING count(*) > 1
+),
+-- one candidate each: of tied ones the greatest by known time, then by inputs
+chosen AS (
+  SELECT * FROM candidates ANTI JOIN tied USING ("key_customer_id", event_time, known_time)
+  UNION ALL
+  (
+    SELECT * FROM candidates SEMI JOIN tied USING ("key_customer_id", event_time, known_time)
+    QUALIFY row_number() OVER (PARTITION BY "key_customer_id", event_time, known_time ORDER BY "in_segment" DESC NULLS LAST, "in_home_country" DESC NULLS LAST, "in_credit_limit" DESC NULLS LAST, "in_customer_since" DESC NULLS LAST) = 1
+  )
+)
+-- the answer, in spine order
+SELECT
+  s.row_id AS __row,
+  a.event_time AS __event,
+  CAST(CASE WHEN a.event_time IS NULL THEN 0 ELSE 1 END AS UTINYINT) AS __match,
+  CASE WHEN a.event_time IS NOT NULL THEN a."in_segment" END AS "referrer_segment",
+  CASE WHEN a.event_time IS NOT NULL THEN a."in_customer_since" END AS "referrer_customer_since"
+FROM spine AS s LEFT JOIN chosen AS a USING ("key_customer_id")
 ORDER BY __row
 ;

@@ -15,11 +15,13 @@ from featurestore.compiler.duckdb.windows import aggregations, moments
 from featurestore.compiler.duckdb.windows.frames import frames
 from featurestore.compiler.duckdb.windows.measured import densities, lateness, measure_sql, sample, statistics
 from featurestore.compiler.duckdb.windows.pairs import pairs
-from featurestore.compiler.duckdb.windows.shared import Asked, Span, span_of
+from featurestore.compiler.duckdb.windows.shared import Asked
+from featurestore.compiler.duckdb.windows.snapshot import snapshot
 from featurestore.compiler.duckdb.windows.split import split
 from featurestore.compiler.duckdb.windows.stretches import MOST_TILES
 from featurestore.compiler.duckdb.windows.sweep import aligned_sweep, lengths, sweep
 from featurestore.compiler.duckdb.windows.tiles import aligned, tiles, widths
+from featurestore.compiler.spans import Span, span_of
 from featurestore.plan.nodes import Output, Window, facts_of
 
 MACROS = (*aggregations.MACROS, *moments.MACROS)
@@ -28,13 +30,14 @@ MACROS = (*aggregations.MACROS, *moments.MACROS)
 @dataclass(frozen=True)
 class WindowPlan:
     """One way to compute windows. serves: which outputs of a part it can; simple: only sources whose known time is event
-    time plus a constant; versions: also of versioned sources."""
+    time plus a constant; versions: also of versioned sources; at_once: only spines whose rows all ask at one instant."""
 
     name: str
     sql: Callable[[Asked], str]
     serves: Callable[[Output], bool]
     simple: bool = False
     versions: bool = True
+    at_once: bool = False
 
 
 def _in_parts(output: Output) -> bool:
@@ -51,6 +54,7 @@ PLANS: Mapping[str, WindowPlan] = {
         WindowPlan("sweep", sweep, moments.adds),
         WindowPlan("aligned_sweep", aligned_sweep, lambda output: output.window is not None and moments.adds(output)),
         WindowPlan("split", split, lambda output: output.aggregate in aggregations.EXTREMES, versions=False),
+        WindowPlan("snapshot", snapshot, lambda output: True, at_once=True),
     )
 }
 
@@ -76,6 +80,7 @@ def _able(plan: Window, output: Output) -> tuple[str, ...]:
     """Of ALIGNED only whether there may be tiles that fit its window."""
     simple, versioned = is_simple(plan.facts), facts_of(plan.facts)[1] is not None
     able = (p for p in PLANS.values() if p.serves(output) and (simple or not p.simple))
+    able = (p for p in able if plan.spine.at_once or not p.at_once)
     return tuple(p.name for p in able if p.versions or not versioned)
 
 

@@ -14,7 +14,8 @@ from collections.abc import Callable
 from featurestore.compiler.duckdb.facts import key_names, visible_delay
 from featurestore.compiler.duckdb.windows import aggregations
 from featurestore.compiler.duckdb.windows.measured import add_measured, measure_name
-from featurestore.compiler.duckdb.windows.shared import Asked, Span, add_terms, finish
+from featurestore.compiler.duckdb.windows.shared import Asked, add_terms, finish
+from featurestore.compiler.spans import Span
 from featurestore.compiler.statement import Steps, listed
 
 _AGES = 2 * 10**18

@@ -48,12 +48,19 @@ def add_measured(steps: Steps, visible: Visible | Settled, used: tuple[Measure, 
     _, versions, _ = facts_of(visible)
     if versions is not None:
         _add_versioned(steps, visible)
+    times = [f"{visible_from(visible)} AS visible_from", *(["until"] if versions is not None else [])]
+    add_measures(steps, visible, used, "facts", times)
+
+
+def add_measures(
+    steps: Steps, visible: Visible | Settled, used: tuple[Measure, ...], source: str, times: Sequence[str] = ()
+) -> None:
+    """The step `measured` over facts of a step that exists. times: what tells when each of them counts."""
     facts, _, _ = facts_of(visible)
-    columns = [*key_names(facts.keys), "event_time", "known_time", f"{visible_from(visible)} AS visible_from"]
-    columns += ["until"] if versions is not None else []
-    columns += measure_columns(facts, used)
-    steps.add("measured", "facts, the instant they become visible, and what the aggregates take of them",
-              f"SELECT\n{listed(columns)}\nFROM facts", materialized=False)  # fmt: skip
+    columns = [*key_names(facts.keys), "event_time", "known_time", *times, *measure_columns(facts, used)]
+    note = "facts, the instant they become visible, and what the aggregates take of them"
+    steps.add("measured", note if times else "facts, and what the aggregates take of them",
+              f"SELECT\n{listed(columns)}\nFROM {source}", materialized=False)  # fmt: skip
 
 
 def measure_columns(facts: Facts, used: tuple[Measure, ...]) -> list[str]:

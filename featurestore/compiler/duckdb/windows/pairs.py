@@ -5,12 +5,13 @@ It answers every aggregate over every source. Its cost is the number of (row, fa
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from featurestore.compiler.duckdb.facts import key_names
 from featurestore.compiler.duckdb.windows import aggregations
 from featurestore.compiler.duckdb.windows.measured import add_measured, measure_name
-from featurestore.compiler.duckdb.windows.shared import Asked, Span, add_terms, finish
+from featurestore.compiler.duckdb.windows.shared import Asked, add_terms, finish
+from featurestore.compiler.spans import Span
 from featurestore.compiler.statement import Steps, listed
 from featurestore.plan.nodes import facts_of, reach_of
 
@@ -64,25 +65,29 @@ def _stretch(time: str, length: str) -> str:
     return f"({time} + {_EARLIEST}) // {length}"
 
 
-def add_grouped(steps: Steps, asked: Asked, name: str = "grouped") -> None:
-    """The step of that name: per spine row what `pairs` make of every window."""
+def add_grouped(
+    steps: Steps, asked: Asked, name: str = "grouped", *, source: str = "pairs", by: Sequence[str] = ("row_id",),
+    at: str = "asked_at",
+) -> None:  # fmt: skip
+    """The step of that name: per spine row (or `by`) what the facts of `source` make of every window before `at`."""
     exact, reach = asked.plan.facts.exact, reach_of(asked.outputs)
     columns = []
     for (number, place), wanted in asked.terms.items():
-        over = _filtered(window_test(asked.spans[place - 1], reach, exact))
+        over = _filtered(window_test(asked.spans[place - 1], reach, exact, at))
         for term in wanted:
             sql = f"count({measure_name(number)})" if term == "n" else f"sum({term}_{number})"
             columns.append(f"{sql} {over('')}".rstrip() + f" AS {term}_{number}_{place}")
     for position, output in enumerate(asked.others, 1):
         number = asked.number(output)
-        over = _filtered(window_test(asked.spans[asked.place(output) - 1], reach, exact))
+        over = _filtered(window_test(asked.spans[asked.place(output) - 1], reach, exact, at))
         if asked.is_list(output):
             sql = aggregations.listed_values(number, over)
         else:
             sql = aggregations.call(output, asked.measures[number - 1], number, over)
         columns.append(f"{sql} AS value_{position}")
-    steps.add(name, "per spine row what its windows hold",
-              f"SELECT\n{listed(['row_id', *columns])}\nFROM pairs\nGROUP BY row_id")  # fmt: skip
+    whose = "spine row" if source == "pairs" else "key"
+    steps.add(name, f"per {whose} what its windows hold",
+              f"SELECT\n{listed([*by, *columns])}\nFROM {source}\nGROUP BY {', '.join(by)}")  # fmt: skip
 
 
 def _filtered(inside: str) -> Callable[[str], str]:
@@ -95,10 +100,11 @@ def _filtered(inside: str) -> Callable[[str], str]:
     return over
 
 
-def window_test(span: Span, reach: int | None, exact: bool) -> str:
-    """Whether a pair's event time lies in the window; "" where every pair does. reach: how far before the row pairs lie."""
+def window_test(span: Span, reach: int | None, exact: bool, at: str) -> str:
+    """Whether a pair's event time lies in the window before `at`; "" where every pair does. reach: how far before it pairs
+    lie."""
     low, high = (">", "<=") if exact else (">=", "<")
-    tests = [] if span.low == reach else [f"event_time {low} asked_at - {span.low}"]
+    tests = [] if span.low == reach else [f"event_time {low} {at} - {span.low}"]
     if span.high:
-        tests.append(f"event_time {high} asked_at - {span.high}")
+        tests.append(f"event_time {high} {at} - {span.high}")
     return " AND ".join(tests)

@@ -6,27 +6,16 @@ Every plan ends in a step `grouped` with one row per spine row that has facts: f
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
 from featurestore.compiler.duckdb.scalars import quoted
 from featurestore.compiler.duckdb.windows import aggregations, moments
+from featurestore.compiler.spans import Span, span_of
 from featurestore.compiler.statement import Steps, listed
 from featurestore.dtypes import DOUBLE, DType
 from featurestore.plan.nodes import Measure, Output, Window, measure_of, measures
-
-
-@dataclass(frozen=True)
-class Span:
-    """A window as distances before t: event times in [t - low, t - high), or (…, …] with exact matches; low None: all."""
-
-    low: int | None
-    high: int
-
-
-def span_of(output: Output) -> Span:
-    return Span(None if output.window is None else output.offset + output.window, output.offset)
 
 
 @dataclass(frozen=True)
@@ -136,8 +125,8 @@ def add_terms(steps: Steps, asked: Asked) -> str:
     return "numbers"
 
 
-def finish(steps: Steps, asked: Asked) -> str:
-    """The final select: __row and every output, in spine order."""
+def finish(steps: Steps, asked: Asked, *, by: Sequence[str] = ("row_id",)) -> str:
+    """The final select: __row and every output, in spine order. by: what `grouped` has one row of."""
     squared = [(n, asked.counter(n), place, asked.dtype(n)) for (n, place), wanted in asked.terms.items() if "aa" in wanted]
     source = moments.add_squares(steps, squared, asked.small) if squared else "grouped"
     summed = [o for o in asked.outputs if o.aggregate in ("sum", "mean") and asked.is_added(o)]
@@ -164,5 +153,5 @@ def finish(steps: Steps, asked: Asked) -> str:
             columns.append(aggregations.finished(output, measure, f"g.value_{asked.others.index(output) + 1}"))
     return steps.finish(
         "the answer, in spine order; rows without facts get the value of the empty window",
-        f"SELECT\n{listed(columns)}\nFROM spine AS s LEFT JOIN {source} AS g USING (row_id)\nORDER BY __row",
+        f"SELECT\n{listed(columns)}\nFROM spine AS s LEFT JOIN {source} AS g USING ({', '.join(by)})\nORDER BY __row",
     )

@@ -15,8 +15,9 @@ from featurestore.compiler.duckdb.windows import aggregations
 from featurestore.compiler.duckdb.windows.aligned import Aligned
 from featurestore.compiler.duckdb.windows.grid import Grid
 from featurestore.compiler.duckdb.windows.measured import add_measured, measure_name
-from featurestore.compiler.duckdb.windows.shared import Asked, Span, finish
+from featurestore.compiler.duckdb.windows.shared import Asked, finish
 from featurestore.compiler.duckdb.windows.stretches import LEVELS, Extreme, Stretch, Value
+from featurestore.compiler.spans import Span
 from featurestore.compiler.statement import Steps, listed
 from featurestore.plan.nodes import Output, Window
 

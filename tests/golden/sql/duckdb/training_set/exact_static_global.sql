@@ -4,6 +4,7 @@
 -- $known_before: facts known before it only. $known_shift: microseconds by which facts are known later.
 -- $scale_i, $unscale_i: 2^k and 2^-k; the doubles of measure i times 2^k are whole. $first_instant,
 -- $last_instant: between them lie all facts. $per_tile, $most_tiles: facts of a tile, and tiles of a key at most.
+-- Plan snapshot: where all rows of a spine ask at one instant, which is $at.
 
 -- exact: Latest of view exact
 -- reads spine (row_id, asked_at, customer_id), source__visits
@@ -64,6 +65,67 @@ SELECT
   CAST(CASE WHEN m.event_time IS NULL THEN 0 ELSE 1 END AS UTINYINT) AS __match,
   CASE WHEN m.event_time IS NOT NULL THEN a."in_page" END AS "this_page"
 FROM matched AS m LEFT JOIN chosen AS a ON m."key_customer_id" = a."key_customer_id" AND m.event_time = a.event_time
+ORDER BY __row
+;
+
+-- exact: Latest of view exact, plan snapshot: this_page
+-- reads spine (row_id, asked_at, customer_id), source__visits
+WITH
+-- rows of source visits: keys, times in microseconds UTC, inputs
+rows_read AS NOT MATERIALIZED (
+  SELECT
+    CAST("customer_id" AS BIGINT) AS "key_customer_id",
+    CASE WHEN "seen_at" >= TIMESTAMPTZ '1677-01-01T00:00:00.000000Z' AND "seen_at" < TIMESTAMPTZ '2262-01-01T00:00:00.000000Z' THEN epoch_us("seen_at") END AS event_time,
+    CASE WHEN "seen_at" >= TIMESTAMPTZ '1677-01-01T00:00:00.000000Z' AND "seen_at" < TIMESTAMPTZ '2262-01-01T00:00:00.000000Z' THEN epoch_us("seen_at") END AS known_time,
+    "page" AS "in_page"
+  FROM source__visits
+),
+-- facts known before the cut-off, their known time shifted by the serving lag
+facts AS NOT MATERIALIZED (
+  SELECT * REPLACE (known_time + $known_shift AS known_time)
+  FROM rows_read
+  WHERE "key_customer_id" IS NOT NULL AND event_time IS NOT NULL AND known_time IS NOT NULL AND known_time < $known_before
+),
+-- facts that count at the instant asked, of the keys that ask
+seen AS NOT MATERIALIZED (
+  SELECT "key_customer_id", event_time, known_time, "in_page"
+  FROM facts SEMI JOIN spine USING ("key_customer_id")
+  WHERE known_time <= $at
+),
+-- per key the event and known time of its newest fact
+wanted AS (
+  SELECT "key_customer_id", max(event_time) AS event_time
+  FROM seen GROUP BY "key_customer_id"
+),
+-- those facts with their inputs, made canonical
+candidates AS MATERIALIZED (
+  SELECT
+    "key_customer_id",
+    event_time,
+    known_time,
+    "in_page" AS "in_page"
+  FROM seen SEMI JOIN wanted USING ("key_customer_id", event_time)
+),
+-- facts that more than one row claims to be
+tied AS MATERIALIZED (
+  SELECT "key_customer_id", event_time FROM candidates GROUP BY ALL HAVING count(*) > 1
+),
+-- one candidate each: of tied ones the greatest by known time, then by inputs
+chosen AS (
+  SELECT * FROM candidates ANTI JOIN tied USING ("key_customer_id", event_time)
+  UNION ALL
+  (
+    SELECT * FROM candidates SEMI JOIN tied USING ("key_customer_id", event_time)
+    QUALIFY row_number() OVER (PARTITION BY "key_customer_id", event_time ORDER BY known_time DESC NULLS LAST, "in_page" DESC NULLS LAST) = 1
+  )
+)
+-- the answer, in spine order
+SELECT
+  s.row_id AS __row,
+  a.event_time AS __event,
+  CAST(CASE WHEN a.event_time IS NULL THEN 0 ELSE 1 END AS UTINYINT) AS __match,
+  CASE WHEN a.event_time IS NOT NULL THEN a."in_page" END AS "this_page"
+FROM spine AS s LEFT JOIN chosen AS a USING ("key_customer_id")
 ORDER BY __row
 ;
 
@@ -863,6 +925,55 @@ FROM spine AS s LEFT JOIN grouped AS g USING (row_id)
 ORDER BY __row
 ;
 
+-- exact: Window of view exact, plan snapshot: visits_1h
+-- reads spine (row_id, asked_at, customer_id), source__visits
+WITH
+-- rows of source visits: keys, times in microseconds UTC, inputs
+rows_read AS NOT MATERIALIZED (
+  SELECT
+    CAST("customer_id" AS BIGINT) AS "key_customer_id",
+    CASE WHEN "seen_at" >= TIMESTAMPTZ '1677-01-01T00:00:00.000000Z' AND "seen_at" < TIMESTAMPTZ '2262-01-01T00:00:00.000000Z' THEN epoch_us("seen_at") END AS event_time,
+    CASE WHEN "seen_at" >= TIMESTAMPTZ '1677-01-01T00:00:00.000000Z' AND "seen_at" < TIMESTAMPTZ '2262-01-01T00:00:00.000000Z' THEN epoch_us("seen_at") END AS known_time,
+    "page" AS "in_page"
+  FROM source__visits
+),
+-- facts known before the cut-off, their known time shifted by the serving lag
+facts AS NOT MATERIALIZED (
+  SELECT * REPLACE (known_time + $known_shift AS known_time)
+  FROM rows_read
+  WHERE "key_customer_id" IS NOT NULL AND event_time IS NOT NULL AND known_time IS NOT NULL AND known_time < $known_before
+),
+-- facts that count at the instant asked, of the keys that ask
+seen AS NOT MATERIALIZED (
+  SELECT "key_customer_id", event_time, known_time, "in_page"
+  FROM facts SEMI JOIN spine USING ("key_customer_id")
+  WHERE known_time <= $at AND event_time > $at - 3600000000
+),
+-- facts, and what the aggregates take of them
+measured AS NOT MATERIALIZED (
+  SELECT
+    "key_customer_id",
+    event_time,
+    known_time,
+    TRUE AS measure_1
+  FROM seen
+),
+-- per key what its windows hold
+grouped AS (
+  SELECT
+    "key_customer_id",
+    count(measure_1) AS n_1_1
+  FROM measured
+  GROUP BY "key_customer_id"
+)
+-- the answer, in spine order; rows without facts get the value of the empty window
+SELECT
+  s.row_id AS __row,
+  CAST(coalesce(g.n_1_1, 0) AS BIGINT) AS "visits_1h"
+FROM spine AS s LEFT JOIN grouped AS g USING ("key_customer_id")
+ORDER BY __row
+;
+
 -- static: StaticLookup of view static
 -- reads spine (row_id, asked_at, account_id), source__master
 WITH
@@ -949,5 +1060,66 @@ SELECT
   CAST(CASE WHEN m.event_time IS NULL THEN 0 WHEN m.asked_at - m.event_time > 31536000000000 THEN 2 ELSE 1 END AS UTINYINT) AS __match,
   CASE WHEN m.asked_at - m.event_time <= 31536000000000 THEN a."in_floor" END AS "floor"
 FROM matched AS m LEFT JOIN chosen AS a ON m.key_all = a.key_all AND m.event_time = a.event_time
+ORDER BY __row
+;
+
+-- global_rule: Latest of view global_rule, plan snapshot: floor
+-- reads spine (row_id, asked_at, no key), source__rules
+WITH
+-- rows of source rules: keys, times in microseconds UTC, inputs
+rows_read AS NOT MATERIALIZED (
+  SELECT
+    0 AS key_all,
+    CASE WHEN "from_at" >= TIMESTAMPTZ '1677-01-01T00:00:00.000000Z' AND "from_at" < TIMESTAMPTZ '2262-01-01T00:00:00.000000Z' THEN epoch_us("from_at") END AS event_time,
+    CASE WHEN "from_at" >= TIMESTAMPTZ '1677-01-01T00:00:00.000000Z' AND "from_at" < TIMESTAMPTZ '2262-01-01T00:00:00.000000Z' THEN epoch_us("from_at") END AS known_time,
+    "floor" AS "in_floor"
+  FROM source__rules
+),
+-- facts known before the cut-off, their known time shifted by the serving lag
+facts AS NOT MATERIALIZED (
+  SELECT * REPLACE (known_time + $known_shift AS known_time)
+  FROM rows_read
+  WHERE key_all IS NOT NULL AND event_time IS NOT NULL AND known_time IS NOT NULL AND known_time < $known_before
+),
+-- facts that count at the instant asked, of the keys that ask
+seen AS NOT MATERIALIZED (
+  SELECT key_all, event_time, known_time, "in_floor"
+  FROM facts SEMI JOIN spine USING (key_all)
+  WHERE known_time < $at
+),
+-- per key the event and known time of its newest fact
+wanted AS (
+  SELECT key_all, max(event_time) AS event_time
+  FROM seen GROUP BY key_all
+),
+-- those facts with their inputs, made canonical
+candidates AS MATERIALIZED (
+  SELECT
+    key_all,
+    event_time,
+    known_time,
+    canonical_double("in_floor") AS "in_floor"
+  FROM seen SEMI JOIN wanted USING (key_all, event_time)
+),
+-- facts that more than one row claims to be
+tied AS MATERIALIZED (
+  SELECT key_all, event_time FROM candidates GROUP BY ALL HAVING count(*) > 1
+),
+-- one candidate each: of tied ones the greatest by known time, then by inputs
+chosen AS (
+  SELECT * FROM candidates ANTI JOIN tied USING (key_all, event_time)
+  UNION ALL
+  (
+    SELECT * FROM candidates SEMI JOIN tied USING (key_all, event_time)
+    QUALIFY row_number() OVER (PARTITION BY key_all, event_time ORDER BY known_time DESC NULLS LAST, "in_floor" DESC NULLS LAST) = 1
+  )
+)
+-- the answer, in spine order
+SELECT
+  s.row_id AS __row,
+  a.event_time AS __event,
+  CAST(CASE WHEN a.event_time IS NULL THEN 0 WHEN s.asked_at - a.event_time > 31536000000000 THEN 2 ELSE 1 END AS UTINYINT) AS __match,
+  CASE WHEN s.asked_at - a.event_time <= 31536000000000 THEN a."in_floor" END AS "floor"
+FROM spine AS s LEFT JOIN chosen AS a USING (key_all)
 ORDER BY __row
 ;

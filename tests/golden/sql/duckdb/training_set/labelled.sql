@@ -4,6 +4,7 @@
 -- $known_before: facts known before it only. $known_shift: microseconds by which facts are known later.
 -- $scale_i, $unscale_i: 2^k and 2^-k; the doubles of measure i times 2^k are whole. $first_instant,
 -- $last_instant: between them lie all facts. $per_tile, $most_tiles: facts of a tile, and tiles of a key at most.
+-- Plan snapshot: where all rows of a spine ask at one instant, which is $at.
 
 -- exact: Latest of view exact
 -- reads spine (row_id, asked_at, customer_id), source__visits
@@ -64,6 +65,67 @@ SELECT
   CAST(CASE WHEN m.event_time IS NULL THEN 0 ELSE 1 END AS UTINYINT) AS __match,
   CASE WHEN m.event_time IS NOT NULL THEN a."in_page" END AS "this_page"
 FROM matched AS m LEFT JOIN chosen AS a ON m."key_customer_id" = a."key_customer_id" AND m.event_time = a.event_time
+ORDER BY __row
+;
+
+-- exact: Latest of view exact, plan snapshot: this_page
+-- reads spine (row_id, asked_at, customer_id), source__visits
+WITH
+-- rows of source visits: keys, times in microseconds UTC, inputs
+rows_read AS NOT MATERIALIZED (
+  SELECT
+    CAST("customer_id" AS BIGINT) AS "key_customer_id",
+    CASE WHEN "seen_at" >= TIMESTAMPTZ '1677-01-01T00:00:00.000000Z' AND "seen_at" < TIMESTAMPTZ '2262-01-01T00:00:00.000000Z' THEN epoch_us("seen_at") END AS event_time,
+    CASE WHEN "seen_at" >= TIMESTAMPTZ '1677-01-01T00:00:00.000000Z' AND "seen_at" < TIMESTAMPTZ '2262-01-01T00:00:00.000000Z' THEN epoch_us("seen_at") END AS known_time,
+    "page" AS "in_page"
+  FROM source__visits
+),
+-- facts known before the cut-off, their known time shifted by the serving lag
+facts AS NOT MATERIALIZED (
+  SELECT * REPLACE (known_time + $known_shift AS known_time)
+  FROM rows_read
+  WHERE "key_customer_id" IS NOT NULL AND event_time IS NOT NULL AND known_time IS NOT NULL AND known_time < $known_before
+),
+-- facts that count at the instant asked, of the keys that ask
+seen AS NOT MATERIALIZED (
+  SELECT "key_customer_id", event_time, known_time, "in_page"
+  FROM facts SEMI JOIN spine USING ("key_customer_id")
+  WHERE known_time <= $at
+),
+-- per key the event and known time of its newest fact
+wanted AS (
+  SELECT "key_customer_id", max(event_time) AS event_time
+  FROM seen GROUP BY "key_customer_id"
+),
+-- those facts with their inputs, made canonical
+candidates AS MATERIALIZED (
+  SELECT
+    "key_customer_id",
+    event_time,
+    known_time,
+    "in_page" AS "in_page"
+  FROM seen SEMI JOIN wanted USING ("key_customer_id", event_time)
+),
+-- facts that more than one row claims to be
+tied AS MATERIALIZED (
+  SELECT "key_customer_id", event_time FROM candidates GROUP BY ALL HAVING count(*) > 1
+),
+-- one candidate each: of tied ones the greatest by known time, then by inputs
+chosen AS (
+  SELECT * FROM candidates ANTI JOIN tied USING ("key_customer_id", event_time)
+  UNION ALL
+  (
+    SELECT * FROM candidates SEMI JOIN tied USING ("key_customer_id", event_time)
+    QUALIFY row_number() OVER (PARTITION BY "key_customer_id", event_time ORDER BY known_time DESC NULLS LAST, "in_page" DESC NULLS LAST) = 1
+  )
+)
+-- the answer, in spine order
+SELECT
+  s.row_id AS __row,
+  a.event_time AS __event,
+  CAST(CASE WHEN a.event_time IS NULL THEN 0 ELSE 1 END AS UTINYINT) AS __match,
+  CASE WHEN a.event_time IS NOT NULL THEN a."in_page" END AS "this_page"
+FROM spine AS s LEFT JOIN chosen AS a USING ("key_customer_id")
 ORDER BY __row
 ;
 
@@ -1092,5 +1154,89 @@ SELECT
   CASE WHEN coalesce(g.n_1_1, 0) > 0 THEN TRY_CAST(g.x_1_1 AS BIGINT) END AS "charged_back_30d",
   coalesce(g.n_1_1, 0) > 0 AND TRY_CAST(g.x_1_1 AS BIGINT) IS NULL AS "charged_back_30d__overflow"
 FROM spine AS s LEFT JOIN grouped AS g USING (row_id)
+ORDER BY __row
+;
+
+-- late: asked 31d after as_of, at the end of the window of label view late, plan snapshot: charged_back_30d
+-- reads spine (row_id, asked_at, customer_id), source__payments
+WITH
+-- rows of source payments: versions of facts, whether each holds, what orders them
+rows_read AS NOT MATERIALIZED (
+  SELECT
+    "payment_id" AS "row_payment_id",
+    ("status" = 'charged back') IS TRUE AND "is_deleted" IS NOT TRUE AS holds,
+    coalesce("is_deleted", FALSE) AS deleted,
+    "version" AS row_order,
+    "cents" AS "by_cents",
+    "payer" AS "by_payer",
+    "status" AS "by_status",
+    CAST("payer" AS DECIMAL(38, 0)) AS "key_customer_id",
+    CASE WHEN "paid_at" >= TIMESTAMPTZ '1677-01-01T00:00:00.000000Z' AND "paid_at" < TIMESTAMPTZ '2262-01-01T00:00:00.000000Z' THEN epoch_us("paid_at") END AS event_time,
+    CASE WHEN "loaded_at" >= TIMESTAMPTZ '1677-01-01T00:00:00.000000Z' AND "loaded_at" < TIMESTAMPTZ '2262-01-01T00:00:00.000000Z' THEN epoch_us("loaded_at") END AS known_time,
+    "cents" AS "in_cents"
+  FROM source__payments
+),
+-- versions known before the cut-off
+versions AS NOT MATERIALIZED (
+  SELECT *
+  FROM rows_read
+  WHERE "row_payment_id" IS NOT NULL AND known_time IS NOT NULL AND known_time < $known_before
+),
+-- row keys with more than one version
+repeated AS MATERIALIZED (
+  SELECT "row_payment_id"
+  FROM versions
+  GROUP BY ALL
+  HAVING count(*) > 1
+),
+-- of each row key the newest version known
+newest_versions AS (
+  SELECT * FROM versions ANTI JOIN repeated USING ("row_payment_id")
+  UNION ALL
+  (
+    SELECT * FROM versions SEMI JOIN repeated USING ("row_payment_id")
+    QUALIFY row_number() OVER (PARTITION BY "row_payment_id" ORDER BY row_order DESC NULLS LAST, known_time DESC NULLS LAST, event_time DESC NULLS LAST, deleted DESC NULLS LAST, "by_cents" DESC NULLS LAST, "by_payer" DESC NULLS LAST, "by_status" DESC NULLS LAST) = 1
+  )
+),
+-- those that are facts
+facts AS (
+  SELECT "key_customer_id", event_time, known_time, "in_cents" FROM newest_versions WHERE holds AND "key_customer_id" IS NOT NULL AND event_time IS NOT NULL
+),
+-- facts that count at the instant asked, of the keys that ask
+seen AS NOT MATERIALIZED (
+  SELECT "key_customer_id", event_time, known_time, "in_cents"
+  FROM facts SEMI JOIN spine USING ("key_customer_id")
+  WHERE event_time <= $at AND event_time > $at - 2592000000000
+),
+-- facts, and what the aggregates take of them
+measured AS NOT MATERIALIZED (
+  SELECT
+    "key_customer_id",
+    event_time,
+    known_time,
+    "in_cents" AS measure_1
+  FROM seen
+),
+-- the same with their values as whole numbers, which add up without loss
+numbers AS NOT MATERIALIZED (
+  SELECT *,
+    measure_1 AS x_1
+  FROM measured
+),
+-- per key what its windows hold
+grouped AS (
+  SELECT
+    "key_customer_id",
+    count(measure_1) AS n_1_1,
+    sum(x_1) AS x_1_1
+  FROM numbers
+  GROUP BY "key_customer_id"
+)
+-- the answer, in spine order; rows without facts get the value of the empty window
+SELECT
+  s.row_id AS __row,
+  CASE WHEN coalesce(g.n_1_1, 0) > 0 THEN TRY_CAST(g.x_1_1 AS BIGINT) END AS "charged_back_30d",
+  coalesce(g.n_1_1, 0) > 0 AND TRY_CAST(g.x_1_1 AS BIGINT) IS NULL AS "charged_back_30d__overflow"
+FROM spine AS s LEFT JOIN grouped AS g USING ("key_customer_id")
 ORDER BY __row
 ;

@@ -4,6 +4,7 @@
 -- $known_before: facts known before it only. $known_shift: microseconds by which facts are known later.
 -- $scale_i, $unscale_i: 2^k and 2^-k; the doubles of measure i times 2^k are whole. $first_instant,
 -- $last_instant: between them lie all facts. $per_tile, $most_tiles: facts of a tile, and tiles of a key at most.
+-- Plan snapshot: where all rows of a spine ask at one instant, which is $at.
 
 -- versions: Window of view versions, plan pairs: count_7d, versions.amount_sum_7d
 -- reads spine (row_id, asked_at, customer_id), source__payments
@@ -683,6 +684,100 @@ SELECT
   CAST(coalesce(g.n_1_1, 0) AS BIGINT) AS "count_7d",
   CASE WHEN coalesce(g.n_2_1, 0) > 0 THEN g.sum_2_1 END AS "versions.amount_sum_7d"
 FROM spine AS s LEFT JOIN rounded AS g USING (row_id)
+ORDER BY __row
+;
+
+-- versions: Window of view versions, plan snapshot: count_7d, versions.amount_sum_7d
+-- reads spine (row_id, asked_at, customer_id), source__payments
+WITH
+-- rows of source payments: versions of facts, whether each holds, what orders them
+rows_read AS NOT MATERIALIZED (
+  SELECT
+    "payment_id" AS "row_payment_id",
+    (("status" = 'settled') AND (canonical_double("amount") > CAST(CAST(0 AS BIGINT) AS DOUBLE))) IS TRUE AND "is_deleted" IS NOT TRUE AS holds,
+    coalesce("is_deleted", FALSE) AS deleted,
+    "version" AS row_order,
+    "Shop" AS "by_Shop",
+    canonical_double("amount") AS "by_amount",
+    "cents" AS "by_cents",
+    "payer" AS "by_payer",
+    "status" AS "by_status",
+    CAST("payer" AS DECIMAL(38, 0)) AS "key_customer_id",
+    CASE WHEN "paid_at" >= TIMESTAMPTZ '1677-01-01T00:00:00.000000Z' AND "paid_at" < TIMESTAMPTZ '2262-01-01T00:00:00.000000Z' THEN epoch_us("paid_at") END AS event_time,
+    CASE WHEN "loaded_at" >= TIMESTAMPTZ '1677-01-01T00:00:00.000000Z' AND "loaded_at" < TIMESTAMPTZ '2262-01-01T00:00:00.000000Z' THEN epoch_us("loaded_at") END AS known_time,
+    "amount" AS "in_amount",
+    "cents" AS "in_cents",
+    "Shop" AS "in_Shop"
+  FROM source__payments
+),
+-- versions known before the cut-off and at the instant asked, their known time shifted by the serving lag
+versions AS NOT MATERIALIZED (
+  SELECT * REPLACE (known_time + $known_shift AS known_time)
+  FROM rows_read
+  WHERE "row_payment_id" IS NOT NULL AND known_time IS NOT NULL AND known_time < $known_before AND known_time + $known_shift < $at
+),
+-- row keys with more than one version
+repeated AS MATERIALIZED (
+  SELECT "row_payment_id"
+  FROM versions
+  GROUP BY ALL
+  HAVING count(*) > 1
+),
+-- of each row key the newest version known
+newest_versions AS (
+  SELECT * FROM versions ANTI JOIN repeated USING ("row_payment_id")
+  UNION ALL
+  (
+    SELECT * FROM versions SEMI JOIN repeated USING ("row_payment_id")
+    QUALIFY row_number() OVER (PARTITION BY "row_payment_id" ORDER BY row_order DESC NULLS LAST, known_time DESC NULLS LAST, event_time DESC NULLS LAST, deleted DESC NULLS LAST, "by_Shop" DESC NULLS LAST, "by_amount" DESC NULLS LAST, "by_cents" DESC NULLS LAST, "by_payer" DESC NULLS LAST, "by_status" DESC NULLS LAST) = 1
+  )
+),
+-- facts that count at the instant asked, of the keys that ask
+seen AS NOT MATERIALIZED (
+  SELECT "key_customer_id", event_time, known_time, "in_amount", "in_cents", "in_Shop"
+  FROM newest_versions SEMI JOIN spine USING ("key_customer_id")
+  WHERE holds AND "key_customer_id" IS NOT NULL AND event_time IS NOT NULL AND greatest(event_time, known_time) < $at AND event_time >= $at - 604800000000
+),
+-- facts, and what the aggregates take of them
+measured AS NOT MATERIALIZED (
+  SELECT
+    "key_customer_id",
+    event_time,
+    known_time,
+    TRUE AS measure_1,
+    canonical_double("in_amount") AS measure_2
+  FROM seen
+),
+-- the same with their values as whole numbers, which add up without loss
+numbers AS NOT MATERIALIZED (
+  SELECT *,
+    CASE WHEN isfinite(measure_2) THEN NULL WHEN isnan(measure_2) THEN CAST(1 AS HUGEINT) WHEN measure_2 > 0 THEN 4294967296 WHEN measure_2 < 0 THEN 18446744073709551616 END AS s_2,
+    CASE WHEN isfinite(measure_2) THEN CAST(measure_2 * $scale_2 AS HUGEINT) END AS x_2
+  FROM measured
+),
+-- per key what its windows hold
+grouped AS (
+  SELECT
+    "key_customer_id",
+    count(measure_1) AS n_1_1,
+    count(measure_2) AS n_2_1,
+    sum(s_2) AS s_2_1,
+    sum(x_2) AS x_2_1
+  FROM numbers
+  GROUP BY "key_customer_id"
+),
+-- sums as the nearest doubles
+rounded AS NOT MATERIALIZED (
+  SELECT *,
+    CASE WHEN s_2_1 > 0 THEN special_sum(s_2_1) ELSE exact_double(coalesce(x_2_1, 0)) * $unscale_2 END AS sum_2_1
+  FROM grouped
+)
+-- the answer, in spine order; rows without facts get the value of the empty window
+SELECT
+  s.row_id AS __row,
+  CAST(coalesce(g.n_1_1, 0) AS BIGINT) AS "count_7d",
+  CASE WHEN coalesce(g.n_2_1, 0) > 0 THEN g.sum_2_1 END AS "versions.amount_sum_7d"
+FROM spine AS s LEFT JOIN rounded AS g USING ("key_customer_id")
 ORDER BY __row
 ;
 

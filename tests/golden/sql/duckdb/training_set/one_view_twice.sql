@@ -4,6 +4,7 @@
 -- $known_before: facts known before it only. $known_shift: microseconds by which facts are known later.
 -- $scale_i, $unscale_i: 2^k and 2^-k; the doubles of measure i times 2^k are whole. $first_instant,
 -- $last_instant: between them lie all facts. $per_tile, $most_tiles: facts of a tile, and tiles of a key at most.
+-- Plan snapshot: where all rows of a spine ask at one instant, which is $at.
 
 -- versions: Latest of view versions
 -- reads spine (row_id, asked_at, customer_id), source__payments
@@ -169,6 +170,99 @@ SELECT
   CAST(CASE WHEN a.event_time IS NULL THEN 0 WHEN a.asked_at - a.event_time > 7776000000000 THEN 2 ELSE 1 END AS UTINYINT) AS __match,
   CASE WHEN a.asked_at - a.event_time <= 7776000000000 THEN a."in_amount" END AS "last_amount"
 FROM answers AS a
+ORDER BY __row
+;
+
+-- versions: Latest of view versions, plan snapshot: last_amount
+-- reads spine (row_id, asked_at, customer_id), source__payments
+WITH
+-- rows of source payments: versions of facts, whether each holds, what orders them
+rows_read AS NOT MATERIALIZED (
+  SELECT
+    "payment_id" AS "row_payment_id",
+    (("status" = 'settled') AND (canonical_double("amount") > CAST(CAST(0 AS BIGINT) AS DOUBLE))) IS TRUE AND "is_deleted" IS NOT TRUE AS holds,
+    coalesce("is_deleted", FALSE) AS deleted,
+    "version" AS row_order,
+    "Shop" AS "by_Shop",
+    canonical_double("amount") AS "by_amount",
+    "cents" AS "by_cents",
+    "payer" AS "by_payer",
+    "status" AS "by_status",
+    CAST("payer" AS DECIMAL(38, 0)) AS "key_customer_id",
+    CASE WHEN "paid_at" >= TIMESTAMPTZ '1677-01-01T00:00:00.000000Z' AND "paid_at" < TIMESTAMPTZ '2262-01-01T00:00:00.000000Z' THEN epoch_us("paid_at") END AS event_time,
+    CASE WHEN "loaded_at" >= TIMESTAMPTZ '1677-01-01T00:00:00.000000Z' AND "loaded_at" < TIMESTAMPTZ '2262-01-01T00:00:00.000000Z' THEN epoch_us("loaded_at") END AS known_time,
+    "amount" AS "in_amount",
+    "cents" AS "in_cents",
+    "Shop" AS "in_Shop"
+  FROM source__payments
+),
+-- versions known before the cut-off and at the instant asked, their known time shifted by the serving lag
+versions AS NOT MATERIALIZED (
+  SELECT * REPLACE (known_time + $known_shift AS known_time)
+  FROM rows_read
+  WHERE "row_payment_id" IS NOT NULL AND known_time IS NOT NULL AND known_time < $known_before AND known_time + $known_shift < $at
+),
+-- row keys with more than one version
+repeated AS MATERIALIZED (
+  SELECT "row_payment_id"
+  FROM versions
+  GROUP BY ALL
+  HAVING count(*) > 1
+),
+-- of each row key the newest version known
+newest_versions AS (
+  SELECT * FROM versions ANTI JOIN repeated USING ("row_payment_id")
+  UNION ALL
+  (
+    SELECT * FROM versions SEMI JOIN repeated USING ("row_payment_id")
+    QUALIFY row_number() OVER (PARTITION BY "row_payment_id" ORDER BY row_order DESC NULLS LAST, known_time DESC NULLS LAST, event_time DESC NULLS LAST, deleted DESC NULLS LAST, "by_Shop" DESC NULLS LAST, "by_amount" DESC NULLS LAST, "by_cents" DESC NULLS LAST, "by_payer" DESC NULLS LAST, "by_status" DESC NULLS LAST) = 1
+  )
+),
+-- facts that count at the instant asked, of the keys that ask
+seen AS NOT MATERIALIZED (
+  SELECT "key_customer_id", event_time, known_time, "in_amount", "in_cents", "in_Shop"
+  FROM newest_versions SEMI JOIN spine USING ("key_customer_id")
+  WHERE holds AND "key_customer_id" IS NOT NULL AND event_time IS NOT NULL AND greatest(event_time, known_time) < $at
+),
+-- per key the event and known time of its newest fact
+wanted AS (
+  SELECT "key_customer_id", event_time, CAST(newest - CAST(event_time AS HUGEINT) * 18446744073709551616 AS BIGINT) AS known_time
+  FROM (
+    SELECT *, CAST((newest + 9223372036854775808) >> 64 AS BIGINT) AS event_time
+    FROM (SELECT "key_customer_id", max(CAST(event_time AS HUGEINT) * 18446744073709551616 + known_time) AS newest FROM seen GROUP BY "key_customer_id")
+  )
+),
+-- those facts with their inputs, made canonical
+candidates AS MATERIALIZED (
+  SELECT
+    "key_customer_id",
+    event_time,
+    known_time,
+    canonical_double("in_amount") AS "in_amount",
+    "in_cents" AS "in_cents",
+    "in_Shop" AS "in_Shop"
+  FROM seen SEMI JOIN wanted USING ("key_customer_id", event_time, known_time)
+),
+-- facts that more than one row claims to be
+tied AS MATERIALIZED (
+  SELECT "key_customer_id", event_time, known_time FROM candidates GROUP BY ALL HAVING count(*) > 1
+),
+-- one candidate each: of tied ones the greatest by known time, then by inputs
+chosen AS (
+  SELECT * FROM candidates ANTI JOIN tied USING ("key_customer_id", event_time, known_time)
+  UNION ALL
+  (
+    SELECT * FROM candidates SEMI JOIN tied USING ("key_customer_id", event_time, known_time)
+    QUALIFY row_number() OVER (PARTITION BY "key_customer_id", event_time, known_time ORDER BY "in_amount" DESC NULLS LAST, "in_cents" DESC NULLS LAST, "in_Shop" DESC NULLS LAST) = 1
+  )
+)
+-- the answer, in spine order
+SELECT
+  s.row_id AS __row,
+  a.event_time AS __event,
+  CAST(CASE WHEN a.event_time IS NULL THEN 0 WHEN s.asked_at - a.event_time > 7776000000000 THEN 2 ELSE 1 END AS UTINYINT) AS __match,
+  CASE WHEN s.asked_at - a.event_time <= 7776000000000 THEN a."in_amount" END AS "last_amount"
+FROM spine AS s LEFT JOIN chosen AS a USING ("key_customer_id")
 ORDER BY __row
 ;
 
@@ -728,6 +822,82 @@ FROM spine AS s LEFT JOIN grouped AS g USING (row_id)
 ORDER BY __row
 ;
 
+-- versions: Window of view versions, plan snapshot: count_7d
+-- reads spine (row_id, asked_at, customer_id), source__payments
+WITH
+-- rows of source payments: versions of facts, whether each holds, what orders them
+rows_read AS NOT MATERIALIZED (
+  SELECT
+    "payment_id" AS "row_payment_id",
+    (("status" = 'settled') AND (canonical_double("amount") > CAST(CAST(0 AS BIGINT) AS DOUBLE))) IS TRUE AND "is_deleted" IS NOT TRUE AS holds,
+    coalesce("is_deleted", FALSE) AS deleted,
+    "version" AS row_order,
+    "Shop" AS "by_Shop",
+    canonical_double("amount") AS "by_amount",
+    "cents" AS "by_cents",
+    "payer" AS "by_payer",
+    "status" AS "by_status",
+    CAST("payer" AS DECIMAL(38, 0)) AS "key_customer_id",
+    CASE WHEN "paid_at" >= TIMESTAMPTZ '1677-01-01T00:00:00.000000Z' AND "paid_at" < TIMESTAMPTZ '2262-01-01T00:00:00.000000Z' THEN epoch_us("paid_at") END AS event_time,
+    CASE WHEN "loaded_at" >= TIMESTAMPTZ '1677-01-01T00:00:00.000000Z' AND "loaded_at" < TIMESTAMPTZ '2262-01-01T00:00:00.000000Z' THEN epoch_us("loaded_at") END AS known_time,
+    "amount" AS "in_amount",
+    "cents" AS "in_cents",
+    "Shop" AS "in_Shop"
+  FROM source__payments
+),
+-- versions known before the cut-off and at the instant asked, their known time shifted by the serving lag
+versions AS NOT MATERIALIZED (
+  SELECT * REPLACE (known_time + $known_shift AS known_time)
+  FROM rows_read
+  WHERE "row_payment_id" IS NOT NULL AND known_time IS NOT NULL AND known_time < $known_before AND known_time + $known_shift < $at
+),
+-- row keys with more than one version
+repeated AS MATERIALIZED (
+  SELECT "row_payment_id"
+  FROM versions
+  GROUP BY ALL
+  HAVING count(*) > 1
+),
+-- of each row key the newest version known
+newest_versions AS (
+  SELECT * FROM versions ANTI JOIN repeated USING ("row_payment_id")
+  UNION ALL
+  (
+    SELECT * FROM versions SEMI JOIN repeated USING ("row_payment_id")
+    QUALIFY row_number() OVER (PARTITION BY "row_payment_id" ORDER BY row_order DESC NULLS LAST, known_time DESC NULLS LAST, event_time DESC NULLS LAST, deleted DESC NULLS LAST, "by_Shop" DESC NULLS LAST, "by_amount" DESC NULLS LAST, "by_cents" DESC NULLS LAST, "by_payer" DESC NULLS LAST, "by_status" DESC NULLS LAST) = 1
+  )
+),
+-- facts that count at the instant asked, of the keys that ask
+seen AS NOT MATERIALIZED (
+  SELECT "key_customer_id", event_time, known_time, "in_amount", "in_cents", "in_Shop"
+  FROM newest_versions SEMI JOIN spine USING ("key_customer_id")
+  WHERE holds AND "key_customer_id" IS NOT NULL AND event_time IS NOT NULL AND greatest(event_time, known_time) < $at AND event_time >= $at - 604800000000
+),
+-- facts, and what the aggregates take of them
+measured AS NOT MATERIALIZED (
+  SELECT
+    "key_customer_id",
+    event_time,
+    known_time,
+    TRUE AS measure_1
+  FROM seen
+),
+-- per key what its windows hold
+grouped AS (
+  SELECT
+    "key_customer_id",
+    count(measure_1) AS n_1_1
+  FROM measured
+  GROUP BY "key_customer_id"
+)
+-- the answer, in spine order; rows without facts get the value of the empty window
+SELECT
+  s.row_id AS __row,
+  CAST(coalesce(g.n_1_1, 0) AS BIGINT) AS "count_7d"
+FROM spine AS s LEFT JOIN grouped AS g USING ("key_customer_id")
+ORDER BY __row
+;
+
 -- boss: Window of view versions, plan pairs: boss_count_7d
 -- reads spine (row_id, asked_at, boss_id), source__payments
 WITH
@@ -1281,5 +1451,81 @@ SELECT
   s.row_id AS __row,
   CAST(coalesce(g.n_1_1, 0) AS BIGINT) AS "boss_count_7d"
 FROM spine AS s LEFT JOIN grouped AS g USING (row_id)
+ORDER BY __row
+;
+
+-- boss: Window of view versions, plan snapshot: boss_count_7d
+-- reads spine (row_id, asked_at, boss_id), source__payments
+WITH
+-- rows of source payments: versions of facts, whether each holds, what orders them
+rows_read AS NOT MATERIALIZED (
+  SELECT
+    "payment_id" AS "row_payment_id",
+    (("status" = 'settled') AND (canonical_double("amount") > CAST(CAST(0 AS BIGINT) AS DOUBLE))) IS TRUE AND "is_deleted" IS NOT TRUE AS holds,
+    coalesce("is_deleted", FALSE) AS deleted,
+    "version" AS row_order,
+    "Shop" AS "by_Shop",
+    canonical_double("amount") AS "by_amount",
+    "cents" AS "by_cents",
+    "payer" AS "by_payer",
+    "status" AS "by_status",
+    CAST("payer" AS DECIMAL(38, 0)) AS "key_customer_id",
+    CASE WHEN "paid_at" >= TIMESTAMPTZ '1677-01-01T00:00:00.000000Z' AND "paid_at" < TIMESTAMPTZ '2262-01-01T00:00:00.000000Z' THEN epoch_us("paid_at") END AS event_time,
+    CASE WHEN "loaded_at" >= TIMESTAMPTZ '1677-01-01T00:00:00.000000Z' AND "loaded_at" < TIMESTAMPTZ '2262-01-01T00:00:00.000000Z' THEN epoch_us("loaded_at") END AS known_time,
+    "amount" AS "in_amount",
+    "cents" AS "in_cents",
+    "Shop" AS "in_Shop"
+  FROM source__payments
+),
+-- versions known before the cut-off and at the instant asked, their known time shifted by the serving lag
+versions AS NOT MATERIALIZED (
+  SELECT * REPLACE (known_time + $known_shift AS known_time)
+  FROM rows_read
+  WHERE "row_payment_id" IS NOT NULL AND known_time IS NOT NULL AND known_time < $known_before AND known_time + $known_shift < $at
+),
+-- row keys with more than one version
+repeated AS MATERIALIZED (
+  SELECT "row_payment_id"
+  FROM versions
+  GROUP BY ALL
+  HAVING count(*) > 1
+),
+-- of each row key the newest version known
+newest_versions AS (
+  SELECT * FROM versions ANTI JOIN repeated USING ("row_payment_id")
+  UNION ALL
+  (
+    SELECT * FROM versions SEMI JOIN repeated USING ("row_payment_id")
+    QUALIFY row_number() OVER (PARTITION BY "row_payment_id" ORDER BY row_order DESC NULLS LAST, known_time DESC NULLS LAST, event_time DESC NULLS LAST, deleted DESC NULLS LAST, "by_Shop" DESC NULLS LAST, "by_amount" DESC NULLS LAST, "by_cents" DESC NULLS LAST, "by_payer" DESC NULLS LAST, "by_status" DESC NULLS LAST) = 1
+  )
+),
+-- facts that count at the instant asked, of the keys that ask
+seen AS NOT MATERIALIZED (
+  SELECT "key_customer_id", event_time, known_time, "in_amount", "in_cents", "in_Shop"
+  FROM newest_versions SEMI JOIN spine USING ("key_customer_id")
+  WHERE holds AND "key_customer_id" IS NOT NULL AND event_time IS NOT NULL AND greatest(event_time, known_time) < $at AND event_time >= $at - 604800000000
+),
+-- facts, and what the aggregates take of them
+measured AS NOT MATERIALIZED (
+  SELECT
+    "key_customer_id",
+    event_time,
+    known_time,
+    TRUE AS measure_1
+  FROM seen
+),
+-- per key what its windows hold
+grouped AS (
+  SELECT
+    "key_customer_id",
+    count(measure_1) AS n_1_1
+  FROM measured
+  GROUP BY "key_customer_id"
+)
+-- the answer, in spine order; rows without facts get the value of the empty window
+SELECT
+  s.row_id AS __row,
+  CAST(coalesce(g.n_1_1, 0) AS BIGINT) AS "boss_count_7d"
+FROM spine AS s LEFT JOIN grouped AS g USING ("key_customer_id")
 ORDER BY __row
 ;

@@ -1,0 +1,14 @@
+"""What is told of runs and of where values come from, as the stories that kill mutants say it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.mutants.told import TOLD
+
+
+@pytest.mark.parametrize("story", TOLD)
+def test_it_is_told_as_the_stories_say(story: str, tmp_path: Path) -> None:
+    TOLD[story](tmp_path)
