@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from featurestore.compiler.spark.facts import add_facts, add_intervals, key_names
+from featurestore.compiler.spark.facts import add_facts, add_intervals, key_names, on_keys
 from featurestore.compiler.statement import Steps
 from featurestore.plan.nodes import Latest, Window, facts_of
 
@@ -20,9 +20,12 @@ def cuts(plan: Latest | Window) -> str:
     steps.add("instants", "spine rows and facts, by the instant they ask or count from",
               f"SELECT {by}, asked_at AS at FROM spine\nUNION ALL\n"
               f"SELECT {by}, greatest(event_time, known_time) FROM {facts}")  # fmt: skip
-    steps.add("counted", "how many each key has, and a sketch of where they lie",
-              f"SELECT {by}, count(*) AS rows, percentile_approx(at, {_SHARES}, 10000) AS places\n"
-              f"FROM instants\nGROUP BY {by}\nHAVING count(*) > :least")  # fmt: skip
+    steps.add("heavy", "the keys of many",
+              f"SELECT {by}, count(*) AS rows\nFROM instants\nGROUP BY {by}\nHAVING count(*) > :least")  # fmt: skip
+    same = ", ".join(f"i.{key}" for key in keys)
+    steps.add("counted", "a sketch of where those lie: of them alone, for sketches cost more than counts",
+              f"SELECT /*+ BROADCAST(h) */ {same}, max(h.rows) AS rows, percentile_approx(i.at, {_SHARES}, 10000) AS places\n"
+              f"FROM instants AS i JOIN heavy AS h ON {on_keys('i', 'h', keys)}\nGROUP BY {same}")  # fmt: skip
     each = f"greatest(1, CAST({_PLACES} * CAST(:stretch AS DOUBLE) / rows AS INT))"
     return steps.finish(
         "every so many of those places",
@@ -32,4 +35,5 @@ def cuts(plan: Latest | Window) -> str:
 
 
 _PLACES = 255
-_SHARES = "transform(sequence(1, 255), i -> i / 256D)"
+_SHARES = f"array({', '.join(f'{i / 256!r}D' for i in range(1, 256))})"
+"""Spelt out, because the engine takes no computed array here once a parameter stands in the statement."""
