@@ -8,10 +8,12 @@ from __future__ import annotations
 import difflib
 import json
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
 from featurestore import plan as planning
 from featurestore.compiler import duckdb, spark
+from featurestore.errors import DefinitionError
 from featurestore.intervals import Duration
 from featurestore.plan.nodes import LabelOf, Part, PartOf, ReadSource, TrainingSet, Window, walk
 from featurestore.registry import BoundRegistry, BoundService, BoundView
@@ -25,12 +27,22 @@ def compiled(bound: BoundRegistry) -> dict[str, str]:
     for service in bound.services.values():
         plan = planning.training_set(service)
         files[f"plan/{service.name}.txt"] = planning.explain(plan)
-        for dialect in DIALECTS:
-            files[f"{dialect}/training_set/{service.name}.sql"] = training_set_sql(service, plan, dialect=dialect)
+        files[f"duckdb/training_set/{service.name}.sql"] = training_set_sql(service, plan)
+        files[f"spark/training_set/{service.name}.sql"] = _unless_refused(
+            partial(training_set_sql, service, plan, None, "spark")
+        )
     for view in bound.views.values():
-        for dialect in DIALECTS:
-            files[f"{dialect}/latest/{view.name}.sql"] = latest_sql(view, dialect)
+        files[f"duckdb/latest/{view.name}.sql"] = latest_sql(view)
+        files[f"spark/latest/{view.name}.sql"] = _unless_refused(partial(latest_sql, view, "spark"))
     return dict(sorted(files.items()))
+
+
+def _unless_refused(text: Callable[[], str]) -> str:
+    """What Spark is not asked to do is no fault of a project that never asks: its file says so."""
+    try:
+        return text()
+    except DefinitionError as error:
+        return f"-- Not for Spark: {error}\n"
 
 
 def training_set_sql(
