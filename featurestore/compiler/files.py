@@ -28,9 +28,8 @@ def compiled(bound: BoundRegistry) -> dict[str, str]:
         plan = planning.training_set(service)
         files[f"plan/{service.name}.txt"] = planning.explain(plan)
         files[f"duckdb/training_set/{service.name}.sql"] = training_set_sql(service, plan)
-        files[f"spark/training_set/{service.name}.sql"] = _unless_refused(
-            partial(training_set_sql, service, plan, None, "spark")
-        )
+        by_spark = partial(training_set_sql, service, plan, dialect="spark")
+        files[f"spark/training_set/{service.name}.sql"] = _unless_refused(by_spark)
     for view in bound.views.values():
         files[f"duckdb/latest/{view.name}.sql"] = latest_sql(view)
         files[f"spark/latest/{view.name}.sql"] = _unless_refused(partial(latest_sql, view, "spark"))
@@ -111,10 +110,11 @@ def latest_sql(view: BoundView, dialect: str = "duckdb") -> str:
     return head + (duckdb.online_state(plan, limited=False) if dialect == "duckdb" else spark.online_state(plan)) + ";\n"
 
 
-def difference(folder: Path, files: Mapping[str, str]) -> str:
-    """A unified diff from what lies in sql/ to what should; "" when they are the same. Foreign files are left alone."""
+def difference(folder: Path, files: Mapping[str, str], dialect: str | None = None) -> str:
+    """A unified diff from what lies in sql/ to what should; "" when they are the same. Foreign files are left alone, and
+    those of other dialects if `files` are of one."""
     lines: list[str] = []
-    for name in sorted({*files, *_generated(folder)}):
+    for name in sorted({*files, *_generated(folder, dialect)}):
         path = folder / name
         old = path.read_text(encoding="utf-8").splitlines(keepends=True) if path.is_file() else []
         new = files.get(name, "").splitlines(keepends=True)
@@ -122,12 +122,13 @@ def difference(folder: Path, files: Mapping[str, str]) -> str:
     return "".join(lines)
 
 
-def obsolete(folder: Path, files: Mapping[str, str]) -> list[str]:
-    """Generated files in sql/ that no definition asks for any more."""
-    return [name for name in _generated(folder) if name not in files]
+def obsolete(folder: Path, files: Mapping[str, str], dialect: str | None = None) -> list[str]:
+    """Generated files in sql/ that no definition asks for any more; of other dialects none, if `files` are of one."""
+    return [name for name in _generated(folder, dialect) if name not in files]
 
 
-def _generated(folder: Path) -> list[str]:
-    of_dialects = [f"{dialect}/{kind}/*.sql" for dialect in DIALECTS for kind in ("training_set", "latest")]
+def _generated(folder: Path, dialect: str | None) -> list[str]:
+    dialects = DIALECTS if dialect is None else (dialect,)
+    of_dialects = [f"{one}/{kind}/*.sql" for one in dialects for kind in ("training_set", "latest")]
     patterns = ("plan/*.txt", *of_dialects, "manifest.json")
     return sorted(p.relative_to(folder).as_posix() for pattern in patterns for p in folder.glob(pattern))

@@ -160,6 +160,9 @@ def test_explain_prints_the_sql_of_the_dialect_asked_for(cli, project):
 def test_compile_knows_its_dialects(cli, project):
     assert cli("compile", "--check", "--dialect", "duckdb").code == 0
     assert cli("compile", "--check", "--dialect", "spark").code == 0
+    (project / "sql" / "spark" / "training_set" / "old.sql").write_text("")
+    assert cli("compile", "--check", "--dialect", "duckdb").code == 0
+    assert cli("compile", "--dialect", "spark", "--json").json["result"]["removed"] == ["spark/training_set/old.sql"]
     said = cli("compile", "--dialect", "duckbd", "--json")
     assert said.code == 2
     assert said.json["errors"][0]["try"] == "duckdb"

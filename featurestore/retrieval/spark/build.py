@@ -55,8 +55,8 @@ from featurestore.sources import SourceData
 class SparkBuild:
     """One build: `schema`, then `write(folder)` once, then `report`. Use as a context manager.
 
-    Raises on entry: DefinitionError for what Spark is not asked to do; SpineError, SourceError, DataError, StoreError for whatever
-    is wrong with spine, sources or Spark, before any work.
+    Raises on entry: DefinitionError for what Spark is not asked to do; SpineError, SourceError, DataError, StoreError for
+    whatever is wrong with spine, sources or Spark, before any work.
     """
 
     engine = "spark"
