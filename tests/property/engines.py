@@ -16,9 +16,9 @@ from featurestore.definitions import FeatureService
 from featurestore.dtypes import DType
 from featurestore.engines.duckdb import Settings
 from featurestore.engines.reference import ReferenceEngine
-from featurestore.registry import Registry
+from featurestore.registry import BoundService, Registry
 from featurestore.retrieval.spine import open_spine
-from featurestore.retrieval.training_set import Build, Request
+from featurestore.retrieval.training_set import Build, Report, Request
 from featurestore.sources import open_source
 from tests.spec.engines import at_the_limits, plain_values
 from tests.spec.spread import Spreads, comparable
@@ -88,15 +88,23 @@ def by_duckdb(
     source = service.instances[0].view.source
     data = open_source(source, Path("/"), push)
     bound = Registry.of([service]).bind({"facts": data.types}).service("service")
-    request = Request(
+    opened = open_spine(spine, keys={}, as_of="as_of")
+    settings = settings or Settings(threads=1)
+    with at_the_limits(settings), Build(bound, opened, {"facts": data}, settings, request_of(question)) as build:
+        found = pa.concat_tables(list(build.batches()))
+    assert bits(found.select(spine.column_names)).equals(bits(spine))
+    return answered(bound, found, build.report)
+
+
+def request_of(question: Question) -> Request:
+    return Request(
         timezone=question.timezone, known_before=question.known_before, serving_lag=question.serving_lag,
         include=("status", "event_timestamp"),
     )  # fmt: skip
-    opened = open_spine(spine, keys={}, as_of="as_of")
-    settings = settings or Settings(threads=1)
-    with at_the_limits(settings), Build(bound, opened, {"facts": data}, settings, request) as build:
-        found = pa.concat_tables(list(build.batches()))
-    assert bits(found.select(spine.column_names)).equals(bits(spine))
+
+
+def answered(bound: BoundService, found: pa.Table, report: Report) -> Answered:
+    """What an engine built of a service over the view `view`, and told. Raises: AssertionError when types are not as promised."""
     types = {**bound.feature_types, **bound.label_types}
     assert {n: found.schema.field(n).type for n in types} == {n: t.arrow for n, t in types.items()}
     cells = {
@@ -106,10 +114,10 @@ def by_duckdb(
         ))
         for name in types
     }  # fmt: skip
-    left_out = {reason: n for reason, n in build.report.left_out["view"].items() if reason != "ambiguous_versions"}
-    counted = {what: build.report.labels["label"][what] for what in ("mature", "immature", "positive") if bound.labels}
-    plans = frozenset(chosen["plan"] for choices in build.report.windows.values() for chosen in choices)
-    return Answered(cells, types, left_out, counted, build.report.without_value, plans)
+    left_out = {reason: n for reason, n in report.left_out["view"].items() if reason != "ambiguous_versions"}
+    counted = {what: report.labels["label"][what] for what in ("mature", "immature", "positive") if bound.labels}
+    plans = frozenset(chosen["plan"] for choices in report.windows.values() for chosen in choices)
+    return Answered(cells, types, left_out, counted, report.without_value, plans)
 
 
 def of_features(cells: Cells, service: FeatureService) -> Cells:

@@ -28,7 +28,14 @@ try:
 except ImportError:
     collect_ignore_glob.append("test_*.py")
 
-CONF = {"spark.driver.memory": "1500m", "spark.sql.shuffle.partitions": "2", "spark.default.parallelism": "2"}
+CONF = {
+    "spark.driver.memory": "1500m",
+    # What takes time here is code that runs once: the quick compiler of Java's two halves it.
+    "spark.driver.extraJavaOptions": "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC",
+    "spark.sql.shuffle.partitions": "2",
+    "spark.default.parallelism": "2",
+    "spark.sql.adaptive.enabled": "false",
+}
 
 
 @pytest.fixture(scope="session")

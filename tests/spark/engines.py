@@ -15,8 +15,21 @@ from featurestore.retrieval.spark.build import SparkBuild, written
 from featurestore.retrieval.spine import open_spine
 from featurestore.retrieval.training_set import Build, Request
 from featurestore.sources import open_source
+from tests.property.engines import Answered, Question, answered, bits, request_of
 from tests.spec.engines import answer_of
 from tests.spec.loader import Answer, Case
+
+
+def ask_spark(service: FeatureService, spine: pa.Table, question: Question, settings: SparkSettings, folder: Path) -> Answered:
+    """What `tests.property.engines.by_duckdb` asks DuckDB. folder: empty, for the training set."""
+    data = open_source(service.instances[0].view.source, Path("/"))
+    bound = Registry.of([service]).bind({"facts": data.types}).service("service")
+    opened = open_spine(spine, keys={}, as_of="as_of")
+    with SparkBuild(bound, opened, {"facts": data}, settings, request_of(question)) as build:
+        build.write(folder)
+        found = pa.concat_tables(list(written(folder, build.schema)))
+    assert bits(found.select(spine.column_names)).equals(bits(spine))
+    return answered(bound, found, build.report)
 
 
 def by_spark(case: Case, folder: Path, settings: SparkSettings) -> Answer:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from featurestore.compiler.spark.facts import add_facts, add_intervals, key_names, on_keys
+from featurestore.compiler.spark.facts import add_facts, add_intervals, key_names
 from featurestore.compiler.statement import Steps
 from featurestore.plan.nodes import Latest, Window, facts_of
 
@@ -20,20 +20,19 @@ def cuts(plan: Latest | Window) -> str:
     steps.add("instants", "spine rows and facts, by the instant they ask or count from",
               f"SELECT {by}, asked_at AS at FROM spine\nUNION ALL\n"
               f"SELECT {by}, greatest(event_time, known_time) FROM {facts}")  # fmt: skip
-    steps.add("heavy", "the keys of many",
+    steps.add("counted", "keys that have many",
               f"SELECT {by}, count(*) AS rows\nFROM instants\nGROUP BY {by}\nHAVING count(*) > :least")  # fmt: skip
-    same = ", ".join(f"i.{key}" for key in keys)
-    steps.add("counted", "a sketch of where those lie: of them alone, for sketches cost more than counts",
-              f"SELECT /*+ BROADCAST(h) */ {same}, max(h.rows) AS rows, percentile_approx(i.at, {_SHARES}, 10000) AS places\n"
-              f"FROM instants AS i JOIN heavy AS h ON {on_keys('i', 'h', keys)}\nGROUP BY {same}")  # fmt: skip
+    steps.add("placed", "a sketch of where those of each lie",
+              f"SELECT {by}, rows, percentile_approx(at, {_SHARES}, 10000) AS places\n"
+              f"FROM instants JOIN counted USING ({by})\nGROUP BY {by}, rows")  # fmt: skip
     each = f"greatest(1, CAST({_PLACES} * CAST(:stretch AS DOUBLE) / rows AS INT))"
     return steps.finish(
         "every so many of those places",
         f"SELECT {by},\n  array_sort(array_distinct(transform(\n"
-        f"    filter(places, (p, i) -> (i + 1) % {each} = 0), p -> 2 * p + 1\n  ))) AS cuts\nFROM counted",
+        f"    filter(places, (p, i) -> (i + 1) % {each} = 0), p -> 2 * p + 1\n  ))) AS cuts\nFROM placed",
     )
 
 
-_PLACES = 255
-_SHARES = f"array({', '.join(f'{i / 256!r}D' for i in range(1, 256))})"
-"""Spelt out, because the engine takes no computed array here once a parameter stands in the statement."""
+_PLACES = 63
+_SHARES = f"array({', '.join(f'{i / (_PLACES + 1)}D' for i in range(1, _PLACES + 1))})"
+"""Written out, because the engine takes nothing here that it would have to compute."""
