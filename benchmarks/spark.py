@@ -16,6 +16,7 @@ import os
 import sys
 import tempfile
 from collections.abc import Callable, Mapping
+from itertools import pairwise
 from pathlib import Path
 
 from run import FIGURES, ROOT, remember
@@ -91,7 +92,8 @@ def equal(runs: Runs) -> list[Figure]:
     found = runs.task("compare", paths).run()
     same = found["hashes"][0] == found["hashes"][1]
     detail = (
-        f"content hashes {'equal' if same else 'differ'}; of {found['cells']:,} variances {found['differ']} differ within 9 digits; "
+        f"content hashes {'equal' if same else 'differ'}; of {found['cells']:,} variances {found['differ']} differ "
+        f"within 9 digits; "
         f"Spark {spark.seconds:.1f} s, DuckDB {ours.seconds:.1f} s"
     )
     return [Figure("spark_equal", float(not same) + found["differ"], detail, "differences")]
@@ -100,7 +102,7 @@ def equal(runs: Runs) -> list[Figure]:
 def growth(runs: Runs) -> list[Figure]:
     found = {name: runs.of(name, RUNS if name != "16M" else 1) for name in SIZES}
     names = list(SIZES)
-    grown = max(found[b].seconds / found[a].seconds for a, b in zip(names, names[1:], strict=False))
+    grown = max(found[b].seconds / found[a].seconds for a, b in pairwise(names))
     detail = "; ".join(f"{n}: {m.seconds:.1f} s, {m.least('shuffle_mb'):,.0f} MB through shuffles" for n, m in found.items())
     return [Figure("spark_growth", grown, detail)]
 

@@ -32,8 +32,8 @@ def compile(
     files = _of_dialect(compiled(run.store.bound), dialect)
     folder = run.store.sql_folder
     if check:
-        return _checked(run, difference(folder, files), _changes(folder, files))
-    changes = _changes(folder, files)
+        return _checked(run, difference(folder, files, dialect), _changes(folder, files, dialect))
+    changes = _changes(folder, files, dialect)
     _write(folder, files, changes)
     text = "\n".join(f"{what} {run.store.config.project.sql}/{name}" for what, names in changes.items() for name in names)
     return Answer({**changes, "files": len(files), "stale": False}, text or f"{len(files)} files are up to date")
@@ -57,14 +57,14 @@ def _of_dialect(files: dict[str, str], dialect: str | None) -> dict[str, str]:
     return {name: text for name, text in files.items() if not name.startswith(others)}
 
 
-def _changes(folder: Path, files: dict[str, str]) -> dict[str, list[str]]:
+def _changes(folder: Path, files: dict[str, str], dialect: str | None) -> dict[str, list[str]]:
     """What `compile` does to a folder: files it adds, changes and removes."""
     from featurestore.compiler.files import obsolete
 
     added = [name for name in files if not (folder / name).exists()]
     same = {name for name in files if name not in added and (folder / name).read_bytes() == files[name].encode()}
     changed = [name for name in files if name not in added and name not in same]
-    return {"added": added, "changed": changed, "removed": obsolete(folder, files)}
+    return {"added": added, "changed": changed, "removed": obsolete(folder, files, dialect)}
 
 
 def _write(folder: Path, files: dict[str, str], changes: dict[str, list[str]]) -> None:

@@ -8,10 +8,12 @@ from __future__ import annotations
 import difflib
 import json
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
 from featurestore import plan as planning
 from featurestore.compiler import duckdb, spark
+from featurestore.errors import DefinitionError
 from featurestore.intervals import Duration
 from featurestore.plan.nodes import LabelOf, Part, PartOf, ReadSource, TrainingSet, Window, walk
 from featurestore.registry import BoundRegistry, BoundService, BoundView
@@ -25,12 +27,21 @@ def compiled(bound: BoundRegistry) -> dict[str, str]:
     for service in bound.services.values():
         plan = planning.training_set(service)
         files[f"plan/{service.name}.txt"] = planning.explain(plan)
-        for dialect in DIALECTS:
-            files[f"{dialect}/training_set/{service.name}.sql"] = training_set_sql(service, plan, dialect=dialect)
+        files[f"duckdb/training_set/{service.name}.sql"] = training_set_sql(service, plan)
+        by_spark = partial(training_set_sql, service, plan, dialect="spark")
+        files[f"spark/training_set/{service.name}.sql"] = _unless_refused(by_spark)
     for view in bound.views.values():
-        for dialect in DIALECTS:
-            files[f"{dialect}/latest/{view.name}.sql"] = latest_sql(view, dialect)
+        files[f"duckdb/latest/{view.name}.sql"] = latest_sql(view)
+        files[f"spark/latest/{view.name}.sql"] = _unless_refused(partial(latest_sql, view, "spark"))
     return dict(sorted(files.items()))
+
+
+def _unless_refused(text: Callable[[], str]) -> str:
+    """What Spark is not asked to do is no fault of a project that never asks: its file says so."""
+    try:
+        return text()
+    except DefinitionError as error:
+        return f"-- Not for Spark: {error}\n"
 
 
 def training_set_sql(
@@ -100,10 +111,11 @@ def latest_sql(view: BoundView, dialect: str = "duckdb") -> str:
     return head + (duckdb.online_state(plan, limited=False) if dialect == "duckdb" else spark.online_state(plan)) + ";\n"
 
 
-def difference(folder: Path, files: Mapping[str, str]) -> str:
-    """A unified diff from what lies in sql/ to what should; "" when they are the same. Foreign files are left alone."""
+def difference(folder: Path, files: Mapping[str, str], dialect: str | None = None) -> str:
+    """A unified diff from what lies in sql/ to what should; "" when they are the same. Foreign files are left alone, and
+    those of other dialects if `files` are of one."""
     lines: list[str] = []
-    for name in sorted({*files, *_generated(folder)}):
+    for name in sorted({*files, *_generated(folder, dialect)}):
         path = folder / name
         old = path.read_text(encoding="utf-8").splitlines(keepends=True) if path.is_file() else []
         new = files.get(name, "").splitlines(keepends=True)
@@ -111,12 +123,13 @@ def difference(folder: Path, files: Mapping[str, str]) -> str:
     return "".join(lines)
 
 
-def obsolete(folder: Path, files: Mapping[str, str]) -> list[str]:
-    """Generated files in sql/ that no definition asks for any more."""
-    return [name for name in _generated(folder) if name not in files]
+def obsolete(folder: Path, files: Mapping[str, str], dialect: str | None = None) -> list[str]:
+    """Generated files in sql/ that no definition asks for any more; of other dialects none, if `files` are of one."""
+    return [name for name in _generated(folder, dialect) if name not in files]
 
 
-def _generated(folder: Path) -> list[str]:
-    of_dialects = [f"{dialect}/{kind}/*.sql" for dialect in DIALECTS for kind in ("training_set", "latest")]
+def _generated(folder: Path, dialect: str | None) -> list[str]:
+    dialects = DIALECTS if dialect is None else (dialect,)
+    of_dialects = [f"{one}/{kind}/*.sql" for one in dialects for kind in ("training_set", "latest")]
     patterns = ("plan/*.txt", *of_dialects, "manifest.json")
     return sorted(p.relative_to(folder).as_posix() for pattern in patterns for p in folder.glob(pattern))

@@ -149,8 +149,20 @@ def test_compile_check_works_without_the_data(cli, project):
     assert cli("compile", "--check").code == 0
 
 
+def test_explain_prints_the_sql_of_the_dialect_asked_for(cli, project):
+    said = {d: cli("explain", "fraud_v1", "--sql", "--dialect", d).out for d in ("duckdb", "spark")}
+    assert "$known_before" in said["duckdb"]
+    assert "$known_before" not in said["spark"]
+    assert ":known_before" in said["spark"]
+    assert said["spark"].strip() == (project / "sql" / "spark" / "training_set" / "fraud_v1.sql").read_text().strip()
+
+
 def test_compile_knows_its_dialects(cli, project):
     assert cli("compile", "--check", "--dialect", "duckdb").code == 0
+    assert cli("compile", "--check", "--dialect", "spark").code == 0
+    (project / "sql" / "spark" / "training_set" / "old.sql").write_text("")
+    assert cli("compile", "--check", "--dialect", "duckdb").code == 0
+    assert cli("compile", "--dialect", "spark", "--json").json["result"]["removed"] == ["spark/training_set/old.sql"]
     said = cli("compile", "--dialect", "duckbd", "--json")
     assert said.code == 2
     assert said.json["errors"][0]["try"] == "duckdb"

@@ -44,6 +44,9 @@ RUNTIME: Mapping[str, str] = {
     "spark.sql.files.ignoreCorruptFiles": "false",
     "spark.sql.files.ignoreMissingFiles": "false",
     "spark.sql.execution.arrow.maxRecordsPerBatch": "65536",
+    # Java runs a method of more bytes as it is written, never compiled, fifty times as slow: beyond that Spark shall cut what
+    # it generates into small ones. The last step of windows is such.
+    "spark.sql.codegen.hugeMethodLimit": "8000",
 }
 """What values depend on: set in every session, whatever its configuration says."""
 LOCAL: Mapping[str, str] = {

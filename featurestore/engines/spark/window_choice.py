@@ -39,11 +39,12 @@ class Choice:
 
 @dataclass(frozen=True)
 class Statistics:
-    """What is known of the data: facts, the first and last instant of any, spine rows, the facts of its key that a row meets;
-    of measures how their whole numbers are scaled and how many bits they have, and which are never NULL and always finite;
+    """What is known of the data: facts, the most of any key, the first and last instant of any, spine rows, the facts of its
+    key that a row meets; of measures how their whole numbers are scaled and how many bits they have, and which are never NULL and always finite;
     latest: how late any fact is known, where there are no versions."""
 
     facts: int
+    most: int
     first: int
     last: int
     rows: int
@@ -56,12 +57,12 @@ class Statistics:
 
     @property
     def several(self) -> int:
-        """How many bits more a sum may have than its terms: over all facts, twice (a replaced version counts once more)."""
-        return (2 * self.facts).bit_length()
+        """How many bits more a sum may have than its terms: over a key's facts, twice (a replaced version counts once more)."""
+        return (2 * self.most).bit_length()
 
     @property
     def width(self) -> int:
-        """Bits of a limb, so that all of them add up within 64."""
+        """Bits of a limb, so that those of a key add up within 64."""
         return min(moments.ROOM - self.several, moments.WIDTH_MOST)
 
     def in_reach(self, reach: int | None) -> float:
@@ -105,6 +106,7 @@ def statistics(session: Session, plan: Window, parameters: Mapping[str, object],
             bits[number] = max(_bits(least, measure.dtype), _bits(greatest, measure.dtype))
     return Statistics(
         facts,
+        int(density["most"]),
         found["first_instant"] or 0,
         found["last_instant"] or 0,
         rows,

@@ -15,6 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from featurestore import plan as planning
+from featurestore.compiler.spark import statements
 from featurestore.engines.duckdb.checks import check_static, greatest_known, pushed_to
 from featurestore.engines.duckdb.expectations import Judge
 from featurestore.engines.spark import Session, SparkSettings
@@ -54,8 +55,8 @@ from featurestore.sources import SourceData
 class SparkBuild:
     """One build: `schema`, then `write(folder)` once, then `report`. Use as a context manager.
 
-    Raises on entry: SpineError, SourceError, DataError, StoreError for whatever is wrong with spine, sources or Spark, before
-    any work.
+    Raises on entry: DefinitionError for what Spark is not asked to do; SpineError, SourceError, DataError, StoreError for
+    whatever is wrong with spine, sources or Spark, before any work.
     """
 
     engine = "spark"
@@ -90,6 +91,8 @@ class SparkBuild:
     def __enter__(self) -> SparkBuild:
         try:
             self._check_columns()
+            for part in self.plan.answers:
+                statements(part.part)  # what Spark cannot do is refused before it is started
             self._watch(Progress("starting Spark"))
             self._session = self._stack.enter_context(Session(self._settings))
             self._pieces = pieces_of(self.spine, self._session.folder)

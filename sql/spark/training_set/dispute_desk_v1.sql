@@ -170,9 +170,9 @@ edges AS (
 -- both, those of a key together
 timeline AS (
   SELECT * FROM (
-  SELECT * FROM marks
-  UNION ALL
-  SELECT * FROM edges
+    SELECT * FROM marks
+    UNION ALL
+    SELECT * FROM edges
   )
   DISTRIBUTE BY `key_customer_id`, `key_merchant_id`
 ),
@@ -360,9 +360,9 @@ edges AS (
 -- both, those of a key together
 timeline AS (
   SELECT * FROM (
-  SELECT * FROM marks
-  UNION ALL
-  SELECT * FROM edges
+    SELECT * FROM marks
+    UNION ALL
+    SELECT * FROM edges
   )
   DISTRIBUTE BY `key_merchant_id`
 ),

@@ -93,9 +93,9 @@ edges AS (
 -- both, those of a key together
 timeline AS (
   SELECT * FROM (
-  SELECT * FROM marks
-  UNION ALL
-  SELECT * FROM edges
+    SELECT * FROM marks
+    UNION ALL
+    SELECT * FROM edges
   )
   DISTRIBUTE BY `key_customer_id`
 ),
@@ -458,9 +458,9 @@ edges AS (
 -- both, those of a key together
 timeline AS (
   SELECT * FROM (
-  SELECT * FROM marks
-  UNION ALL
-  SELECT * FROM edges
+    SELECT * FROM marks
+    UNION ALL
+    SELECT * FROM edges
   )
   DISTRIBUTE BY `key_customer_id`
 ),

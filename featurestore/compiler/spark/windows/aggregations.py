@@ -45,10 +45,10 @@ def call(output: Output, number: int, inside: str, *, unordered: bool = False) -
     kept = f"FILTER (WHERE {' AND '.join(tests)})"
     if unordered:
         return f"collect_list({measure}) {kept}"
-    if output.aggregate in EXTREMES:
-        function, what = EXTREMES[output.aggregate]
+    if (aggregate := output.aggregate or "") in EXTREMES:
+        function, what = EXTREMES[aggregate]
         return f"{function}({what.format(m=measure)}) {kept}"
-    return f"collect_list({_LISTED[output.aggregate or ''].format(m=measure)}) {kept}"
+    return f"collect_list({_LISTED[aggregate].format(m=measure)}) {kept}"
 
 
 def add_prepared(steps: Steps, source: str, outputs: Sequence[Output], unordered: Sequence[bool]) -> str:

@@ -3,7 +3,7 @@
 A double v of a measure is read as the integer v · 2^k, where k comes from the data's least and greatest magnitude (:scale_i
 is 2^k, :unscale_i is 2^-k; the engine gives them). Integers are whole already, and decimals once their point is taken out.
 Spark has no integer of more than 64 bits that adds up fast, so a whole number is cut into limbs of W bits, each a BIGINT
-with room for the sum over all facts:
+with room for the sum over all facts of a key:
 
     n    values that are not NULL
     x0…  the limbs of the values, least first: x = x0 + x1 · 2^W + …
@@ -34,7 +34,7 @@ MOMENTS = {"count", "sum", "mean", *SQUARED}
 VALUE_BITS, ALL_BITS = 101, 125
 """How many bits a scaled value may have, and a sum of all of them: the longest decimal holds that."""
 DOUBLE_BITS, WIDTH_MOST, ROOM = 53, 52, 61
-"""Bits of a double; the widest limb, which a double holds; what a limb and its growth over all facts have together."""
+"""Bits of a double; the widest limb, which a double holds; what a limb and its growth over a key's facts have together."""
 _SPECIALS = {"nan": "isnan({m})", "pos": "{m} = CAST('Infinity' AS DOUBLE)", "neg": "{m} = CAST('-Infinity' AS DOUBLE)"}
 _SPLIT = "134217729.0D"
 """2^27 + 1: a double less its product with this falls into halves whose products are exact."""

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from textwrap import indent
 
 from featurestore.compiler.spark.facts import key_names, on_keys
 from featurestore.compiler.spark.skew import HEAVY
@@ -88,7 +89,7 @@ class Timeline:
         both = "SELECT * FROM marks\nUNION ALL\nSELECT * FROM edges"
         if not self.asked.skewed:
             self.steps.add("timeline", "both, those of a key together",
-                           f"SELECT * FROM (\n{both}\n)\nDISTRIBUTE BY {', '.join(self.keys)}")  # fmt: skip
+                           f"SELECT * FROM (\n{indent(both, '  ')}\n)\nDISTRIBUTE BY {', '.join(self.keys)}")  # fmt: skip
             return
         self.steps.add("both", "marks and edges", both)
         self.steps.add(
