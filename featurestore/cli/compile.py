@@ -29,11 +29,12 @@ def compile(
     """
     from featurestore.compiler.files import compiled, difference
 
-    files = _of_dialect(compiled(run.store.bound), dialect)
+    check_dialect(dialect)
+    files = compiled(run.store.bound, dialect)
     folder = run.store.sql_folder
+    changes = _changes(folder, files, dialect)
     if check:
-        return _checked(run, difference(folder, files), _changes(folder, files))
-    changes = _changes(folder, files)
+        return _checked(run, difference(folder, files, dialect), changes)
     _write(folder, files, changes)
     text = "\n".join(f"{what} {run.store.config.project.sql}/{name}" for what, names in changes.items() for name in names)
     return Answer({**changes, "files": len(files), "stale": False}, text or f"{len(files)} files are up to date")
@@ -48,23 +49,14 @@ def check_dialect(name: str | None) -> None:
         raise UsageError("FS102", f"unknown dialect {name!r}", known=DIALECTS, hint=nearest(name, DIALECTS))
 
 
-def _of_dialect(files: dict[str, str], dialect: str | None) -> dict[str, str]:
-    """The files of one dialect, and those that belong to none."""
-    from featurestore.compiler.files import DIALECTS
-
-    check_dialect(dialect)
-    others = tuple(f"{d}/" for d in DIALECTS if dialect is not None and d != dialect)
-    return {name: text for name, text in files.items() if not name.startswith(others)}
-
-
-def _changes(folder: Path, files: dict[str, str]) -> dict[str, list[str]]:
+def _changes(folder: Path, files: dict[str, str], dialect: str | None) -> dict[str, list[str]]:
     """What `compile` does to a folder: files it adds, changes and removes."""
     from featurestore.compiler.files import obsolete
 
     added = [name for name in files if not (folder / name).exists()]
     same = {name for name in files if name not in added and (folder / name).read_bytes() == files[name].encode()}
     changed = [name for name in files if name not in added and name not in same]
-    return {"added": added, "changed": changed, "removed": obsolete(folder, files)}
+    return {"added": added, "changed": changed, "removed": obsolete(folder, files, dialect)}
 
 
 def _write(folder: Path, files: dict[str, str], changes: dict[str, list[str]]) -> None:

@@ -8,10 +8,12 @@ from __future__ import annotations
 import difflib
 import json
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
 from featurestore import plan as planning
 from featurestore.compiler import duckdb, spark
+from featurestore.errors import DefinitionError
 from featurestore.intervals import Duration
 from featurestore.plan.nodes import LabelOf, Part, PartOf, ReadSource, TrainingSet, Window, walk
 from featurestore.registry import BoundRegistry, BoundService, BoundView
@@ -19,18 +21,35 @@ from featurestore.registry import BoundRegistry, BoundService, BoundView
 DIALECTS = ("duckdb", "spark")
 
 
-def compiled(bound: BoundRegistry) -> dict[str, str]:
-    """Path below sql/ -> text, for all services and views."""
+def compiled(bound: BoundRegistry, dialect: str | None = None) -> dict[str, str]:
+    """Path below sql/ -> text, for all services and views.
+
+    dialect: only its files, and those that belong to none. Without it those of every dialect: where one refuses a definition,
+    its file says why. Raises: DefinitionError FS240 for what the dialect asked for refuses.
+    """
     files = {"manifest.json": json.dumps(bound.to_manifest(), indent=2, ensure_ascii=False) + "\n"}
     for service in bound.services.values():
         plan = planning.training_set(service)
         files[f"plan/{service.name}.txt"] = planning.explain(plan)
-        for dialect in DIALECTS:
-            files[f"{dialect}/training_set/{service.name}.sql"] = training_set_sql(service, plan, dialect=dialect)
+        for one in _asked(dialect):
+            write = partial(training_set_sql, service, plan, dialect=one)
+            files[f"{one}/training_set/{service.name}.sql"] = write() if dialect else _or_why(write)
     for view in bound.views.values():
-        for dialect in DIALECTS:
-            files[f"{dialect}/latest/{view.name}.sql"] = latest_sql(view, dialect)
+        for one in _asked(dialect):
+            write = partial(latest_sql, view, one)
+            files[f"{one}/latest/{view.name}.sql"] = write() if dialect else _or_why(write)
     return dict(sorted(files.items()))
+
+
+def _asked(dialect: str | None) -> Sequence[str]:
+    return DIALECTS if dialect is None else (dialect,)
+
+
+def _or_why(write: Callable[[], str]) -> str:
+    try:
+        return write()
+    except DefinitionError as error:
+        return f"-- {error}\n"
 
 
 def training_set_sql(
@@ -99,10 +118,11 @@ def latest_sql(view: BoundView, dialect: str = "duckdb") -> str:
     return head + (duckdb.online_state(plan, limited=False) if dialect == "duckdb" else spark.online_state(plan)) + ";\n"
 
 
-def difference(folder: Path, files: Mapping[str, str]) -> str:
-    """A unified diff from what lies in sql/ to what should; "" when they are the same. Foreign files are left alone."""
+def difference(folder: Path, files: Mapping[str, str], dialect: str | None = None) -> str:
+    """A unified diff from what lies in sql/ to what should; "" when they are the same. Foreign files are left alone, and with
+    `dialect` those of others."""
     lines: list[str] = []
-    for name in sorted({*files, *_generated(folder)}):
+    for name in sorted({*files, *_generated(folder, dialect)}):
         path = folder / name
         old = path.read_text(encoding="utf-8").splitlines(keepends=True) if path.is_file() else []
         new = files.get(name, "").splitlines(keepends=True)
@@ -110,12 +130,12 @@ def difference(folder: Path, files: Mapping[str, str]) -> str:
     return "".join(lines)
 
 
-def obsolete(folder: Path, files: Mapping[str, str]) -> list[str]:
-    """Generated files in sql/ that no definition asks for any more."""
-    return [name for name in _generated(folder) if name not in files]
+def obsolete(folder: Path, files: Mapping[str, str], dialect: str | None = None) -> list[str]:
+    """Generated files in sql/, of a dialect or of all, that no definition asks for any more."""
+    return [name for name in _generated(folder, dialect) if name not in files]
 
 
-def _generated(folder: Path) -> list[str]:
-    of_dialects = [f"{dialect}/{kind}/*.sql" for dialect in DIALECTS for kind in ("training_set", "latest")]
+def _generated(folder: Path, dialect: str | None) -> list[str]:
+    of_dialects = [f"{one}/{kind}/*.sql" for one in _asked(dialect) for kind in ("training_set", "latest")]
     patterns = ("plan/*.txt", *of_dialects, "manifest.json")
     return sorted(p.relative_to(folder).as_posix() for pattern in patterns for p in folder.glob(pattern))
