@@ -81,10 +81,8 @@ def test_random_patterns_mean_the_same_to_all(session: Session) -> None:
 def random_pattern(rng: Random, depth: int) -> str:
     atoms = ["a", "b", "é", ".", r"\w", r"\W", "[^a]", "[a-b]", r"[\n-]", r"\-"]
     if depth:
-        atoms += [
-            f"({random_pattern(rng, depth - 1)}|{random_pattern(rng, depth - 1)})",
-            f"(?:{random_pattern(rng, depth - 1)})",
-        ]
+        one, other, third = (random_pattern(rng, depth - 1) for _ in range(3))
+        atoms += [f"({one}|{other})", f"(?:{third})"]
     return "".join(
         rng.choice(atoms) + rng.choice(["", "", "*", "+", "?", "{2}", "{1,}", "{0,2}"]) for _ in range(rng.randrange(4))
     )
