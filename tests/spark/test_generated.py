@@ -8,7 +8,6 @@ the others in `make fuzz`.
 from __future__ import annotations
 
 import tempfile
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -19,7 +18,7 @@ import pytest
 from featurestore.definitions import AGGREGATES
 from featurestore.engines.spark import SparkSettings
 from featurestore.testing.strategies import CASE, KINDS, World, world
-from tests.property import edges, files
+from tests.property import files
 from tests.property.engines import Question, differences
 from tests.property.test_offline import TWO_FILES, Batch, make_batch
 from tests.spark.engines import ask_spark
@@ -28,23 +27,18 @@ PLANS = ("auto", "pairs", "edges")
 CASES_PER_BUILD = 50
 GROUPS = tuple(tuple(AGGREGATES)[i : i + 5] for i in range(0, len(AGGREGATES), 5))
 """Aggregates that share a world."""
-A_BUILD_FOR = 3_000
-"""Cases of other property tests for which Spark builds each kind of source, and each group of aggregates, once: 700 cases
-every day, and so many more as there are more of theirs."""
-MANY = 10 * A_BUILD_FOR
-"""From so many on each edge is met."""
+A_BUILD_FOR = 20_000
+"""Cases of other property tests for which each kind of source, and each group of aggregates, is built once: 700 cases every
+day, five times as many in `make fuzz`. That they meet what they should is seen there, where there are more of them."""
 
 
 @pytest.mark.fuzz
 @pytest.mark.parametrize("kind", KINDS)
 def test_spark_agrees_with_the_oracle(kind: str, spark_settings: SparkSettings, fuzz_cases: int, tmp_path: Path) -> None:
-    met = Counter[str]()
     for number in range(max(1, fuzz_cases // A_BUILD_FOR)):
         rng = Random(f"spark/{kind}/{number}")
         turn = number + list(KINDS).index(kind)
-        met += compare(world(rng, kind, CASES_PER_BUILD), rng, None, turn, spark_settings, tmp_path)
-    unmet = {edge for edge in edges.EXPECTED[kind] if not met[edge]} if fuzz_cases >= MANY else set()
-    assert not unmet, f"no case met {unmet}; met: {dict(met)}"
+        compare(world(rng, kind, CASES_PER_BUILD), rng, None, turn, spark_settings, tmp_path)
 
 
 @pytest.mark.fuzz
@@ -69,11 +63,8 @@ def question_of(batch: Batch, number: int) -> Question:
     return Question(zone, known_before=drawn.known_before, serving_lag=drawn.serving_lag)
 
 
-def compare(
-    drawn: World, rng: Random, layout: files.Layout | None, number: int, settings: SparkSettings, folder: Path
-) -> Counter[str]:
-    """One world; the number tells the question and the plan of windows. Returns: what its cases met. Fails with the cells that
-    differ."""
+def compare(drawn: World, rng: Random, layout: files.Layout | None, number: int, settings: SparkSettings, folder: Path) -> None:
+    """One world; the number tells the question and the plan of windows. Fails with the cells that differ."""
     plan = PLANS[number % len(PLANS)]
     with tempfile.TemporaryDirectory(dir=folder) as place:
         batch, out = make_batch(rng, drawn, Path(place), layout), Path(place) / "out"
@@ -87,7 +78,6 @@ def compare(
         assert found.without_value == expected.without_value
         if question == Question(batch.timezone):
             assert found.left_out == expected.left_out
-        return batch.edges()
 
 
 def told(batch: Batch, question: Question, plan: str, wrong: Sequence[tuple[int, str, object, object]]) -> str:
