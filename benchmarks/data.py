@@ -48,6 +48,11 @@ def events(folder: Path, sizes: Sizes) -> None:
     _copy_files(folder, sizes, once, f"SELECT key, e, k, {', '.join(VALUES)} FROM facts UNION ALL {twin}")
 
 
+def events_of_a_busy_key(folder: Path, sizes: Sizes) -> None:
+    """The same, but that a fifth of all facts and rows are of one key."""
+    _copy_files(folder, sizes, sizes.rows, f"SELECT key, e, k, {', '.join(VALUES)} FROM facts", BUSY)
+
+
 def versions(folder: Path, sizes: Sizes) -> None:
     """Facts with a row key; 5% have a second version up to ten days later, one in ten of those a third.
 
@@ -121,7 +126,8 @@ def _price_files(folder: Path, sizes: Sizes, key: Callable[[str], str]) -> None:
             ) TO '{folder}/spine.parquet' (FORMAT parquet)""")
 
 
-def _copy_files(folder: Path, sizes: Sizes, ids: int, select: str) -> None:
+def _copy_files(folder: Path, sizes: Sizes, ids: int, select: str, key: str = "{}") -> None:
+    """key: what becomes of a key that is drawn evenly, as SQL."""
     with _connection() as con:
         for number in range(sizes.files):
             start, end = number * ids // sizes.files, (number + 1) * ids // sizes.files
@@ -132,7 +138,7 @@ def _copy_files(folder: Path, sizes: Sizes, ids: int, select: str) -> None:
                            e + to_seconds(CAST(CASE WHEN {_draw("late")} < 0.1 THEN {_draw("delay")} * 259200
                                                ELSE {_draw("delay")} * 60 END AS BIGINT)) AS k
                     FROM (
-                      SELECT id, CAST(floor({_draw("key")} * {sizes.keys}) AS BIGINT) AS key,
+                      SELECT id, {key.format(f"CAST(floor({_draw('key')} * {sizes.keys}) AS BIGINT)")} AS key,
                              {FIRST} + to_seconds(CAST(floor({_draw("time")} * {SECONDS}) AS BIGINT)) AS e,
                              CASE WHEN {_draw("null")} >= 0.02 THEN {_draw("v1")} * 100 END AS v1, {_draw("v2")} AS v2,
                              CAST({_draw("v3")} * 1000000 AS BIGINT) AS v3,
@@ -144,11 +150,14 @@ def _copy_files(folder: Path, sizes: Sizes, ids: int, select: str) -> None:
                 ) TO '{folder}/facts_{number}.parquet' (FORMAT parquet)""")
         con.execute(f"""
             COPY (
-              SELECT CAST(floor({_draw("spine key")} * {sizes.keys}) AS BIGINT) AS key,
+              SELECT {key.format(f"CAST(floor({_draw('spine key')} * {sizes.keys}) AS BIGINT)")} AS key,
                      {FIRST} + to_seconds(CAST(floor({_draw("spine time")} * {SECONDS}) AS BIGINT)) AS as_of,
                      {_draw("label")} < 0.3 AS label
               FROM range({sizes.spine}) AS r(id)
             ) TO '{folder}/spine.parquet' (FORMAT parquet)""")
+
+
+BUSY = "CASE WHEN hash(hash(id, 'busy')) % 5 = 0 THEN 0 ELSE {} END"
 
 
 def _draw(what: str) -> str:

@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
+import time
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
 from featurestore import FeatureStore
-from featurestore.retrieval.output import manifest_path
+from featurestore.retrieval.output import manifest_of, manifest_path
 from featurestore.retrieval.spark import pieces
+from featurestore.retrieval.spark.build import SparkBuild
 from featurestore.sources.folders import ParquetTable
 from tests.functional.conftest import Cli, cli
+from tests.needs import ROOT
 from tests.property.engines import bits
 
 __all__ = ["cli"]
@@ -36,7 +43,7 @@ def rows_of(output: Path) -> pa.Table:
 def test_the_reference_services_are_the_same_by_duckdb_and_by_spark(
     service: str, cli: Cli, reference: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(pieces, "ROWS_AT_ONCE", 400)
+    monkeypatch.setattr(pieces, "ROWS_AT_ONCE", 60)
     asked = [service, "--include", "status,event_timestamp", "--serving-lag", "2h"]
     one = built(cli, reference, tmp_path / "duckdb.parquet", *asked, engine="duckdb")
     other = built(cli, reference, tmp_path / "spark.parquet", *asked)
@@ -107,6 +114,24 @@ def test_a_source_file_that_is_cut_short_is_a_data_error_and_nothing_is_written(
     assert not [p for p in project.iterdir() if "out.parquet" in p.name]
 
 
+def test_a_source_file_that_changes_while_it_is_read_stops_the_build(
+    cli: Cli, project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (first, *_) = sorted((project / "data" / "payments").glob("*.parquet"))
+    answer = SparkBuild._answer
+
+    def touched(self: SparkBuild, *given: Any) -> Any:
+        os.utime(first, ns=(0, 0))
+        return answer(self, *given)
+
+    monkeypatch.setattr(SparkBuild, "_answer", touched)
+    said = cli("build", "dispute_desk_v1", "--spine", project / "data" / "spine.parquet", "--output", project / "out.parquet",
+               "--project", project, "--engine", "spark")  # fmt: skip
+    assert said.code == 4, said.err
+    assert "FS326" in said.err
+    assert not [p for p in project.iterdir() if "out.parquet" in p.name]
+
+
 @pytest.mark.parametrize(("output", "code"), [("out.csv", "FS106"), ("nowhere/out.parquet", "FS106")])
 def test_an_output_that_spark_does_not_write_is_refused_before_any_work(
     output: str, code: str, cli: Cli, reference: Path, tmp_path: Path
@@ -122,3 +147,39 @@ def test_splits_are_refused_with_a_way_out(cli: Cli, reference: Path, tmp_path: 
                "--project", reference, "--engine", "spark", "--split", "random", "--test-share", "0.2")  # fmt: skip
     assert said.code == 2
     assert "FS102" in said.err
+
+
+# Killed.
+
+
+@pytest.mark.slow
+def test_a_build_that_is_killed_leaves_the_old_set_and_the_next_one_sweeps_what_it_left(cli: Cli, project: Path) -> None:
+    output, work = project / "train.parquet", project / "work"
+    before = built(cli, project, output, "dispute_desk_v1", engine="duckdb")
+    command = [sys.executable, "-m", "featurestore.cli", "build", "referral_v1", "--engine", "spark", "--quiet"]
+    command += ["--spine", str(project / "data" / "spine.parquet"), "--output", str(output), "--project", str(project)]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "FEATURESTORE_SPARK__WORK": str(work)}
+    process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        deadline = time.monotonic() + 240
+        while not list(project.glob(".train.parquet.*.partial")):
+            assert process.poll() is None
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+    finally:
+        process.kill()
+        process.wait()
+    assert list(work.iterdir())
+    manifest = manifest_of(output)
+    assert manifest is not None
+    assert manifest["content_hash"] == before["content_hash"]
+    os.environ["FEATURESTORE_SPARK__WORK"] = str(work)
+    try:
+        after = built(cli, project, output, "referral_v1")
+    finally:
+        del os.environ["FEATURESTORE_SPARK__WORK"]
+    manifest = manifest_of(output)
+    assert manifest is not None
+    assert manifest["content_hash"] == after["content_hash"]
+    assert sorted(p.name for p in project.iterdir() if "train" in p.name) == ["train.parquet", "train.parquet.manifest.json"]
+    assert not list(work.iterdir())
