@@ -80,7 +80,7 @@ class Spark(_Section):
         "local[*]", description="the master of a session of our own: local[N], spark://host:7077, yarn, k8s://…"
     )
     remote: str | None = Field(None, description="a Spark Connect server to use instead: sc://host:15002")
-    conf: dict[str, str] = Field(default_factory=dict, description='settings of the session: {"spark.executor.memory" = "8g"}')
+    conf: dict[str, str] = Field({}, description='settings of the session: {"spark.executor.memory" = "8g"}')
     work: str = Field(
         ".featurestore/spark",
         description="folder that the driver and all executors share, for what is kept while a build or run lasts; relative "

@@ -46,7 +46,7 @@ class Spine:
         if self.table is not None:
             return self.table.select(names)
         assert self.path is not None
-        with _reading(self.path), ParquetTable(self.path) as file:
+        with reading(self.path), ParquetTable(self.path) as file:
             return file.read(columns=list(names)).select(list(names))
 
     def batches(self, names: Sequence[str] | None = None) -> Iterator[pa.Table]:
@@ -73,7 +73,7 @@ class Spine:
 
     def _read(self, names: Sequence[str] | None) -> Iterator[pa.RecordBatch]:
         assert self.path is not None
-        with _reading(self.path), ParquetTable(self.path, page_checksum_verification=True) as file:
+        with reading(self.path), ParquetTable(self.path, page_checksum_verification=True) as file:
             yield from file.iter_batches(batch_size=ROWS_AT_ONCE, columns=names)
 
 
@@ -83,7 +83,7 @@ def spine_of(table: pa.Table) -> Spine:
 
 
 @contextmanager
-def _reading(path: Path | None) -> Iterator[None]:
+def reading(path: Path | None) -> Iterator[None]:
     """Raises: SpineError FS301 for what the Parquet reader cannot make sense of."""
     try:
         yield
@@ -117,7 +117,7 @@ def _from_file(path: Path, keys: Mapping[str, DType]) -> Spine:
     if path.suffix.lower() == ".csv":
         table = _read_csv(path, keys)
         return Spine(schema=table.schema, rows=table.num_rows, table=table, identity=identity)
-    with _reading(path), ParquetTable(path) as file:
+    with reading(path), ParquetTable(path) as file:
         schema = file.schema_arrow.remove_metadata()
         return Spine(schema=schema, rows=file.rows, path=path, identity=identity)
 
@@ -243,9 +243,9 @@ def instants(spine: Spine, as_of: str, *, timezone: str = "UTC", as_of_format: s
             hint=nearest(as_of, spine.schema.names) or "--as-of-column NAME",
         )  # fmt: skip
     column = spine.columns([as_of])[as_of]
-    reading = TimeReading(zone=zone(timezone).key, format=as_of_format or "iso8601")
+    how = TimeReading(zone=zone(timezone).key, format=as_of_format or "iso8601")
     try:
-        micros = to_micros(column, reading)
+        micros = to_micros(column, how)
     except FeatureStoreError:
         raise SpineError(
             "FS303", f"as_of column {as_of!r} is {column.type}, which is not a time", hint="a timestamp with a zone"

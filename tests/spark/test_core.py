@@ -16,6 +16,7 @@ from featurestore.engines.spark import SparkSettings, heavy
 from tests.spark.engines import by_both
 
 UTC = pa.timestamp("us", "UTC")
+THING = Entity(name="thing", join_keys=["k"])
 HOUR = 3_600_000_000
 START = 20_000 * 24 * HOUR
 POOLS: dict[str, tuple[pa.DataType, list[Any]]] = {
@@ -34,10 +35,6 @@ POOLS: dict[str, tuple[pa.DataType, list[Any]]] = {
     "texts": (pa.list_(pa.string()), [None, [], [None], [""], ["a"], ["a", "b"], ["b"]]),
     "lists": (pa.list_(pa.list_(pa.int64())), [None, [], [None], [[]], [[1]], [[1], [2]], [[2]]]),
 }
-
-
-def thing() -> Entity:
-    return Entity(name="thing", join_keys=["k"])
 
 
 def ties(draw: random.Random, rows: int) -> pa.Table:
@@ -65,7 +62,7 @@ def test_ties_are_decided_by_the_contract_s_order_in_every_type(
 ) -> None:
     pq.write_table(ties(random.Random(7), 1_500), tmp_path / "facts.parquet")
     source = ParquetSource(name="facts", path=str(tmp_path / "facts.parquet"), event_timestamp="e", created_timestamp="c")
-    view = FeatureView(name="view", entities=[thing()], source=source, features=[*map(latest, POOLS)], ttl="2h",
+    view = FeatureView(name="view", entities=[THING], source=source, features=[*map(latest, POOLS)], ttl="2h",
                        allow_exact_matches=exact)  # fmt: skip
     service = FeatureService(name="service", features=[view])
     by_both(service, asking(3 * len(POOLS) + 1, 6), tmp_path / "out", spark_settings)
@@ -96,7 +93,7 @@ def test_keys_that_hold_most_of_the_data_are_cut_into_stretches_and_keep_their_v
     versions = ParquetSource(name="versions", path=path, event_timestamp="e", created_timestamp="c", row_key=["id"])
     features = [latest("x"), agg.count(window="50h"), agg.sum("x", window=None), agg.max("x", window="50h")]
     views = [
-        FeatureView(name=s.name, entities=[thing()], source=s, features=features).with_prefix(f"{s.name}_")
+        FeatureView(name=s.name, entities=[THING], source=s, features=features).with_prefix(f"{s.name}_")
         for s in (rows, versions)
     ]
     spine = pa.concat_tables([asking(6, 60), asking(1, 400)])
@@ -124,5 +121,5 @@ def test_files_are_read_wherever_they_lie_and_however_they_spell_a_time(spark_se
         pq.write_table(pa.table(columns | more), path, row_group_size=7)
     patterns = ["*.parquet", ".*.parquet", "*/**/*.parquet"]
     source = ParquetSource(name="facts", path=[str(tmp_path / "data" / p) for p in patterns], event_timestamp="e", delay="1h")
-    view = FeatureView(name="view", entities=[thing()], source=source, features=[latest("x"), agg.count(window="30h")])
+    view = FeatureView(name="view", entities=[THING], source=source, features=[latest("x"), agg.count(window="30h")])
     by_both(FeatureService(name="service", features=[view]), asking(4, 200), tmp_path / "out", spark_settings)

@@ -20,14 +20,16 @@ def cuts(plan: Latest | Window) -> str:
     steps.add("instants", "spine rows and facts, by the instant they ask or count from",
               f"SELECT {by}, asked_at AS at FROM spine\nUNION ALL\n"
               f"SELECT {by}, greatest(event_time, known_time) FROM {facts}")  # fmt: skip
-    steps.add("counted", "how many each key has, and a sketch of where they lie",
-              f"SELECT {by}, count(*) AS rows, percentile_approx(at, {_SHARES}, 10000) AS places\n"
-              f"FROM instants\nGROUP BY {by}\nHAVING count(*) > :least")  # fmt: skip
+    steps.add("counted", "keys that have many",
+              f"SELECT {by}, count(*) AS rows\nFROM instants\nGROUP BY {by}\nHAVING count(*) > :least")  # fmt: skip
+    steps.add("placed", "a sketch of where those of each lie",
+              f"SELECT {by}, rows, percentile_approx(at, {_SHARES}, 10000) AS places\n"
+              f"FROM instants JOIN counted USING ({by})\nGROUP BY {by}, rows")  # fmt: skip
     each = f"greatest(1, CAST({_PLACES} * CAST(:stretch AS DOUBLE) / rows AS INT))"
     return steps.finish(
         "every so many of those places",
         f"SELECT {by},\n  array_sort(array_distinct(transform(\n"
-        f"    filter(places, (p, i) -> (i + 1) % {each} = 0), p -> 2 * p + 1\n  ))) AS cuts\nFROM counted",
+        f"    filter(places, (p, i) -> (i + 1) % {each} = 0), p -> 2 * p + 1\n  ))) AS cuts\nFROM placed",
     )
 
 

@@ -63,9 +63,20 @@ _UNREADABLE = ("failed_read_file", "filenotfoundexception", "cannot_read_file", 
                "could not read footer", "path_not_found", "parquetdecodingexception", "corrupt", "file_not_exist")  # fmt: skip
 
 
+_OURS = re.compile(
+    r"featurestore\.errors\.(?P<kind>\w+): (?P<code>FS\d{3}) (?P<what>[^\n·]*?)"
+    r"(?: · in (?P<where>[^\n·]*?))?(?: · known: [^\n·]*?)?(?: · try (?P<hint>[^\n]*?))?$",
+    re.MULTILINE,
+)
+"""An error of ours, as it is told from an executor."""
+
+
 def translated(error: BaseException, where: str = "") -> FeatureStoreError:
     text = str(error)
     low, first = text.lower(), _told(text) or type(error).__name__
+    if ours := _OURS.search(text):
+        kind: type[FeatureStoreError] = getattr(tree, ours["kind"], DataError)
+        return kind(ours["code"], ours["what"], where=ours["where"] or where, hint=ours["hint"] or "")
     if any(sign in low for sign in _GONE):
         return StoreError("FS463", f"Spark is gone: {first}", where=where, hint="look into its log, and run again")
     if "no space left" in low:

@@ -24,6 +24,5 @@ def heavy_keys(session: Session, plan: Latest | Window, parameters: Mapping[str,
     least = max(LEAST_ROWS, int(SHARE * rows))
     if rows < least:
         return False
-    found = session.frame(cuts(plan), {**parameters, "least": least, "stretch": least // 2})
-    session.bind(HEAVY, found.cache())
-    return not found.isEmpty()
+    session.keep(HEAVY, cuts(plan), {**parameters, "least": least, "stretch": least // 2})
+    return session.count(HEAVY) > 0

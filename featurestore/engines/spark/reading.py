@@ -27,7 +27,7 @@ from featurestore.engines.duckdb.reading import columns_bound, copy, is_direct, 
 from featurestore.plan.needed import EVERYTHING, Needed
 from featurestore.sources import Part, SourceData
 from featurestore.sources.files import FileStamp
-from featurestore.sources.parts import FilePart, opened
+from featurestore.sources.parts import FilePart, opened, unreadable
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
@@ -134,6 +134,12 @@ def _with_numbers(rows: pa.RecordBatch, piece: Piece, done: int) -> pa.RecordBat
     return pa.RecordBatch.from_arrays([*rows.columns, *own], names=[*rows.schema.names, FILE, ROW])
 
 
+def _readable(part: Part, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    """Raises: SourceError FS325, on an executor: `failures.translated` reads it from what Spark tells of that."""
+    with unreadable(part.name):
+        yield from batches
+
+
 @dataclass(frozen=True)
 class _Groups:
     """What executors read by Arrow. numbered: with FILE and ROW beside each row."""
@@ -148,7 +154,7 @@ class _Groups:
         for batch in batches:
             for number in batch.column(0).to_pylist():
                 piece, done = self.pieces[number], 0
-                for read in self._read(piece.part, piece.group):
+                for read in _readable(piece.part, self._read(piece.part, piece.group)):
                     rows = for_spark(normalised(read, self.source, self.schema))
                     yield _with_numbers(rows, piece, done) if self.numbered else rows
                     done += read.num_rows

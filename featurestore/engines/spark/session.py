@@ -220,4 +220,6 @@ def _folder(work: Path) -> Path:
         pid = left.name.removeprefix(_FOLDER).split("-")[0]
         if pid.isdigit() and not alive(int(pid)):
             shutil.rmtree(left, ignore_errors=True)
-    return Path(tempfile.mkdtemp(prefix=f"{_FOLDER}{os.getpid()}-", dir=work))
+    folder = Path(tempfile.mkdtemp(prefix=f"{_FOLDER}{os.getpid()}-", dir=work))
+    folder.chmod(0o770)  # executors may be of the same group only
+    return folder

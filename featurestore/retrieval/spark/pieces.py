@@ -9,7 +9,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from featurestore.retrieval.spine import ROWS_AT_ONCE, Spine
+from featurestore.retrieval.spine import ROWS_AT_ONCE, Spine, reading
 from featurestore.sources.folders import ParquetTable
 
 MOST_PIECES = 4_096
@@ -40,7 +40,7 @@ class Pieces:
 def _rows(path: Path, schema: pa.Schema, first: int, count: int) -> pa.Table:
     """Rows of a Parquet table by number. Row groups that hold none of them are not read."""
     found, start, left = list[pa.Table](), 0, count
-    with ParquetTable(path, page_checksum_verification=True) as file:
+    with reading(path), ParquetTable(path, page_checksum_verification=True) as file:
         names = None if set(schema.names) == set(file.schema_arrow.names) else schema.names
         for name, group, held in file.groups:
             if left and start + held > first:
