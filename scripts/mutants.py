@@ -29,7 +29,7 @@ ROOT = Path(__file__).resolve().parent.parent
 WORKERS = 2
 PATIENCE = 300
 """Seconds one mutant may take."""
-COPIED = ("featurestore", "tests/spec", "tests/mutants")
+COPIED = ("featurestore", "tests/spec", "tests/mutants", "tests/postgres_server.py", "tests/needs.py")
 LIBRARIES = (
     "duckdb",
     "lmdb",
@@ -42,6 +42,11 @@ LIBRARIES = (
 )
 """What every mutant's process would import; loaded once, before it is forked. Nothing of ours is among them."""
 
+_PG_KIND = "featurestore/sources/postgres/__init__.py"
+_PG_ADDRESS = "featurestore/sources/postgres/address.py"
+_PG_COLUMNS = "featurestore/sources/postgres/columns.py"
+_PG_SNAPSHOT = "featurestore/sources/postgres/snapshot.py"
+_PG_TABLE = "featurestore/sources/postgres/table.py"
 _FACTS = "featurestore/compiler/duckdb/facts.py"
 _LATEST = "featurestore/compiler/duckdb/latest.py"
 _PAIRS = "featurestore/compiler/duckdb/windows/pairs.py"
@@ -203,6 +208,51 @@ MUTANTS = (
            "        if False:", "files of another definition stay", "backfilled-another_definition"),
     Mutant("backfill_forgives_what_is_gone", _LATE_ROWS, "    if gone:", "    if False:",
            "values of a file that is gone stay", "backfilled-a_file_that_is_gone"),
+    # What lies in a database
+    Mutant("database_decimals_by_a_digit", _PG_COLUMNS, "({c} * 1{'0' * scale})", "({c} * 1{'0' * (scale - 1)})",
+           "decimals lose their last digit", "database-decimals"),
+    Mutant("database_decimals_all_as_integers", _PG_COLUMNS, 'told = "int8" if precision <= _WIDEST', 'told = "int8" if precision <= 38',
+           "decimals of many digits overflow", "database-decimals"),
+    Mutant("database_decimals_without_precision", _PG_COLUMNS, "if modifier < 4 or precision > 38 or not 0 <= scale <= precision:",
+           "if precision > 38:", "a numeric of any size is taken for a decimal", "database-what_a_type"),
+    Mutant("database_nan_is_null", _PG_COLUMNS, "THEN {failing} ELSE {value}::{told}", "THEN NULL ELSE {value}::{told}",
+           "NaN in a decimal is NULL", "database-what_a_type"),
+    Mutant("database_infinite_values_wrap", _PG_COLUMNS, """AND {c} > '-infinity' OR {c} IS NULL\"""", """OR {c} IS NULL\"""",
+           "an infinite time is some time", "database-what_a_type"),
+    Mutant("database_late_values_wrap", _PG_COLUMNS, "200000-01-01", "294276-12-31 23:59:59",
+           "a time beyond 64 bits is one long ago", "database-"),
+    Mutant("database_arrays_laid_flat", _PG_COLUMNS, "{dimensions} > 1 THEN", "{dimensions} > 6 THEN",
+           "an array of two dimensions is a longer one", "database-what_a_type"),
+    Mutant("database_infinite_events_late", _PG_COLUMNS, "WHEN {c} = '-infinity' THEN {first} ELSE", "ELSE",
+           "an event at -infinity is some event", "database-infinite"),
+    Mutant("database_events_exactly_at_the_bound", _PG_TABLE, '(self._source.event_timestamp, "<=", needed.event_to)',
+           '(self._source.event_timestamp, "<", needed.event_to)', "the last row that is needed stays on the server",
+           "database-rows_that_are_needed"),
+    Mutant("database_bounds_of_created_on_events", _PG_TABLE, '(self._source.created_timestamp, "<=", needed.created_to)',
+           '(self._source.event_timestamp, "<=", needed.created_to)', "rows known in time stay on the server",
+           "database-rows_that_are_needed"),
+    Mutant("database_bounds_in_no_zone", _PG_TABLE, 'if kind == pa.timestamp("us") and self._source.zone_of(name) == "UTC":',
+           'if kind == pa.timestamp("us"):', "a bound on local times is one of UTC", "database-rows_that_are_needed"),
+    Mutant("database_rows_in_the_order_of_an_index", _PG_TABLE, "as_it_lies=all_rows and self._is_table", "as_it_lies=False",
+           "a row has another number when other columns are read", "database-a_row_keeps"),
+    Mutant("database_nulls_of_infinite_times", _PG_TABLE, "value = column.as_time if pa.types.is_timestamp(column.type) else",
+           "value = column.asked if False else", "an infinite time proves that no row is left out", "database-rows_left_out"),
+    Mutant("database_extents_without_nulls", _PG_TABLE, 'nulls = found[f"nulls_{i}"]', "nulls = 0",
+           "rows without a time are not counted", "database-rows_left_out"),
+    Mutant("database_reads_committed", _PG_SNAPSHOT, "ISOLATION LEVEL REPEATABLE READ READ ONLY", "READ ONLY",
+           "each statement sees another moment", "database-a_writer"),
+    Mutant("database_readings_of_their_own", _PG_SNAPSHOT, "connection = self._connected(self._name)", "connection = self._connected()",
+           "each reading sees another moment", "database-a_writer"),
+    Mutant("database_digest_of_no_rows", _PG_TABLE, "hashtextextended({row}, {seed})", "hashtextextended('', {seed})",
+           "a changed row leaves the digest as it is", "database-a_digest"),
+    Mutant("database_followed_whatever_changed", _PG_KIND, 'return "" if same else', 'return "" if was else',
+           "a table that has changed is followed step by step", "database-a_changed_table"),
+    Mutant("database_emptied_unnoticed", _PG_TABLE, "AND c.relfilenode <> 0 AND", "AND c.relfilenode = 0 AND",
+           "a table emptied since the snapshot has no rows", "database-a_table_emptied"),
+    Mutant("database_partition_unnoticed", _PG_TABLE, "AND NOT EXISTS (SELECT FROM pg_inherits", "AND EXISTS (SELECT FROM pg_inherits",
+           "rows of a partition attached since are read", "database-a_partition"),
+    Mutant("database_secret_as_written", _PG_ADDRESS, "for one in (secret, unquote(secret)) if one", "for one in (secret,) if one",
+           "a password is told as it is meant", "database-secrets"),
     # The boundary at t
     Mutant("as_of_join_sees_t", _LATEST, '">=" if plan.facts.exact else ">"', '">="',
            "a row sees what happens at its own instant", "latest-pitfall_04_what_happens"),
@@ -772,7 +822,10 @@ class Verdict:
 def pristine(folder: Path) -> Path:
     """A copy of what the suite needs, as the work tree is at this moment; compiled, so that no mutant has to be."""
     for name in COPIED:
-        shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+        if (ROOT / name).is_dir():
+            shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+        else:
+            shutil.copy2(ROOT / name, folder / name)
     compileall.compile_dir(folder, quiet=1, invalidation_mode=py_compile.PycInvalidationMode.CHECKED_HASH)
     return folder
 

@@ -18,6 +18,7 @@ from featurestore.compiler.duckdb.windows import PLANS
 from featurestore.errors import FeatureStoreError
 from tests.mutants.audit import STORIES as AUDIT
 from tests.mutants.backfilled import BACKFILLED
+from tests.mutants.database import DATABASE
 from tests.mutants.judged import STORIES as JUDGED
 from tests.mutants.online import RUNS, at_each_instant, can_be_asked_at_each_instant
 from tests.mutants.remade import REMADE
@@ -38,7 +39,7 @@ _ENGINE_FAILED = "FS306"
 
 
 def _stories() -> Mapping[str, Callable[[Path], None]]:
-    stories: dict[str, Callable[[Path], None]] = {**REMADE, **REMOTE}
+    stories: dict[str, Callable[[Path], None]] = {**REMADE, **REMOTE, **DATABASE}
     for case in ONLINE:
         for run, engine in RUNS.items():
             stories[f"{case.id} ({run})"] = partial(run_case, case, engine)
