@@ -355,6 +355,7 @@ class FeatureStore:
         include: Sequence[str] = (),
         jobs: int = 1,
         dry_run: bool = False,
+        format: str = "parquet",
         engine: str | None = None,
         memory_limit: str | None = None,
         watch: Callable[[Progress], None] | None = None,
@@ -366,7 +367,8 @@ class FeatureStore:
 
         Args:
             start, end: the first instant, and that before which they end (ISO 8601 with offset, or microseconds).
-            every: how far apart they are ("1d", "6h"), a fixed length of UTC time. output: the folder.
+            every: how far apart they are ("1d", "6h"), a fixed length of UTC time. output: the folder; or with `format` "delta"
+                the path or URL of a table, with "iceberg" the name of one, in which the rows of instants are replaced.
             partition_by: a folder for each ("instant"), or its "day" or "month". include: as for a build.
             jobs: instants that are computed side by side, each with its share of threads and memory. engine: "spark" computes
                 them on its executors, all side by side.
@@ -388,11 +390,12 @@ class FeatureStore:
         asked.check_past(self.clock.now())
         bound = self.bound.views[view]
         project = backfill.Project(
-            self.engine_settings(memory_limit), self.identities, self.judge(memory_limit), self._spark(engine)
+            self.engine_settings(memory_limit), self.identities, self.judge(memory_limit), self._spark(engine), self._base
         )
         return backfill.backfill(
-            bound, self.source_of(bound.view.source), asked, Path(output), project, jobs=jobs, dry_run=dry_run, watch=watch
-        )
+            bound, self.source_of(bound.view.source), asked, output, project,
+            kind=format, jobs=jobs, dry_run=dry_run, watch=watch,
+        )  # fmt: skip
 
     def bound_service(self, service: str | FeatureService) -> BoundService:
         """A service with types, from the registry or given as a definition. Raises: UnknownName FS101."""

@@ -10,17 +10,19 @@ from __future__ import annotations
 import fcntl
 import json
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from featurestore import atomic
 from featurestore.errors import StoreFormat, StoreLocked, UsageError
 from featurestore.failpoints import reach
 from featurestore.intervals import format_instant, parse_formatted
 from featurestore.retrieval.output import dumps
+from featurestore.sources import IdentityCache
+from featurestore.sources.files import stamped
 
 FORMAT = 1
 MANIFEST = "_backfill.json"
@@ -43,7 +45,8 @@ class Record:
 
 @dataclass
 class Folder:
-    """What the manifest says: the view, how files are laid out, source states by name, records by instant."""
+    """What the manifest says: the view, what all files have in common (as plain data), source states by name, records by
+    instant. A new one knows nothing: `opened` reads the manifest."""
 
     root: Path
     view: str
@@ -51,13 +54,12 @@ class Folder:
     states: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
     records: dict[int, Record] = field(default_factory=dict)
 
-    @classmethod
-    def open(cls, root: Path, view: str, layout: Mapping[str, Any]) -> Folder:
-        """layout: what all files of the folder have in common, as plain data.
+    def opened(self) -> Self:
+        """The folder as its manifest says it is now.
 
         Raises: UsageError FS387 for a folder of anything else; StoreFormat FS388 for a manifest that cannot be read.
         """
-        folder = cls(root, view, layout)
+        folder, root = replace(self, states={}, records={}), self.root
         if root.exists() and not root.is_dir():
             raise UsageError("FS387", f"--output {str(root)!r} is no folder", hint="a folder, which is made if it is not there")
         document = _read(root / MANIFEST)
@@ -66,6 +68,7 @@ class Folder:
             return folder
         try:
             folder._check_same(document)
+            folder.remember(document)
             folder.states = dict(document["states"])
             folder.records = {parse_formatted(r.pop("as_of")): Record(**r) for r in document["partitions"]}
         except (KeyError, TypeError, AttributeError) as error:
@@ -115,12 +118,23 @@ class Folder:
         path.parent.mkdir(parents=True, exist_ok=True)
         return atomic.aside(path)
 
-    def stands(self, record: Record) -> bool:
+    def as_written(self, instants: Iterable[int], identities: IdentityCache) -> set[int]:
+        """Those of some instants whose file is as its record says."""
+        records = {at: self.records[at] for at in instants if at in self.records}
+        stamps = {at: stamped(self.root / r.file, r.file) for at, r in records.items() if self._stands(r)}
+        found = zip(stamps, identities.identify(stamps.values()), strict=True)
+        return {at for at, told in found if told["sha256"] == records[at].sha256}
+
+    def _stands(self, record: Record) -> bool:
         """A file of the record's name and size is there; whether its bytes are the same is told by its hash."""
         try:
             return (self.root / record.file).stat().st_size == record.size
         except OSError:
             return False
+
+    def told(self, file: str) -> str:
+        """Where a reader finds what is written to a file."""
+        return file
 
     def keep(self, made: Mapping[int, Record]) -> None:
         """Record files that were written aside, then give them their names."""
@@ -136,6 +150,13 @@ class Folder:
             atomic.commit(self.aside(record.file), self.root / record.file)
             reach("backfill.renamed")
 
+    def besides(self) -> dict[str, Any]:
+        """What else the manifest says."""
+        return {}
+
+    def remember(self, document: Mapping[str, Any]) -> None:
+        """Read what else a manifest says."""
+
     def now_of(self, instants: Sequence[int], state: str) -> None:
         """What some instants' files hold is what they would hold if they were made from another state."""
         for at in instants:
@@ -150,6 +171,7 @@ class Folder:
             "layout": dict(self.layout),
             "states": {name: state for name, state in self.states.items() if name in used},
             "partitions": [{"as_of": format_instant(at), **asdict(r)} for at, r in sorted(self.records.items())],
+            **self.besides(),
         }
         atomic.write_text(self.root / MANIFEST, dumps(document))
 

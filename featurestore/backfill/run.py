@@ -20,6 +20,7 @@ from featurestore.backfill.folder import Folder, Record
 from featurestore.backfill.late import touched, why_all
 from featurestore.backfill.making import Maker, made, made_by_spark
 from featurestore.backfill.report import UNCHANGED, WRITTEN, Backfilled, Partition
+from featurestore.backfill.tables import PARQUET, target_of
 from featurestore.engines.duckdb import Session, Settings
 from featurestore.engines.duckdb.checks import check_left_out, pushed_to
 from featurestore.engines.duckdb.expectations import Judge
@@ -28,7 +29,7 @@ from featurestore.failpoints import reach
 from featurestore.progress import Progress, Watcher
 from featurestore.registry import BoundView, Registry
 from featurestore.sources import IdentityCache, SourceData
-from featurestore.sources.files import sha256, stamped
+from featurestore.sources.files import sha256
 
 if TYPE_CHECKING:
     from featurestore.engines.spark import SparkSettings
@@ -39,24 +40,27 @@ KEPT_EVERY = 1.0
 
 @dataclass(frozen=True)
 class Project:
-    """What a run works with, beside the view. spark: the instants are computed on its executors, side by side."""
+    """What a run works with, beside the view. spark: the instants are computed on its executors, side by side. folder: of the
+    project, where what is known of tables is kept."""
 
     settings: Settings
     identities: IdentityCache
     judge: Judge | None = None
     spark: SparkSettings | None = None
+    folder: Path = Path()
 
 
 def backfill(
-    bound: BoundView, data: SourceData, asked: Asked, output: Path, project: Project, *,
-    jobs: int = 1, dry_run: bool = False, watch: Watcher | None = None,
+    bound: BoundView, data: SourceData, asked: Asked, output: str | Path, project: Project, *,
+    kind: str = PARQUET, jobs: int = 1, dry_run: bool = False, watch: Watcher | None = None,
 ) -> Backfilled:  # fmt: skip
-    """Write the values of a view at the instants asked for.
+    """Write the values of a view at the instants asked for. kind: of KINDS.
 
     Raises: UsageError FS387, StoreFormat FS388, StoreLocked FS389; SourceError, DataError, StoreError. Files that were
     finished are kept.
     """
-    return _Run(bound, data, asked, output, project, watch or (lambda _: None)).run(jobs, dry_run)
+    target = target_of(kind, output, bound.name, asked, project.folder)
+    return _Run(bound, data, asked, target, str(output), project, watch or (lambda _: None)).run(jobs, dry_run)
 
 
 def check_view(registry: Registry, name: str) -> None:
@@ -72,14 +76,13 @@ def check_view(registry: Registry, name: str) -> None:
 
 class _Run:
     def __init__(
-        self, bound: BoundView, data: SourceData, asked: Asked, output: Path, project: Project, watch: Watcher
+        self, bound: BoundView, data: SourceData, asked: Asked, target: Folder, output: str, project: Project, watch: Watcher
     ) -> None:
         self.bound, self.data, self.asked, self.project, self.watch = bound, data, asked, project, watch
         self.plan = planning.with_pushed(planning.online_state(bound), pushed_to({data.source.name: data}))
         self.maker = Maker(bound, data, project.settings, asked.include)
-        self.report = Backfilled(bound.name, bound.fingerprint, str(output))
-        layout = {"partition_by": asked.partition_by, "include": list(asked.include)}
-        self.folder = Folder.open(output.absolute(), bound.name, layout)
+        self.report = Backfilled(bound.name, bound.fingerprint, output)
+        self.folder = target.opened()
 
     def run(self, jobs: int, dry_run: bool) -> Backfilled:
         self._check_source()
@@ -92,7 +95,7 @@ class _Run:
             self._report(self._work(), {})
             return self.report
         with self.folder.locked():
-            self.folder = Folder.open(self.folder.root, self.folder.view, self.folder.layout)  # as it is now
+            self.folder = self.folder.opened()  # as it is now
             self.folder.states[self.name] = self.state
             reach("backfill.begun")
             work = self._work()
@@ -114,7 +117,7 @@ class _Run:
     def _work(self) -> dict[int, str]:
         """The instants that must be made, and why."""
         self.watch(Progress("finding what is to be done"))
-        self._identify()
+        self.as_written = self.folder.as_written(self.asked.instants, self.project.identities)
         late = _Late(self)
         found = {at: self._why(at, late) for at in self.asked.instants}
         others = [at for at, r in self.folder.records.items() if at not in found and r.fingerprint != self.bound.fingerprint]
@@ -133,13 +136,6 @@ class _Run:
         if at not in self.as_written:
             return "the file is not as it was written"
         return late.why(at, record.state)
-
-    def _identify(self) -> None:
-        """Find the instants asked for whose file is as its record says."""
-        records = {at: self.folder.records[at] for at in self.asked.instants if at in self.folder.records}
-        stamps = {at: stamped(self.folder.root / r.file, r.file) for at, r in records.items() if self.folder.stands(r)}
-        found = zip(stamps, self.project.identities.identify(stamps.values()), strict=True)
-        self.as_written = {at for at, told in found if told["sha256"] == records[at].sha256}
 
     # Making it.
 
@@ -188,7 +184,7 @@ class _Run:
             written = at in work if self.report.dry_run else at in changed
             rows = None if record is None or (written and self.report.dry_run) else record.rows
             self.report.partitions.append(
-                Partition(at, self.asked.file(at), rows, WRITTEN if written else UNCHANGED, work.get(at, ""))
+                Partition(at, self.folder.told(self.asked.file(at)), rows, WRITTEN if written else UNCHANGED, work.get(at, ""))
             )
 
 

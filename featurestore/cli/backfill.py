@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from typer import Argument, Option
@@ -22,7 +21,7 @@ def backfill(
     view: Annotated[str, Argument(metavar="VIEW", help="A feature view of the project.")],
     start: Annotated[str, Option("--from", metavar="TS", help="The first instant, with an offset from UTC.")],
     end: Annotated[str, Option("--to", metavar="TS", help="Where the instants end; it is none of them.")],
-    output: Annotated[Path, Option(metavar="FOLDER", help="Where the files lie; it is made if it is not there.")],
+    output: Annotated[str, Option(metavar="FOLDER", help="Where the files lie; it is made if it is not there. Or a table.")],
     every: Annotated[str, Option(metavar="DURATION", help="From one instant to the next: 1d, 6h.")] = "1d",
     partition_by: Annotated[
         str, Option(metavar="instant|day|month", help="A folder for each instant, or for its day or month.")
@@ -30,6 +29,9 @@ def backfill(
     include: Annotated[
         list[str] | None, Option(metavar="LIST", help="Add columns: status,event_timestamp (separated by commas).")
     ] = None,
+    format: Annotated[
+        str, Option(metavar="parquet|delta|iceberg", help="Files in a folder; or rows of a table, by its path, URL or name.")
+    ] = "parquet",
     jobs: Annotated[int, Option(metavar="N", help="Instants computed side by side.")] = 1,
     dry_run: Annotated[bool, Option("--dry-run", help="Say what would be written, and write nothing.")] = False,
     engine: Annotated[str | None, Option(metavar="duckdb|spark", help="Where instants are computed. Default: as set.")] = None,
@@ -55,7 +57,7 @@ def backfill(
     with run.progress() as watch:
         done = run.store.backfill(
             view, start, end, output=output, every=every, partition_by=partition_by, include=names(include), jobs=jobs,
-            dry_run=dry_run, engine=engine, memory_limit=memory_limit, watch=watch,
+            dry_run=dry_run, format=format, engine=engine, memory_limit=memory_limit, watch=watch,
         )  # fmt: skip
     for warning in done.warnings:
         run.warn(warning)

@@ -59,6 +59,21 @@ def write_delta(
     return {"delta": name, "version": made.version(), "table": made.metadata().id}
 
 
+def delta_at(path: str, *, root: Path) -> dict[str, Any] | None:
+    """The version a Delta table is at, as `write_delta` gives it; None if there is none. Raises: as `write_delta`."""
+    delta, name = delta_log.library("deltalake"), named(path, root)
+    if not delta.DeltaTable.is_deltatable(delta_log.uri(path, root), delta_log.storage_options()):
+        return None
+    known = delta_log.loaded(name, None, root, "")
+    return {"delta": name, "version": known.version(), "table": known.metadata().id}
+
+
+def iceberg_at(table: str, *, catalog: str = "default") -> dict[str, Any] | None:
+    """The snapshot an Iceberg table is at, as `write_iceberg` gives it; None if there is none. Raises: as `write_iceberg`."""
+    known = _known(table, catalog)
+    return None if known is None else _pin(known, table, catalog)
+
+
 class _Rows:
     """Batches on their way through a library that would reword what stops them, and must not be called by what makes them: that
     runs in a thread of its own."""
@@ -138,7 +153,10 @@ def write_iceberg(
                 _delete(transaction, replace)
             for some in _tables(rows, schema):
                 transaction.append(some)
-    written = known or iceberg_table.loaded(table, catalog, "")
+    return _pin(known or iceberg_table.loaded(table, catalog, ""), table, catalog)
+
+
+def _pin(written: Any, table: str, catalog: str) -> dict[str, Any]:
     snapshot = written.current_snapshot()
     return {
         "iceberg": table, "catalog": catalog, "snapshot": None if snapshot is None else snapshot.snapshot_id,

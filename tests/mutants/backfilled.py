@@ -8,12 +8,13 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from featurestore import Entity, FeatureStore, FeatureView, ParquetSource, agg, latest
-from featurestore.backfill import WRITTEN, Backfilled
+from featurestore.backfill import WRITTEN, Backfilled, making
 from featurestore.intervals import FixedClock
 
 UTC = pa.timestamp("us", "UTC")
@@ -45,7 +46,13 @@ def _store(
 
 
 def _backfilled(store: FeatureStore, folder: Path, **more: Any) -> Backfilled:
-    return store.backfill("v", 0, 10 * SECOND, every="1s", output=folder / "out", **more)
+    """Every instant is asked alone."""
+    with mock.patch.object(making, "ROWS_TOGETHER", 0):
+        return _all_together(store, folder, **more)
+
+
+def _all_together(store: FeatureStore, folder: Path, output: str = "out", **more: Any) -> Backfilled:
+    return store.backfill("v", 0, 10 * SECOND, every="1s", output=folder / output, **more)
 
 
 def _told(done: Backfilled) -> str:
@@ -65,7 +72,7 @@ def _again(store: FeatureStore, folder: Path, late: Sequence[Row]) -> str:
     """Why each instant is made anew after late rows; what was written is what a full run gives."""
     _write(folder / "facts", "late", late)
     done = _backfilled(store, folder)
-    full = store.backfill("v", 0, 10 * SECOND, every="1s", output=folder / "full")
+    full = _all_together(store, folder, "full")
     for one, other in zip(done.partitions, full.partitions, strict=True):
         assert (folder / "out" / one.file).read_bytes() == (folder / "full" / other.file).read_bytes(), one
     return _why(done)

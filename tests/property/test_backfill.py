@@ -13,6 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 from random import Random
 from typing import Any
+from unittest import mock
 
 import hypothesis
 import pyarrow as pa
@@ -21,7 +22,7 @@ import pytest
 from hypothesis import HealthCheck, Phase
 from hypothesis import strategies as st
 
-from featurestore.backfill import UNCHANGED, Asked, Backfilled, Project, backfill
+from featurestore.backfill import UNCHANGED, Asked, Backfilled, Project, backfill, making
 from featurestore.definitions import FeatureService, FeatureView
 from featurestore.engines.duckdb import Settings
 from featurestore.engines.reference import ReferenceEngine
@@ -67,11 +68,12 @@ def compared(rng: Random, drawn: World, folder: Path) -> Counter[str]:
     asked = instants(rng, drawn)
     early = rng.randrange(1, len(tables))
     files.write(tables[:early], folder / "facts")
-    backfilled(view, folder / "steps", asked)
+    together = rng.choice((0, 10, making.ROWS_TOGETHER))
+    backfilled(view, folder / "steps", asked, together=together)
     for number, table in enumerate(tables[early:], early):
         pq.write_table(table, folder / "facts" / f"{number}.parquet")
-    again = backfilled(view, folder / "steps", asked, jobs=rng.choice((1, 2)))
-    backfilled(view, folder / "full", asked)
+    again = backfilled(view, folder / "steps", asked, jobs=rng.choice((1, 2)), together=together)
+    backfilled(view, folder / "full", asked, together=rng.choice((0, 10, making.ROWS_TOGETHER)))
     for at in asked.instants:
         same_files(view, folder / "steps" / asked.file(at), folder / "full" / asked.file(at))
         is_the_oracles(view, tables, pq.read_table(folder / "full" / asked.file(at), partitioning=None), at, asked)
@@ -90,10 +92,12 @@ def instants(rng: Random, drawn: World) -> Asked:
     return Asked(start, start + every * INSTANTS, every, rng.choice(("instant", "day", "month")), rng.choice(INCLUDES))
 
 
-def backfilled(view: FeatureView, output: Path, asked: Asked, jobs: int = 1) -> Backfilled:
+def backfilled(view: FeatureView, output: Path, asked: Asked, jobs: int = 1, together: int = 0) -> Backfilled:
+    """together: so many rows at least of instants that are asked at one time."""
     data = open_source(view.source, Path("/"))
     bound = Registry.of([view]).bind({"facts": data.types}).views[view.name]
-    return backfill(bound, data, asked, output, Project(Settings(threads=1), IdentityCache(None)), jobs=jobs)
+    with mock.patch.object(making, "ROWS_TOGETHER", together):
+        return backfill(bound, data, asked, output, Project(Settings(threads=1), IdentityCache(None)), jobs=jobs)
 
 
 def same_files(view: FeatureView, one: Path, other: Path) -> None:
