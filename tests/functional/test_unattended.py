@@ -107,7 +107,9 @@ def test_a_disk_too_full_for_events_stops_no_run(cli: Cli, project: Path):
     assert said.err.count("warning: no more events: No space left on device") == 1
 
 
-@pytest.mark.parametrize("closed", ["0<&-", "1>&-", "2>&-", "0<&- 1>&- 2>&-"])
+@pytest.mark.parametrize(
+    "closed", ["0<&- 1>&- 2>&-", *(pytest.param(one, marks=pytest.mark.slow) for one in ("0<&-", "1>&-", "2>&-"))]
+)
 def test_a_daemon_that_has_closed_its_streams_gets_its_file(project: Path, require: Callable[[str], str], closed: str):
     line = f'exec "$0" -m featurestore.cli {" ".join(BUILD)} {closed}'
     command = [require("bash"), "-c", line, sys.executable]
