@@ -23,7 +23,7 @@ def opened(project: Path) -> FeatureStore:
 
 def records(store: FeatureStore) -> dict[str, list[Row]]:
     with store.online.read() as snapshot:
-        return {g.view: list(tables.scan(snapshot, g.table)) for g in generations(snapshot)}
+        return {g.name: list(tables.scan(snapshot, g.table)) for g in generations(snapshot)}
 
 
 def test_a_run_from_nothing_and_a_step_from_it_make_the_records_that_duckdb_makes(project: Path) -> None:
