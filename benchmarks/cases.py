@@ -10,14 +10,13 @@ from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
 
-import online
-import scoring
-
 import audits
 import data as generated
 import feast_serve
 import objects
+import online
 import postgres
+import scoring
 import windows
 from data import Place
 from environments import environment

@@ -55,22 +55,23 @@ def write_delta(
         stream = pa.RecordBatchReader.from_batches(schema, rows)
         by = list(partition_by) if known is None and partition_by else None
         delta.write_deltalake(known or place, stream, partition_by=by, storage_options=options, **how)
-    made = known or delta_log.loaded(name, None, root, "")
-    return {"delta": name, "version": made.version(), "table": made.metadata().id}
+    return _version(known or delta_log.loaded(name, None, root, ""), name)
 
 
 def delta_at(path: str, *, root: Path) -> dict[str, Any] | None:
     """The version a Delta table is at, as `write_delta` gives it; None if there is none. Raises: as `write_delta`."""
-    delta, name = delta_log.library("deltalake"), named(path, root)
-    if not delta.DeltaTable.is_deltatable(delta_log.uri(path, root), delta_log.storage_options()):
-        return None
-    known = delta_log.loaded(name, None, root, "")
-    return {"delta": name, "version": known.version(), "table": known.metadata().id}
+    name = named(path, root)
+    known = _there(lambda: delta_log.loaded(name, None, root, ""))
+    return None if known is None else _version(known, name)
+
+
+def _version(made: Any, name: str) -> dict[str, Any]:
+    return {"delta": name, "version": made.version(), "table": made.metadata().id}
 
 
 def iceberg_at(table: str, *, catalog: str = "default") -> dict[str, Any] | None:
     """The snapshot an Iceberg table is at, as `write_iceberg` gives it; None if there is none. Raises: as `write_iceberg`."""
-    known = _known(table, catalog)
+    known = _there(lambda: iceberg_table.loaded(table, catalog, "", writing=True))
     return None if known is None else _pin(known, table, catalog)
 
 
