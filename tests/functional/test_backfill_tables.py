@@ -47,9 +47,9 @@ def in_delta(table: str) -> pa.Table:
 
 
 def in_iceberg(table: str) -> pa.Table:
-    from pyiceberg.catalog import load_catalog
+    from featurestore.sources.iceberg_table import loaded
 
-    return load_catalog("default").load_table(table).scan().to_arrow()
+    return loaded(table, "default", "").scan().to_arrow()
 
 
 KINDS: dict[str, tuple[str, Callable[[str], pa.Table]]] = {
