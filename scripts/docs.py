@@ -130,7 +130,8 @@ def unattended() -> str:
         "What a program that runs the commands can rely on. How to put that to use: [orchestrate](../how-to/orchestrate.md).",
         "## Exit codes",
         table(("code", "means", "may the same command end otherwise later"), (_exit(c, m) for c, m in EXIT_CODES.items())),
-        "With `--json` the answer's first error decides the code.",
+        "Any command may end with 2 to 5 and with a signal's; 1 is left to those [below](#exit-code-1). The first error of the "
+        "answer decides.",
         "## Commands given twice",
         "A command that is not named here changes nothing. Killed at any moment, every one can simply be given again.",
         table(

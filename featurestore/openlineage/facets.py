@@ -97,12 +97,13 @@ def ownership(owner: str) -> Facet:
 
 
 def processing_engine(engine: str) -> Facet:
-    from importlib.metadata import version as installed
+    from importlib import metadata
 
-    package = {"duckdb": "duckdb", "spark": "pyspark"}.get(engine, engine)
-    return _facet(
-        "ProcessingEngineRunFacet", name=engine, version=installed(package), openlineageAdapterVersion=version()
-    )  # fmt: skip
+    try:
+        installed = metadata.version({"spark": "pyspark"}.get(engine, engine))
+    except metadata.PackageNotFoundError:  # of Spark Connect there are packages of other names
+        installed = "unknown"
+    return _facet("ProcessingEngineRunFacet", name=engine, version=installed, openlineageAdapterVersion=version())
 
 
 def nominal_time(start: str) -> Facet:
