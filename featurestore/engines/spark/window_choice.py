@@ -40,8 +40,8 @@ class Choice:
 @dataclass(frozen=True)
 class Statistics:
     """What is known of the data: facts, the most of any key, the first and last instant of any, spine rows, the facts of its
-    key that a row meets; of measures how their whole numbers are scaled and how many bits they have, and which are never NULL and always finite;
-    latest: how late any fact is known, where there are no versions."""
+    key that a row meets; of measures how their whole numbers are scaled and how many bits they have, and which are never NULL
+    and always finite; latest: how late any fact is known, where there are no versions."""
 
     facts: int
     most: int
