@@ -29,11 +29,12 @@ demo: venv  ## the main job end to end on generated data: compile, build, materi
 test: venv  ## the test suite, without the slow tests
 	@$(BIN)/pytest tests -n $(WORKERS) --dist worksteal -q -m "not slow"
 
-test-all: venv  ## every test, and generated cases under all settings
+test-all: venv .venv-spark/.installed  ## every test, those of Spark too, and generated cases under all settings
 	@FEATURESTORE_THOROUGH=1 $(BIN)/pytest tests -n $(WORKERS) --dist worksteal -q
+	@$(SPARK)/pytest tests/spark -q
 
 test-spark: .venv-spark/.installed  ## the same answers by Spark: one local session, in an environment of its own (needs Java 17)
-	@$(SPARK)/pytest tests/spark -q
+	@$(SPARK)/pytest tests/spark -q -m "not slow"
 
 test-oldest: .venv-oldest/.installed  ## the test suite on the oldest DuckDB we support
 	@$(OLDEST)/pytest tests -n $(WORKERS) --dist worksteal -q -m "not slow"
@@ -48,8 +49,9 @@ golden: venv  ## write sql/ and the golden files anew; review the difference
 	@$(BIN)/featurestore compile
 	@$(BIN)/pytest tests/golden -q --update-golden
 
-fuzz: venv  ## the property tests against the oracle, large (CASES=100000)
+fuzz: venv  ## the property tests against the oracle, large (CASES=100000), where .venv-spark is on Spark too
 	@FEATURESTORE_FUZZ_CASES=$(CASES) $(BIN)/pytest tests/property -n $(WORKERS) -q -m fuzz
+	@test ! -e .venv-spark/.installed || FEATURESTORE_FUZZ_CASES=$(CASES) $(SPARK)/pytest tests/spark -q -m fuzz
 
 mutants: venv  ## plant leaks and wrong values, one at a time; each must be killed
 	@$(BIN)/python scripts/mutants.py

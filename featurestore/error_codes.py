@@ -374,6 +374,15 @@ CODES: Mapping[str, ErrorCode] = {
         "'chargeback_30d' is a label view and cannot be among the features · try labels=[chargeback_30d]",
         "Move it to the other list of the service.",
     ),
+    "FS240": ErrorCode(
+        "A pattern that Spark is not trusted with",
+        "Spark has Java's regular expressions, which try one way after the other. A pattern is taken if each character of a "
+        "text tells how to go on, or if there are at most a million ways; any other could become slow on one text, or run out "
+        "of stack. DuckDB takes every pattern.",
+        "pattern '([a-z]+\\\\.)+[a-z]+' is not for Spark: a pattern that a text can match in more than a million ways · try a "
+        "pattern in which each character tells what it belongs to",
+        "Write what repeats so that its first character tells it from what follows, or build with DuckDB.",
+    ),
     "FS300": ErrorCode(
         "A row of the spine has no instant",
         "as_of is NULL or cannot be read in some row.",

@@ -285,6 +285,66 @@ def expressions() -> str:
     return page("Expressions", "the tables in featurestore/expressions.py", parts)
 
 
+# Spark.
+
+
+def spark() -> str:
+    from featurestore.compiler.spark.refused import DIFFERS, REFUSED
+    from featurestore.compiler.spark.types import sql_type
+    from featurestore.expressions import OPERATIONS
+
+    parts = [
+        "What a definition means is the same on Spark: values, order, types and content hash of a training set. This page "
+        "tells what Spark refuses, what may differ as far as the contract allows, and how expressions are written for it.",
+        "## Refused",
+        "`compile` writes the reason in place of the SQL, and `compile --dialect spark` and `build --engine spark` stop with it"
+        ". DuckDB takes all of it.",
+        table(
+            ("code", "what", "why", "instead"),
+            ((f"[{c}](errors.md#{c.lower()})", _safe(r.what), _safe(r.why), _safe(r.instead)) for c, r in REFUSED.items()),
+        ),
+        "## May differ",
+        table(("what", "by how much"), ((code(what), _safe(how)) for what, how in DIFFERS.items())),
+        "## Operations",
+        "Nothing of it raises, with ANSI mode on or off. `a`, `b` and `c` are columns, whole numbers where numbers will do.",
+        table(("written", "in Spark SQL"), ((code(o.spelling), code(_in_spark(name))) for name, o in OPERATIONS.items())),
+        "## Types",
+        "Spark has no unsigned integers: they are held wider, and get their own type again in the training set.",
+        table(("type", "in Spark"), ((code(t), code(sql_type(parse))) for t, parse in _types())),
+    ]
+    return page("Spark", "the tables in featurestore/compiler/spark/", parts)
+
+
+def _in_spark(operation: str) -> str:
+    """How an operation is spelled over the first columns it takes."""
+    from itertools import product
+
+    from featurestore.compiler.spark import scalars
+    from featurestore.dtypes import BOOL, DATE, DOUBLE, INT64, STRING, TIMESTAMP
+    from featurestore.errors import DefinitionError
+    from featurestore.expressions import OPERATIONS, Call, Column, Literal, result_type
+
+    constant = (Literal("[a-z]+"),) if operation == "matches" else ()
+    columns = [Column(c) for c in "abc"[: max(OPERATIONS[operation].arity[0], 1 + (OPERATIONS[operation].arity[1] is None))]]
+    operands = (*columns[: len(columns) - len(constant)], *constant)
+    for kinds in product((INT64, DOUBLE, STRING, BOOL, TIMESTAMP, DATE), repeat=len(columns)):
+        types = dict(zip("abc", kinds, strict=False))
+        try:
+            result_type(Call(operation, operands), types, what="")
+        except DefinitionError:
+            continue
+        return scalars.condition(Call(operation, operands), types, lambda name: name)
+    raise AssertionError(operation)
+
+
+def _types() -> Iterator[tuple[str, Any]]:
+    from featurestore.dtypes import INTEGERS, parse_dtype
+
+    names = ("bool", *INTEGERS, "float", "double", "decimal128(18, 2)", "string", "binary", "date32", "timestamp[us, UTC]")
+    for name in (*names, "list<double>", "map<string, int64>"):
+        yield name, parse_dtype(name)
+
+
 # Definitions.
 
 
@@ -493,6 +553,7 @@ PAGES: Mapping[str, Callable[[], str]] = {
     "definitions.md": definitions,
     "errors.md": errors,
     "expressions.md": expressions,
+    "spark.md": spark,
 }
 
 

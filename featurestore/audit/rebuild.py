@@ -44,11 +44,14 @@ class Rebuilt:
     notes: list[str] = field(default_factory=list)
     differences: Difference | None = None
     described: Document | None = None
+    by_content: bool = False
 
     @property
     def same(self) -> bool:
-        """The bytes are the same, and those of the set beside the manifest too, if there is one."""
-        return self.bytes is True and not any(change.what == "output" for change in self.changed)
+        """The bytes are the same (by_content: every cell is, of a set that another engine wrote), and those of the set beside
+        the manifest too, if there is one."""
+        found = self.content if self.by_content else self.bytes
+        return found is True and not any(change.what == "output" for change in self.changed)
 
     def to_dict(self) -> dict[str, Any]:
         return {
@@ -137,6 +140,7 @@ def _judge(done: Rebuilt, recorded: Recorded, built: Path) -> None:
     said, now = recorded.document, done.described
     done.bytes = now["output"]["sha256"] == said["output"]["sha256"]
     done.content = now["content_hash"] == said["content_hash"]
+    done.by_content = now["engine"] != said.get("engine", now["engine"])
     _check_output(done, recorded)
     if not done.bytes:
         done.notes += _other_plans(said, now)

@@ -29,11 +29,12 @@ def compile(
     """
     from featurestore.compiler.files import compiled, difference
 
-    files = _of_dialect(compiled(run.store.bound), dialect)
+    check_dialect(dialect)
+    files = compiled(run.store.bound, dialect)
     folder = run.store.sql_folder
-    if check:
-        return _checked(run, difference(folder, files, dialect), _changes(folder, files, dialect))
     changes = _changes(folder, files, dialect)
+    if check:
+        return _checked(run, difference(folder, files, dialect), changes)
     _write(folder, files, changes)
     text = "\n".join(f"{what} {run.store.config.project.sql}/{name}" for what, names in changes.items() for name in names)
     return Answer({**changes, "files": len(files), "stale": False}, text or f"{len(files)} files are up to date")
@@ -46,15 +47,6 @@ def check_dialect(name: str | None) -> None:
 
     if name is not None and name not in DIALECTS:
         raise UsageError("FS102", f"unknown dialect {name!r}", known=DIALECTS, hint=nearest(name, DIALECTS))
-
-
-def _of_dialect(files: dict[str, str], dialect: str | None) -> dict[str, str]:
-    """The files of one dialect, and those that belong to none."""
-    from featurestore.compiler.files import DIALECTS
-
-    check_dialect(dialect)
-    others = tuple(f"{d}/" for d in DIALECTS if dialect is not None and d != dialect)
-    return {name: text for name, text in files.items() if not name.startswith(others)}
 
 
 def _changes(folder: Path, files: dict[str, str], dialect: str | None) -> dict[str, list[str]]:

@@ -21,27 +21,35 @@ from featurestore.registry import BoundRegistry, BoundService, BoundView
 DIALECTS = ("duckdb", "spark")
 
 
-def compiled(bound: BoundRegistry) -> dict[str, str]:
-    """Path below sql/ -> text, for all services and views."""
+def compiled(bound: BoundRegistry, dialect: str | None = None) -> dict[str, str]:
+    """Path below sql/ -> text, for all services and views.
+
+    dialect: only its files, and those that belong to none. Without it those of every dialect: where one refuses a definition,
+    its file says why. Raises: DefinitionError FS240 for what the dialect asked for refuses.
+    """
     files = {"manifest.json": json.dumps(bound.to_manifest(), indent=2, ensure_ascii=False) + "\n"}
     for service in bound.services.values():
         plan = planning.training_set(service)
         files[f"plan/{service.name}.txt"] = planning.explain(plan)
-        files[f"duckdb/training_set/{service.name}.sql"] = training_set_sql(service, plan)
-        by_spark = partial(training_set_sql, service, plan, dialect="spark")
-        files[f"spark/training_set/{service.name}.sql"] = _unless_refused(by_spark)
+        for one in _asked(dialect):
+            write = partial(training_set_sql, service, plan, dialect=one)
+            files[f"{one}/training_set/{service.name}.sql"] = write() if dialect else _or_why(write)
     for view in bound.views.values():
-        files[f"duckdb/latest/{view.name}.sql"] = latest_sql(view)
-        files[f"spark/latest/{view.name}.sql"] = _unless_refused(partial(latest_sql, view, "spark"))
+        for one in _asked(dialect):
+            write = partial(latest_sql, view, one)
+            files[f"{one}/latest/{view.name}.sql"] = write() if dialect else _or_why(write)
     return dict(sorted(files.items()))
 
 
-def _unless_refused(text: Callable[[], str]) -> str:
-    """What Spark is not asked to do is no fault of a project that never asks: its file says so."""
+def _asked(dialect: str | None) -> Sequence[str]:
+    return DIALECTS if dialect is None else (dialect,)
+
+
+def _or_why(write: Callable[[], str]) -> str:
     try:
-        return text()
+        return write()
     except DefinitionError as error:
-        return f"-- Not for Spark: {error}\n"
+        return f"-- {error}\n"
 
 
 def training_set_sql(
@@ -111,8 +119,8 @@ def latest_sql(view: BoundView, dialect: str = "duckdb") -> str:
 
 
 def difference(folder: Path, files: Mapping[str, str], dialect: str | None = None) -> str:
-    """A unified diff from what lies in sql/ to what should; "" when they are the same. Foreign files are left alone, and
-    those of other dialects if `files` are of one."""
+    """A unified diff from what lies in sql/ to what should; "" when they are the same. Foreign files are left alone, and with
+    `dialect` those of others."""
     lines: list[str] = []
     for name in sorted({*files, *_generated(folder, dialect)}):
         path = folder / name
@@ -123,12 +131,11 @@ def difference(folder: Path, files: Mapping[str, str], dialect: str | None = Non
 
 
 def obsolete(folder: Path, files: Mapping[str, str], dialect: str | None = None) -> list[str]:
-    """Generated files in sql/ that no definition asks for any more; of other dialects none, if `files` are of one."""
+    """Generated files in sql/, of a dialect or of all, that no definition asks for any more."""
     return [name for name in _generated(folder, dialect) if name not in files]
 
 
 def _generated(folder: Path, dialect: str | None) -> list[str]:
-    dialects = DIALECTS if dialect is None else (dialect,)
-    of_dialects = [f"{one}/{kind}/*.sql" for one in dialects for kind in ("training_set", "latest")]
+    of_dialects = [f"{one}/{kind}/*.sql" for one in _asked(dialect) for kind in ("training_set", "latest")]
     patterns = ("plan/*.txt", *of_dialects, "manifest.json")
     return sorted(p.relative_to(folder).as_posix() for pattern in patterns for p in folder.glob(pattern))

@@ -104,7 +104,7 @@ def request_of(question: Question) -> Request:
 
 
 def answered(bound: BoundService, found: pa.Table, report: Report) -> Answered:
-    """What an engine built of a service over the view `view`, and told. Raises: AssertionError when types are not as promised."""
+    """What an engine built of a service over `view`, and told. Raises: AssertionError for other types than promised."""
     types = {**bound.feature_types, **bound.label_types}
     assert {n: found.schema.field(n).type for n in types} == {n: t.arrow for n, t in types.items()}
     cells = {

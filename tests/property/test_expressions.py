@@ -22,6 +22,7 @@ from hypothesis import strategies as st
 
 from featurestore import expressions, trees
 from featurestore.compiler.duckdb import scalars
+from featurestore.compiler.spark import scalars as spark
 from featurestore.dtypes import BOOL, DATE, DOUBLE, INT64, STRING, TIMESTAMP, DType, parse_dtype
 from featurestore.engines.duckdb import Session, Settings
 from featurestore.engines.reference import evaluate
@@ -49,7 +50,8 @@ def session() -> Iterator[Session]:
 
 def test_every_operation_and_cast_is_in_every_table_and_tried_here() -> None:
     assert set(scalars.OPERATIONS) == set(OPERATIONS) == set(evaluate.EVALUATORS) == set(SIGNATURES)
-    assert set(scalars.CASTS) == set(CASTS) == set(evaluate.CAST_EVALUATORS) == set(evaluate.DAY_CASTS)
+    assert set(spark.OPERATIONS) == set(OPERATIONS)
+    assert set(spark.CASTS) == set(scalars.CASTS) == set(CASTS) == set(evaluate.CAST_EVALUATORS) == set(evaluate.DAY_CASTS)
     assert {dtype for cast in CASTS for dtype in cast} <= set(POOLS)
 
 

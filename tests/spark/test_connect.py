@@ -59,8 +59,9 @@ def test_a_spark_that_is_not_there_is_told_in_time(name: str, address: str, refe
     began = time.monotonic()
     said = build_elsewhere(reference, tmp_path / "out.parquet", **{name: address.format(port)})
     assert said.code == 5
-    assert "FS463" in said.err
-    assert str(port) in said.err
+    [error] = said.json["errors"]
+    assert error["code"] == "FS463"
+    assert str(port) in error["what"]
     assert time.monotonic() - began < 60
     assert not list(tmp_path.iterdir())
 
@@ -71,7 +72,7 @@ def test_a_port_that_accepts_and_never_answers_is_told_in_time(reference: Path, 
         given = {"FEATURESTORE_SPARK__REMOTE": address, "FEATURESTORE_SPARK__TIMEOUT": "3s"}
         said = build_elsewhere(reference, tmp_path / "out.parquet", **given)
     assert said.code == 5
-    assert "FS463" in said.err
+    assert said.json["errors"][0]["code"] == "FS463"
 
 
 def test_without_java_it_is_said_what_is_missing(reference: Path, tmp_path: Path) -> None:
@@ -81,7 +82,7 @@ def test_without_java_it_is_said_what_is_missing(reference: Path, tmp_path: Path
         (bare / program).symlink_to(str(shutil.which(program)))
     said = build_elsewhere(reference, tmp_path / "out.parquet", PATH=str(bare), JAVA_HOME="")
     assert said.code == 5
-    assert "FS462" in said.err
+    assert said.json["errors"][0]["code"] == "FS462"
 
 
 def test_without_pyspark_it_is_said_what_to_install(reference: Path, tmp_path: Path) -> None:
@@ -92,8 +93,8 @@ def test_without_pyspark_it_is_said_what_to_install(reference: Path, tmp_path: P
     given = {"PYTHONPATH": os.pathsep.join([str(tmp_path), str(ROOT)])}
     said = build_elsewhere(reference, tmp_path / "out.parquet", **given)
     assert said.code == 5
-    assert "FS480" in said.err
-    assert "featurestore[spark]" in said.err
+    assert said.json["errors"][0]["code"] == "FS480"
+    assert "featurestore[spark]" in said.json["errors"][0]["try"]
 
 
 def test_a_token_in_the_address_is_not_told(reference: Path, tmp_path: Path) -> None:

@@ -1,8 +1,12 @@
-"""The contract, case by case, on Spark. Cases with windows are asked in `test_windows`."""
+"""The contract, case by case, on Spark: a build takes it a second, so every fourth case every day, and all of them, windows by
+every plan, with the slow tests."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -10,9 +14,27 @@ from featurestore.engines.spark import SparkSettings
 from tests.spark.engines import by_spark
 from tests.spec.loader import Case, read_cases, run_case
 
-CASES = [case for case in read_cases(Path(__file__).parents[1] / "spec") if not case.has_windows]
+CASES = read_cases(Path(__file__).parents[1] / "spec")
+EVERY = 4
 
 
-@pytest.mark.parametrize("case", CASES, ids=lambda case: case.id)
+def some_slow() -> Iterator[Any]:
+    for number, case in enumerate(CASES):
+        yield pytest.param(case, id=case.id, marks=[pytest.mark.slow] if number % EVERY else [])
+
+
+@pytest.mark.parametrize("case", some_slow())
 def test_the_contract_holds(case: Case, spark_settings: SparkSettings, tmp_path: Path) -> None:
-    run_case(case, lambda case, folder: by_spark(case, folder, spark_settings), tmp_path)
+    asked(case, "auto", spark_settings, tmp_path)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("plan", ["pairs", "edges"])
+@pytest.mark.parametrize("case", [case for case in CASES if case.has_windows], ids=lambda case: case.id)
+def test_windows_hold_by_every_plan(case: Case, plan: str, spark_settings: SparkSettings, tmp_path: Path) -> None:
+    asked(case, plan, spark_settings, tmp_path)
+
+
+def asked(case: Case, plan: str, settings: SparkSettings, folder: Path) -> None:
+    settings = replace(settings, window_plan=plan)
+    run_case(case, lambda case, place: by_spark(case, place, settings), folder)

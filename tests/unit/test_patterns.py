@@ -70,7 +70,7 @@ def test_random_patterns_mean_the_same_to_all(session: Session) -> None:
     rng = Random(7)
     met = 0
     for _ in range(300):
-        pattern = _pattern(rng, 3) or "a"
+        pattern = random_pattern(rng, 3) or "a"
         texts = tuple("".join(rng.choice("aab\n-é") for _ in range(rng.randrange(6))) for _ in range(30))
         ours = [patterns.matches(pattern, text) for text in texts]
         met += any(ours) and not all(ours)
@@ -78,10 +78,11 @@ def test_random_patterns_mean_the_same_to_all(session: Session) -> None:
     assert met > 100
 
 
-def _pattern(rng: Random, depth: int) -> str:
+def random_pattern(rng: Random, depth: int) -> str:
     atoms = ["a", "b", "é", ".", r"\w", r"\W", "[^a]", "[a-b]", r"[\n-]", r"\-"]
     if depth:
-        atoms += [f"({_pattern(rng, depth - 1)}|{_pattern(rng, depth - 1)})", f"(?:{_pattern(rng, depth - 1)})"]
+        one, other, third = (random_pattern(rng, depth - 1) for _ in range(3))
+        atoms += [f"({one}|{other})", f"(?:{third})"]
     return "".join(
         rng.choice(atoms) + rng.choice(["", "", "*", "+", "?", "{2}", "{1,}", "{0,2}"]) for _ in range(rng.randrange(4))
     )

@@ -117,7 +117,7 @@ def online_rows(plan: OnlineState, *, limited: bool) -> str:
     order = bool(facts.rows.source.row_order)
     kept = ["TRUE" if order else "is_in_reach"]
     if limited:
-        kept.append(f"struct({', '.join(row_keys)}) IN (SELECT struct({', '.join(row_keys)}) FROM touched_rows)")
+        kept.append(f"({', '.join(row_keys)}) IN (SELECT {', '.join(row_keys)} FROM touched_rows)")
     flags = f"CASE WHEN is_candidate THEN {LATEST} ELSE 0 END + CASE WHEN is_in_reach THEN {IN_WINDOW} ELSE 0 END"
     columns = [*row_keys, *keys, f"CAST({flags} AS TINYINT) AS __flags", "coalesce(event_time, 0) AS __event",
                "known_time AS __known", *(["row_order AS __order"] if order else [])]  # fmt: skip

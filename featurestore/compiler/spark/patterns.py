@@ -12,7 +12,7 @@ from functools import lru_cache
 from math import inf
 
 from featurestore import patterns
-from featurestore.errors import DefinitionError
+from featurestore.compiler.spark.refused import refusal
 from featurestore.patterns import Chars, Either, Node, Repeat, Sequence, may_be_empty, written_times
 
 MOST_WAYS = 1_000_000
@@ -30,11 +30,7 @@ def in_java(pattern: str) -> str:
     read = patterns.parse(pattern)
     decided = _decided(read)
     if not decided and _ways(read) > MOST_WAYS:
-        raise DefinitionError(
-            "FS240",
-            f"pattern {pattern!r} can match in too many ways for Spark, whose regular expressions try them all",
-            hint=r"a pattern in which each character tells what it belongs to: a+(\.a+)+ for (a+\.)+a+; or DuckDB",
-        )
+        raise refusal("FS240", f"pattern {pattern!r}")
     return rf"\A(?:{_written(read, '+' if decided else '')})\z"
 
 

@@ -163,9 +163,8 @@ class SparkBuild:
             stage = f"view {part.instance} ({number} of {len(self.plan.answers)})"
             with self._session.watched(self._watch, stage):
                 answers += [self._answer(part, served, number, i) for i, served in enumerate(self._served(part), 1)]
-        finish = Finish(
-            self._pieces, self._asked, tuple(answers), self.plan.on_demand, self.request, self.schema, folder
-        )  # fmt: skip
+        where = folder.absolute()  # executors run elsewhere
+        finish = Finish(self._pieces, self._asked, tuple(answers), self.plan.on_demand, self.request, self.schema, where)
         with self._session.watched(self._watch, "joining"):
             told = self._session.each(finish.make, range(self._pieces.count))
         self._check_unchanged()
