@@ -14,12 +14,15 @@ if TYPE_CHECKING:
     from featurestore.client import AsyncClient, Client
     from featurestore.definitions import (
         ArrowSource,
+        DeltaSource,
         Entity,
         FeatureService,
         FeatureView,
+        IcebergSource,
         LabelView,
         OnDemandFeatureView,
         ParquetSource,
+        PostgresSource,
         agg,
         expect,
         latest,
@@ -30,9 +33,9 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 __all__ = [
-    "ArrowSource", "AsyncClient", "Client", "DataError", "DefinitionError", "Entity", "FeatureService", "FeatureStore",
-    "FeatureStoreError", "FeatureView", "LabelView", "OnDemandFeatureView", "ParquetSource", "Split", "StoreError",
-    "UsageError", "agg", "expect", "latest",
+    "ArrowSource", "AsyncClient", "Client", "DataError", "DefinitionError", "DeltaSource", "Entity", "FeatureService",
+    "FeatureStore", "FeatureStoreError", "FeatureView", "IcebergSource", "LabelView", "OnDemandFeatureView", "ParquetSource",
+    "PostgresSource", "Split", "StoreError", "UsageError", "agg", "expect", "latest",
 ]  # fmt: skip
 
 _ELSEWHERE = {

@@ -13,7 +13,7 @@ from functools import cached_property
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from featurestore.errors import DefinitionError
+from featurestore.errors import DefinitionError, FeatureStoreError
 
 INTEGERS = ("int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64")
 FLOATS = ("float", "double")
@@ -112,6 +112,14 @@ class DType:
         if self.is_integer or (self.is_decimal and self.precision_scale[1] == 0):
             return "integer"
         return {"string": "text", "bool": "bool", "date32": "date", "binary": "binary"}.get(self.name)
+
+
+class ColumnTypes(dict[str, DType]):
+    """Column -> type. refused: why columns that are there have none."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.refused: dict[str, FeatureStoreError] = {}
 
 
 BOOL, INT64, DOUBLE, STRING = DType("bool"), DType("int64"), DType("double"), DType("string")

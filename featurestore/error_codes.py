@@ -535,6 +535,80 @@ CODES: Mapping[str, ErrorCode] = {
         "the set cannot be built as it was: data/payments/2025-02.parquet: gone (source payments) · try put it back as it was",
         "Put back what is named; give the spine by `--spine FILE`.",
     ),
+    "FS367": ErrorCode(
+        "There is no such table",
+        "No Delta log lies at the path, or the catalog knows no Iceberg table of that name.",
+        "there is no Delta table data/payments · in registry/sources.py:8 · try the folder that holds _delta_log, …",
+        "Correct path= (of the folder that holds _delta_log) or table= and catalog=.",
+    ),
+    "FS368": ErrorCode(
+        "A table's log or metadata is broken",
+        "What says which files make up a table cannot be read, or a file it names is gone or of another size.",
+        "a file of version 3 of data/payments is gone: it was removed (VACUUM) · in data/payments/part-….parquet",
+        "Read a newer version, or restore the files from a backup of the table.",
+    ),
+    "FS369": ErrorCode(
+        "There is no such version or snapshot",
+        "version=, snapshot= or as_of= names one that the table has not had, or does not keep any more.",
+        "Delta table data/payments has no version 7: the newest is 2 · try a version that DESCRIBE HISTORY lists",
+        "Name one that the table's history lists, or leave the option out to read the newest.",
+    ),
+    "FS370": ErrorCode(
+        "A feature of a table that is not read",
+        "The table says that reading it takes more than reading its files: column mapping, a newer format.",
+        "Delta table data/payments needs reader feature typeWidening, which is not read · try rewrite the table without it, …",
+        "Drop the feature by the engine that writes the table, or read an export of it.",
+    ),
+    "FS371": ErrorCode(
+        "Rows of a table are deleted beside its files",
+        "Deletion vectors (Delta) or delete files (Iceberg) say that rows of some files are no more.",
+        "Delta table data/payments has deletion vectors: rows of its files are deleted, which is told beside the files",
+        "Let the engine that writes the table rewrite those files: REORG … APPLY (PURGE), or rewrite_data_files.",
+    ),
+    "FS372": ErrorCode(
+        "A file of a table does not hold what the table says",
+        "A data file is not Parquet, tells no field ids, or has a column of a type that is not the table's.",
+        "column 'key' is int64 in the table and string in a file of it · in data/payments/part-….parquet",
+        "Rewrite the file by an engine that knows the table.",
+    ),
+    "FS373": ErrorCode(
+        "A table has other columns than what is written to it",
+        "Rows can be added to a table, or replaced in it, only where its columns are theirs, by name and type.",
+        "table out/spending has column 'amount_sum_7d' as int64, and what is written to it as double",
+        "Write to another table, or change the table by the engine that keeps it.",
+    ),
+    "FS374": ErrorCode(
+        "A table was written by another meanwhile",
+        "Between reading a table and writing to it somebody else committed what this does not go with. Nothing was written.",
+        "Delta table out/spending was written by another meanwhile, and nothing was written to it: … · try run again",
+        "Run again.",
+    ),
+    "FS376": ErrorCode(
+        "A table of PostgreSQL cannot be read",
+        "There is no such table, view, column or schema, the user may not read it, or `query=` is not a SELECT that runs.",
+        "public.payments cannot be read: permission denied for table payments · in registry/payments.py:5, source 'payments'",
+        "Name the table exactly as the database has it; grant SELECT on it to the user of the connection.",
+    ),
+    "FS377": ErrorCode(
+        "A column of PostgreSQL is of a type that is no value here",
+        "A view reads a column whose type has no exact counterpart, such as `numeric` without precision, or `interval`.",
+        "column 'amount' of public.payments is numeric without precision and scale that a decimal has, which is no value here",
+        "Cast it where it is read: `query=\"SELECT …, amount::numeric(18, 2) AS amount FROM …\"`, or a view that does so. Columns "
+        "that no view reads may be of any type.",
+    ),
+    "FS378": ErrorCode(
+        "A row of PostgreSQL holds a value that cannot be",
+        "A decimal is NaN, a time that is read as a value is infinite, an array has several dimensions, or an expression of a "
+        "view or query fails.",
+        "public.payments holds a value that cannot be read: NaN in column amount",
+        "Cast or leave it out in a view or by `query=`, such as `nullif(valid_to, 'infinity')`.",
+    ),
+    "FS379": ErrorCode(
+        "A table was rewritten while it was read",
+        "A partition was attached, or a table emptied or rewritten just as it was opened: its rows as they were cannot be had.",
+        "payments_2026 was rewritten, or attached as a partition, while public.payments was read · try run again",
+        "Run again. Changes of rows are no hindrance: what is read is of one moment.",
+    ),
     "FS401": ErrorCode(
         "The online store is being filled",
         "Another process is materializing into the same store.",
@@ -627,11 +701,35 @@ CODES: Mapping[str, ErrorCode] = {
         "another process is compacting the push log of 'payments' · try wait for it",
         "Wait for it. A process that died has given the right up already.",
     ),
+    "FS475": ErrorCode(
+        "A database cannot be reached",
+        "PostgreSQL does not run there, the host or database does not exist, or nothing answers in time.",
+        "the database cannot be reached: connection to server at \"10.0.0.7\", port 5432 failed: Connection refused",
+        "Start it, or mend `url=` or what libpq's environment says (PGHOST, PGPORT, PGDATABASE).",
+    ),
+    "FS476": ErrorCode(
+        "A database does not let us in",
+        "The password is missing or wrong, the user may not connect from here, or what names the database cannot be read.",
+        "the environment variable PAYMENTS_URL is not set: it is to hold the url of the database",
+        "Give the password by PGPASSWORD, a password file, a service file, or a variable that `url=\"$NAME\"` names.",
+    ),
+    "FS477": ErrorCode(
+        "A database ended a reading",
+        "The server stopped, the connection broke, or a limit of time or memory was reached. Nothing was written.",
+        "the database ended the reading of public.payments: canceling statement due to statement timeout · try run again",
+        "Run again; raise the user's `statement_timeout`, such as by `?options=-cstatement_timeout%3D0` in the url.",
+    ),
     "FS480": ErrorCode(
         "A library is not installed",
         "A source lies where only a library reads that `pip install featurestore` does not bring along.",
         "an s3:// source needs the library 's3fs', which is not installed · try pip install featurestore[s3]",
         "Install the extra that the error names.",
+    ),
+    "FS481": ErrorCode(
+        "A table's log or catalog cannot be reached",
+        "The object store of a Delta table or the catalog of an Iceberg table does not answer, refuses, or is not configured.",
+        "the catalog of Iceberg table default.db.payments cannot be asked: URI missing · try PYICEBERG_CATALOG__…",
+        "Say in the environment (or .pyiceberg.yaml) where it is and what opens it; a definition never holds that. Try again.",
     ),
     "FS482": ErrorCode(
         "An object store refuses access",

@@ -25,6 +25,10 @@ import difflib
 from collections.abc import Iterable
 from typing import Any, ClassVar
 
+NOT_THERE = frozenset({"FS321", "FS367", "FS475", "FS476", "FS480", "FS481", "FS482", "FS483"})
+"""Codes of a source's files, table or database that is not there, or that nothing here reaches. Where definitions are reviewed
+that is no wonder: the types that were committed must do."""
+
 
 class FeatureStoreError(Exception):
     """Base of everything the package raises on purpose.

@@ -31,7 +31,7 @@ from featurestore.definitions import (
 from featurestore.definitions.aggregation import check_condition
 from featurestore.definitions.base import FrozenMap
 from featurestore.definitions.on_demand import AS_OF
-from featurestore.dtypes import TIMESTAMP, DType
+from featurestore.dtypes import TIMESTAMP, ColumnTypes, DType
 from featurestore.errors import DefinitionError, FeatureStoreError, UnknownName, nearest
 
 SEMANTICS_VERSION = 1
@@ -547,6 +547,8 @@ def _typed(view: View, schema: Mapping[str, DType]) -> _Typed:
 def _types_of(view: View, schema: Mapping[str, DType]) -> _Typed:
     view.source.check_expectations(schema)
     for column in view.columns:
+        if isinstance(schema, ColumnTypes) and column in schema.refused:
+            raise schema.refused[column]
         if column not in schema:
             raise DefinitionError(
                 "FS203",

@@ -14,10 +14,10 @@ from featurestore import config as settings
 from featurestore import discovery
 from featurestore.definitions import Definition, FeatureService
 from featurestore.dtypes import DType, parse_dtype
-from featurestore.errors import DefinitionError, SourceError, StoreError, UsageError
+from featurestore.errors import NOT_THERE, DefinitionError, SourceError, StoreError, UsageError
 from featurestore.intervals import MICROS_PER_SECOND, Clock, SystemClock, parse_duration, parse_instant
 from featurestore.registry import MANIFEST_FORMAT, BoundRegistry, BoundService, Registry, known
-from featurestore.sources import IdentityCache, SourceData, open_source
+from featurestore.sources import IdentityCache, SourceData, open_source, reading
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -90,6 +90,7 @@ class FeatureStore:
         """A source's files and what was pushed to it, as they are now, frozen. Raises: SourceError FS321, FS325, FS342."""
         return self.source_of(self.registry.sources[name])
 
+    @reading()
     def types_of(self, name: str) -> Mapping[str, DType]:
         """A source's column types: declared, else from its files, else from sql/manifest.json. Raises: SourceError."""
         source = self.registry.sources[name]
@@ -97,9 +98,9 @@ class FeatureStore:
             return source.schema
         try:
             return open_source(source, self._base).types
-        except SourceError as error:
+        except (SourceError, StoreError) as error:
             committed = self._committed_types().get(name)
-            if error.code != "FS321" or committed is None:
+            if error.code not in NOT_THERE or committed is None:
                 raise
             return {column: parse_dtype(t) for column, t in committed.items()}
 
@@ -130,6 +131,7 @@ class FeatureStore:
 
     # Training sets.
 
+    @reading()
     def build_training_set(
         self,
         service: str | FeatureService,
@@ -191,6 +193,7 @@ class FeatureStore:
             report(done.report)
         return done.result
 
+    @reading()
     def rebuild(
         self,
         manifest: str | Path,
@@ -237,6 +240,7 @@ class FeatureStore:
 
         return diff(Path(a), Path(b), keys=keys, as_of=as_of, watch=watch)
 
+    @reading()
     def prove(
         self,
         service: str | FeatureService,
@@ -268,6 +272,7 @@ class FeatureStore:
             identities=self.identities, request=request, probes=probes, seed=seed, watch=watch,
         )  # fmt: skip
 
+    @reading()
     def influence(
         self,
         service: str | FeatureService,
@@ -313,6 +318,7 @@ class FeatureStore:
             top=top, most=reach, watch=watch,
         )  # fmt: skip
 
+    @reading()
     def window_plans(self, service: str | FeatureService, spine: Any = None, *, as_of: str = "as_of") -> list[Chosen]:
         """By which plans a build would compute the service's windows, and at what estimated cost; nothing is built.
 
@@ -413,6 +419,7 @@ class FeatureStore:
 
     # Online.
 
+    @reading()
     def materialize(
         self,
         views: Sequence[str] | str | None = None,
@@ -475,6 +482,7 @@ class FeatureStore:
         folder = self.engine_settings().temp_directory
         return [] if folder is None else [path.name for path in sweep(folder, older_than=0)]
 
+    @reading()
     def forget(self, entity: str, key: Any) -> Forgotten:
         """Take an entity's records out of the online store and its rows out of push logs; tell which sources still hold some.
 
@@ -531,6 +539,7 @@ class FeatureStore:
         brought = _columns(request or {})
         return self.reader.get(name, _columns(entities), request=brought, as_of=_instant(as_of), include=include)
 
+    @reading()
     def verify(
         self,
         service: str | FeatureService | None = None,
@@ -557,6 +566,7 @@ class FeatureStore:
         offline = Offline(self.registry, self._base, self.engine_settings(), self.identities, self.push_folder)
         return verify(self.reader, offline, service=name, sample=sample, seed=seed, scratch=scratch, watch=watch)
 
+    @reading()
     def audit(
         self,
         training_set: Any,

@@ -42,6 +42,11 @@ LIBRARIES = (
 )
 """What every mutant's process would import; loaded once, before it is forked. Nothing of ours is among them."""
 
+_ICEBERG = "featurestore/sources/iceberg.py"
+_DELTA = "featurestore/sources/delta.py"
+_DELTA_LOG = "featurestore/sources/delta_log.py"
+_TABLE_FILES = "featurestore/sources/table_files.py"
+_TABLE_OUTPUT = "featurestore/sources/table_output.py"
 _FACTS = "featurestore/compiler/duckdb/facts.py"
 _LATEST = "featurestore/compiler/duckdb/latest.py"
 _PAIRS = "featurestore/compiler/duckdb/windows/pairs.py"
@@ -154,11 +159,49 @@ MUTANTS = (
            "a column that a file is older than is 0", "remote-columns_beside"),
     Mutant("fixed_times_in_milliseconds", _READING, "value.type.tz)).value})", "value.type.tz)).value * 1000})",
            "a partition's time is another", "remote-columns_beside"),
-    Mutant("fixed_columns_from_the_file", _PARTS, "pa.repeat(self.fixed[c], n) if c in self.fixed",
-           "pa.nulls(n, self.fixed[c].type) if c in self.fixed", "a partition's value is lost on the way",
+    Mutant("fixed_columns_from_the_file", _PARTS, "arrays.append(pa.repeat(self.fixed[column], n))",
+           "arrays.append(pa.nulls(n, self.fixed[column].type))", "a partition's value is lost on the way",
            "remote-columns_beside"),
     Mutant("fixed_nulls_are_values", _FOOTERS, "return lambda rows: Extent(rows, ())", "return lambda rows: Extent(0, ())",
            "a column that a file is older than counts as never NULL", "remote-columns_beside"),
+    # What tables say of their files
+    Mutant("table_column_by_name", _ICEBERG, ".get(ids[column.name])", ".get(ids[column.name]) and own.field(column.name)",
+           "a renamed column is another one's values", "tables-columns_go"),
+    Mutant("table_column_read_by_name", _READING, "else quoted(_lies(part, column).name)", "else quoted(column)",
+           "the engine reads a renamed column under its new name", "tables-columns_go"),
+    Mutant("table_times_narrowed_by_name", _READING, "{quoted(lies.name)} {sign}", "{quoted(column)} {sign}",
+           "the wrong time says which rows are needed", "tables-times_go"),
+    Mutant("table_footers_by_name", _FOOTERS, "part.stored[c].name if c in part.stored else c", "c",
+           "what a footer says is another column's", "tables-times_go"),
+    Mutant("table_constants_lost", _TABLE_FILES, "data.constants.get(column.name, pa.scalar(None, column.type))",
+           "pa.scalar(None, column.type)", "values of partitions are NULL", "tables-values_of_partitions"),
+    Mutant("table_files_of_any_size", _TABLE_FILES, "if file is None or file.size != size:", "if file is None:",
+           "a file that is not what the log says is read", "tables-a_file_that_is_not"),
+    Mutant("table_of_any_id", _TABLE_FILES, 'if before["table"] != here["table"]:', "if False:",
+           "another table in the same place is taken for the same", "tables-another_table"),
+    Mutant("table_of_any_schema", _TABLE_FILES, 'if before.get("schema") != here.get("schema") else ""', 'if False else ""',
+           "columns that became others are followed file by file", "tables-the_past"),
+    Mutant("table_reopened_at_the_newest", _DELTA, 'return _found(loaded(pin["delta"], pin["version"], root, source.place)',
+           'return _found(loaded(pin["delta"], None, root, source.place)',
+           "what was recorded is compared with the newest version", "tables-the_recorded"),
+    Mutant("table_features_unknown", _DELTA, "if features - READ or protocol", "if protocol",
+           "a table of tomorrow is read as one of today", "tables-what_is_not_read"),
+    Mutant("table_mapping_by_id_alone", _DELTA, 'if mapping != "none":', 'if mapping == "id":',
+           "columns that are mapped by name are read under their names", "tables-what_is_not_read"),
+    Mutant("table_with_deletion_vectors", _DELTA, "        return True\n", "        return False\n",
+           "rows that a deletion vector deletes are there", "tables-what_is_not_read"),
+    Mutant("table_version_before_its_instant", _DELTA_LOG, "version if before <= at", "version if before < at",
+           "a version is not the newest at the instant of its commit", "tables-a_version"),
+    Mutant("table_clock_gone_back", _DELTA_LOG, "max(time, before + 1)", "time",
+           "a later version is found before an earlier one", "tables-a_version"),
+    Mutant("table_past_by_todays_columns", _ICEBERG, "if snapshot.schema_id is None else snapshot.schema_id", "",
+           "the past is read by columns it did not have", "tables-the_past"),
+    Mutant("table_with_deletes", _ICEBERG, "!= manifest.DataFileContent.DATA:", "== manifest.DataFileContent.EQUALITY_DELETES:",
+           "a file of deletes is read as one of rows", "tables-deletes"),
+    Mutant("table_rows_of_any_value_replaced", _TABLE_OUTPUT, '" AND ".join(tests)', '" OR ".join(tests)',
+           "rows are replaced that nobody named", "tables-rows_that_are_replaced"),
+    Mutant("table_versions_not_compared", _CHANGES, "if pins != after_pins:", "if False:",
+           "a set of another version is said to be of the same", "tables-the_recorded"),
     # The boundary at t
     Mutant("as_of_join_sees_t", _LATEST, '">=" if plan.facts.exact else ">"', '">="',
            "a row sees what happens at its own instant", "latest-pitfall_04_what_happens"),

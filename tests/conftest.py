@@ -14,6 +14,7 @@ import pytest
 from tests import needs
 
 if TYPE_CHECKING:
+    from tests.postgres_server import PostgresServer
     from tests.redis_server import RedisServer
     from tests.s3_server import Bucket, S3Server
 
@@ -51,6 +52,15 @@ def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServ
     from tests.redis_server import RedisServer
 
     with RedisServer(tmp_path_factory.mktemp("redis")) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[PostgresServer]:
+    """A PostgreSQL for tests that leave it running; each takes tables of its own names."""
+    from tests.postgres_server import PostgresServer
+
+    with PostgresServer() as server:
         yield server
 
 

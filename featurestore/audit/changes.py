@@ -83,6 +83,9 @@ def _states(name: str, was: Any, now: Any, views: frozenset[str] | None) -> Iter
             kinds = [s if isinstance(s, str) else "files" for s in (was, now)]
             yield Change("source", f"source {name}", " → ".join(kinds), kinds[0], kinds[1], views)
         return
+    pins, after_pins = _pins(was), _pins(now)
+    if pins != after_pins:
+        yield Change("source", f"source {name}", _pins_text(pins, after_pins), pins, after_pins, views)
     files, after_files = _files(was), _files(now)
     for path in dict.fromkeys([*files, *after_files]):
         before, after = files.get(path), after_files.get(path)
@@ -96,6 +99,19 @@ def _states(name: str, was: Any, now: Any, views: frozenset[str] | None) -> Iter
 
 def _files(state: Sequence[Document]) -> dict[str, Document]:
     return {entry["path"]: {k: v for k, v in entry.items() if k != "path"} for entry in state if "path" in entry}
+
+
+def _pins(state: Sequence[Document]) -> list[Document]:
+    """What names rows that are in no file, or all files at once (the version of a table)."""
+    return [entry for entry in state if "path" not in entry and "push_log" not in entry]
+
+
+def _pins_text(was: Sequence[Document], now: Sequence[Document]) -> str:
+    if len(was) != 1 or len(now) != 1:
+        called = [", ".join(" ".join(map(str, pair)) for pin in pins for pair in pin.items()) for pins in (was, now)]
+        return f"{called[0] or 'files alone'} → {called[1] or 'gone'}"
+    parts = [part for part in dict.fromkeys([*was[0], *now[0]]) if was[0].get(part) != now[0].get(part)]
+    return ", ".join(f"{part} {text(was[0].get(part))} → {text(now[0].get(part))}" for part in parts)
 
 
 def _log(state: Sequence[Document]) -> Document | None:

@@ -11,7 +11,7 @@ from featurestore.cli.answer import Answer
 from featurestore.cli.check_text import source_lines
 from featurestore.cli.command import Run
 from featurestore.cli.stale import is_stale
-from featurestore.errors import FeatureStoreError
+from featurestore.errors import NOT_THERE, FeatureStoreError
 
 if TYPE_CHECKING:
     from featurestore.definitions import View
@@ -129,7 +129,7 @@ class _Check:
         try:
             source = self.store.source(bound.view.source.name)
         except FeatureStoreError as error:
-            if error.code != "FS321":
+            if error.code not in NOT_THERE:
                 raise
             self.run.warn(f"source {bound.view.source.name}: {error.what}; its types are those declared or committed")
             return

@@ -37,15 +37,20 @@ class SourceCheck:
 
     def run(self) -> dict[str, Any]:
         """Schema, then pages, then rows: rows that cannot be read are not counted."""
-        try:
-            data = self.store.source(self.source.name)
-            types = self._types(data)
-            self.found |= {"rows": data.rows, "files": len(data.files), "columns": list(types)}
-            if not any([*map(self._noted, data.problems(list(types))), *map(self._noted, self._damaged(data, list(types)))]):
-                self._rows(data, types)
-        except FeatureStoreError as error:
-            self.add(error)
+        from featurestore.sources import reading
+
+        with reading():
+            try:
+                self._run(self.store.source(self.source.name))
+            except FeatureStoreError as error:
+                self.add(error)
         return self.found
+
+    def _run(self, data: SourceData) -> None:
+        types = self._types(data)
+        self.found |= {"rows": data.rows, "files": len(data.files), "columns": list(types)}
+        if not any([*map(self._noted, data.problems(list(types))), *map(self._noted, self._damaged(data, list(types)))]):
+            self._rows(data, types)
 
     def _noted(self, error: FeatureStoreError) -> bool:
         self.add(error)

@@ -11,7 +11,7 @@ from featurestore.cli.answer import Answer
 from featurestore.cli.command import Run
 from featurestore.cli.compile import DialectOption, check_dialect
 from featurestore.cli.stale import warn_if_stale
-from featurestore.errors import FeatureStoreError
+from featurestore.errors import NOT_THERE, FeatureStoreError
 
 if TYPE_CHECKING:
     from featurestore.compiler.duckdb import PartStatement
@@ -76,7 +76,7 @@ def _chosen(run: Run, service: BoundService, spine: str | None, as_of: str) -> l
     try:
         return run.store.window_plans(service.service, spine, as_of=as_of)
     except FeatureStoreError as error:
-        if spine is None and error.code == "FS321":
+        if spine is None and error.code in NOT_THERE:
             return None
         raise
 

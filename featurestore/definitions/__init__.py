@@ -6,11 +6,14 @@ from featurestore.definitions.entity import Entity
 from featurestore.definitions.expectations import Expectation, expect
 from featurestore.definitions.label import LabelView
 from featurestore.definitions.on_demand import OnDemandFeatureView, OnDemandInstance
+from featurestore.definitions.postgres import PostgresSource
 from featurestore.definitions.service import FeatureService
 from featurestore.definitions.source import ArrowSource, ParquetSource, Source
+from featurestore.definitions.tables import DeltaSource, IcebergSource
 from featurestore.definitions.view import FeatureView, View, ViewInstance
 
 __all__ = [
-    "AGGREGATES", "ArrowSource", "Definition", "Entity", "Expectation", "Feature", "FeatureService", "FeatureView", "LabelView",
-    "OnDemandFeatureView", "OnDemandInstance", "ParquetSource", "Source", "View", "ViewInstance", "agg", "expect", "latest",
+    "AGGREGATES", "ArrowSource", "Definition", "DeltaSource", "Entity", "Expectation", "Feature", "FeatureService",
+    "FeatureView", "IcebergSource", "LabelView", "OnDemandFeatureView", "OnDemandInstance", "ParquetSource", "PostgresSource",
+    "Source", "View", "ViewInstance", "agg", "expect", "latest",
 ]  # fmt: skip

@@ -247,7 +247,8 @@ def check_url(path: str) -> None:
 
 @dataclass(frozen=True, kw_only=True, repr=False)
 class ArrowSource(Source):
-    """Rows from memory: a pyarrow Table, or a Polars or pandas frame. See `Source` for the other options."""
+    """Rows from memory, as they are when this is defined: a pyarrow Table, RecordBatch or RecordBatchReader (read to its end),
+    a Polars or pandas frame, or a DuckDB relation. See `Source` for the other options."""
 
     table: Any = field(default=None, compare=False, repr=False)
 
@@ -272,19 +273,25 @@ def _expectations(given: Any) -> tuple[Expectation, ...]:
 
 
 def as_arrow(frame: Any) -> Any:
-    """A pyarrow Table from a Table, RecordBatch, Polars or pandas frame. Raises: DefinitionError FS202 for others."""
+    """A pyarrow Table from a Table, RecordBatch or reader of them, a Polars or pandas frame, or a DuckDB relation. What is made
+    of the frame later does not reach the table. Raises: DefinitionError FS202 for others."""
     import pyarrow as pa
 
     if isinstance(frame, pa.Table):
         return frame
     if isinstance(frame, pa.RecordBatch):
         return pa.Table.from_batches([frame])
-    module = type(frame).__module__.split(".")[0]
-    if module == "pandas":
-        return pa.Table.from_pandas(frame, preserve_index=False)
-    if hasattr(frame, "__arrow_c_stream__"):
-        return pa.table(frame)
-    raise DefinitionError("FS202", f"table={type(frame).__name__} is no frame", hint="a pyarrow, Polars or pandas table")
+    hint = "a pyarrow, Polars or pandas table"
+    try:
+        if type(frame).__module__.split(".")[0] == "pandas" and hasattr(frame, "columns"):
+            return pa.Table.from_pandas(frame.copy(), preserve_index=False)  # pandas writes into memory that it has given away
+        if hasattr(frame, "__arrow_c_stream__"):
+            return pa.table(frame)
+    except (pa.ArrowException, ValueError, TypeError) as error:
+        reason = str(error).splitlines()[0]
+        what = f"table={type(frame).__name__} cannot be read as a table: {reason}"
+        raise DefinitionError("FS202", what, hint=hint) from error
+    raise DefinitionError("FS202", f"table={type(frame).__name__} is no frame", hint=hint)
 
 
 def check_time_format(text: str) -> None:

@@ -298,6 +298,8 @@ class _Step:
             return "what brings pushed rows online is not what the last generation has"
         if self._rows_kept() > 4 * max(self.previous.rows, writing.IN_PLACE):
             return "most of what is kept of rows is of facts out of reach"
+        if another := self.view.data.why_anew(self.previous.state):
+            return another
         before = [f for f in self.previous.state if "path" in f]
         gone = [str(f["path"]) for f in before if f not in self.view.state]
         if gone:

@@ -20,14 +20,14 @@ import pyarrow.compute as pc
 from featurestore import plan as planning
 from featurestore.atomic import disk_errors
 from featurestore.compiler import duckdb as sql
-from featurestore.dtypes import TIMESTAMP
+from featurestore.dtypes import TIMESTAMP, DType
 from featurestore.engines.duckdb import Session, Settings
 from featurestore.engines.duckdb.checks import check_left_out, check_static, greatest_known, pushed_to, spares
 from featurestore.engines.duckdb.window_choice import Choice, choose, described
 from featurestore.engines.exact import MOMENTS
 from featurestore.errors import DataError, UsageError
 from featurestore.intervals import FOREVER
-from featurestore.plan.needed import EVERYTHING, Needed, needed
+from featurestore.plan.needed import EVERYTHING, Needed, needed, union
 from featurestore.plan.nodes import (
     LabelOf,
     Output,
@@ -304,10 +304,17 @@ class Build:
 
     def _bind(self, part: Part) -> None:
         for source, columns in sources_of(part).items():
-            data = self._sources[source]
-            types = {c.name: c.dtype for c in columns}
-            self._session.bind_source(data, list(types), types, needed=self._needed(part))
+            data, types, wanted = self._sources[source], {c.name: c.dtype for c in columns}, self._needed(part)
+            if any(p.narrows for p in data.parts):
+                types, wanted = self._of_all_parts(source)
+            self._session.bind_source(data, list(types), types, needed=wanted)
         self._session.bind("spine", self._asked(part))
+
+    def _of_all_parts(self, source: str) -> tuple[dict[str, DType], Needed]:
+        """The columns and rows of a source that any part reads: where reading is dear, it is done once."""
+        read = [(part.part, columns) for part in self.plan.answers if (columns := sources_of(part.part).get(source))]
+        types = {c.name: c.dtype for _, columns in read for c in columns}
+        return types, union(self._needed(part) for part, _ in read)
 
     def _needed(self, part: Part) -> Needed:
         """The rows of its source that a part can need; all of them if nothing need be read less for it."""

@@ -3,6 +3,7 @@
 from featurestore.sources.data import SourceData, UpTo, open_source, pushed_in, reopen_source, up_to
 from featurestore.sources.files import File, FileStamp, IdentityCache
 from featurestore.sources.parts import FilePart, Part, PushedPart, ScannedPart, TablePart
+from featurestore.sources.reading import reading
 
 __all__ = [
     "File",
@@ -17,6 +18,7 @@ __all__ = [
     "UpTo",
     "open_source",
     "pushed_in",
+    "reading",
     "reopen_source",
     "up_to",
 ]

@@ -16,7 +16,7 @@ from typing import Any
 import pyarrow as pa
 
 from featurestore.definitions import Source
-from featurestore.dtypes import DType, from_arrow
+from featurestore.dtypes import ColumnTypes, DType, from_arrow
 from featurestore.errors import FeatureStoreError, SourceError
 from featurestore.sources.files import File, IdentityCache, stamped
 from featurestore.sources.kind import Found, gone
@@ -91,12 +91,19 @@ class SourceData:
         entries = [dict(part.entry) for part in self.own if part.entry is not None]
         return [*map(dict, self.pins), *identities.identify(self.files), *entries, *log]
 
+    def why_anew(self, state: Sequence[Mapping[str, Any]]) -> str:
+        """Why the rows of an earlier state are not those of the same parts here; "" if they are."""
+        was = [entry for entry in state if "push_log" not in entry]
+        entries = [part.entry for part in self.own if part.entry is not None]
+        return kind_of(self.source).anew(was, [*self.pins, *entries])
+
     def since(self, state: Sequence[Mapping[str, Any]]) -> SourceData:
         """What is here and was not in an earlier state: other files, and what was pushed since."""
         known = {entry["path"] for entry in state if "path" in entry}
         before = pushed_in(state)
         position = 0 if before is None else before.position
-        parts = [p.after(position) if isinstance(p, PushedPart) else p for p in self.parts if p.name not in known]
+        here = [p for p in self.parts if p.name not in known and (p.entry is None or p.entry not in state)]
+        parts = [p.after(position) if isinstance(p, PushedPart) else p for p in here]
         return replace(self, parts=tuple(p for p in parts if p.rows))
 
     @cached_property
@@ -104,8 +111,9 @@ class SourceData:
         """Column -> type: as declared, else of the first part that has it. Columns of other types are absent."""
         if self.source.schema is not None:
             return self.source.schema
-        types: dict[str, DType] = {}
+        types = ColumnTypes()
         for part in self.parts:
+            types.refused |= part.refused
             for field in part.schema:
                 try:
                     types.setdefault(field.name, from_arrow(field.type))
@@ -146,6 +154,8 @@ class SourceData:
                 "FS322", f"source {self.source.name!r}: column {column!r} is missing", where=part.name,
                 known=part.schema.names, hint="rewrite the file, or leave it out of the path",
             )  # fmt: skip
+        if column in part.refused:
+            raise part.refused[column]
         found, wanted = _folded(part.schema.field(column).type), self.types.get(column)
         if found != wanted:
             raise SourceError(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from itertools import chain
 from typing import Any
@@ -12,34 +11,18 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from featurestore.sources.data import SourceData
+from featurestore.sources.extent import Extent
 from featurestore.sources.parts import Part
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 
 
-@dataclass(frozen=True)
-class Extent:
-    """A column's values over all rows. nulls: how many are NULL. ends: some whole numbers or instants (in microseconds, naive
-    ones read as UTC), between which all values lie. None: a footer does not say."""
-
-    nulls: int | None
-    ends: tuple[int, ...] | None
-
-    @property
-    def least(self) -> int:
-        return min(self.ends or (0,))
-
-    @property
-    def greatest(self) -> int:
-        return max(self.ends or (0,))
-
-
 def extents(data: SourceData, columns: Sequence[str]) -> dict[str, Extent]:
     """Column -> its extent. Nothing of a table from memory; nothing is said of a column with a dot in its name, which a
     footer tells from a nested one by nothing."""
     found: dict[str, list[Extent]] = {column: [] for column in columns}
-    if any(part.file is None for part in data.parts):
+    if any(part.file is None and part.extents(()) is None for part in data.parts):
         return {}
     for group in _groups(data.parts, columns):
         for column, extent in group.items():
@@ -62,18 +45,22 @@ def extents_of(part: Part, metadata: Any, columns: Sequence[str]) -> Iterator[li
 def _groups(parts: Sequence[Part], columns: Sequence[str]) -> Iterator[dict[str, Extent]]:
     """Column -> its extent, of each row group with rows."""
     for part in parts:
-        if part.file is not None:
-            metadata = pq.read_metadata(part.file.footer())
-            groups = _groups_of(part, metadata, columns)
-            yield from (group for i, group in enumerate(groups) if metadata.row_group(i).num_rows)
+        if part.file is None:
+            if (told := part.extents(columns)) is not None and part.rows:
+                yield dict(told)
+            continue
+        metadata = pq.read_metadata(part.file.footer())
+        groups = _groups_of(part, metadata, columns)
+        yield from (group for i, group in enumerate(groups) if metadata.row_group(i).num_rows)
 
 
 def _groups_of(part: Part, metadata: Any, columns: Sequence[str]) -> Iterator[dict[str, Extent]]:
     fixed = {c: _fixed(value) for c, value in part.constants.items() if c in columns}
     places = {metadata.schema.column(i).path: i for i in range(metadata.num_columns)}
-    said = {c: c in places and "." not in c for c in columns}
+    lies = {c: part.stored[c].name if c in part.stored else c for c in columns}
+    said = {c: name in places and "." not in name for c, name in lies.items()}
     for group in map(metadata.row_group, range(metadata.num_row_groups)):
-        own = {c: _extent(group.column(places[c]).statistics if said[c] else None) for c in columns}
+        own = {c: _extent(group.column(places[lies[c]]).statistics if said[c] else None) for c in columns}
         yield {**own, **{c: extent(group.num_rows) for c, extent in fixed.items()}}
 
 

@@ -28,6 +28,11 @@ def nothing_later(source: Source, state: State, root: Path) -> list[str]:
     return []
 
 
+def files_alone(was: State, now: State) -> str:
+    """A step is told by the files that came, unless what was read before was no plain list of files."""
+    return "a table was read in the last run" if any("path" not in entry for entry in was) else ""
+
+
 @dataclass(frozen=True)
 class Kind:
     """How a kind of source is read. `root` is the project's folder.
@@ -38,12 +43,15 @@ class Kind:
     observed: of the entries of a state those that are there now, in their form, with the identities they have now. No source: a
         state whose source is not defined any more.
     later: the names of what is there now and not in the state, for people to read.
+    anew: why what was made of one state cannot be brought up to another by the files that came and no others, though all of its
+        files are still there; "" if it can.
     """
 
     open: Callable[[Source, Path], Found]
     reopen: Callable[[Source, State, Path], Found]
     observed: Callable[[Source | None, State, Path, IdentityCache], list[Mapping[str, Any]]]
     later: Callable[[Source, State, Path], list[str]] = nothing_later
+    anew: Callable[[State, State], str] = files_alone
 
 
 def gone(name: str, what: str) -> SourceError:

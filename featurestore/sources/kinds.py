@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from featurestore.definitions import ArrowSource, ParquetSource, Source
-from featurestore.sources import arrow, parquet
+from featurestore.definitions import ArrowSource, DeltaSource, IcebergSource, ParquetSource, PostgresSource, Source
+from featurestore.sources import arrow, delta, iceberg, parquet, postgres
 from featurestore.sources.kind import Kind
 
 KINDS: Mapping[type[Source], Kind] = {
     ArrowSource: arrow.KIND,
+    DeltaSource: delta.KIND,
+    IcebergSource: iceberg.KIND,
     ParquetSource: parquet.KIND,
+    PostgresSource: postgres.KIND,
 }
 
 

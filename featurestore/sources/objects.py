@@ -38,6 +38,8 @@ _OPTIONS: Mapping[str, Mapping[str, Any]] = {
 """What a scheme's filesystem is told, beside what it finds in the environment."""
 _PACKAGES = {"s3": "featurestore[s3]", "s3a": "featurestore[s3]", "gs": "gcsfs", "gcs": "gcsfs", "abfs": "adlfs", "az": "adlfs"}
 _CHANGED_AT = ("LastModified", "last_modified", "mtime", "updated", "created")
+Reach = Mapping[str, Any]
+"""What a scheme's filesystem is told beside, by a catalog that knows it: not kept, nor shown."""
 Range = tuple[str, int, int]
 """A key, and the first byte and the end of what is wanted of it."""
 
@@ -201,10 +203,10 @@ def listed(url: str, *, where: str = "") -> list[ObjectFile]:
     return files
 
 
-def recorded(url: str) -> ObjectFile | None:
+def recorded(url: str, reach: Reach | None = None) -> ObjectFile | None:
     """The file of that URL, without taking signs in it for a pattern; None if there is none. Raises: StoreError FS480, FS482,
     FS483."""
-    store, key = located(url)
+    store, key = located(url, reach)
     try:
         info = store.info(key)
     except FileNotFoundError:
@@ -212,10 +214,10 @@ def recorded(url: str) -> ObjectFile | None:
     return object_file(url, key, info, store) if info.get("type", "file") == "file" else None
 
 
-def all_recorded(urls: Sequence[str]) -> list[ObjectFile | None]:
+def all_recorded(urls: Sequence[str], reach: Reach | None = None) -> list[ObjectFile | None]:
     """`recorded` of many, many at a time."""
     with ThreadPoolExecutor(_AT_ONCE) as pool:
-        return list(pool.map(recorded, urls))
+        return list(pool.map(lambda url: recorded(url, reach), urls))
 
 
 def with_footers(files: Iterable[File]) -> list[File]:
@@ -293,7 +295,7 @@ def check_all(files: Iterable[File]) -> None:
 _stores: dict[tuple[object, ...], ObjectStore] = {}
 
 
-def located(url: str) -> tuple[ObjectStore, str]:
+def located(url: str, reach: Reach | None = None) -> tuple[ObjectStore, str]:
     """The store of a URL, and the key in it. Raises: StoreError FS480 if the library of its scheme is not installed."""
     scheme = url.partition("://")[0].lower()
     fsspec = _imported(scheme)
@@ -307,8 +309,8 @@ def located(url: str) -> tuple[ObjectStore, str]:
         module = getattr(error.__cause__, "name", None) or error.name or scheme
         raise missing(module, package, f"a {scheme}:// source") from None
     with reached(scheme, url):
-        options = {**protocol._get_kwargs_from_urls(url), **_OPTIONS.get(scheme.replace("s3a", "s3"), {})}
-        which = (scheme, repr(options), os.getpid(), _environment())
+        options = {**protocol._get_kwargs_from_urls(url), **_OPTIONS.get(scheme.replace("s3a", "s3"), {}), **(reach or {})}
+        which = (scheme, hashlib.sha256(repr(options).encode()).digest(), os.getpid(), _environment())
         if which not in _stores:
             _stores[which] = ObjectStore(scheme, protocol(skip_instance_cache=True, **options))
         return _stores[which], protocol._strip_protocol(url)

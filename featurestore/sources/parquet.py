@@ -45,17 +45,17 @@ def recorded(state: State, root: Path) -> list[File]:
     Raises: SourceError FS335; StoreError FS480, FS482, FS483.
     """
     entries = [entry for entry in state if "path" in entry]
-    found = _there([str(entry["path"]) for entry in entries], root)
+    found = there([str(entry["path"]) for entry in entries], root)
     for entry, file in zip(entries, found, strict=True):
         if file is None or file.size != entry["size"]:
             raise gone(str(entry["path"]), "gone" if file is None else "changed")
     return [file for file in found if file is not None]
 
 
-def _there(names: Sequence[str], root: Path) -> list[File | None]:
+def there(names: Sequence[str], root: Path, reach: objects.Reach | None = None) -> list[File | None]:
     """The files of these names, None for one that is not there."""
     remote = [name for name in names if is_url(name)]
-    found: dict[str, File | None] = dict(zip(remote, objects.all_recorded(remote), strict=True))
+    found: dict[str, File | None] = dict(zip(remote, objects.all_recorded(remote, reach), strict=True))
     return [found[name] if name in found else _stamped(root / name, name) for name in names]
 
 
@@ -69,7 +69,7 @@ def _stamped(path: Path, name: str) -> File | None:
 def observed(source: Source | None, state: State, root: Path, identities: IdentityCache) -> list[Mapping[str, Any]]:
     """Of recorded files those that are there, with the identities they have now."""
     names = [str(entry["path"]) for entry in state if "path" in entry]
-    return list(identities.identify(file for file in _there(names, root) if file is not None))
+    return list(identities.identify(file for file in there(names, root) if file is not None))
 
 
 def _later(source: Source, state: State, root: Path) -> list[str]:

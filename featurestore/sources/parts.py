@@ -24,8 +24,9 @@ import pyarrow.parquet as pq
 
 from featurestore.definitions.source import PUSHED_AT
 from featurestore.dtypes import TIMESTAMP
-from featurestore.errors import SourceError
+from featurestore.errors import FeatureStoreError, SourceError
 from featurestore.plan.needed import EVERYTHING, Needed
+from featurestore.sources.extent import Extent
 from featurestore.sources.files import File, FileStamp
 from featurestore.sources.push_segments import POSITION
 
@@ -61,6 +62,20 @@ class Part(ABC):
         return None
 
     @property
+    def refused(self) -> Mapping[str, FeatureStoreError]:
+        """Why columns that are in `schema` cannot be read, where that is known better than by their type."""
+        return {}
+
+    def extents(self, columns: Sequence[str]) -> Mapping[str, Extent] | None:
+        """What is known of columns without reading rows, as footers know it of files; None: nothing."""
+        return None
+
+    @property
+    def stored(self) -> Mapping[str, pa.Field]:
+        """Columns that lie in `file` under another name, or in another type, which each value must be cast from."""
+        return {}
+
+    @property
     def narrows(self) -> bool:
         """Whether it is worth to ask `read` for no more rows than are needed, whatever footers say."""
         return False
@@ -91,10 +106,13 @@ class Part(ABC):
 @dataclass(frozen=True)
 class FilePart(Part):
     """A Parquet file. fixed: columns beside its own, with the one value that all rows have (a partition's; NULL for a column
-    that the file is older than); `schema` has them too."""
+    that the file is older than); `schema` has them too. of_table: a table (Delta, Iceberg) says what `schema` is. lie: how
+    columns lie in it that do not lie as `schema` says."""
 
     parquet: File
     fixed: Mapping[str, pa.Scalar] = field(default_factory=dict)
+    of_table: bool = False
+    lie: Mapping[str, pa.Field] = field(default_factory=dict)
 
     @property
     def file(self) -> File:
@@ -104,22 +122,40 @@ class FilePart(Part):
     def constants(self) -> Mapping[str, pa.Scalar]:
         return self.fixed
 
+    @property
+    def stored(self) -> Mapping[str, pa.Field]:
+        return self.lie
+
     def in_file(self, columns: Sequence[str]) -> list[str]:
         """Of some columns those that the file has, by their names in it."""
-        return [c for c in columns if c not in self.fixed]
+        return [self.lie[c].name if c in self.lie else c for c in columns if c not in self.fixed]
 
     def _batches(self, columns: Sequence[str], batch_rows: int, needed: Needed) -> Iterator[pa.RecordBatch]:
         own = self.in_file(columns)
-        with opened(self.parquet) as file:
+        as_it_lies = len(own) == len(columns) and not any(c in self.lie for c in columns)
+        with opened(self.parquet, of_table=self.of_table) as file:
             groups = [None] if isinstance(self.parquet, FileStamp) else [[i] for i in range(file.num_row_groups)]
             for some in groups:  # of a remote file the next ones are not fetched before they are asked for
                 for batch in file.iter_batches(batch_size=batch_rows, row_groups=some, columns=own):
-                    yield batch if len(own) == len(columns) else self._with_fixed(batch, columns)
+                    yield batch if as_it_lies else self._as_told(batch, columns)
 
-    def _with_fixed(self, batch: pa.RecordBatch, columns: Sequence[str]) -> pa.RecordBatch:
-        n = batch.num_rows
-        arrays = [pa.repeat(self.fixed[c], n) if c in self.fixed else batch.column(c) for c in columns]
+    def _as_told(self, batch: pa.RecordBatch, columns: Sequence[str]) -> pa.RecordBatch:
+        """The batch with the columns that are the same in all rows, and those that lie otherwise."""
+        n, arrays = batch.num_rows, []
+        for column in columns:
+            if column in self.fixed:
+                arrays.append(pa.repeat(self.fixed[column], n))
+            else:
+                (name,) = self.in_file([column])
+                arrays.append(_cast(batch.column(name), self.schema.field(column).type))
         return pa.RecordBatch.from_arrays(arrays, schema=pa.schema([self.schema.field(c) for c in columns]))
+
+
+def _cast(column: pa.Array, wanted: pa.DataType) -> pa.Array:
+    """Times without a zone are instants; digits beyond microseconds, which a table has none of, are left out."""
+    if pa.types.is_timestamp(column.type):
+        column = pc.floor_temporal(column, unit="microsecond") if column.type.unit == "ns" else column
+    return column.cast(wanted)
 
 
 @dataclass(frozen=True)
@@ -137,6 +173,15 @@ class ScannedPart(Part):
     """Rows that are had by reading only, such as those of a database or of a table with deletes. Inherit it: give `_batches`,
     `entry` or `files` if something tells whether the rows are the same another time, `check` where they can change meanwhile.
     """
+
+    @property
+    def refused(self) -> Mapping[str, FeatureStoreError]:
+        """Why columns that are in `schema` cannot be read, where that is known better than by their type."""
+        return {}
+
+    def extents(self, columns: Sequence[str]) -> Mapping[str, Extent] | None:
+        """What is known of columns without reading rows, as footers know it of files; None: nothing."""
+        return None
 
     @property
     def narrows(self) -> bool:
@@ -210,13 +255,15 @@ def file_part(file: File, fixed: Mapping[str, pa.Scalar] | None = None) -> FileP
 
 
 @contextmanager
-def opened(file: File) -> Iterator[pq.ParquetFile]:
-    """A file's rows, with page checksums verified. Raises: pa.ArrowException, OSError."""
+def opened(file: File, *, of_table: bool = False) -> Iterator[pq.ParquetFile]:
+    """A file's rows, with page checksums verified. of_table: the oldest writing of times (INT96) holds microseconds, as
+    all times of a table do. Raises: pa.ArrowException, OSError."""
     remote = not isinstance(file, FileStamp)
     metadata = pq.read_metadata(file.footer()) if remote else None
+    options = {"coerce_int96_timestamp_unit": "us"} if of_table else {}
     with (
         file.opened() as content,
-        pq.ParquetFile(content, metadata=metadata, page_checksum_verification=True, pre_buffer=remote) as parquet,
+        pq.ParquetFile(content, metadata=metadata, page_checksum_verification=True, pre_buffer=remote, **options) as parquet,
     ):
         yield parquet
 

@@ -12,6 +12,8 @@ import pytest
 
 from featurestore.testing.sources import SourceContract
 from tests import needs
+from tests.postgres_server import PostgresServer
+from tests.postgres_tables import append, load
 from tests.s3_server import KEY_ID, SECRET, Bucket
 
 
@@ -84,3 +86,62 @@ class TestParquetInMemory(SourceContract):
         number = len(self._memory.find(self._at))
         with self._memory.open(f"{self._at}/part-{number}.parquet", "wb") as file:
             pq.write_table(table, file, row_group_size=20)
+
+
+class TestArrowSource(SourceContract):
+    """Rows from memory: of each process its own, so nothing tells whether they are the same another time."""
+
+    identified = False
+    follows = False
+    notices = False
+    drifts = False
+    imports = "import pyarrow.parquet as pq\n"
+
+    def definition(self) -> tuple[str, str]:
+        return "ArrowSource", f'table=pq.read_table("{self.folder}/facts.parquet")'
+
+    def put(self, tables: Sequence[pa.Table]) -> None:
+        pq.write_table(pa.concat_tables(tables), self.folder / "facts.parquet")
+
+    def append(self, table: pa.Table) -> None:
+        self.put([pq.read_table(self.folder / "facts.parquet"), table])
+
+
+class TestPostgresSource(SourceContract):
+    """A table of a database has no history of its own; a digest tells whether its rows are the same."""
+
+    follows = False
+    keeps = False
+    notices = False
+    drifts = False
+    server: PostgresServer
+
+    @pytest.fixture(autouse=True)
+    def _server(self, postgres_server: PostgresServer, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("PGPASSWORD", postgres_server.PASSWORD)
+        self.server = postgres_server
+
+    def definition(self) -> tuple[str, str]:
+        return "PostgresSource", f'table="public.facts", url="{self.server.url}"'
+
+    def put(self, tables: Sequence[pa.Table]) -> None:
+        load(self.server, "facts", pa.concat_tables(tables))
+
+    def append(self, table: pa.Table) -> None:
+        append(self.server, "facts", table)
+
+    def secrets(self) -> Sequence[str]:
+        return (self.server.PASSWORD,)
+
+
+@pytest.mark.slow
+class TestPostgresView(TestPostgresSource):
+    """A view over a table that is cut by time."""
+
+    def put(self, tables: Sequence[pa.Table]) -> None:
+        self.server.sql("DROP VIEW IF EXISTS seen")
+        load(self.server, "facts", pa.concat_tables(tables))
+        self.server.sql("CREATE VIEW seen AS SELECT * FROM facts ORDER BY id")
+
+    def definition(self) -> tuple[str, str]:
+        return "PostgresSource", f'query="SELECT * FROM seen", url="{self.server.url}"'

@@ -21,6 +21,7 @@ from tests.mutants.judged import STORIES as JUDGED
 from tests.mutants.online import RUNS, at_each_instant, can_be_asked_at_each_instant
 from tests.mutants.remade import REMADE
 from tests.mutants.remote import REMOTE
+from tests.mutants.tables import TABLES
 from tests.spec.engines import CUT, by_duckdb
 from tests.spec.loader import Case, read_cases, run_case
 
@@ -36,7 +37,7 @@ _ENGINE_FAILED = "FS306"
 
 
 def _stories() -> Mapping[str, Callable[[Path], None]]:
-    stories: dict[str, Callable[[Path], None]] = {**REMADE, **REMOTE}
+    stories: dict[str, Callable[[Path], None]] = {**REMADE, **REMOTE, **TABLES}
     for case in ONLINE:
         for run, engine in RUNS.items():
             stories[f"{case.id} ({run})"] = partial(run_case, case, engine)

@@ -14,7 +14,17 @@ import polars as pl
 import pyarrow as pa
 import pytest
 
-from featurestore import ArrowSource, Entity, FeatureService, FeatureView, ParquetSource, agg, latest
+from featurestore import (
+    ArrowSource,
+    DeltaSource,
+    Entity,
+    FeatureService,
+    FeatureView,
+    IcebergSource,
+    ParquetSource,
+    agg,
+    latest,
+)
 from featurestore.definitions import AGGREGATES
 from featurestore.dtypes import DOUBLE, INT64, TIMESTAMP, DType
 from featurestore.errors import DefinitionError
@@ -26,6 +36,14 @@ DAY = 86_400_000_000
 
 def source(**options: Any) -> ParquetSource:
     return ParquetSource(**{"name": "s", "path": "s.parquet", "event_timestamp": "e", **options})
+
+
+def table(**options: Any) -> DeltaSource:
+    return DeltaSource(**{"name": "s", "path": "t", "event_timestamp": "e", **options})
+
+
+def lake(**options: Any) -> IcebergSource:
+    return IcebergSource(**{"name": "s", "table": "db.t", "event_timestamp": "e", **options})
 
 
 def view(**options: Any) -> FeatureView:
@@ -62,6 +80,21 @@ BAD: dict[str, tuple[str, Callable[[], object]]] = {
     "an exact match in words": ("FS202", lambda: view(allow_exact_matches="yes")),
     "no path": ("FS202", lambda: source(path=[])),
     "a path that is no text": ("FS202", lambda: source(path=Path("x"))),
+    "a table without a path": ("FS202", lambda: table(path=" ")),
+    "a list of tables": ("FS202", lambda: table(path=["a"])),
+    "credentials in a table's URL": ("FS202", lambda: table(path="s3://me:secret@bucket/t")),
+    "a version that is no number": ("FS202", lambda: table(version="3")),
+    "a version that is a flag": ("FS202", lambda: table(version=True)),
+    "a version below the first": ("FS202", lambda: table(version=-1)),
+    "an instant without offset": ("FS202", lambda: table(as_of="2026-01-01T00:00:00")),
+    "an instant that is a number": ("FS202", lambda: table(as_of=1)),
+    "a version and an instant": ("FS204", lambda: table(version=1, as_of="2026-01-01T00:00:00Z")),
+    "a table without its namespace": ("FS202", lambda: lake(table="payments")),
+    "a table of empty names": ("FS202", lambda: lake(table="db..payments")),
+    "a catalog without a name": ("FS202", lambda: lake(catalog="")),
+    "a snapshot that is no number": ("FS202", lambda: lake(snapshot=1.5)),
+    "a snapshot and an instant": ("FS204", lambda: lake(snapshot=1, as_of="2026-01-01T00:00:00Z")),
+    "a table without event time": ("FS204", lambda: lake(event_timestamp=None)),
     "a schema that is no mapping": ("FS202", lambda: source(schema=["e"])),
     "an unknown created_null": ("FS202", lambda: source(created_null="always")),
     "an unknown date_is": ("FS202", lambda: source(date_is="noon")),
@@ -528,3 +561,28 @@ def test_a_notebook_shows_html_that_cannot_be_broken_out_of() -> None:
     assert "&lt;script&gt;alert(&#x27;x&#x27;)&lt;/script&gt; &amp; more" in shown
     assert "a &lt; b" in shown
     assert shown.startswith("<table><caption><b>v</b> (feature view)</caption>")
+
+
+def test_an_error_does_not_show_the_credentials_it_refuses() -> None:
+    with pytest.raises(DefinitionError) as caught:
+        table(path="s3://me:planted@bucket/t")
+    assert "planted" not in str(caught.value)
+
+
+def test_which_version_of_a_table_is_read_is_no_part_of_its_meaning() -> None:
+    from featurestore.registry import source_meaning
+
+    types = {"e": TIMESTAMP}
+    meanings = [
+        source_meaning(one, types)
+        for one in (
+            source(),
+            table(),
+            table(version=3),
+            table(as_of="2026-01-01T00:00:00Z"),
+            lake(),
+            lake(snapshot=7),
+            lake(table="a.b"),
+        )
+    ]
+    assert all(meaning == meanings[0] for meaning in meanings)

@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import pandas as pd
 import polars as pl
 import pyarrow as pa
@@ -16,7 +17,7 @@ import pytest
 
 from featurestore import ArrowSource, ParquetSource
 from featurestore.dtypes import DType
-from featurestore.errors import SourceError
+from featurestore.errors import DefinitionError, SourceError
 from featurestore.sources import IdentityCache, SourceData, open_source
 from featurestore.sources.files import expand, sha256
 
@@ -174,7 +175,16 @@ def test_a_schema_pins_the_types(tmp_path: Path) -> None:
 # Rows from memory.
 
 
-@pytest.mark.parametrize("make", [pa.table, pl.DataFrame, pd.DataFrame])
+def a_reader(columns: dict[str, list[Any]]) -> pa.RecordBatchReader:
+    table = pa.table(columns)
+    return pa.RecordBatchReader.from_batches(table.schema, table.to_batches())
+
+
+def a_relation(columns: dict[str, list[Any]]) -> duckdb.DuckDBPyRelation:
+    return duckdb.from_arrow(pa.table(columns))
+
+
+@pytest.mark.parametrize("make", [pa.table, pa.record_batch, a_reader, pl.DataFrame, pd.DataFrame, a_relation])
 def test_a_frame_from_memory_is_a_source_of_one_part(make: Any) -> None:
     source = ArrowSource(name="frames", event_timestamp="e", time_unit="s", table=make({"e": [1, 2], "s": ["a", None]}))
     data = open_source(source, Path())
@@ -183,6 +193,38 @@ def test_a_frame_from_memory_is_a_source_of_one_part(make: Any) -> None:
     assert data.types == {"e": DType("int64"), "s": DType("string")}
     (batch,) = data.parts[0].read(["s"])
     assert batch.to_pydict() == {"s": ["a", None]}
+
+
+@pytest.mark.parametrize("make", [pl.DataFrame, pd.DataFrame])
+def test_what_becomes_of_a_frame_later_does_not_reach_the_source(make: Any) -> None:
+    frame = make({"e": [1, 2], "x": [1.0, 2.0]})
+    source = ArrowSource(name="frames", event_timestamp="e", time_unit="s", table=frame)
+    if isinstance(frame, pl.DataFrame):
+        frame[0, "x"] = 9.0
+    else:
+        frame.iloc[0, 1] = 9.0
+        frame.to_numpy()
+    assert frame["x"][0] == 9.0
+    assert source.table["x"].to_pylist() == [1.0, 2.0]
+
+
+@pytest.mark.parametrize(
+    "given, said",
+    [
+        (None, "NoneType is no frame"),
+        ({"x": [1]}, "dict is no frame"),
+        (pl.LazyFrame({"x": [1]}), "LazyFrame is no frame"),
+        (pd.Series([1], name="x"), "Series"),
+        (pl.Series("x", [1]), "Series"),
+        (pd.DataFrame({"x": [1, "a"]}), "x"),
+        (pd.DataFrame([[1, 2]], columns=["x", "x"]), "Duplicate column names"),
+    ],
+)
+def test_what_holds_no_table_is_refused(given: Any, said: str) -> None:
+    with pytest.raises(DefinitionError) as caught:
+        ArrowSource(name="frames", event_timestamp="e", time_unit="s", table=given)
+    assert caught.value.code == "FS202"
+    assert said in caught.value.what
 
 
 def test_a_file_is_read_batch_by_batch(tmp_path: Path) -> None:

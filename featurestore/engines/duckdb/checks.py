@@ -8,7 +8,7 @@ from typing import Any
 
 from featurestore import plan as planning
 from featurestore.compiler import duckdb as sql
-from featurestore.engines.duckdb.reading import is_direct
+from featurestore.engines.duckdb.reading import is_direct, lies_as_read
 from featurestore.engines.duckdb.session import Session, errors
 from featurestore.errors import SourceError
 from featurestore.intervals import MICROS_PER_DAY
@@ -32,6 +32,7 @@ class SourceCounts:
 def check_left_out(session: Session, bound: BoundFacts, data: SourceData) -> SourceCounts:
     """Count the rows a view leaves out. Raises: SourceError FS327 when one reason takes more than half of them."""
     read = facts_read(bound, data)
+    data.check(bound.view.columns)
     whole, ambiguous = nothing_left_out(bound, data), sql.ambiguous(read)
     if not whole or ambiguous:
         _bind(session, bound, data)
@@ -83,7 +84,7 @@ def nothing_left_out(bound: BoundFacts, data: SourceData) -> bool:
         isinstance(read, StaticLookup)
         or data.pushed is not None
         or source.quarantine
-        or not all(is_direct(part, source, times, bound.types) for part in data.parts)
+        or not all(lies_as_read(part, source, times, bound.types) for part in data.parts)
     ):
         return False
     facts, versions, _ = facts_of(read)

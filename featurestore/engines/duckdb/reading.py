@@ -27,12 +27,16 @@ _NUMBER = "file_row_number"
 
 def is_direct(part: Part, source: Source, columns: Sequence[str], types: Mapping[str, DType]) -> bool:
     """DuckDB may read the file as it lies. What it has not got (`direct_select`) is no hindrance."""
-    present = [c for c in columns if c in part.schema.names]
-    return part.file is not None and all(_direct_column(part, source, c, types) for c in present)
+    return part.file is not None and lies_as_read(part, source, columns, types)
+
+
+def lies_as_read(part: Part, source: Source, columns: Sequence[str], types: Mapping[str, DType]) -> bool:
+    """The part's values need no conversion to be what facts are made of."""
+    return all(_direct_column(part, source, c, types) for c in columns if c in part.schema.names)
 
 
 def _direct_column(part: Part, source: Source, column: str, types: Mapping[str, DType]) -> bool:
-    arrow = part.schema.field(column).type
+    arrow = _lies(part, column).type
     if column in part.constants and (column in source.time_columns or pa.types.is_nested(arrow)):
         return False
     if pa.types.is_timestamp(arrow):
@@ -49,9 +53,15 @@ def columns_bound(data: SourceData, columns: Sequence[str]) -> Sequence[str]:
     return columns if data.pushed is None else [*columns, PUSHED_AT]
 
 
+def _lies(part: Part, column: str) -> pa.Field:
+    """Name and type of a column in the part's file."""
+    return part.stored[column] if column in part.stored else part.schema.field(column)
+
+
 def physical(part: Part, columns: Sequence[str]) -> tuple[object, ...]:
     """What parts that one SELECT reads have in common."""
-    types = [part.schema.field(c).type if c in part.schema.names else None for c in columns]
+    lies = [_lies(part, c) if c in part.schema.names else None for c in columns]
+    types = [None if field is None else (field.name, field.type) for field in lies]
     return *types, *((c, value) for c, value in part.constants.items() if c in columns)
 
 
@@ -95,11 +105,11 @@ def direct_select(
         if column not in part.schema.names:
             items.append(f"CAST(NULL AS {sql_type(target_type(data.source, column, types))}) AS {name}")
             continue
-        arrow = part.schema.field(column).type
-        lies = _constant(part.constants[column]) if column in part.constants else name
+        arrow = _lies(part, column).type
+        lies = _constant(part.constants[column]) if column in part.constants else quoted(_lies(part, column).name)
         if pa.types.is_timestamp(arrow) and arrow.tz is None:
             items.append(f"timezone('UTC', CAST({lies} AS TIMESTAMP)) AS {name}")
-        elif column in part.constants:
+        elif column in part.constants or column in part.stored:
             items.append(f"CAST({lies} AS {sql_type(target_type(data.source, column, types))}) AS {name}")
         else:
             items.append(name)
@@ -129,8 +139,9 @@ def _kept(part: Part, source: Source, needed: Needed) -> str:
 
 
 def _test(part: Part, column: str, sign: str, at: int) -> str:
-    instant = "make_timestamp" if part.schema.field(column).type.tz is None else "make_timestamptz"
-    return f"{quoted(column)} {sign} {instant}({at})"
+    lies = _lies(part, column)
+    instant = "make_timestamp" if lies.type.tz is None else "make_timestamptz"
+    return f"{quoted(lies.name)} {sign} {instant}({at})"
 
 
 def copy(
