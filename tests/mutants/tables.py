@@ -103,6 +103,13 @@ def _values_of_partitions_are_columns(folder: Path) -> None:
     assert _values(_delta(folder), "place") == sorted(["a'b", "c", None], key=repr)
 
 
+def _many_partitions_have_values_of_their_own(folder: Path) -> None:
+    days = pa.array([None, *range(11)], pa.int32()).cast(pa.date32())
+    _write(folder, _facts(0, 12, place=[f"{n}" for n in range(12)], day=days), partition_by=["place", "day"])
+    assert _values(_delta(folder), "place") == sorted(map(str, range(12)), key=repr)
+    assert _values(_delta(folder), "day") == sorted(days.to_pylist(), key=repr)
+
+
 def _what_is_not_read_is_refused(folder: Path) -> None:
     def mapped(action: dict[str, Any]) -> dict[str, Any]:
         if "metaData" not in action:
@@ -225,6 +232,7 @@ TABLES: Mapping[str, Callable[[Path], None]] = {
         _a_version_is_the_newest_from_its_commit_on,
         _another_table_is_read_anew,
         _values_of_partitions_are_columns,
+        _many_partitions_have_values_of_their_own,
         _what_is_not_read_is_refused,
         _a_file_that_is_not_the_logs_is_noticed,
         _rows_that_are_replaced_have_all_values,

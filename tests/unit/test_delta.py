@@ -6,7 +6,7 @@ import json
 import os
 import shutil
 from datetime import UTC as utc
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ import pytest
 from featurestore.engines.duckdb import Session, Settings
 from featurestore.errors import FeatureStoreError, SourceError
 from featurestore.intervals import format_instant
+from featurestore.plan.needed import Needed
 from featurestore.sources import IdentityCache, SourceData, reopen_source
 from featurestore.sources.footers import extents
 from tests.tables import (
@@ -231,6 +232,27 @@ def test_a_partition_column_that_is_a_key_a_time_or_a_date_is_one_like_any_other
     assert [row[0] for row in by_duckdb(open_delta(tmp_path), "key", "v")] == [0, 1, 2]
     ends = [at for (at,) in by_duckdb(open_delta(tmp_path), "e")]
     assert ends == [datetime(2026, 1, n, 23, 59, 59, 999_999, utc) for n in (1, 2, 3)]
+
+
+@pytest.mark.parametrize("kind", ["date", "instant", "naive"])
+def test_many_partitions_are_one_reading_whatever_their_values(kind: str, tmp_path: Path) -> None:
+    """Event times among them, some of which nobody needs, NULL, and quotes in text."""
+    micros = [None, *(START + n * 24 * HOUR for n in range(19))]
+    types = {"date": pa.date32(), "instant": UTC, "naive": pa.timestamp("us")}
+    e = pa.array(micros, pa.int64()).cast(pa.timestamp("us")).cast(types[kind])
+    rows = pa.table(
+        {"e": e, "place": [f"it's {n % 5}" if n % 4 else None for n in range(20)], "v": [float(n) for n in range(20)]}
+    )
+    write(tmp_path / "t", rows, partition_by=["place", "e"])
+    data = open_delta(tmp_path)
+    late = 24 * HOUR - 1 if kind == "date" else 0
+    wanted = [None if at is None else datetime.fromtimestamp(0, utc) + timedelta(microseconds=at + late) for at in micros]
+    expected = list(zip(wanted, rows["place"].to_pylist(), rows["v"].to_pylist(), strict=True))
+    assert by_duckdb(data, "e", "place", "v") == sorted(expected, key=repr)
+    bounds = Needed(event_from=START + 3 * 24 * HOUR + late, event_to=START + 6 * 24 * HOUR + late)
+    with Session(Settings(threads=2)) as session:
+        session.bind_source(data, ("e", "v"), data.types, needed=bounds)
+        assert sorted(session.table("SELECT v FROM source__facts")["v"].to_pylist()) == [4.0, 5.0, 6.0, 7.0]
 
 
 def test_a_binary_partition_column_is_refused(tmp_path: Path) -> None:

@@ -171,9 +171,12 @@ class Session:
                 groups.setdefault(reading.physical(part, columns), []).append(part)
             else:
                 selects.append(reading.copied_select(self._copy(name, part, data, columns, types, needed), columns))
+        if len(groups) > reading.MANY:
+            groups = self._by_layout(groups, columns)
         for alike in groups.values():
             paths = [p.file.location for p in alike if p.file is not None]
-            selects.append(reading.direct_select(paths, alike[0], data, columns, types, needed))
+            beside = self._constants(alike, data, columns, types)
+            selects.append(reading.direct_select(paths, alike[0], data, columns, types, needed, beside=beside))
         with errors(data.source.place):
             self._con.execute(
                 f"CREATE OR REPLACE TEMP VIEW {quoted(name)} AS\n"
@@ -182,6 +185,23 @@ class Session:
         self._bound[name] = _Bound(data, tuple(asked), needed, parts)
         for path in before:
             path.unlink()
+
+    def _by_layout(
+        self, groups: Mapping[tuple[object, ...], Sequence[Part]], columns: Sequence[str]
+    ) -> dict[tuple[object, ...], list[Part]]:
+        """Parts that are told apart by nothing but their constants, together."""
+        together = dict[tuple[object, ...], list[Part]]()
+        for part in (part for parts in groups.values() for part in parts):
+            together.setdefault(reading.layout(part, columns), []).append(part)
+        return together
+
+    def _constants(self, parts: Sequence[Part], data: SourceData, columns: Sequence[str], types: Mapping[str, DType]) -> str:
+        """A relation of what each of the files has in all of its rows; "" if that is the same in all of them."""
+        if len({reading.physical(part, columns) for part in parts}) == 1:
+            return ""
+        name = f"constants_{next(self._numbers)}"
+        self._con.register(name, reading.constants(parts, data, columns, types))
+        return name
 
     def bind_numbered(self, data: SourceData, columns: Sequence[str], types: Mapping[str, DType]) -> None:
         """Make the rows of a source known as `numbered__<source>`: as `bind_source` has them, and of each row which of the
