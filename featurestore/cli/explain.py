@@ -96,7 +96,10 @@ def _described(run: Run, chosen: list[Chosen] | None) -> dict[str, Any] | None:
 
     wanted = run.store.config.offline.window_plan
     return None if chosen is None else {
-        one.instance: {"rows": one.rows, "plans": [{**described(c), "why": why(one, c, wanted)} for c in one.choices]}
+        one.instance: {
+            "rows": one.rows, "at_once": one.at_once,
+            "plans": [{**described(c), "why": why(one, c, wanted)} for c in one.choices],
+        }
         for one in chosen
     }  # fmt: skip
 
@@ -111,4 +114,6 @@ def _windows(run: Run, chosen: list[Chosen] | None) -> str:
 
     wanted = run.store.config.offline.window_plan
     lines = [f"windows of {one.instance} by {why(one, choice, wanted)}" for one in chosen or () for choice in one.choices]
+    if at := next((one.at_once for one in chosen or () if one.at_once), None):
+        lines.append(f"every row of the spine asks at {at}: latest values by snapshot as well")
     return "".join(f"{line}\n" for line in lines)

@@ -18,11 +18,13 @@ from featurestore.sources import SourceData
 
 @dataclass(frozen=True)
 class Chosen:
-    """rows: of the spine, or assumed. choices: what each statement of the part would compute, and how."""
+    """rows: of the spine, or assumed. choices: what each statement of the part would compute, and how. at_once: the instant at
+    which all rows of the spine ask, if it is one."""
 
     instance: str
     rows: int
     choices: tuple[Choice, ...]
+    at_once: str | None = None
 
 
 def window_plans(
@@ -35,7 +37,8 @@ def window_plans(
     """
     if spine is not None:
         with Build(service, spine, sources, settings, request) as build:
-            return [Chosen(part.instance, spine.rows, tuple(build.choices(part))) for part in build.window_parts]
+            at_once = build.report.at_once
+            return [Chosen(part.instance, spine.rows, tuple(build.choices(part)), at_once) for part in build.window_parts]
     found = []
     for part in planning.with_pushed(planning.training_set(service), pushed_to(sources)).answers:
         if not isinstance(part.part, Window):

@@ -226,3 +226,18 @@ def test_an_instant_before_all_facts_has_no_rows_and_all_columns(cli: Cli, proje
     table = pq.read_table(output / "instant=1999-01-01T00-00-00Z" / "part.parquet", partitioning=None)
     assert (table.num_rows, table.column_names[:3]) == (0, ["customer_id", "as_of", "card_country"])
     assert pc.count(table["as_of"]).as_py() == 0
+
+
+def test_explain_and_build_say_that_a_spine_asks_at_one_instant(cli: Cli, project: Path, tmp_path: Path) -> None:
+    spine = pq.read_table(project / "data" / "spine.parquet").drop_columns(["as_of"])
+    at = pa.scalar(parse_instant(TO)).cast(pa.timestamp("us", "UTC"))
+    pq.write_table(spine.append_column("as_of", pa.repeat(at, spine.num_rows)), tmp_path / "spine.parquet")
+    explained = cli("explain", "fraud_v1", "--project", project, "--spine", tmp_path / "spine.parquet")
+    assert "windows of card_payments by snapshot: " in explained.out
+    assert "every row of the spine asks at 2025-12-24T00:00:00.000000Z: latest values by snapshot as well" in explained.out
+    output = tmp_path / "scores.parquet"
+    built = cli("build", "fraud_v1", "--project", project, "--spine", tmp_path / "spine.parquet", "--output", output)
+    assert "asked at one instant, 2025-12-24T00:00:00.000000Z: by snapshot" in built.out
+    manifest = json.loads((tmp_path / "scores.parquet.manifest.json").read_text())
+    assert manifest["at_once"] == "2025-12-24T00:00:00.000000Z"
+    assert [part["plan"] for part in manifest["windows"]["card_payments"]] == ["snapshot"]
