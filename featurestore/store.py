@@ -134,8 +134,8 @@ class FeatureStore:
 
     # Training sets.
 
-    @observed("build")
     @reading()
+    @observed("build")
     def build_training_set(
         self,
         service: str | FeatureService,
@@ -342,6 +342,7 @@ class FeatureStore:
         data = {name: self.source_of(source) for name, source in bound.sources.items()}
         return window_plans(bound, data, self.engine_settings(), opened, Request(as_of=as_of))
 
+    @reading()
     @observed("backfill")
     def backfill(
         self,
@@ -481,8 +482,8 @@ class FeatureStore:
 
     # Online.
 
-    @observed("materialize")
     @reading()
+    @observed("materialize")
     def materialize(
         self,
         views: Sequence[str] | str | None = None,
