@@ -58,6 +58,7 @@ def test_sums_are_exact_and_rounded_once(
     monkeypatch.setattr(moments, "WIDTH_MOST", width)
     rng = Random(width)
     groups = [hard(rng) for _ in range(400)]
+    groups += [[rng.randrange(2**52, 2**53) * 2.0**-8 for _ in range(600)] + [1 + 2.0**-9, -1.0] for _ in range(20)]
     rows = [(key, v, rng.randrange(-(2**62), 2**62) >> rng.randrange(62)) for key, values in enumerate(groups) for v in values]
     keys, doubles, integers = (list(column) for column in zip(*rows, strict=True))
     time = pa.timestamp("us", "UTC")
@@ -73,7 +74,8 @@ def test_sums_are_exact_and_rounded_once(
     view = FeatureView(name="view", entities=[Entity(name="key")], source=source, features=features)
     service = FeatureService(name="service", features=[view])
     spine = pa.table({"key": range(len(groups)), "as_of": pa.array([10**9] * len(groups), time)})
-    found = built(service, spine, spark_settings)
+    found, listed = built(service, spine, spark_settings)
+    assert not listed
     assert found["v_sum_lifetime"].to_pylist() == [exact.exact_sum(values) for values in groups]
     assert found["v_mean_lifetime"].to_pylist() == [exact.exact_mean(values) for values in groups]
     whole = [[n for k, n in zip(keys, integers, strict=True) if k == key] for key in range(len(groups))]
@@ -83,23 +85,25 @@ def test_sums_are_exact_and_rounded_once(
 
 
 def hard(rng: Random) -> list[float]:
-    """Doubles over 45 binary orders of magnitude whose sum is a tie, or next to one, or cancels, as often as not."""
-    values = [
-        rng.choice((-1, 1)) * rng.randrange(2**52, 2**53) * 2.0 ** rng.randint(-52, -8) for _ in range(rng.randint(1, 30))
-    ]
+    """Doubles over 45 binary orders of magnitude, no more than limbs hold, whose sum cancels as often as not, and often is a
+    tie or next to one."""
+    several = range(rng.randint(1, 30))
+    values = [rng.choice((-1, 1)) * rng.randrange(2**52, 2**53) * 2.0 ** rng.randint(-52, -8) for _ in several]
     if rng.random() < 0.5:
         values += [-v for v in values[1:]]
     if rng.random() < 0.5:
-        values += [float(2**44), 2.0**-9, rng.choice((-1, 0, 1)) * 2.0**-50]
+        beside = rng.choice((0, 1, -1))
+        values = [2.0**44, 1 + 2.0**-9, -1.0, beside * (1 + 2.0**-52), -float(beside)]
     return [v for v in values if v]
 
 
-def built(service: FeatureService, spine: pa.Table, settings: SparkSettings) -> pa.Table:
-    """What the statements of a build say, through the whole build."""
+def built(service: FeatureService, spine: pa.Table, settings: SparkSettings) -> tuple[pa.Table, list[str]]:
+    """A training set, and the features whose values came as lists."""
     source = service.instances[0].view.source
     data = open_source(source, Path("/"))
     bound = Registry.of([service]).bind({source.name: data.types}).service(service.name)
     opened = open_spine(spine, keys={}, as_of="as_of")
     with SparkBuild(bound, opened, {source.name: data}, settings, Request()) as build, build.scratch() as folder:
         build.write(folder)
-        return pa.concat_tables(list(written(folder, build.schema)))
+        listed = [name for chosen in build.report.windows.values() for choice in chosen for name in choice["as_lists"]]
+        return pa.concat_tables(list(written(folder, build.schema))), listed
