@@ -26,6 +26,8 @@ from featurestore.expressions import CASTS, OPERATIONS, Call, Cast, Column, Expr
 from tests.property.operands import (
     COLUMN_TYPES,
     CONSTANTS,
+    GREATEST,
+    LEAST,
     POOLS,
     SIGNATURES,
     TEXTS,
@@ -138,6 +140,18 @@ def _ask_duckdb(session: Session, table: pa.Table, sql: Mapping[str, str]) -> pa
     session.bind("operands", table.append_column("row_number", pa.array(range(table.num_rows))))
     listed = ", ".join(f"{expression} AS {name}" for name, expression in sql.items())
     return session.table(f"SELECT {listed} FROM operands ORDER BY row_number")
+
+
+FAR = (
+    LEAST + 1, GREATEST, GREATEST - 1, -9_223_372_022_400_000_000, -(2**62), 2**62, 253_402_300_800_000_000,
+    -62_135_596_800_000_001,
+)  # fmt: skip
+"""Instants beyond the years that Python knows, as far as DuckDB goes, and those that stand for infinities."""
+
+
+def test_far_instants_have_their_parts_and_infinite_ones_none(spark: SparkSession, session: Session, tmp_path: Path) -> None:
+    asked = [one for one in ASKED["timestamp[us, UTC]",] if isinstance(one, Call)]
+    compare(spark, session, tmp_path, asked, {"c0": (TIMESTAMP, [*FAR, None])})
 
 
 LITERALS = (

@@ -32,7 +32,7 @@ RUNTIME: Mapping[str, str] = {
     "spark.sql.ansi.enabled": "true",
     # Statistics of Parquet tell nothing of NaN: a filter on them would lose rows.
     "spark.sql.parquet.filterPushdown": "false",
-    # Its reader of batches takes values inside lists from the dictionary of another row group.
+    # Its reader of batches looks values inside lists up in dictionaries that are not theirs.
     "spark.sql.parquet.enableNestedColumnVectorizedReader": "false",
     "spark.sql.parquet.datetimeRebaseModeInRead": "CORRECTED",
     "spark.sql.parquet.datetimeRebaseModeInWrite": "CORRECTED",
