@@ -13,6 +13,7 @@ from featurestore.online import tables
 from featurestore.online.generations import generations
 from featurestore.online.memory import MemoryStore
 from featurestore.online.tables import Row
+from featurestore.retrieval.online_features import OnlineReader
 
 EARLIER, LATER = "2025-09-01T00:00:00Z", "2025-09-03T00:00:00Z"
 
@@ -20,6 +21,7 @@ EARLIER, LATER = "2025-09-01T00:00:00Z", "2025-09-03T00:00:00Z"
 def opened(project: Path) -> FeatureStore:
     store = FeatureStore(project)
     store.online = MemoryStore()
+    store.reader = OnlineReader(store.online, store.clock)
     return store
 
 

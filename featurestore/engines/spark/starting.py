@@ -84,6 +84,7 @@ def _connect(settings: SparkSettings) -> SparkSession:
         raise StoreError("FS463", f"{shown(settings.remote)!r} is no address of a Spark Connect server", hint="sc://host:15002")
     _reach(match[1].strip("[]"), int(match[2] or CONNECT_PORT), shown(settings.remote), settings.timeout)
     try:
+        _await_words(settings)
         return _within(settings.timeout, lambda: _connected(settings))
     except ImportError as error:
         raise missing(error.name or "pyspark.sql.connect", "featurestore[spark]", "Spark Connect") from error
@@ -103,6 +104,21 @@ def _connected(settings: SparkSettings) -> SparkSession:
             session.conf.set(name, value)
     session.conf.get("spark.sql.session.timeZone")  # the first word from the server
     return session
+
+
+def _await_words(settings: SparkSettings) -> None:
+    """A server that takes connections may still say nothing; a client made for one would try to take its leave of it at the end
+    of this process, for minutes. Raises: TimeoutError."""
+    import grpc
+    from pyspark.sql.connect.client import DefaultChannelBuilder
+
+    channel = DefaultChannelBuilder(str(settings.remote)).toChannel()
+    try:
+        grpc.channel_ready_future(channel).result(timeout=settings.timeout)
+    except grpc.FutureTimeoutError:
+        raise TimeoutError(f"no answer within {settings.timeout:g} s") from None
+    finally:
+        channel.close()
 
 
 def _within(seconds: float, call: Callable[[], T]) -> T:
