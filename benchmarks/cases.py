@@ -15,6 +15,7 @@ import online
 import audits
 import data as generated
 import feast_serve
+import objects
 import windows
 from data import Place
 from environments import environment
@@ -250,6 +251,6 @@ def help_(place: Place) -> Case:
 CASES: dict[str, Callable[[Place], Case]] = {
     "event_time": event_time, "created_time": created_time, "versions": versions, "feast": feast,
     "materialize": materialize, "serve": serving, "redis": redis_, "feast_serve": feast_serve.case, "help": help_,
-    **windows.CASES, **audits.CASES,
+    **windows.CASES, **audits.CASES, **objects.CASES,
     **{name: partial(lambda name, place: Online(place.scratch, name), name) for name in online.MEASURED},
 }  # fmt: skip

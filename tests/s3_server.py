@@ -106,6 +106,9 @@ class Bucket:
         rule = {"Effect": "Deny", "Principal": "*", "Action": action, "Resource": objects}
         self._client.put_bucket_policy(Bucket=self.name, Policy=json.dumps({"Version": "2012-10-17", "Statement": [rule]}))
 
+    def allow(self) -> None:
+        self._client.delete_bucket_policy(Bucket=self.name)
+
     def listed(self) -> list[str]:
         return [found["Key"] for found in self._client.list_objects_v2(Bucket=self.name).get("Contents", [])]
 

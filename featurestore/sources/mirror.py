@@ -60,6 +60,8 @@ class Mirror:
         copies = [self._copy(part.parquet) for part in parts]
         lacking = [_lacking(part, copy, columns, times, needed) for part, copy in zip(parts, copies, strict=True)]
         _fill([(copy, spans) for copy, spans in zip(copies, lacking, strict=True) if spans])
+        for copy, spans in zip(copies, lacking, strict=True):
+            copy.held.update(spans)
         return [replace(part, parquet=_stamp(copy)) for part, copy in zip(parts, copies, strict=True)]
 
     def _copy(self, file: Any) -> _Copy:
@@ -86,14 +88,12 @@ def _chunks(metadata: Any) -> dict[tuple[int, str], list[Span]]:
 
 
 def _lacking(part: FilePart, copy: _Copy, columns: Sequence[str], times: Sequence[str], needed: Needed) -> list[Span]:
-    """Where the bytes lie that are wanted and are not there; they are taken as held."""
+    """Where the bytes lie that are wanted and are not there."""
     own = set(part.in_file(columns))
     groups = extents_of(part, copy.metadata, times) if needed != EVERYTHING else ()
     missed = {i for i, ends in enumerate(groups) if needed.misses(*ends)}
     wanted = [span for (i, path), spans in copy.chunks.items() if i not in missed and own & _levels(path) for span in spans]
-    lacking = sorted({*wanted, *_between(copy)} - copy.held)
-    copy.held.update(lacking)
-    return lacking
+    return sorted({*wanted, *_between(copy)} - copy.held)
 
 
 def _levels(path: str) -> set[str]:

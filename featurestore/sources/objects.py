@@ -7,7 +7,6 @@ them; nothing here writes or shows them. Which bytes of a file are wanted is for
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 import io
 import os
@@ -227,7 +226,7 @@ def with_footers(files: Iterable[File]) -> list[File]:
     Raises: SourceError FS326; StoreError FS482, FS483.
     """
     files = list(files)
-    _fetch_footers([f for f in files if isinstance(f, ObjectFile) and f not in f.store.footers])
+    _fetch_footers([f for f in files if isinstance(f, ObjectFile) and not (f.tag and f in f.store.footers)])
     return [replace(f, tail=f.store.footers[f]) if isinstance(f, ObjectFile) else f for f in files]
 
 
@@ -354,7 +353,7 @@ def _refused(scheme: str, key: str, error: Exception) -> StoreError:
     if isinstance(error, PermissionError):
         what = f"access to {scheme}:// is denied to the credentials that the environment or the machine's profile has"
         return StoreError("FS482", what, where=where, hint="the right to list the prefix and to read its objects")
-    timed_out = isinstance(error, TimeoutError | asyncio.TimeoutError | ConnectionError)
+    timed_out = isinstance(error, TimeoutError | ConnectionError)
     if timed_out or _UNREACHED & set(kinds) or "Endpoint" in name:
         what = f"the store of {scheme}:// does not answer ({name})"
         return StoreError("FS483", what, where=where, hint="the network, or the endpoint in AWS_ENDPOINT_URL")

@@ -30,8 +30,9 @@ def _listed(source: Source, root: Path) -> list[File]:
 
 
 def _local(path: str) -> str:
-    """file:// is a way to say where a file lies on a disk."""
-    return path.removeprefix("file://") if path.startswith("file://") else path
+    """The case of a scheme does not count, and file:// is a way to say where a file lies on a disk."""
+    scheme, sign, place = path.partition("://") if is_url(path) else ("", "", path)
+    return place if scheme.lower() == "file" else f"{scheme.lower()}{sign}{place}"
 
 
 def _reopen(source: Source, state: State, root: Path) -> Found:

@@ -460,3 +460,24 @@ def test_copies_lie_in_the_folder_of_the_session_and_go_with_it(bucket: Bucket) 
         assert len(list(session.folder.glob("remote_*.parquet"))) == 1
         folder = session.folder
     assert not folder.exists()
+
+
+def test_a_bind_that_failed_leaves_no_hole_for_the_next(bucket: Bucket) -> None:
+    """The store gives way half-way; the same session asks again when it is back."""
+    bucket.put("a.parquet", facts(40), row_group_size=10)
+    data = open_source(source(bucket.url("*.parquet")), Path("/"))
+    with Session(Settings()) as session:
+        bucket.deny("s3:GetObject")
+        with pytest.raises(FeatureStoreError) as caught:
+            session.bind_source(data, ["key", "e", "v"], data.types)
+        assert caught.value.code == "FS482"
+        bucket.allow()
+        session.bind_source(data, ["key", "e", "v"], data.types)
+        assert session.table("SELECT sum(v) AS v FROM source__facts").to_pylist()[0]["v"] == pytest.approx(
+            sum(facts(40)["v"].to_pylist())
+        )
+
+
+def test_the_case_of_a_scheme_does_not_count(bucket: Bucket) -> None:
+    bucket.put("a.parquet", facts(1))
+    assert names(bucket.url("*.parquet").replace("s3://", "S3://")) == [bucket.url("a.parquet")]

@@ -227,7 +227,8 @@ class Session:
         for direct in (True, False):
             alike = [p for p in remote if reading.is_direct(p, data.source, [*columns, *times], types) is direct]
             wanted = [c for c in dict.fromkeys([*columns, *times]) if c != PUSHED_AT]
-            copies = self._mirror.local(alike, wanted, times if direct else (), needed if direct else EVERYTHING)
+            with errors(data.source.place):
+                copies = self._mirror.local(alike, wanted, times if direct else (), needed if direct else EVERYTHING)
             here |= {id(part): copy for part, copy in zip(alike, copies, strict=True)}
         return [here.get(id(part), part) for part in data.parts]
 
