@@ -183,7 +183,7 @@ def _a_time_beside_a_file_is_read_as_the_source_says(folder: Path) -> None:
         part = file_part(stamped(folder / "a.parquet", "a.parquet"), {"e": value})
         data = SourceData(_source("unused"), (part,))
         with Session(Settings()) as session:
-            session.bind_source(data, ["k", "e"], data.types, needed=Needed(event_to=10))
+            session.bind_source(data, ["k", "e"], data.types, needed=Needed(event_to=micros))
             assert session.table("SELECT epoch_us(e) AS e FROM source__facts").to_pylist() == [{"e": micros}] * 5
 
 
