@@ -238,8 +238,6 @@ MUTANTS = (
            'if kind == pa.timestamp("us"):', "a bound on local times is one of UTC", "database-rows_that_are_needed"),
     Mutant("database_rows_in_the_order_of_an_index", _PG_TABLE, "as_it_lies=all_rows and self._is_table", "as_it_lies=False",
            "a row has another number when other columns are read", "database-a_row_keeps"),
-    Mutant("database_nulls_of_infinite_times", _PG_TABLE, "value = column.as_time if pa.types.is_timestamp(column.type) else",
-           "value = column.asked if False else", "an infinite time proves that no row is left out", "database-rows_left_out"),
     Mutant("database_extents_without_nulls", _PG_TABLE, 'nulls = found[f"nulls_{i}"]', "nulls = 0",
            "rows without a time are not counted", "database-rows_left_out"),
     Mutant("database_reads_committed", _PG_SNAPSHOT, "ISOLATION LEVEL REPEATABLE READ READ ONLY", "READ ONLY",

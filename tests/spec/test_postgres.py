@@ -40,7 +40,14 @@ def by_postgres(case: Case, folder: Path, server: PostgresServer) -> Answer:
         return by_duckdb(case, folder)
 
 
-@pytest.mark.parametrize("case", CASES, ids=lambda case: case.id)
+EVERY_DAY = ("keys", "known_time")
+
+
+@pytest.mark.parametrize(
+    "case",
+    [case if case.topic in EVERY_DAY else pytest.param(case, marks=pytest.mark.slow) for case in CASES],
+    ids=lambda case: case.id,
+)
 def test_the_contract_holds_over_postgresql(
     case: Case, tmp_path: Path, postgres_server: PostgresServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
