@@ -122,9 +122,9 @@ edges AS (
 -- both, those of a key together
 timeline AS (
   SELECT * FROM (
-  SELECT * FROM marks
-  UNION ALL
-  SELECT * FROM edges
+    SELECT * FROM marks
+    UNION ALL
+    SELECT * FROM edges
   )
   DISTRIBUTE BY `key_customer_id`
 ),
