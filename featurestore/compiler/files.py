@@ -93,7 +93,8 @@ _HEADS = {
     "duckdb": "Each returns one row per spine row, ordered by __row.\n"
     + _PARAMETERS.format("$")
     + "-- $scale_i, $unscale_i: 2^k and 2^-k; the doubles of measure i times 2^k are whole. $first_instant,\n"
-    "-- $last_instant: between them lie all facts. $per_tile, $most_tiles: facts of a tile, and tiles of a key at most.\n",
+    "-- $last_instant: between them lie all facts. $per_tile, $most_tiles: facts of a tile, and tiles of a key at most.\n"
+    "-- Plan snapshot: where all rows of a spine ask at one instant, which is $at.\n",
     "spark": "Each returns one row per spine row, in any order.\n" + _PARAMETERS.format(":"),
 }
 _WHERE = {"duckdb": "", "spark": ", on executors, by DuckDB"}
