@@ -740,24 +740,6 @@ CODES: Mapping[str, ErrorCode] = {
         "another process is compacting the push log of 'payments' · try wait for it",
         "Wait for it. A process that died has given the right up already.",
     ),
-    "FS475": ErrorCode(
-        "A database cannot be reached",
-        "PostgreSQL does not run there, the host or database does not exist, or nothing answers in time.",
-        "the database cannot be reached: connection to server at \"10.0.0.7\", port 5432 failed: Connection refused",
-        "Start it, or mend `url=` or what libpq's environment says (PGHOST, PGPORT, PGDATABASE).",
-    ),
-    "FS476": ErrorCode(
-        "A database does not let us in",
-        "The password is missing or wrong, the user may not connect from here, or what names the database cannot be read.",
-        "the environment variable PAYMENTS_URL is not set: it is to hold the url of the database",
-        "Give the password by PGPASSWORD, a password file, a service file, or a variable that `url=\"$NAME\"` names.",
-    ),
-    "FS477": ErrorCode(
-        "A database ended a reading",
-        "The server stopped, the connection broke, or a limit of time or memory was reached. Nothing was written.",
-        "the database ended the reading of public.payments: canceling statement due to statement timeout · try run again",
-        "Run again; raise the user's `statement_timeout`, such as by `?options=-cstatement_timeout%3D0` in the url.",
-    ),
     "FS462": ErrorCode(
         "Spark finds no Java",
         "A session of our own starts a Java process, and there is no `java`, neither on PATH nor in JAVA_HOME.",
@@ -775,6 +757,24 @@ CODES: Mapping[str, ErrorCode] = {
         "Spines, times and on-demand features are read by this package on Spark's executors, and it is not installed there.",
         "featurestore is not installed where Spark's executors run Python · try install it there, or spark.pyspark.python",
         "Install the same version into the Python of the executors, or name that Python by `spark.pyspark.python`.",
+    ),
+    "FS475": ErrorCode(
+        "A database cannot be reached",
+        "PostgreSQL does not run there, the host or database does not exist, or nothing answers in time.",
+        "the database cannot be reached: connection to server at \"10.0.0.7\", port 5432 failed: Connection refused",
+        "Start it, or mend `url=` or what libpq's environment says (PGHOST, PGPORT, PGDATABASE).",
+    ),
+    "FS476": ErrorCode(
+        "A database does not let us in",
+        "The password is missing or wrong, the user may not connect from here, or what names the database cannot be read.",
+        "the environment variable PAYMENTS_URL is not set: it is to hold the url of the database",
+        "Give the password by PGPASSWORD, a password file, a service file, or a variable that `url=\"$NAME\"` names.",
+    ),
+    "FS477": ErrorCode(
+        "A database ended a reading",
+        "The server stopped, the connection broke, or a limit of time or memory was reached. Nothing was written.",
+        "the database ended the reading of public.payments: canceling statement due to statement timeout · try run again",
+        "Run again; raise the user's `statement_timeout`, such as by `?options=-cstatement_timeout%3D0` in the url.",
     ),
     "FS480": ErrorCode(
         "A library is not installed",

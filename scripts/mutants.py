@@ -53,7 +53,7 @@ _DELTA_LOG = "featurestore/sources/delta_log.py"
 _TABLE_FILES = "featurestore/sources/table_files.py"
 _TABLE_OUTPUT = "featurestore/sources/table_output.py"
 _FACTS = "featurestore/compiler/duckdb/facts.py"
-_ANY_FACTS = "featurestore/compiler/facts.py"
+_BOUNDARY = "featurestore/compiler/facts.py"
 _SPANS = "featurestore/compiler/spans.py"
 _LATEST = "featurestore/compiler/duckdb/latest.py"
 _PAIRS = "featurestore/compiler/duckdb/windows/pairs.py"
@@ -331,16 +331,16 @@ MUTANTS = (
     Mutant("timeline_exact_by_event", _LATEST, '"2 * asked_at + 1", "2 * greatest(event_time, known_time)"',
            '"2 * asked_at + 1", "2 * event_time"', "with exact matches known time is forgotten",
            "latest-exact_matches_ask_for"),
-    Mutant("windows_by_event", _ANY_FACTS, 'else "greatest(event_time, known_time)"', 'else "event_time"',
+    Mutant("windows_by_event", _BOUNDARY, 'else "greatest(event_time, known_time)"', 'else "event_time"',
            "windows forget known time", "windows-a_row_loaded_late"),
-    Mutant("windows_by_known", _ANY_FACTS, 'else "greatest(event_time, known_time)"', 'else "known_time"',
+    Mutant("windows_by_known", _BOUNDARY, 'else "greatest(event_time, known_time)"', 'else "known_time"',
            "windows count a row loaded ahead before it happens", "windows-a_row_loaded_ahead"),
-    Mutant("simple_windows_by_event", _ANY_FACTS, 'return "known_time" if is_simple', 'return "event_time" if is_simple',
+    Mutant("simple_windows_by_event", _BOUNDARY, 'return "known_time" if is_simple', 'return "event_time" if is_simple',
            "windows forget the delay of a source", "known_time-a_serving_lag_gives"),
     Mutant("known_judged_at_the_windows_end", _PAIRS, "{'<=' if exact else '<'} s.asked_at\"",
            "{'<=' if exact else '<'} s.asked_at - {max(o.offset for o in asked.outputs)}\"",
            "known time is judged at t - offset", "windows-known_time_is_judged"),
-    Mutant("created_sources_as_simple", _ANY_FACTS, "(versions is None and facts.rows.source.created_timestamp is None)",
+    Mutant("created_sources_as_simple", _BOUNDARY, "(versions is None and facts.rows.source.created_timestamp is None)",
            "(versions is None)", "the fact known last wins, not the one that happened last", "known_time-pitfall_11"),
     # The cut-off and the serving lag
     Mutant("cutoff_dropped", _FACTS, "WHERE {present} AND known_time < $known_before", "WHERE {present}",
@@ -569,7 +569,7 @@ MUTANTS = (
     # Labels
     Mutant("label_without_gap", _PLAN, "ahead=view.reach", "ahead=view.window.micros",
            "a label begins at t, gap or not", "labels-a_gap_moves"),
-    Mutant("label_of_what_was_known_in_time", _ANY_FACTS, '    if isinstance(boundary, Settled):\n        return "event_time"',
+    Mutant("label_of_what_was_known_in_time", _BOUNDARY, '    if isinstance(boundary, Settled):\n        return "event_time"',
            '    if isinstance(boundary, Settled):\n        return "greatest(event_time, known_time)"',
            "a dispute reported after the window's end is no dispute", "labels-a_label_counts_what"),
     Mutant("label_exact_ignored", _PLAN, "Settled(_chain(bound, keys), exact)", "Settled(_chain(bound, keys), False)",
