@@ -3,10 +3,8 @@ every plan, with the slow tests."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -18,12 +16,12 @@ CASES = read_cases(Path(__file__).parents[1] / "spec")
 EVERY = 4
 
 
-def some_slow() -> Iterator[Any]:
-    for number, case in enumerate(CASES):
-        yield pytest.param(case, id=case.id, marks=[pytest.mark.slow] if number % EVERY else [])
+SOME_SLOW = [
+    pytest.param(case, id=case.id, marks=[pytest.mark.slow] if number % EVERY else []) for number, case in enumerate(CASES)
+]
 
 
-@pytest.mark.parametrize("case", some_slow())
+@pytest.mark.parametrize("case", SOME_SLOW)
 def test_the_contract_holds(case: Case, spark_settings: SparkSettings, tmp_path: Path) -> None:
     asked(case, "auto", spark_settings, tmp_path)
 
