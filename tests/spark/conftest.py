@@ -22,6 +22,8 @@ from tests import needs
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
+    from tests.s3_server import S3Server
+
 collect_ignore_glob: list[str] = []
 try:
     import pyspark  # noqa: F401
@@ -39,12 +41,16 @@ CONF = {
 
 
 @pytest.fixture(scope="session")
-def spark_settings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SparkSettings]:
-    """Settings of the one session; it is stopped at the end of the run."""
+def spark_settings(s3_server: S3Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[SparkSettings]:
+    """Settings of the one session; it is stopped at the end of the run. Its executors have the keys of the object store in their
+    environment, which is that of the moment in which it starts."""
     needs.require("java", shutil.which("java") is not None, "java is not installed")
     folder: Path = tmp_path_factory.mktemp("spark")
     conf = {**CONF, "spark.local.dir": str(folder / "local"), "spark.sql.warehouse.dir": str(folder / "warehouse")}
-    yield SparkSettings(folder / "work", master="local[2]", conf=conf)
+    with pytest.MonkeyPatch.context() as environment:
+        for name, value in s3_server.environment.items():
+            environment.setenv(name, value)
+        yield SparkSettings(folder / "work", master="local[2]", conf=conf)
     from pyspark.sql import SparkSession
 
     if (running := SparkSession.getActiveSession()) is not None:
