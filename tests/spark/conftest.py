@@ -42,8 +42,8 @@ CONF = {
 
 @pytest.fixture(scope="session")
 def spark_settings(s3_server: S3Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[SparkSettings]:
-    """Settings of the one session; it is stopped at the end of the run. Its executors have the keys of the object store in their
-    environment, which is that of the moment in which it starts."""
+    """Settings of the one session; it is stopped at the end of the run. Its executors have the keys of the object store in
+    their environment, which is that of the moment in which it starts."""
     needs.require("java", shutil.which("java") is not None, "java is not installed")
     folder: Path = tmp_path_factory.mktemp("spark")
     conf = {**CONF, "spark.local.dir": str(folder / "local"), "spark.sql.warehouse.dir": str(folder / "warehouse")}
