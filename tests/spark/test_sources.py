@@ -1,4 +1,4 @@
-"""Wherever rows lie, Spark answers as DuckDB does of the same rows in Parquet: tables at a version, object stores, databases."""
+"""Wherever rows lie, Spark answers as DuckDB does of the same rows in Parquet: tables at a version, objects, databases."""
 
 from __future__ import annotations
 
