@@ -22,7 +22,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from featurestore import atomic
-from featurestore.errors import UsageError
+from featurestore.errors import StoreError, UsageError
 from featurestore.failpoints import reach
 from featurestore.sources import folders
 
@@ -37,7 +37,7 @@ def manifest_path(output: Path) -> Path:
 
 
 def check_output(output: Path) -> None:
-    """Raises: UsageError FS106 for an unknown suffix, a missing folder, or a URL."""
+    """Raises: UsageError FS106 for an unknown suffix, a missing folder, or a URL; StoreError FS407 for somebody's folder."""
     if scheme := _URL.match(str(output)):
         what = f"a training set is written to a disk, not to {scheme[1]}://"
         raise UsageError("FS106", what, hint="a path, and a copy of the set and its manifest")
@@ -45,6 +45,19 @@ def check_output(output: Path) -> None:
         raise UsageError("FS106", f"unknown kind of output {output.name!r}", known=_SUFFIXES, hint=f"{output.name}.parquet")
     if not output.parent.is_dir():
         raise UsageError("FS106", f"no folder {str(output.parent)!r} to write to", hint=f"mkdir -p {output.parent}")
+    _check_replaceable(output)
+
+
+def _check_replaceable(output: Path) -> None:
+    """A folder is written over only where it is a training set, of as many files and bytes as its manifest says, and holds
+    nothing else. Raises: StoreError FS407."""
+    if not output.is_dir():
+        return
+    files, size = folders.files(output), folders.size(output)
+    told = [(note["output"].get("files"), note["output"].get("size")) for note in _notes(output)]
+    if set(output.iterdir()) != set(files) or (len(files), size) not in told:
+        what = "it is a folder, and no training set that was built here: it is not written over"
+        raise StoreError("FS407", what, where=output.name, hint="another name")
 
 
 def write(output: Path, schema: pa.Schema, tables: Iterable[pa.Table], describe: Any) -> dict[str, Any]:
@@ -99,6 +112,7 @@ def _switch(data: Path, output: Path, note: Path, manifest: Mapping[str, Any]) -
     note.write_text(dumps(manifest), encoding="utf-8")
     atomic.sync(note)
     reach("build.described")
+    _check_replaceable(output)
     atomic.take_name(data, output)
     reach("build.renamed")
     atomic.commit(note, manifest_path(output))
@@ -230,15 +244,19 @@ def _mark(output: Path) -> tuple[object, ...]:
 
 
 def _manifest_now(output: Path) -> dict[str, Any] | None:
+    return next((document for document in _notes(output) if _is_of(document, output)), None)
+
+
+def _notes(output: Path) -> Iterator[dict[str, Any]]:
+    """What may be the manifest of a training set: what has the name, and what is to get it."""
     manifest_file = manifest_path(output)
     for candidate in (manifest_file, *manifest_file.parent.glob(f".{escape(manifest_file.name)}.*.partial")):
         try:
-            document: dict[str, Any] = json.loads(candidate.read_text(encoding="utf-8"))
+            document = json.loads(candidate.read_text(encoding="utf-8"))
         except (FileNotFoundError, ValueError):
             continue
-        if _is_of(document, output):
-            return document
-    return None
+        if isinstance(document, dict) and isinstance(document.get("output"), dict):
+            yield document
 
 
 def _describes(note: Path, output: Path) -> bool:

@@ -267,9 +267,9 @@ TYPED_WRONG = {
     "an unknown service to explain": (("explain", "fruad"), "FS101", ["fraud"], "fraud"),
     "an unknown service to get": (("get", "fruad", "customer_id=1"), "FS501", ["fraud"], "fraud"),
     "an unknown view": (("materialize", "card_payment"), "FS101", ["card_payments"], "card_payments"),
-    "an unknown engine": ((*BUILD, "--engine", "duck"), "FS102", ["duckdb"], None),
+    "an unknown engine": ((*BUILD, "--engine", "duck"), "FS102", ["duckdb", "spark"], None),
     "an unknown include": ((*BUILD, "--include", "stati"), "FS102", ["status", "event_timestamp"], None),
-    "an unknown dialect": (("compile", "--dialect", "oracle"), "FS102", ["duckdb"], None),
+    "an unknown dialect": (("compile", "--dialect", "oracle"), "FS102", ["duckdb", "spark"], None),
     "an unknown zone": ((*BUILD, "--timezone", "Mars/Olympus"), "FS212", [], None),
     "a lag in months": ((*BUILD, "--serving-lag", "1mo"), "FS211", [], None),
     "a memory limit that is no size": ((*BUILD, "--memory-limit", "plenty"), "FS102", [], "4GB"),
@@ -446,3 +446,12 @@ def test_an_output_nobody_may_write(refused, shop):
     (shop / "train.parquet").unlink()
     (shop / "train.parquet").mkdir()
     assert refused(BUILD, 5, "FS407")["where"] == "train.parquet"
+
+
+def test_a_folder_that_no_build_wrote_is_never_replaced(refused, shop):
+    somebodys = shop / "train.parquet"
+    somebodys.unlink()
+    (somebodys / "day=1").mkdir(parents=True)
+    pq.write_table(pa.table({"x": [1]}), somebodys / "day=1" / "part-00000.parquet")
+    assert refused(BUILD, 5, "FS407")["where"] == "train.parquet"
+    assert pq.read_table(somebodys / "day=1" / "part-00000.parquet")["x"].to_pylist() == [1]
