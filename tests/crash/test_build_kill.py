@@ -180,13 +180,14 @@ def test_killed_at_every_named_moment_the_old_file_stands_or_the_new_one(site: S
     finished(site)
 
 
-def test_killed_at_any_moment_the_old_file_stands_or_the_new_one(site: Site) -> None:
+@pytest.mark.parametrize("wanted", [6, pytest.param(RANDOM_KILLS, marks=pytest.mark.slow)])
+def test_killed_at_any_moment_the_old_file_stands_or_the_new_one(site: Site, wanted: int) -> None:
     def attempt(moment: float) -> int:
         code = run(build, site.root, site.other(), site.output, after=moment)
         site.standing()
         return code
 
-    kill_at_random(Random(23), RANDOM_KILLS, attempt)
+    kill_at_random(Random(23), wanted, attempt)
     finished(site)
 
 

@@ -185,7 +185,8 @@ def test_killed_at_every_named_moment_the_old_generation_stands_and_the_next_run
     finished(project)
 
 
-def test_killed_at_any_moment_the_old_generation_stands_or_the_new_one(project: Project) -> None:
+@pytest.mark.parametrize("wanted", [6, pytest.param(RANDOM_KILLS, marks=pytest.mark.slow)])
+def test_killed_at_any_moment_the_old_generation_stands_or_the_new_one(project: Project, wanted: int) -> None:
     ways = list(OLD_STANDS)
 
     def attempt(moment: float) -> int:
@@ -196,7 +197,7 @@ def test_killed_at_any_moment_the_old_generation_stands_or_the_new_one(project: 
         assert all(stands[view] in (old[view], new) for view in VIEWS), (old, stands)
         return code
 
-    kill_at_random(Random(5), RANDOM_KILLS, attempt)
+    kill_at_random(Random(5), wanted, attempt)
     finished(project)
 
 

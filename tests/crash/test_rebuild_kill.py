@@ -52,7 +52,8 @@ def test_a_rebuild_killed_when_it_has_copied_the_set_is_done_again(made: Made) -
     assert nothing_is_left(made)
 
 
-def test_a_rebuild_killed_at_any_moment_is_done_again(made: Made) -> None:
+@pytest.mark.parametrize("wanted", [4, pytest.param(KILLS, marks=pytest.mark.slow)])
+def test_a_rebuild_killed_at_any_moment_is_done_again(made: Made, wanted: int) -> None:
     document = made.manifest()
 
     def attempt(seconds: float) -> int:
@@ -61,7 +62,7 @@ def test_a_rebuild_killed_at_any_moment_is_done_again(made: Made) -> None:
         assert stands(made, document) or code == KILLED
         return code
 
-    kill_at_random(Random(21), KILLS, attempt)
+    kill_at_random(Random(21), wanted, attempt)
     (made.folder / "train.parquet").unlink(missing_ok=True)
     assert run(rebuild, made.folder) == 0
     assert stands(made, document)
