@@ -31,10 +31,10 @@ test: venv  ## the test suite, without the slow tests
 
 test-all: venv .venv-spark/.installed .venv-airflow/.installed .venv-dagster/.installed  ## every test, those of Spark too, and generated cases under all settings
 	@FEATURESTORE_THOROUGH=1 $(BIN)/pytest tests -n $(WORKERS) --dist worksteal -q
-	@$(SPARK)/pytest tests/spark -q
+	@$(SPARK)/pytest tests/spark -n $(WORKERS) --dist worksteal -q
 
 test-spark: .venv-spark/.installed  ## the same answers by Spark: one local session, in an environment of its own (needs Java 17)
-	@$(SPARK)/pytest tests/spark -q -m "not slow"
+	@$(SPARK)/pytest tests/spark -n $(WORKERS) --dist worksteal -q -m "not slow"
 
 test-oldest: .venv-oldest/.installed  ## the test suite on the oldest DuckDB we support
 	@$(OLDEST)/pytest tests -n $(WORKERS) --dist worksteal -q -m "not slow"

@@ -24,7 +24,7 @@ from tests.needs import ROOT
 from tests.property.engines import bits
 
 __all__ = ["cli"]
-SERVICES = ("fraud_v1", "dispute_desk_v1", "referral_v1")
+SERVICES = ("fraud_v1", *(pytest.param(name, marks=pytest.mark.slow) for name in ("dispute_desk_v1", "referral_v1")))
 
 
 def built(cli: Cli, project: Path, output: Path, *arguments: object, engine: str = "spark") -> dict:

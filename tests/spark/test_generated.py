@@ -25,8 +25,10 @@ from tests.spark.engines import ask_spark
 PLANS = ("auto", "pairs", "edges")
 CASES_PER_BUILD = 50
 A_BUILD_FOR = 15_000
-"""Cases of other property tests for which each kind of source is built once: 400 cases every day, 2,400 in `make fuzz`. That
-they meet what they should is seen there, where there are more of them."""
+"""Cases of other property tests for which each kind of source is built once: 300 cases every day, 400 with the slow tests,
+2,400 in `make fuzz`. That they meet what they should is seen there, where there are more of them."""
+DEAR = ("versions", "versions_delayed")
+"""Kinds of which a build takes a minute; every day `versions_deleted` stands for them."""
 
 
 def shares(turn: int) -> dict[str, tuple[str, ...]]:
@@ -48,7 +50,7 @@ def test_every_aggregate_is_asked_of_some_kind_of_source(turn: int) -> None:
 
 
 @pytest.mark.fuzz
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", [pytest.param(k, marks=[pytest.mark.slow] if k in DEAR else []) for k in KINDS])
 def test_spark_agrees_with_the_oracle(kind: str, spark_settings: SparkSettings, fuzz_cases: int, tmp_path: Path) -> None:
     for turn in range(max(1, fuzz_cases // A_BUILD_FOR)):
         rng, aggregates = Random(f"spark/{kind}/{turn}"), shares(turn)[kind]

@@ -7,6 +7,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
+import pytest
 
 from featurestore import FeatureStore
 from featurestore.online import tables
@@ -52,6 +53,7 @@ def test_a_run_from_nothing_and_a_step_from_it_make_the_records_that_duckdb_make
     assert "incremental" in {report.mode for report in found}
 
 
+@pytest.mark.slow
 def test_answers_are_those_of_a_store_that_duckdb_filled(project: Path) -> None:
     by_duckdb, by_spark = opened(project), opened(project)
     by_duckdb.materialize(known_before=LATER)

@@ -50,7 +50,7 @@ def test_a_plan_gives_the_values_of_the_oracle(
         assert not Asking(session, batch, plan, cut).wrong(late if cut else Question(batch.timezone))
 
 
-@pytest.mark.parametrize("width", [52, 33, 20])
+@pytest.mark.parametrize("width", [52, *(pytest.param(width, marks=pytest.mark.slow) for width in (33, 20))])
 def test_sums_are_exact_and_rounded_once(
     width: int, spark_settings: SparkSettings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
