@@ -103,10 +103,11 @@ def built(spark_settings: SparkSettings) -> Iterator[Callable[[Source, str], pa.
     return build
 
 
-@pytest.mark.parametrize(
-    "place",
-    [in_delta, in_iceberg, *(pytest.param(place, marks=pytest.mark.slow) for place in (in_objects, in_postgres, in_memory))],
-)
+SLOW = (in_objects, in_postgres, in_memory)
+PLACES = [in_delta, in_iceberg, *(pytest.param(place, marks=pytest.mark.slow) for place in SLOW)]
+
+
+@pytest.mark.parametrize("place", PLACES)
 def test_rows_are_the_same_to_spark_wherever_they_lie(
     place: Place, built: Callable[[Source, str], pa.Table], tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:
