@@ -4,7 +4,7 @@
     python benchmarks/spark.py equal skew      only these
     python benchmarks/spark.py --scale 0.05    a rehearsal on a twentieth
 
-Spark runs as local[2] in `.venv-spark` (`make venv-spark`), each build in a process of its own; the least time counts.
+Spark runs as local[2] in `.venv-spark` (`make test-spark` makes it), each build in a process of its own; the least time counts.
 Figures are kept beside those of `run.py`, which shows them.
 """
 
