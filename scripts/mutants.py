@@ -54,6 +54,7 @@ _TABLE_FILES = "featurestore/sources/table_files.py"
 _TABLE_OUTPUT = "featurestore/sources/table_output.py"
 _FACTS = "featurestore/compiler/duckdb/facts.py"
 _BOUNDARY = "featurestore/compiler/facts.py"
+_READ = "featurestore/compiler/rows.py"
 _SPANS = "featurestore/compiler/spans.py"
 _LATEST = "featurestore/compiler/duckdb/latest.py"
 _PAIRS = "featurestore/compiler/duckdb/windows/pairs.py"
@@ -313,12 +314,12 @@ MUTANTS = (
     Mutant("windows_exact_inverted", _PAIRS, "{'<=' if exact else '<'} s.asked_at", "{'<' if exact else '<='} s.asked_at",
            "in windows the strict boundary and the exact one change places", "windows-pitfall_28_with_exact"),
     # Known time
-    Mutant("created_is_event", _FACTS, "created = micros(source.created_timestamp, source)",
-           "created = event_time(source)",
+    Mutant("created_is_event", _READ, "created = self.micros(source.created_timestamp, source)",
+           "created = self.event_time(source)",
            "a backfilled row is known when it happened", "known_time-pitfall_08"),
-    Mutant("delay_ignored", _FACTS, '''f"{event_time(source)} + {delay}" if delay else event_time(source)''',
-           "event_time(source)", "a declared delay is forgotten", "known_time-a_delay_makes"),
-    Mutant("created_null_is_event", _FACTS, 'if source.created_null == "event":', "if True:",
+    Mutant("delay_ignored", _READ, '''f"{event_time} + {delay}" if delay else event_time''',
+           "event_time", "a declared delay is forgotten", "known_time-a_delay_makes"),
+    Mutant("created_null_is_event", _READ, 'if source.created_null == "event":', "if True:",
            "a row nobody knows when it was loaded is known when it happened", "known_time-a_row_without_a_created"),
     Mutant("as_of_join_by_event", _LATEST, "s.asked_at {compare} f.{visible_from(plan.facts)}",
            "s.asked_at {compare} f.event_time",
@@ -519,15 +520,15 @@ MUTANTS = (
            "windows count every version of a fact", "versions-a_correction_replaces"),
     Mutant("window_replaced_too_soon", _PAIRS, "{'<' if exact else '<='} f.until", "< f.until",
            "in windows a correction known at t already replaces at t", "windows-windows_of_versions"),
-    Mutant("version_order_reversed", _FACTS, '"DESC NULLS LAST" if descending else "ASC NULLS FIRST"',
+    Mutant("version_order_reversed", _READ, '"DESC NULLS LAST" if descending else "ASC NULLS FIRST"',
            '"ASC NULLS FIRST" if descending else "DESC NULLS LAST"',
            "the oldest version is in force", "versions-a_correction_replaces"),
-    Mutant("row_order_ignored", _FACTS, '["row_order"] if facts.rows.source.row_order else []', "[]",
+    Mutant("row_order_ignored", _READ, '["row_order"] if versions.facts.rows.source.row_order else []', "[]",
            "the declared order of versions counts for nothing", "versions-the_declared_order"),
     Mutant("until_the_very_next", _FACTS, "ROWS BETWEEN 1 FOLLOWING AND UNBOUNDED FOLLOWING",
            "ROWS BETWEEN 1 FOLLOWING AND 1 FOLLOWING",
            "only the next version in order replaces, known as late as it may be", "versions-any_later_version"),
-    Mutant("tombstone_is_a_fact", _FACTS, 'holds.append(f"{quoted(source.deleted)} IS NOT TRUE")', "pass",
+    Mutant("tombstone_is_a_fact", _READ, 'holds.append(f"{quoted(source.deleted)} IS NOT TRUE")', "pass",
            "a deleted version answers", "versions-pitfall_19_a_tombstone"),
     Mutant("tombstone_does_not_hide", _FACTS, """{not_null([*row_keys, 'known_time'])} AND known_time""",
            """{not_null([*row_keys, 'known_time'])} AND NOT deleted AND known_time""",
@@ -694,11 +695,11 @@ MUTANTS = (
     Mutant("on_demand_online_always_present", _ON_DEMAND_ONLINE, "NULL if value is None else PRESENT", "PRESENT",
            "online a feature without a value is called present", "online-on_demand_features_read"),
     # Rows in quarantine
-    Mutant("quarantine_forgotten", _FACTS, "tests = [where_holds(rows, test) for _, test in rows.kept_if]", "tests = []",
+    Mutant("quarantine_forgotten", _READ, "tests = [self.where_holds(rows, test) for _, test in rows.kept_if]", "tests = []",
            "rows in quarantine are read like all others", "quarantine-a_row_that_is_not"),
-    Mutant("quarantine_hides", _FACTS,
-           "columns, kept = [*_version_columns(rows, versions, held), *columns], where(rows)",
-           'columns, kept = [*_version_columns(rows, versions, rows.kept_if[0][1] if rows.kept_if else held), *columns], ""',
+    Mutant("quarantine_hides", _READ,
+           "[*self._version_columns(rows, versions, held), *columns], self.where(rows)",
+           '[*self._version_columns(rows, versions, rows.kept_if[0][1] if rows.kept_if else held), *columns], ""',
            "a version in quarantine is judged once it is in force, and hides its predecessor", "quarantine-a_version"),
     Mutant("quarantine_of_static_rows", "featurestore/compiler/duckdb/static.py",
            "kept = where(plan.rows, *([]", 'kept = "" if plan.condition is None else where(plan.rows, *([]',
@@ -721,8 +722,8 @@ MUTANTS = (
            'tests = [*tests, *((reason, f"NOT {name}") for reason, name in zip(reasons, set_aside, strict=True))]',
            "a row in quarantine is counted under another reason", "quarantine-a_row_counts_under"),
     Mutant("pattern_matches_a_part", "featurestore/compiler/duckdb/scalars.py",
-           '_func("regexp_full_match", args[0], exp.Literal.string(patterns',
-           '_func("regexp_matches", args[0], exp.Literal.string(patterns',
+           'func("regexp_full_match", args[0], exp.Literal.string(patterns',
+           'func("regexp_matches", args[0], exp.Literal.string(patterns',
            "a pattern is found anywhere in the text", "quarantine-text_is_compared"),
     Mutant("dot_matches_a_line_feed", _PATTERNS,
            "return (Chars(((10, 10),), negated=True),)", "return (Chars(((0, 0),), negated=True),)",

@@ -19,6 +19,7 @@ from tests.mutants.planted import planted
 from tests.spark.engines import by_spark
 from tests.spec.loader import read_cases, run_case
 
+_ROWS = "featurestore/compiler/rows.py"
 _LATEST, _FACTS, _SCALARS, _PATTERNS = (
     f"featurestore/compiler/spark/{name}.py" for name in ("latest", "facts", "scalars", "patterns")
 )
@@ -34,7 +35,7 @@ MUTANTS = (
            "of facts later replaced the oldest wins", "versions-"),
     Mutant("replaced_for_ever", _FACTS, "ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING",
            "ROWS BETWEEN UNBOUNDED PRECEDING AND 2 PRECEDING", "a version is in force until the next but one", "versions-"),
-    Mutant("tombstones_hide_nothing", _FACTS, 'holds.append(f"{quoted(source.deleted)} IS NOT TRUE")', "pass",
+    Mutant("tombstones_hide_nothing", _ROWS, 'holds.append(f"{quoted(source.deleted)} IS NOT TRUE")', "pass",
            "a deleted fact is there", "versions-"),
     Mutant("no_lag", _FACTS, '"known_time" if settled else "known_time + :known_shift AS known_time"', '"known_time"',
            "a serving lag changes nothing", "known_time-"),
@@ -46,24 +47,24 @@ MUTANTS = (
 OF_TABLES = (
     Mutant("sums_regrouped", _SCALARS, "inside = any(node.name == name for node in operand.find_all(exp.Anonymous))",
            "inside = False", "the optimizer takes overflow away", "expressions-an_overflow_on_the_way"),
-    Mutant("least_of_all_has_an_opposite", _SCALARS, '_func("try_subtract", _int(0), a)', "exp.Neg(this=_paren(a))",
+    Mutant("least_of_all_has_an_opposite", _SCALARS, 'func("try_subtract", _int(0), a)', "exp.Neg(this=paren(a))",
            "the least int64 stops the build", "expressions-whole_numbers_are_exact"),
-    Mutant("two_to_63_is_whole", _SCALARS, '_func("nullif", _func("rint", node), _double(2.0**63))', '_func("rint", node)',
+    Mutant("two_to_63_is_whole", _SCALARS, 'func("nullif", func("rint", node), _double(2.0**63))', 'func("rint", node)',
            "2^63 is the greatest int64", "expressions-casts_between_numbers"),
-    Mutant("halves_go_up", _SCALARS, '_func("rint", node)', '_func("round", node)', "a cast rounds halves away from zero",
+    Mutant("halves_go_up", _SCALARS, 'func("rint", node)', 'func("round", node)', "a cast rounds halves away from zero",
            "expressions-casts_between_numbers"),
     Mutant("floor_within_int64", _SCALARS,
-           '_when((small, _cast(_func(name, args[0].copy()), "DOUBLE")), otherwise=args[0])',
-           '_cast(_func(name, args[0]), "DOUBLE")', "a great double is no greater than int64", "expressions-floor_ceil"),
-    Mutant("nobody_is_not_nan", _SCALARS, '_equal(args[0], _double(float("nan")))', '_func("isnan", args[0])',
+           'when((small, _cast(func(name, args[0].copy()), "DOUBLE")), otherwise=args[0])',
+           '_cast(func(name, args[0]), "DOUBLE")', "a great double is no greater than int64", "expressions-floor_ceil"),
+    Mutant("nobody_is_not_nan", _SCALARS, '_equal(args[0], _double(float("nan")))', 'func("isnan", args[0])',
            "of NULL it is known that it is not NaN", "expressions-nan_can_be_asked_for"),
     Mutant("power_of_java", _SCALARS, "        (_equal(a, one), one),\n", "", "1 to the power of NaN is NaN",
            "expressions-roots"),
     Mutant("infinite_text", _SCALARS, '("inf", "-inf"), read)', '(), read)', "a text beyond all doubles is infinite",
            "expressions-casts_of_text"),
-    Mutant("upper_of_all_letters", _SCALARS, '"upper": _translated(_LOWER, _UPPER)', '"upper": _plain("upper")',
+    Mutant("upper_of_all_letters", _SCALARS, '"upper": _translated(_LOWER, _UPPER)', '"upper": plain("upper")',
            "letters beyond ASCII change their case", "expressions-case_of_letters"),
-    Mutant("length_in_bytes", _SCALARS, '"length": _plain("length")', '"length": _plain("octet_length")',
+    Mutant("length_in_bytes", _SCALARS, '"length": plain("length")', '"length": plain("octet_length")',
            "a letter counts as its bytes", "expressions-text_is_joined"),
     Mutant("week_begins_on_sunday", _SCALARS, '_utc("weekday")', '_utc("dayofweek")', "Sunday comes first",
            "expressions-pitfall_37"),
