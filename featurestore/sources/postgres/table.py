@@ -71,9 +71,9 @@ class PostgresPart(ScannedPart):
     def entry(self) -> Mapping[str, Any]:
         """How many rows, and a digest of all they hold, whatever their order: the same only if no row has changed. Two sums of
         64-bit hashes of the rows as text."""
-        row = '(facts.*)::text COLLATE "C"'
-        sums = ", ".join(f"sum(hashtextextended({row}, {seed}))::text AS sum_{seed}" for seed in (0, 1))
-        found = self._asked(f"current_database()::text AS database, count(*) AS rows, {sums}")
+        once = f'(SELECT (facts.*)::text COLLATE "C" AS row FROM {relation(self._source)} AS facts OFFSET 0)'  # each row's text
+        sums = ", ".join(f"sum(hashtextextended(row, {seed}))::text AS sum_{seed}" for seed in (0, 1))
+        found = self._asked(f"current_database()::text AS database, count(*) AS rows, {sums}", once)
         self._keep("rows", found["rows"])
         told = {"postgres": self.name, "database": found["database"], "rows": found["rows"]}
         if self._source.query is not None:
@@ -96,8 +96,9 @@ class PostgresPart(ScannedPart):
             self._extents.update({c: _extent(found, i) for i, c in enumerate(missing)})
         return {c: self._extents[c] for c in columns}
 
-    def _asked(self, items: str) -> dict[str, Any]:
-        row = self._snapshot.table(f"SELECT {items} FROM {relation(self._source)} AS facts", self.name)
+    def _asked(self, items: str, of: str | None = None) -> dict[str, Any]:
+        """One row. of: what it is asked of, the relation itself unless said."""
+        row = self._snapshot.table(f"SELECT {items} FROM {of or relation(self._source)} AS facts", self.name)
         return {name: _number(row[name])[0].as_py() for name in row.column_names}
 
     def _batches(self, columns: Sequence[str], batch_rows: int, needed: Needed) -> Iterator[pa.RecordBatch]:
