@@ -26,25 +26,25 @@ UNPACKED_EVENT = "CAST((newest + 9223372036854775808) >> 64 AS BIGINT)"
 UNPACKED_KNOWN = "CAST(newest - CAST(event_time AS HUGEINT) * 18446744073709551616 AS BIGINT)"
 
 
-_ROWS = Rows(
+ROWS = Rows(
     quoted, canonical, sortable, condition, key_type,
     instant="TIMESTAMPTZ", micros_of="epoch_us", parameter="$", relation=str, inlined=False,
 )  # fmt: skip
 """What is read is inlined: a step used twice would otherwise be kept whole, and these are as large as the source."""
-key_names = _ROWS.key_names
-input_name = _ROWS.input_name
-key_selects = _ROWS.key_selects
-event_time = _ROWS.event_time
-known_time = _ROWS.known_time
-micros = _ROWS.micros
-where_holds = _ROWS.where_holds
-where = _ROWS.where
-visible_delay = _ROWS.visible_delay
-add_rows_read = _ROWS.add_rows_read
-row_key_names = _ROWS.row_key_names
-fact_columns = _ROWS.fact_columns
-live = _ROWS.live
-version_order = _ROWS.version_order
+key_names = ROWS.key_names
+input_name = ROWS.input_name
+key_selects = ROWS.key_selects
+event_time = ROWS.event_time
+known_time = ROWS.known_time
+micros = ROWS.micros
+where_holds = ROWS.where_holds
+where = ROWS.where
+visible_delay = ROWS.visible_delay
+add_rows_read = ROWS.add_rows_read
+row_key_names = ROWS.row_key_names
+fact_columns = ROWS.fact_columns
+live = ROWS.live
+version_order = ROWS.version_order
 
 
 def add_facts(steps: Steps, boundary: Visible | Settled, *, at_once: bool = False) -> None:

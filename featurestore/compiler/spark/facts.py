@@ -13,25 +13,25 @@ from featurestore.compiler.spark.types import key_type
 from featurestore.compiler.statement import Steps
 from featurestore.plan.nodes import Settled, Visible, chain_of
 
-_ROWS = Rows(
+ROWS = Rows(
     quoted, canonical, sortable, condition, key_type,
     instant="TIMESTAMP", micros_of="unix_micros", parameter=":", relation=quoted, inlined=None,
 )  # fmt: skip
-key_names = _ROWS.key_names
-input_name = _ROWS.input_name
-key_selects = _ROWS.key_selects
-event_time = _ROWS.event_time
-known_time = _ROWS.known_time
-micros = _ROWS.micros
-where_holds = _ROWS.where_holds
-where = _ROWS.where
-visible_delay = _ROWS.visible_delay
-add_rows_read = _ROWS.add_rows_read
-row_key_names = _ROWS.row_key_names
-fact_columns = _ROWS.fact_columns
-live = _ROWS.live
-version_order = _ROWS.version_order
-deciding = _ROWS.deciding
+key_names = ROWS.key_names
+input_name = ROWS.input_name
+key_selects = ROWS.key_selects
+event_time = ROWS.event_time
+known_time = ROWS.known_time
+micros = ROWS.micros
+where_holds = ROWS.where_holds
+where = ROWS.where
+visible_delay = ROWS.visible_delay
+add_rows_read = ROWS.add_rows_read
+row_key_names = ROWS.row_key_names
+fact_columns = ROWS.fact_columns
+live = ROWS.live
+version_order = ROWS.version_order
+deciding = ROWS.deciding
 
 
 def add_facts(steps: Steps, boundary: Visible | Settled) -> None:
