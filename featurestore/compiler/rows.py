@@ -24,8 +24,9 @@ from featurestore.plan.nodes import InForce, PlanKey, ReadSource, Settled, Visib
 
 @dataclass(frozen=True)
 class Rows:
-    """instant: the type of a literal of time. micros_of: the function that gives an instant's microseconds. parameter: what
-    begins the name of one. relation: a relation's name in FROM. inlined: the hint for a step that must not be kept whole."""
+    """instant: the type of a literal of time. micros_of: the function that gives an instant's microseconds. long: what ends a
+    literal of 64 bits, where a short one would be of 32. parameter: what begins the name of one. relation: a relation's name
+    in FROM. inlined: the hint for a step that must not be kept whole."""
 
     quoted: Callable[[str], str]
     canonical: Callable[[str, DType], str]
@@ -34,6 +35,7 @@ class Rows:
     key_type: Callable[[DType], str]
     instant: str
     micros_of: str
+    long: str
     parameter: str
     relation: Callable[[str], str]
     inlined: bool | None
@@ -98,7 +100,7 @@ class Rows:
         if isinstance(visible, Settled):
             return "0"
         delay, shift = known_delay(visible), f"{self.parameter}known_shift"
-        return f"({delay} + {shift})" if delay else shift
+        return f"({delay}{self.long} + {shift})" if delay else shift
 
     def add_rows_read(
         self, steps: Steps, visible: Visible | Settled, name: str, source_relation: str, besides: Sequence[str] = ()

@@ -28,7 +28,7 @@ UNPACKED_KNOWN = "CAST(newest - CAST(event_time AS HUGEINT) * 184467440737095516
 
 ROWS = Rows(
     quoted, canonical, sortable, condition, key_type,
-    instant="TIMESTAMPTZ", micros_of="epoch_us", parameter="$", relation=str, inlined=False,
+    instant="TIMESTAMPTZ", micros_of="epoch_us", long="", parameter="$", relation=str, inlined=False,
 )  # fmt: skip
 """What is read is inlined: a step used twice would otherwise be kept whole, and these are as large as the source."""
 key_names = ROWS.key_names

@@ -15,7 +15,7 @@ from featurestore.plan.nodes import Settled, Visible, chain_of
 
 ROWS = Rows(
     quoted, canonical, sortable, condition, key_type,
-    instant="TIMESTAMP", micros_of="unix_micros", parameter=":", relation=quoted, inlined=None,
+    instant="TIMESTAMP", micros_of="unix_micros", long="L", parameter=":", relation=quoted, inlined=None,
 )  # fmt: skip
 key_names = ROWS.key_names
 input_name = ROWS.input_name
