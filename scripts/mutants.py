@@ -29,6 +29,8 @@ ROOT = Path(__file__).resolve().parent.parent
 WORKERS = 2
 PATIENCE = 300
 """Seconds one mutant may take."""
+ENDS_WITHIN = 20
+"""Seconds its process may take to end, once it has told."""
 COPIED = ("featurestore", "tests/spec", "tests/mutants", "tests/postgres_server.py", "tests/needs.py")
 LIBRARIES = (
     "duckdb",
@@ -905,6 +907,7 @@ def suite(copy: Path, killer: str, patience: int = PATIENCE) -> dict[str, Any]:
         said: dict[str, Any] = answer.recv() if answer.poll(patience) else _nothing_told(f"no end after {patience} s")
     except EOFError:
         said = _nothing_told("the process died")
+    process.join(ENDS_WITHIN)  # it has a server to stop
     process.kill()
     process.join()
     return said

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import atexit
 import os
 from collections.abc import Callable, Mapping
 from functools import cache
+from multiprocessing.util import Finalize
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +25,7 @@ DAY = 86_400_000_000
 @cache
 def _server() -> PostgresServer:
     server = PostgresServer().__enter__()
-    atexit.register(server.__exit__, None, None, None)
+    Finalize(None, server.__exit__, (None, None, None), exitpriority=1)  # processes of multiprocessing end without atexit
     os.environ["PGPASSWORD"] = server.PASSWORD
     return server
 
