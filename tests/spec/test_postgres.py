@@ -24,7 +24,16 @@ def _fits(case: Case) -> bool:
         return False
     schemas = [table.schema for tables in case.tables.values() for table in tables]
     same = all(table.schema == tables[0].schema for tables in case.tables.values() for table in tables)
-    return same and all(len(set(s.names)) == len(s.names) and all(sql_type(f.type) for f in s) for s in schemas)
+    if not same or not all(len(set(s.names)) == len(s.names) and all(sql_type(f.type) for f in s) for s in schemas):
+        return False
+    return not any(_is_infinite(column) for tables in case.tables.values() for table in tables for column in table.columns)
+
+
+def _is_infinite(column: pa.ChunkedArray) -> bool:
+    """It holds a time at an end of what 64 bits hold, which the driver cannot write; `tests/unit/test_postgres.py` has some."""
+    if not pa.types.is_timestamp(column.type):
+        return False
+    return any(abs(value) >= 2**63 - 1 for value in column.cast(pa.int64()).to_pylist() if value is not None)
 
 
 CASES = [case for case in read_cases(Path(__file__).parent) if _fits(case)]
