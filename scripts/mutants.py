@@ -247,7 +247,7 @@ MUTANTS = (
            "each statement sees another moment", "database-a_writer"),
     Mutant("database_readings_of_their_own", _PG_SNAPSHOT, "self._connected(self._name)", "self._connected()",
            "each reading sees another moment", "database-a_writer"),
-    Mutant("database_digest_of_no_rows", _PG_TABLE, "hashtextextended({row}, {seed})", "hashtextextended('', {seed})",
+    Mutant("database_digest_of_no_rows", _PG_TABLE, "hashtextextended(row, {seed})", "hashtextextended('', {seed})",
            "a changed row leaves the digest as it is", "database-a_digest"),
     Mutant("database_followed_whatever_changed", _PG_KIND, 'return "" if same else', 'return "" if was else',
            "a table that has changed is followed step by step", "database-a_changed_table"),
