@@ -132,3 +132,22 @@ def is_in(args: Sequence[SqlExpr], _: DType) -> SqlExpr:
 
 def case(args: Sequence[SqlExpr], _: DType) -> SqlExpr:
     return when(*zip(args[:-1:2], args[1:-1:2], strict=True), otherwise=args[-1])
+
+
+ALIKE: Mapping[str, Operation] = {
+    "equal": infix(exp.EQ),
+    "not_equal": infix(exp.NEQ),
+    "less": infix(exp.LT),
+    "less_equal": infix(exp.LTE),
+    "greater": infix(exp.GT),
+    "greater_equal": infix(exp.GTE),
+    "and": infix(exp.And),
+    "or": infix(exp.Or),
+    "not": lambda args, _: exp.Not(this=paren(args[0])),
+    "is_null": lambda args, _: exp.Is(this=paren(args[0]), expression=exp.Null()),
+    "in": is_in,
+    "case": case,
+    "coalesce": plain("coalesce"),
+    "nullif": plain("nullif"),
+}
+"""Operations that all dialects have, and mean the same by."""

@@ -12,7 +12,7 @@ from sqlglot import exp
 
 from featurestore import patterns
 from featurestore.compiler.duckdb.types import sql_type
-from featurestore.compiler.lowering import Operation, Spelling, SqlExpr, binary, case, func, infix, is_in, paren, plain, when
+from featurestore.compiler.lowering import ALIKE, Operation, Spelling, SqlExpr, binary, func, infix, paren, plain, when
 from featurestore.dtypes import DOUBLE, INT64, DType
 from featurestore.expressions import Column, Expr
 
@@ -162,20 +162,7 @@ OPERATIONS: Mapping[str, Operation] = {
     "modulo": _modulo,
     "negate": _signless(lambda a: exp.Neg(this=paren(a))),
     "abs": _signless(lambda a: func("abs", a)),
-    "equal": infix(exp.EQ),
-    "not_equal": infix(exp.NEQ),
-    "less": infix(exp.LT),
-    "less_equal": infix(exp.LTE),
-    "greater": infix(exp.GT),
-    "greater_equal": infix(exp.GTE),
-    "and": infix(exp.And),
-    "or": infix(exp.Or),
-    "not": lambda args, _: exp.Not(this=paren(args[0])),
-    "is_null": lambda args, _: exp.Is(this=paren(args[0]), expression=exp.Null()),
-    "in": is_in,
-    "case": case,
-    "coalesce": plain("coalesce"),
-    "nullif": plain("nullif"),
+    **ALIKE,
     "greatest": plain("greatest"),
     "least": plain("least"),
     "floor": plain("floor"),

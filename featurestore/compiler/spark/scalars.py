@@ -12,7 +12,7 @@ from functools import reduce
 
 from sqlglot import ErrorLevel, exp
 
-from featurestore.compiler.lowering import Operation, Spelling, SqlExpr, binary, case, func, infix, is_in, paren, plain, when
+from featurestore.compiler.lowering import ALIKE, Operation, Spelling, SqlExpr, binary, func, infix, paren, plain, when
 from featurestore.compiler.spark.patterns import in_java
 from featurestore.compiler.spark.types import sql_type
 from featurestore.dtypes import DOUBLE, INT64, DType
@@ -211,20 +211,7 @@ OPERATIONS: Mapping[str, Operation] = {
     "modulo": plain("try_mod"),
     "negate": _negate,
     "abs": _abs,
-    "equal": infix(exp.EQ),
-    "not_equal": infix(exp.NEQ),
-    "less": infix(exp.LT),
-    "less_equal": infix(exp.LTE),
-    "greater": infix(exp.GT),
-    "greater_equal": infix(exp.GTE),
-    "and": infix(exp.And),
-    "or": infix(exp.Or),
-    "not": lambda args, _: exp.Not(this=paren(args[0])),
-    "is_null": lambda args, _: exp.Is(this=paren(args[0]), expression=exp.Null()),
-    "in": is_in,
-    "case": case,
-    "coalesce": plain("coalesce"),
-    "nullif": plain("nullif"),
+    **ALIKE,
     "greatest": _extreme("greatest"),
     "least": _extreme("least"),
     "floor": _whole("floor"),
