@@ -181,6 +181,59 @@ class OpenLineage(_Section):
         return bool(self.url or self.file)
 
 
+class Profiles(_Section):
+    builds: bool = Field(True, description="whether a training set's profile is written beside it, as OUTPUT.profile")
+    materializations: bool = Field(True, description="whether a run keeps a profile of each view's values at its watermark")
+    keys: int = Field(10_000, ge=1, description="keys of a view that the profile of a run looks at, told by their hash")
+    path: str = Field(".featurestore/profiles", description="folder of the profiles of runs, relative to the project")
+    retention: Annotated[str, AfterValidator(_positive_duration)] = Field(
+        "90d", description="how long profiles of runs are kept"
+    )
+
+
+class ServeLog(_Section):
+    on: bool = Field(False, description="whether `serve` keeps a log of what it answered")
+    path: str = Field(".featurestore/serve_log", description="folder of the log, relative to the project")
+    sample: float = Field(0.1, ge=0, le=1, description="the share of requests that are logged, told by the request's id")
+    queue: int = Field(10_000, ge=1, description="rows that may wait to be written; beyond it they are dropped, and counted")
+    retention: Annotated[str, AfterValidator(_positive_duration)] = Field(
+        "30d", description="how long files of the log are kept"
+    )
+    max_size: str = Field("10GB", pattern=f"^{SIZE}$", description="the most the log may take; the oldest files go first")
+    hash_keys: bool = Field(False, description="log a keyed hash of the join keys instead of the keys")
+    redact: tuple[str, ...] = Field((), description="join keys, request columns and features whose values are not logged")
+
+
+class Drift(_Section):
+    alpha: float = Field(
+        0.01, gt=0, lt=1, description="the share of comparisons without drift that may alert, all features together"
+    )
+    min_rows: int = Field(100, ge=2, description="rows each side of a comparison needs")
+    thresholds: dict[str, dict[str, float]] = Field(
+        {}, description='what alerts, by feature or "*": {"*" = {psi = 0.2}, amount_sum_7d = {ks = 0.05, null_rate = 0.1}}'
+    )
+
+
+class Monitor(_Section):
+    every: Annotated[str, AfterValidator(_positive_duration)] = Field(
+        "15m", description="how often `monitor` looks, on multiples of that since 1970"
+    )
+    path: str = Field(".featurestore/monitor", description="folder of the results, relative to the project")
+    retention: Annotated[str, AfterValidator(_positive_duration)] = Field("90d", description="how long results are kept")
+    webhook: Annotated[str | None, AfterValidator(_receiver)] = Field(
+        None,
+        description="where alerts are sent: http://host:port/path; none: nowhere. The receiver's token, if it wants one, is "
+        "FEATURESTORE_WEBHOOK_TOKEN in the environment",
+    )
+    freshness: dict[str, str] = Field(
+        {}, description='how old a watermark may be, by view or "*": {"*" = "2h", card_payments = "30m"}'
+    )
+    window: Annotated[str, AfterValidator(_positive_duration)] = Field(
+        "1d", description="how far back served rows are compared: for skew and for drift"
+    )
+    skew: float = Field(0.0, ge=0, lt=1, description="the share of served cells that may differ from the offline truth")
+
+
 class Config(BaseSettings):
     """All settings of a project."""
 
@@ -199,6 +252,10 @@ class Config(BaseSettings):
     online: Online = Field(default_factory=lambda: Online.model_validate({}))
     server: Server = Field(default_factory=lambda: Server.model_validate({}))
     openlineage: OpenLineage = Field(default_factory=lambda: OpenLineage.model_validate({}))
+    profiles: Profiles = Field(default_factory=lambda: Profiles.model_validate({}))
+    serve_log: ServeLog = Field(default_factory=lambda: ServeLog.model_validate({}))
+    drift: Drift = Field(default_factory=lambda: Drift.model_validate({}))
+    monitor: Monitor = Field(default_factory=lambda: Monitor.model_validate({}))
 
     @classmethod
     def settings_customise_sources(
@@ -254,6 +311,7 @@ def _hint(where: str) -> str:
     section, _, key = where.partition(".")
     sections: dict[str, type[_Section]] = {
         "project": Project, "offline": Offline, "spark": Spark, "online": Online, "server": Server, "openlineage": OpenLineage,
+        "profiles": Profiles, "serve_log": ServeLog, "drift": Drift, "monitor": Monitor,
     }  # fmt: skip
     return nearest(key, sections[section].model_fields) if section in sections else ""
 

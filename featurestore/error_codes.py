@@ -800,6 +800,12 @@ CODES: Mapping[str, ErrorCode] = {
         "the store of s3:// does not answer (EndpointConnectionError) · in s3://bucket/payments · try the network, or …",
         "Check the network and the endpoint (AWS_ENDPOINT_URL), then run again: nothing was written.",
     ),
+    "FS488": ErrorCode(
+        "Results of a newer version",
+        "The folder of `[monitor] path` holds results whose format this featurestore does not know.",
+        "results of a newer featurestore · in .featurestore/monitor/2026-01-02.jsonl · try a newer featurestore",
+        "Use the newer version, or name another folder.",
+    ),
     "FS501": ErrorCode(
         "The online store does not know the service",
         "No service of that name can be answered: it was never materialized, or is misspelt.",
