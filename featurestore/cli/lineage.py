@@ -50,7 +50,7 @@ def lineage(
         from featurestore.pictures.flow import picture
 
         with disk_errors(svg):
-            write_text(svg, picture(around.to_data(), title=f"Lineage of {name}"))
+            write_text(svg, picture(around.to_data(), title=f"Lineage of {name}", alone=True))
     asked = nodes if nodes and nodes[0].kind == "column" else ()
     upstream = {} if asked else {node: whole.columns_of(node) for node in nodes}
     downstream = {node: whole.reached_from(node) for node in nodes}

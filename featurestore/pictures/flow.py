@@ -49,8 +49,11 @@ class _Box:
         return max(min(len(text), LONGEST) for text in shown) * SIGN + 2 * PAD
 
 
-def picture(flow: Mapping[str, Any], *, title: str = "Lineage", link: Link | None = None) -> str:
-    """An SVG of {"nodes": [{"kind", "group", "name"}], "edges": [{"from", "to", "roles"}]}; without nodes an empty one."""
+def picture(flow: Mapping[str, Any], *, title: str = "Lineage", link: Link | None = None, alone: bool = False) -> str:
+    """An SVG of {"nodes": [{"kind", "group", "name"}], "edges": [{"from", "to", "roles"}]}; without nodes an empty one.
+
+    alone: a file of its own, which has to know by itself whether its reader's page is dark.
+    """
     stages, unseen = _stages(flow["nodes"])
     places: dict[tuple[str, str, str], tuple[float, float, float]] = {}
     drawn, x, height = [], 1.0, 0.0
@@ -64,7 +67,8 @@ def picture(flow: Mapping[str, Any], *, title: str = "Lineage", link: Link | Non
             y += box.height + GAP
         height, x = max(height, y), x + width + BETWEEN
     width = max(x - BETWEEN + 1, 1)
-    said = f"<title>{escape(title)}</title><desc>{escape(_described(flow, unseen))}</desc>"
+    style = "<style>@media (prefers-color-scheme: dark) { svg { color: #ddd } }</style>" if alone else ""
+    said = f"<title>{escape(title)}</title><desc>{escape(_described(flow, unseen))}</desc>{style}"
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" class="flow" role="img" viewBox="0 0 {width:.0f} {height:.0f}" '
         f'width="{width:.0f}" height="{height:.0f}" font-family="ui-monospace, monospace" font-size="12" fill="currentColor">'
