@@ -199,6 +199,31 @@ CODES: Mapping[str, ErrorCode] = {
         "`--split time` takes --test-from, --validation-from, --embargo, --label-window and --split-by; `group` takes "
         "--test-share, --validation-share, --seed and --split-by; `random` the same without --split-by.",
     ),
+    "FS160": ErrorCode(
+        "Not a profile",
+        "The file is missing, is none that a build or a run has written, is of a newer featurestore, or lacks the feature.",
+        "the file is no profile · in train.parquet.profile · try featurestore profile FILE",
+        "Build the set again, or give the training set itself: its profile is then computed.",
+    ),
+    "FS161": ErrorCode(
+        "No such column to profile",
+        "A column to profile or to part rows by is not in the table or profile, or the column of instants holds none.",
+        "the profile has no slices by 'country' · try day",
+        "Name a column that is there; slices of training sets are declared by `FeatureService(slices=[…])`.",
+    ),
+    "FS162": ErrorCode(
+        "A service cannot be sliced by this column",
+        "A column of `FeatureService(slices=[…])` is neither in the spine nor among the features, or is of a type whose values "
+        "are no parts: slices are text, integers, bool, dates or binary.",
+        "service 'fraud_v1' is sliced by 'contry', which neither the spine nor the service has · try country",
+        "Correct the name in `slices=[…]`, or add the column to the spine.",
+    ),
+    "FS163": ErrorCode(
+        "Profiles of different types",
+        "Profiles are merged in which a feature has different types.",
+        "feature 'amount' is int64 in one profile and double in another · try profiles of one definition",
+        "Merge profiles of the same definition only.",
+    ),
     "FS201": ErrorCode(
         "Not a name",
         "Names begin with a lower-case letter, go on with letters, digits and single underscores, and have at most 63.",

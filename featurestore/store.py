@@ -195,6 +195,7 @@ class FeatureStore:
             folder=self._base,
             watch=watch,
             spark=self._spark(engine),
+            profile=self.config.profiles.builds,
         )  # fmt: skip
         if report is not None:
             report(done.report)

@@ -27,6 +27,7 @@ from featurestore.cli import (
     init,
     keys,
     materialize,
+    profile,
     prove,
     push,
     rebuild,
@@ -42,6 +43,7 @@ from featurestore.cli.interrupt import Interrupts
 from featurestore.errors import FeatureStoreError
 
 COMMANDS = (init.init, check.check, compile.compile, explain.explain, build.build, rebuild.rebuild, diff.diff,
+            profile.profile,
             backfill.backfill,
             materialize.materialize, get.get, serve.serve, keys.keys, push.push, compact.compact, status.status,
             rollback.rollback, gc.gc, forget.forget, verify.verify, audit.audit, prove.prove,

@@ -219,6 +219,7 @@ TWICE: dict[str, list[tuple[tuple[str, ...], int, int]]] = {
         )
     ],
     "diff": [(("diff", "known.parquet", "known.parquet"), 0, 0)],
+    "profile": [(("profile", "known.parquet"), 0, 0)],
     "materialize": [
         (("materialize", "--known-before", LATER), 0, 0),
         (("materialize", "--known-before", LATER, "--full"), 0, 0),
