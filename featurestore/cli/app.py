@@ -19,6 +19,7 @@ from featurestore.cli import (
     compact,
     compile,
     diff,
+    drift,
     explain,
     forget,
     gc,
@@ -45,7 +46,7 @@ COMMANDS = (init.init, check.check, compile.compile, explain.explain, build.buil
             backfill.backfill,
             materialize.materialize, get.get, serve.serve, keys.keys, push.push, compact.compact, status.status,
             rollback.rollback, gc.gc, forget.forget, verify.verify, audit.audit, prove.prove,
-            influence.influence)  # fmt: skip
+            influence.influence, drift.drift)  # fmt: skip
 
 HELP = """Point-in-time correct features, offline and online, from one definition.
 
