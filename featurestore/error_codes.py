@@ -681,8 +681,20 @@ CODES: Mapping[str, ErrorCode] = {
     "FS395": ErrorCode(
         "Features have drifted",
         "`drift` found a difference that a threshold forbids, or that is neither chance nor a trifle. Exit code 1.",
-        "2 of 17 features have drifted: amount_sum_7d, count_1h · in serve-log:fraud_v1@7d",
+        "drifted: amount_sum_7d, count_1h, all features together · in serve-log:fraud_v1@7d",
         "Look at the report of `--output`. A threshold of one's own says better than the default what matters.",
+    ),
+    "FS396": ErrorCode(
+        "Predictions that cannot be judged",
+        "The service has no such label, the file lacks a key, an instant or the score, or a metric does not fit the label.",
+        "service 'fraud_v1' has no label view, so nothing says how its predictions came out · try labels=[…] on the service",
+        "Give the service a label view, name the columns, and ask for metrics of classes or of numbers, not of both.",
+    ),
+    "FS397": ErrorCode(
+        "Predictions were not good enough",
+        "`performance` found a settled day that breaks a threshold. Exit code 1.",
+        "1 of 30 days break a threshold; the first: auc 0.71 < 0.8 · in fraud_v2 on 2026-01-03",
+        "Look at drift of the features and of the label about that day; train again.",
     ),
     "FS398": ErrorCode(
         "Windows that cannot be compared",

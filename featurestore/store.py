@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from featurestore.materialization.forget import Forgotten
     from featurestore.materialization.upkeep import Collected, RolledBack
     from featurestore.monitoring.drift import Comparison, Windows
+    from featurestore.monitoring.performance import Performance
     from featurestore.online.store import OnlineStore
     from featurestore.progress import Progress
     from featurestore.retrieval.online_features import OnlineFeatures, OnlineReader
@@ -726,6 +727,54 @@ class FeatureStore:
             reference, current, places, settings=set_here.thresholds, asked=thresholds or {}, features=features, label=label,
             windows=windows, alpha=alpha or set_here.alpha, min_rows=set_here.min_rows, tests=tests, watch=watch,
         )  # fmt: skip
+
+    @reading()
+    def performance(
+        self,
+        predictions: Any,
+        service: str | FeatureService,
+        *,
+        score: str = "score",
+        label: str | None = None,
+        metrics: Sequence[str] = (),
+        thresholds: Mapping[str, float] | None = None,
+        min_rows: int | None = None,
+        slice: Any = "1d",
+        known_before: str | int | None = None,
+        as_of: str | None = None,
+        timezone: str = "UTC",
+    ) -> Performance:
+        """How good were predictions, by UTC day, once the labels of that day are settled?
+
+        Args:
+            predictions: a path (Parquet, CSV), a pyarrow table, or "serve-log:SERVICE@FROM..TO": join keys, instants, scores.
+            service: what was served; `label` of its labels is the truth (default: its only one).
+            metrics: "auc", "logloss"; "rmse", "mae"; default: by the label's type. thresholds: {metric: bound}.
+            min_rows: that a day needs; default: as the settings say. slice: what is judged together, if not a day.
+            known_before: judge by the facts known before this instant alone.
+            as_of, timezone: the column of instants, and the zone in which naive ones are read.
+        Returns: Performance: `days`, `ok` if none breaks a threshold, `to_json()`, `results(at)`.
+        Raises: UnknownName FS101, UsageError FS394, FS396, DataError FS392, FS396, and what a build raises.
+        """
+        from featurestore.monitoring import predictions as asked
+        from featurestore.monitoring.drift.asked import Places
+        from featurestore.monitoring.performance import Wanted, performance
+
+        needed = self.config.drift.min_rows if min_rows is None else min_rows
+        length = parse_duration(slice, what="slice").micros
+        wanted = Wanted(metrics=metrics, thresholds=thresholds or {}, min_rows=needed, slice=length)
+        log, now = self._base / self.config.serve_log.path, self.clock.now()
+        rows = asked.opened(predictions, Places(log=log, now=now, at=as_of, timezone=timezone))
+        served = self.bound_service(service).service
+        alone, column, view = asked.labels_alone(served, label, list(rows.types))
+        keys = list(dict.fromkeys(key for instance in (*alone.instances, *alone.labels) for key in instance.key_columns))
+        given = asked.read(rows, score, keys, timezone)
+        reports: list[Report] = []
+        built = self.build_training_set(alone, given.spine, known_before=known_before, report=reports.append)
+        assert not isinstance(built, Path)
+        until = reports[0].labels[view]["mature_until"]
+        names = {"service": served.name, "label": column, "score": score}
+        return performance(given.at, given.score, built[column], _instant(until), wanted, names=names)
 
     @cached_property
     def online(self) -> OnlineStore:

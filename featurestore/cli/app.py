@@ -28,6 +28,7 @@ from featurestore.cli import (
     init,
     keys,
     materialize,
+    performance,
     prove,
     push,
     rebuild,
@@ -46,7 +47,7 @@ COMMANDS = (init.init, check.check, compile.compile, explain.explain, build.buil
             backfill.backfill,
             materialize.materialize, get.get, serve.serve, keys.keys, push.push, compact.compact, status.status,
             rollback.rollback, gc.gc, forget.forget, verify.verify, audit.audit, prove.prove,
-            influence.influence, drift.drift)  # fmt: skip
+            influence.influence, drift.drift, performance.performance)  # fmt: skip
 
 HELP = """Point-in-time correct features, offline and online, from one definition.
 
