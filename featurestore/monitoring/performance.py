@@ -99,7 +99,8 @@ class Performance:
 @dataclass(frozen=True, kw_only=True)
 class Wanted:
     """metrics: of METRICS; () chooses by the label's type. thresholds: AUC at least, the others at most. min_rows: judged rows
-    a day needs. slice: microseconds that are judged together, a day unless said otherwise, beginning at multiples since 1970. Raises: UsageError FS396."""
+    a day needs. slice: microseconds that are judged together, a day unless said otherwise; multiples of it since 1970 begin
+    one. Raises: UsageError FS396."""
 
     metrics: Sequence[str] = ()
     thresholds: Mapping[str, float] = field(default_factory=dict)
