@@ -114,10 +114,9 @@ class Wanted:
 
     def of(self, label: pa.DataType) -> tuple[str, ...]:
         """The metrics, for a label of that type. Raises: UsageError FS396 for a type that has none."""
-        number = pa.types.is_integer(label) or pa.types.is_floating(label) or pa.types.is_decimal(label)
         usual = _OF_CLASSES if pa.types.is_boolean(label) else ("rmse", "mae")
         chosen = tuple(dict.fromkeys([*(self.metrics or usual), *self.thresholds]))
-        if not (number or set(chosen) <= set(_OF_CLASSES)):
+        if not (_is_number(label) or set(chosen) <= set(_OF_CLASSES)):
             hint = "--metric auc, to ask whether there is a value"
             raise UsageError("FS396", f"a label of type {label} has no {', '.join(chosen)}", known=_OF_CLASSES, hint=hint)
         return chosen
@@ -180,13 +179,16 @@ def _day(start: int, rows: int, scores: Array, truth: Array, metrics: Sequence[s
 
 def _numbers(column: pa.ChunkedArray, name: str) -> Array:
     """As doubles, NaN for NULL and for what is no finite number. Raises: DataError FS396."""
-    try:
-        plain = column.cast(pa.float64(), safe=False).combine_chunks()
-    except pa.ArrowException as error:
-        raise DataError("FS396", f"score column {name!r} is {column.type}, not numbers") from error
+    if not (_is_number(column.type) or pa.types.is_boolean(column.type) or pa.types.is_null(column.type)):
+        raise DataError("FS396", f"column {name!r} is {column.type}, not numbers")
+    plain = column.cast(pa.float64(), safe=False).combine_chunks()
     values = np.array(pc.fill_null(plain, float("nan")), np.float64)
     values[~np.isfinite(values)] = np.nan
     return values
+
+
+def _is_number(kind: pa.DataType) -> bool:
+    return bool(pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind))
 
 
 def _truth(label: pa.ChunkedArray, metrics: Sequence[str]) -> Array:

@@ -233,12 +233,12 @@ def test_a_rare_flag_that_becomes_more_frequent_is_found_as_number_and_as_catego
 def test_nulls_new_categories_and_all_features_together_are_found():
     rng = np.random.default_rng(8)
     n = 4_000
-    base = {f"f{i}": rng.normal(size=2 * n) for i in range(30)}
+    base = {f"f{i}": rng.normal(size=2 * n) for i in range(60)}
     name = np.where(rng.random(2 * n) < 0.5, "a", "b").astype(object)
     before = pa.table({**{k: v[:n] for k, v in base.items()}, "gap": rng.normal(size=n), "name": list(name[:n])})
     name[n : n + 60] = "new"
     gap = pa.array(rng.normal(size=n), mask=rng.random(n) < 0.05)
-    after = pa.table({**{k: v[n:] + 0.06 for k, v in base.items()}, "gap": gap, "name": list(name[n:])})
+    after = pa.table({**{k: v[n:] + 0.04 for k, v in base.items()}, "gap": gap, "name": list(name[n:])})
     found = compare(before, after)
     alerts = {f.name: [t.name for t in f.alerts] for f in found.alerts}
     assert alerts["*"] == ["auc"]
