@@ -19,6 +19,7 @@ from featurestore.cli import (
     compact,
     compile,
     diff,
+    drift,
     explain,
     forget,
     gc,
@@ -29,6 +30,7 @@ from featurestore.cli import (
     lineage,
     materialize,
     profile,
+    performance,
     prove,
     push,
     rebuild,
@@ -48,7 +50,7 @@ COMMANDS = (init.init, check.check, compile.compile, explain.explain, lineage.li
             backfill.backfill,
             materialize.materialize, get.get, serve.serve, keys.keys, push.push, compact.compact, status.status,
             rollback.rollback, gc.gc, forget.forget, verify.verify, audit.audit, prove.prove,
-            influence.influence)  # fmt: skip
+            influence.influence, drift.drift, performance.performance)  # fmt: skip
 
 HELP = """Point-in-time correct features, offline and online, from one definition.
 

@@ -60,5 +60,7 @@ EFFECTS: Mapping[str, Effect] = {
     "audit": Effect("the report of `--output`", "the same", "a cell is not what could be known"),
     "prove": Effect(fails="a cell moved, or nothing could be proven"),
     "influence": Effect(),
+    "drift": Effect("the report of `--output`", "the same", "a feature has drifted"),
+    "performance": Effect(fails="a day breaks a threshold"),
 }
 """By command, in the order of the command line."""
