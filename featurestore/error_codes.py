@@ -199,6 +199,13 @@ CODES: Mapping[str, ErrorCode] = {
         "`--split time` takes --test-from, --validation-from, --embargo, --label-window and --split-by; `group` takes "
         "--test-share, --validation-share, --seed and --split-by; `random` the same without --split-by.",
     ),
+    "FS167": ErrorCode(
+        "Not fresh",
+        "A watermark is older than `[monitor] freshness` allows, or a source does not send as it usually does: nothing came "
+        "in, rows come late, too few or too many happened, or a day is missing.",
+        "1 alert: readings: the feed stopped: 284m since the last row, known at …; usually at most 40m",
+        "Look at what sends the rows; `featurestore materialize` if rows wait. See docs/how-to/freshness.md.",
+    ),
     "FS201": ErrorCode(
         "Not a name",
         "Names begin with a lower-case letter, go on with letters, digits and single underscores, and have at most 63.",

@@ -21,6 +21,7 @@ from featurestore.cli import (
     diff,
     explain,
     forget,
+    freshness,
     gc,
     get,
     influence,
@@ -45,7 +46,7 @@ COMMANDS = (init.init, check.check, compile.compile, explain.explain, build.buil
             backfill.backfill,
             materialize.materialize, get.get, serve.serve, keys.keys, push.push, compact.compact, status.status,
             rollback.rollback, gc.gc, forget.forget, verify.verify, audit.audit, prove.prove,
-            influence.influence)  # fmt: skip
+            influence.influence, freshness.freshness)  # fmt: skip
 
 HELP = """Point-in-time correct features, offline and online, from one definition.
 

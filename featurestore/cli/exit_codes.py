@@ -58,5 +58,6 @@ EFFECTS: Mapping[str, Effect] = {
     "audit": Effect("the report of `--output`", "the same", "a cell is not what could be known"),
     "prove": Effect(fails="a cell moved, or nothing could be proven"),
     "influence": Effect(),
+    "freshness": Effect(fails="a watermark is too old, or a source is not as usual"),
 }
 """By command, in the order of the command line."""
