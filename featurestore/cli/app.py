@@ -33,6 +33,7 @@ from featurestore.cli import (
     rebuild,
     rollback,
     serve,
+    should_retrain,
     status,
     verify,
 )  # fmt: skip
@@ -46,7 +47,7 @@ COMMANDS = (init.init, check.check, compile.compile, explain.explain, build.buil
             backfill.backfill,
             materialize.materialize, get.get, serve.serve, keys.keys, push.push, compact.compact, status.status,
             rollback.rollback, gc.gc, forget.forget, verify.verify, audit.audit, prove.prove,
-            influence.influence, freshness.freshness)  # fmt: skip
+            influence.influence, freshness.freshness, should_retrain.should_retrain)  # fmt: skip
 
 HELP = """Point-in-time correct features, offline and online, from one definition.
 

@@ -132,7 +132,7 @@ class Run:
 
 def add(app: typer.Typer, function: Callable[..., Answer]) -> None:
     """Make a function `command(run, …)` a command: its parameters and the common ones become the command line's."""
-    name = function.__name__
+    name = function.__name__.replace("_", "-")
     own = [p for p in inspect.signature(function, eval_str=True).parameters.values() if p.name != "run"]
 
     def command(**given: Any) -> Answer:

@@ -59,5 +59,6 @@ EFFECTS: Mapping[str, Effect] = {
     "prove": Effect(fails="a cell moved, or nothing could be proven"),
     "influence": Effect(),
     "freshness": Effect(fails="a watermark is too old, or a source is not as usual"),
+    "should-retrain": Effect(fails="the policy says: retrain"),
 }
 """By command, in the order of the command line."""

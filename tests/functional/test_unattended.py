@@ -238,6 +238,7 @@ TWICE: dict[str, list[tuple[tuple[str, ...], int, int]]] = {
         (("influence", "fraud_v1", "--feature", "amount_sum_30d", "customer_id=10038", "--as-of", "2026-01-01T00:00:00Z"), 0, 0)
     ],
     "freshness": [(("freshness", "--as-of", "2025-12-31T18:00:00Z"), 0, 0)],
+    "should-retrain": [(("should-retrain", "--policy", "retrain.toml", "--training-set", "known.parquet"), 1, 1)],
 }
 """Of each command what is given twice, and how it ends each time; `serve` is told to stop."""
 
@@ -269,6 +270,7 @@ def prepared(shop: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("twice") / "shop"
     shutil.copytree(shop, folder)
     (folder / "rows.jsonl").write_text(ROWS)
+    (folder / "retrain.toml").write_text('[[rule]]\nkind = "time"\nthreshold = "1d"\n')
     at = ["--project", str(folder), "--quiet"]
     spine, known = str(folder / "data" / "spine.parquet"), str(folder / "known.parquet")
     for arguments in (
