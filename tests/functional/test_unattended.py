@@ -19,6 +19,7 @@ import pytest
 
 from featurestore import FeatureStore
 from featurestore.cli import app
+from featurestore.cli.command import name_of
 from featurestore.cli.events import EVENTS
 from featurestore.cli.exit_codes import EFFECTS, EXIT_CODES
 from featurestore.online.generations import generations
@@ -189,7 +190,7 @@ def test_timeout_ends_a_run_that_takes_too_long(cli: Cli, project: Path, require
 
 
 def test_the_tables_name_every_command_and_every_code(cli: Cli):
-    assert list(EFFECTS) == [command.__name__ for command in app.COMMANDS], "each command has its row in exit_codes.EFFECTS"
+    assert list(EFFECTS) == [name_of(command) for command in app.COMMANDS], "each command has its row in exit_codes.EFFECTS"
     said = cli("--help").out
     assert set(EXIT_CODES) - {141} == {0, 1, 2, 3, 4, 5, 130, 143}
     assert all(f"{number} " in said for number in set(EXIT_CODES) - {141})
@@ -206,6 +207,7 @@ TWICE: dict[str, list[tuple[tuple[str, ...], int, int]]] = {
     "check": [(("check", "--data"), 0, 0)],
     "compile": [(("compile",), 0, 0)],
     "explain": [(("explain", "fraud_v1", "--sql"), 0, 0)],
+    "lineage": [(("lineage", "card_payments.amount_sum_7d", "--svg", "lineage.svg"), 0, 0)],
     "build": [(BUILD, 0, 0), ((*BUILD, "--known-before", TS, "--partitions", "2"), 0, 0)],
     "rebuild": [
         (("rebuild", "known.parquet", "--verify"), 0, 0),
