@@ -223,6 +223,25 @@ CODES: Mapping[str, ErrorCode] = {
         "Profiles are merged in which a feature has different types.",
         "feature 'amount' is int64 in one profile and double in another · try profiles of one definition",
         "Merge profiles of the same definition only.",
+    "FS167": ErrorCode(
+        "Not fresh",
+        "A watermark is older than `[monitor] freshness` allows, or a source does not send as it usually does: nothing came "
+        "in, rows come late, too few or too many happened, or a day is missing.",
+        "1 alert: readings: the feed stopped: 284m since the last row, known at …; usually at most 40m",
+        "Look at what sends the rows; `featurestore materialize` if rows wait. See docs/how-to/freshness.md.",
+    ),
+    "FS168": ErrorCode(
+        "Not a policy",
+        "The file of `should-retrain --policy` is no TOML, or a rule has an unknown kind or key, lacks its threshold or "
+        "window, or has one of the wrong type.",
+        "rule 2, of kind 'drift', has no window · in retrain.toml · try window = '7d'",
+        "Write the rule as docs/how-to/retrain.md shows.",
+    ),
+    "FS169": ErrorCode(
+        "Retrain",
+        "The rules of a policy say that it is time to train anew.",
+        "retrain: the training set is 1104h old, by what it could know; threshold 30d",
+        "Build a training set, train, and name the new set in the policy.",
     ),
     "FS170": ErrorCode(
         "Nothing of that name",
@@ -915,6 +934,19 @@ CODES: Mapping[str, ErrorCode] = {
         "The folder of `[monitor] path` holds results whose format this featurestore does not know.",
         "results of a newer featurestore · in .featurestore/monitor/2026-01-02.jsonl · try a newer featurestore",
         "Use the newer version, or name another folder.",
+    ),
+    "FS492": ErrorCode(
+        "No rule could be judged",
+        "All that the rules of a policy look at is missing: no training set was named, its rows cannot be read, or there "
+        "are no results in their windows.",
+        "no rule could be judged: no result of drift with psi in the last 7d · try --training-set FILE, or …",
+        "Name the training set, and let `featurestore monitor` write results.",
+    ),
+    "FS493": ErrorCode(
+        "No such policy",
+        "The file of `should-retrain --policy` is not there.",
+        "no policy 'retrain.toml' · in . · try a TOML file with [[rule]]",
+        "Name a file that is there.",
     ),
     "FS501": ErrorCode(
         "The online store does not know the service",
