@@ -199,6 +199,20 @@ CODES: Mapping[str, ErrorCode] = {
         "`--split time` takes --test-from, --validation-from, --embargo, --label-window and --split-by; `group` takes "
         "--test-share, --validation-share, --seed and --split-by; `random` the same without --split-by.",
     ),
+    "FS164": ErrorCode(
+        "What was served is not the offline truth",
+        "`verify --log` replayed the serve log, and of some feature a greater share of cells differs than `[monitor] skew` says.",
+        "12 of 12,000 served cells differ from the offline truth: fraud_v1: amount_sum_7d · try featurestore verify, …",
+        "Read the examples: each names key, instant, what was served, what is true, and the cause where it can be told. "
+        "`featurestore verify` says whether the store is wrong now.",
+    ),
+    "FS165": ErrorCode(
+        "No served cell could be compared",
+        "There is no serve log, or none since `--since`; or every row of it is unverifiable: its keys are hashes, the "
+        "definition has changed, or the source files of its generations are gone.",
+        "no served cell could be compared: there is no serve log · try [serve_log] on = true, and serve",
+        "Turn the log on; the reasons for rows that are there are told beside it.",
+    ),
     "FS201": ErrorCode(
         "Not a name",
         "Names begin with a lower-case letter, go on with letters, digits and single underscores, and have at most 63.",

@@ -15,7 +15,7 @@ from featurestore import discovery
 from featurestore.definitions import Definition, FeatureService
 from featurestore.dtypes import DType, parse_dtype
 from featurestore.errors import NOT_THERE, DefinitionError, SourceError, StoreError, UsageError
-from featurestore.intervals import MICROS_PER_SECOND, Clock, SystemClock, parse_duration, parse_instant
+from featurestore.intervals import FOREVER, MICROS_PER_SECOND, Clock, SystemClock, parse_duration, parse_instant
 from featurestore.openlineage.observed import observed
 from featurestore.registry import MANIFEST_FORMAT, BoundRegistry, BoundService, Registry, known
 from featurestore.sources import IdentityCache, SourceData, open_source, reading
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from featurestore.audit.diff import Difference
     from featurestore.audit.findings import Audit
     from featurestore.audit.influences import Influences
+    from featurestore.audit.offline import Offline
     from featurestore.audit.proof import Proof
     from featurestore.audit.rebuild import Rebuilt
     from featurestore.audit.report import Verification
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     from featurestore.materialization import ViewReport
     from featurestore.materialization.forget import Forgotten
     from featurestore.materialization.upkeep import Collected, RolledBack
+    from featurestore.monitoring.skew import Skew
     from featurestore.online.store import OnlineStore
     from featurestore.progress import Progress
     from featurestore.retrieval.online_features import OnlineFeatures, OnlineReader
@@ -631,12 +633,50 @@ class FeatureStore:
             `services` with their views and examples, `to_dict()`. Nothing is written.
         Raises: UnknownName FS101, FS501, UsageError FS102, StoreError.
         """
-        from featurestore.audit.offline import Offline
         from featurestore.audit.verify import verify
 
         name = service.name if isinstance(service, FeatureService) else service
-        offline = Offline(self.registry, self._base, self.engine_settings(), self.identities, self.push_folder)
-        return verify(self.reader, offline, service=name, sample=sample, seed=seed, scratch=scratch, watch=watch)
+        return verify(self.reader, self._offline, service=name, sample=sample, seed=seed, scratch=scratch, watch=watch)
+
+    @reading()
+    def verify_log(
+        self,
+        service: str | FeatureService | None = None,
+        *,
+        since: str | int | None = None,
+        until: str | int | None = None,
+        sample: int = 10_000,
+        seed: int = 0,
+        watch: Callable[[Progress], None] | None = None,
+    ) -> Skew:
+        """Compare what was served, as the serve log has it, with the offline truth at the logged instants and watermarks.
+
+        Args:
+            service: its name, or the definition; None: each that has a log.
+            since, until: of answers for instants from `since` on, before `until` (ISO 8601 with offset, or microseconds).
+            sample: how many logged rows of each service are replayed, a uniform draw. seed: which ones.
+        Returns: Skew: `ok` if something was compared and no feature differs more than `[monitor] skew` says, `services` with
+            their features, causes and examples, `to_dict()`. Nothing is written.
+        Raises: UnknownName FS101, UsageError FS102, FS107 (no project folder), StoreError.
+        """
+        from featurestore.monitoring.replay import Window, replay
+
+        if sample < 1:
+            raise UsageError("FS102", f"--sample {sample} asks nothing", hint="--sample 10000")
+        if self.root is None:
+            raise UsageError("FS107", "a serve log lies in a project folder", hint='FeatureStore(".")')
+        start, end = _instant(since), _instant(until)
+        window = Window(-FOREVER if start is None else start, FOREVER if end is None else end, sample, seed)
+        name = service.name if isinstance(service, FeatureService) else service
+        log, threshold = self.root / self.config.serve_log.path, self.config.monitor.skew
+        return replay(self.reader, self._offline, log, window, service=name, threshold=threshold, watch=watch)
+
+    @property
+    def _offline(self) -> Offline:
+        """The offline side of a verification."""
+        from featurestore.audit.offline import Offline
+
+        return Offline(self.registry, self._base, self.engine_settings(), self.identities, self.push_folder)
 
     @reading()
     def audit(
