@@ -202,7 +202,7 @@ CODES: Mapping[str, ErrorCode] = {
     "FS164": ErrorCode(
         "What was served is not the offline truth",
         "`verify --log` replayed the serve log, and of some feature a greater share of cells differs than `[monitor] skew` says.",
-        "12 of 12,000 served cells differ from the offline truth: fraud_v1: amount_sum_7d · try featurestore verify, …",
+        "12 of 9,000 served cells differ from the offline truth: fraud_v1: amount_sum_7d · try featurestore verify, …",
         "Read the examples: each names key, instant, what was served, what is true, and the cause where it can be told. "
         "`featurestore verify` says whether the store is wrong now.",
     ),
@@ -212,6 +212,12 @@ CODES: Mapping[str, ErrorCode] = {
         "definition has changed, or the source files of its generations are gone.",
         "no served cell could be compared: there is no serve log · try [serve_log] on = true, and serve",
         "Turn the log on; the reasons for rows that are there are told beside it.",
+    ),
+    "FS166": ErrorCode(
+        "An alert is open",
+        "`monitor --once` found something that alerts, or that did and could not be looked at this time.",
+        "1 alert is open: freshness of view card_payments · try featurestore monitor --once --json, which says what is wrong",
+        "Read the results: each names what was looked at, its value and threshold, and says in a sentence what is wrong.",
     ),
     "FS201": ErrorCode(
         "Not a name",
@@ -819,6 +825,18 @@ CODES: Mapping[str, ErrorCode] = {
         "The folder of `[monitor] path` holds results whose format this featurestore does not know.",
         "results of a newer featurestore · in .featurestore/monitor/2026-01-02.jsonl · try a newer featurestore",
         "Use the newer version, or name another folder.",
+    ),
+    "FS489": ErrorCode(
+        "Another monitor runs",
+        "One monitor at a time works in the folder of `[monitor] path`; this one found it held.",
+        "another monitor works in '.featurestore/monitor' · try that one, or --once when it has stopped",
+        "Stop the other one. A monitor that was killed holds nothing.",
+    ),
+    "FS490": ErrorCode(
+        "The open alerts cannot be read",
+        "`alerts.json` in the folder of `[monitor] path` was changed by hand, or written by a newer featurestore.",
+        "alerts cannot be read: JSONDecodeError · in .featurestore/monitor/alerts.json · try without the file, …",
+        "Use the newer version, or remove the file: all that alerts then opens again, and is told once more.",
     ),
     "FS501": ErrorCode(
         "The online store does not know the service",

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import re
 import threading
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -37,6 +38,8 @@ if TYPE_CHECKING:
     from featurestore.materialization import ViewReport
     from featurestore.materialization.forget import Forgotten
     from featurestore.materialization.upkeep import Collected, RolledBack
+    from featurestore.monitoring.monitor import Check, Monitor
+    from featurestore.monitoring.results import Result
     from featurestore.monitoring.skew import Skew
     from featurestore.online.store import OnlineStore
     from featurestore.progress import Progress
@@ -670,6 +673,43 @@ class FeatureStore:
         name = service.name if isinstance(service, FeatureService) else service
         log, threshold = self.root / self.config.serve_log.path, self.config.monitor.skew
         return replay(self.reader, self._offline, log, window, service=name, threshold=threshold, watch=watch)
+
+    def monitor(self) -> Monitor:
+        """What looks at freshness, lateness, volume, partitions, drift and skew: `look()` while it is `locked()`.
+
+        Each look opens the project anew, so that changed definitions and settings of checks count from the next one on.
+        Raises: UsageError FS107 without a project folder.
+        """
+        from featurestore.monitoring.monitor import Monitor
+        from featurestore.monitoring.webhook import Webhook
+
+        if self.root is None:
+            raise UsageError("FS107", "a monitor works in a project folder", hint='FeatureStore(".")')
+        told = self.config.monitor
+        return Monitor(
+            self.root / told.path, self.config.project.name, self._checks, clock=self.clock,
+            retention=parse_duration(told.retention, what="monitor.retention").micros,
+            send=None if told.webhook is None else Webhook(told.webhook).send,
+        )  # fmt: skip
+
+    @contextmanager
+    def _checks(self) -> Iterator[Sequence[Check]]:
+        """The checks of a look."""
+        from featurestore.monitoring.monitor import Check
+
+        store = FeatureStore(self.root, clock=self.clock)
+        try:
+            yield [Check(("skew",), store._skew)]
+        finally:
+            if "reader" in store.__dict__:
+                store.reader.store.close()
+
+    def _skew(self, now: int) -> list[Result]:
+        """Served cells of the last `[monitor] window`, against the offline truth."""
+        told = self.config.monitor
+        since = now - parse_duration(told.window, what="monitor.window").micros
+        found = self.verify_log(since=since, until=now + 1)
+        return [result for service in found.services.values() for result in service.results(now, told.skew)]
 
     @property
     def _offline(self) -> Offline:

@@ -27,6 +27,7 @@ from featurestore.cli import (
     init,
     keys,
     materialize,
+    monitor,
     prove,
     push,
     rebuild,
@@ -44,7 +45,7 @@ from featurestore.errors import FeatureStoreError
 COMMANDS = (init.init, check.check, compile.compile, explain.explain, build.build, rebuild.rebuild, diff.diff,
             backfill.backfill,
             materialize.materialize, get.get, serve.serve, keys.keys, push.push, compact.compact, status.status,
-            rollback.rollback, gc.gc, forget.forget, verify.verify, audit.audit, prove.prove,
+            rollback.rollback, gc.gc, forget.forget, verify.verify, monitor.monitor, audit.audit, prove.prove,
             influence.influence)  # fmt: skip
 
 HELP = """Point-in-time correct features, offline and online, from one definition.
