@@ -820,6 +820,25 @@ CODES: Mapping[str, ErrorCode] = {
         "the store of s3:// does not answer (EndpointConnectionError) · in s3://bucket/payments · try the network, or …",
         "Check the network and the endpoint (AWS_ENDPOINT_URL), then run again: nothing was written.",
     ),
+    "FS484": ErrorCode(
+        "No secret to hash keys with",
+        "`[serve_log] hash_keys` is on, and the file of the secret cannot be made or read, or holds something else.",
+        "no secret to hash keys with: permission denied · in .featurestore/serve_log.secret · try [serve_log] secret",
+        "Let the server read the file, or name another. With a new secret, hashes no longer match those logged before.",
+    ),
+    "FS485": ErrorCode(
+        "A file of the serve log cannot be read",
+        "Something else wrote or damaged it, or a newer featurestore did.",
+        "cannot be read: it is no file of a serve log · in …/fraud_v1/2026-01-02/1_2_x.parquet · try the log without that file",
+        "Move the file away, or use the newer version.",
+    ),
+    "FS486": ErrorCode(
+        "The serve log cannot be written",
+        "Its folder cannot be made, or the server's user may not write there. Said at the start only: a disk that fails later "
+        "costs rows, which are counted, and no answers.",
+        "cannot write the serve log: permission denied · in serve_log · try [serve_log] path",
+        "Let the server write there, name another folder, or start it with --no-serve-log.",
+    ),
     "FS488": ErrorCode(
         "Results of a newer version",
         "The folder of `[monitor] path` holds results whose format this featurestore does not know.",
