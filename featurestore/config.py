@@ -239,6 +239,12 @@ class Monitor(_Section):
         "1d", description="how far back served rows are compared: for skew and for drift"
     )
     skew: float = Field(0.0, ge=0, lt=1, description="the share of served cells that may differ from the offline truth")
+    sample: int = Field(10_000, ge=1, description="logged rows of a service that a look compares with the offline truth")
+    drift: dict[str, str] = Field(
+        {},
+        description="what served rows are compared with for drift, by service: a training set or its profile, relative to the "
+        'project: {fraud_v1 = "train.parquet.profile"}',
+    )
 
 
 class Config(BaseSettings):

@@ -668,6 +668,48 @@ CODES: Mapping[str, ErrorCode] = {
         "another backfill writes to 'out'",
         "Wait for the other run, or write to another folder. A run that was killed holds nothing.",
     ),
+    "FS390": ErrorCode(
+        "A threshold of drift that cannot be one",
+        "`--threshold`, or `[drift] thresholds`, names a measure that does not exist or a value that is no number from 0.",
+        "unknown measure 'kl' in the threshold of amount_sum_7d · known: ks, wasserstein_std, … · try ks",
+        "Write FEATURE.MEASURE=VALUE with one of the known measures; `*` stands for every feature.",
+    ),
+    "FS391": ErrorCode(
+        "Tests of drift need the extra `monitor`",
+        "p-values are computed by scipy, and the classifier of all features by scikit-learn, which are not installed.",
+        "tests of drift need scipy, which is not installed · try pip install 'featurestore[monitor]', or --no-tests …",
+        "Install the extra, or ask with `--no-tests` for distances and thresholds alone.",
+    ),
+    "FS392": ErrorCode(
+        "A side of a comparison, or a file of predictions, cannot be read",
+        "The file is not there, is no Parquet or CSV, or a column of it holds what it should not.",
+        "no file 'train.parquet' · in data/train.parquet · try a training set, a profile, or serve-log:SERVICE@FROM..TO",
+        "Mend the path or the file.",
+    ),
+    "FS393": ErrorCode(
+        "A column that is on neither side",
+        "The label, a feature of `--threshold`, or the column of instants that windows need is not there.",
+        "neither side has a label column 'lable' · known: amount_sum_7d, label · try label",
+        "Take a name that is known, or say which column holds instants with `--as-of-column`.",
+    ),
+    "FS394": ErrorCode(
+        "A stretch of the serve log that cannot be one",
+        "After `serve-log:` stands no service, no window, or a service of which nothing was logged.",
+        "'yesterday' is neither FROM..TO nor a length · try serve-log:fraud_v1@2026-01-01..2026-01-08, …",
+        "Write `serve-log:SERVICE@FROM..TO` or `serve-log:SERVICE@7d`; `[serve_log] on = true` lets `serve` keep a log.",
+    ),
+    "FS395": ErrorCode(
+        "Features have drifted",
+        "`drift` found a difference that a threshold forbids, or that is neither chance nor a trifle. Exit code 1.",
+        "2 of 17 features have drifted: amount_sum_7d, count_1h · in serve-log:fraud_v1@7d",
+        "Look at the report of `--output`. A threshold of one's own says better than the default what matters.",
+    ),
+    "FS398": ErrorCode(
+        "Windows that cannot be compared",
+        "`--window` or `--step` is no length of time, leaves rows out, or makes too many windows; or the one goes alone.",
+        "8,760 windows, and at most 500 are compared · try a longer --window or --step",
+        "Take a longer window or step.",
+    ),
     "FS401": ErrorCode(
         "The online store is being filled",
         "Another process is materializing into the same store.",

@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from featurestore.materialization import ViewReport
     from featurestore.materialization.forget import Forgotten
     from featurestore.materialization.upkeep import Collected, RolledBack
+    from featurestore.monitoring.drift import Comparison, Windows
     from featurestore.monitoring.monitor import Check, Monitor
     from featurestore.monitoring.results import Result
     from featurestore.monitoring.skew import Skew
@@ -756,6 +757,54 @@ class FeatureStore:
             training_set, self.bound_service(service), self.source_of, self.engine_settings(),
             as_of=as_of, timezone=timezone, as_of_format=as_of_format, spine=spine, renamed=renamed,
             known_before=_instant(known_before), serving_lag=lag, label=label, split=split, tolerance=tolerance, watch=watch,
+        )  # fmt: skip
+
+    # What is watched.
+
+    def drift(
+        self,
+        reference: Any,
+        current: Any,
+        *,
+        service: str | FeatureService | None = None,
+        label: str | None = None,
+        as_of: str | None = None,
+        timezone: str = "UTC",
+        sample: int | None = None,
+        seed: int = 0,
+        windows: Windows | None = None,
+        alpha: float | None = None,
+        thresholds: Mapping[str, Mapping[str, float]] | None = None,
+        tests: bool = True,
+        watch: Callable[[Progress], None] | None = None,
+    ) -> Comparison:
+        """Have features moved from one side to the other? Each feature is compared, and all of them together.
+
+        Args:
+            reference, current: a training set or profile (a path), a pyarrow table, or served rows:
+                "serve-log:SERVICE@FROM..TO". service: whose features are compared; default: those the sides say they have.
+            label: a column that is compared as the label; default: as a manifest says.
+            as_of, timezone: the column of instants of files, and the zone in which naive ones are read; for windows.
+            sample: rows to draw from either side, by `seed`. windows: of the current side, each compared by itself.
+            alpha, thresholds: instead of, and over, what the settings say. tests: False: distances alone.
+        Returns: Comparison: `ok` if nothing alerts, `features` with their tests, `to_json()`, `results(…)`.
+        Raises: UnknownName FS101, UsageError FS390, FS391, FS393, FS394, FS398, DataError FS392.
+        """
+        from featurestore.monitoring.drift.asked import Places, drift
+
+        places = Places(
+            log=self._base / self.config.serve_log.path,
+            now=self.clock.now(),
+            at=as_of,
+            timezone=timezone,
+            sample=sample,
+            seed=seed,
+        )
+        features = None if service is None else list(self.bound_service(service).feature_types)
+        set_here = self.config.drift
+        return drift(
+            reference, current, places, settings=set_here.thresholds, asked=thresholds or {}, features=features, label=label,
+            windows=windows, alpha=alpha or set_here.alpha, min_rows=set_here.min_rows, tests=tests, watch=watch,
         )  # fmt: skip
 
     @cached_property

@@ -19,6 +19,7 @@ from featurestore.cli import (
     compact,
     compile,
     diff,
+    drift,
     explain,
     forget,
     gc,
@@ -45,8 +46,8 @@ from featurestore.errors import FeatureStoreError
 COMMANDS = (init.init, check.check, compile.compile, explain.explain, build.build, rebuild.rebuild, diff.diff,
             backfill.backfill,
             materialize.materialize, get.get, serve.serve, keys.keys, push.push, compact.compact, status.status,
-            rollback.rollback, gc.gc, forget.forget, verify.verify, monitor.monitor, audit.audit, prove.prove,
-            influence.influence)  # fmt: skip
+            rollback.rollback, gc.gc, forget.forget, verify.verify, audit.audit, prove.prove,
+            influence.influence, drift.drift, monitor.monitor)  # fmt: skip
 
 HELP = """Point-in-time correct features, offline and online, from one definition.
 

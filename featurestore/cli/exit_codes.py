@@ -55,9 +55,10 @@ EFFECTS: Mapping[str, Effect] = {
     "gc": Effect("the online store, leftovers", "nothing is left to drop"),
     "forget": Effect("the online store, push logs", "nothing is left to forget"),
     "verify": Effect(fails="cells differ, or none could be compared"),
-    "monitor": Effect("`[monitor] path`", "looks again; what was told is not told twice", "`--once`: an alert is open"),
     "audit": Effect("the report of `--output`", "the same", "a cell is not what could be known"),
     "prove": Effect(fails="a cell moved, or nothing could be proven"),
     "influence": Effect(),
+    "drift": Effect("the report of `--output`", "the same", "a feature has drifted"),
+    "monitor": Effect("`[monitor] path`", "looks again; what was told is not told twice", "`--once`: an alert is open"),
 }
 """By command, in the order of the command line."""

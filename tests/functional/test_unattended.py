@@ -237,6 +237,7 @@ TWICE: dict[str, list[tuple[tuple[str, ...], int, int]]] = {
     "influence": [
         (("influence", "fraud_v1", "--feature", "amount_sum_30d", "customer_id=10038", "--as-of", "2026-01-01T00:00:00Z"), 0, 0)
     ],
+    "drift": [(("drift", "--reference", "known.parquet", "--current", "known.parquet", "--output", "drift.html"), 0, 0)],
 }
 """Of each command what is given twice, and how it ends each time; `serve` is told to stop."""
 
