@@ -159,7 +159,7 @@ def _receiver(text: str | None) -> str | None:
     if text and (url.scheme not in ("http", "https") or not url.hostname):
         raise ValueError("must be http://host:port or https://…")
     if url.username is not None or url.password is not None or url.query or url.fragment:
-        raise ValueError("must hold no credentials; the token is OPENLINEAGE_API_KEY of the environment")
+        raise ValueError("must hold no credentials; the token belongs into the environment")
     return text or None
 
 

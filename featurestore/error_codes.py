@@ -201,8 +201,8 @@ CODES: Mapping[str, ErrorCode] = {
     ),
     "FS164": ErrorCode(
         "What was served is not the offline truth",
-        "`verify --log` replayed the serve log, and of some feature a greater share of cells differs than `[monitor] skew` says.",
-        "12 of 9,000 served cells differ from the offline truth: fraud_v1: amount_sum_7d · try featurestore verify, …",
+        "`verify --log` replayed the serve log; of some feature a greater share of cells differs than `[monitor] skew` says.",
+        "12 of 9,000 served cells differ from the offline truth: fraud_v1: count_1h · try featurestore verify",
         "Read the examples: each names key, instant, what was served, what is true, and the cause where it can be told. "
         "`featurestore verify` says whether the store is wrong now.",
     ),

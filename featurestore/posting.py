@@ -1,5 +1,5 @@
-"""JSON sent to somebody else's address: no redirection is followed, for it would carry the token elsewhere, and what is said of a
-failure holds neither the address nor the token."""
+"""JSON sent to somebody else's address: no redirection is followed, for it would carry the token elsewhere, and what is said
+of a failure holds neither the address nor the token."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from typing import Any
 
 
 def post(url: str, body: bytes, *, token: str = "", wait: float, headers: dict[str, str] | None = None) -> None:
-    """Send one body, and have it taken within `wait` seconds of silence. Raises: OSError, ValueError, HTTPException; `reason_of`
-    tells why."""
+    """Send one body, and have it taken; `wait`: seconds the receiver may be silent. Raises: OSError, ValueError, HTTPException;
+    `reason_of` tells why."""
     from urllib import request
 
     told = {"Content-Type": "application/json", **(headers or {})}

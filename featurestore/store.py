@@ -15,8 +15,16 @@ from featurestore import config as settings
 from featurestore import discovery
 from featurestore.definitions import Definition, FeatureService
 from featurestore.dtypes import DType, parse_dtype
-from featurestore.errors import NOT_THERE, DefinitionError, SourceError, StoreError, UsageError
-from featurestore.intervals import FOREVER, MICROS_PER_SECOND, Clock, SystemClock, parse_duration, parse_instant
+from featurestore.errors import NOT_THERE, DefinitionError, FeatureStoreError, SourceError, StoreError, UsageError
+from featurestore.intervals import (
+    FOREVER,
+    MICROS_PER_SECOND,
+    Clock,
+    SystemClock,
+    format_instant,
+    parse_duration,
+    parse_instant,
+)
 from featurestore.openlineage.observed import observed
 from featurestore.registry import MANIFEST_FORMAT, BoundRegistry, BoundService, Registry, known
 from featurestore.sources import IdentityCache, SourceData, open_source, reading
@@ -700,7 +708,11 @@ class FeatureStore:
 
         store = FeatureStore(self.root, clock=self.clock)
         try:
-            yield [Check(("skew",), store._skew)]
+            yield [
+                Check(("freshness", "lateness", "volume", "partitions"), lambda now: store.freshness(now=now)),
+                Check(("drift",), store._drift),
+                Check(("skew",), store._skew),
+            ]
         finally:
             if "reader" in store.__dict__:
                 store.reader.store.close()
@@ -709,8 +721,23 @@ class FeatureStore:
         """Served cells of the last `[monitor] window`, against the offline truth."""
         told = self.config.monitor
         since = now - parse_duration(told.window, what="monitor.window").micros
-        found = self.verify_log(since=since, until=now + 1)
+        found = self.verify_log(since=since, until=now + 1, sample=told.sample)
         return [result for service in found.services.values() for result in service.results(now, told.skew)]
+
+    def _drift(self, now: int) -> Iterator[Result]:
+        """Served rows of the last `[monitor] window`, against what the settings name for their service."""
+        from featurestore.monitoring.monitor import failed
+
+        told = self.config.monitor
+        start = format_instant(now - parse_duration(told.window, what="monitor.window").micros)
+        for service, reference in told.drift.items():
+            served = f"serve-log:{service}@{start}..{format_instant(now + 1)}"
+            try:
+                found = self.drift(str(self._base / reference), served, service=service)
+            except FeatureStoreError as error:
+                yield failed(error, at=now, check="drift", kind="service", subject=service)
+            else:
+                yield from found.results(now, "service", service)
 
     @property
     def _offline(self) -> Offline:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
@@ -29,8 +29,8 @@ def monitor(
 ) -> Answer:
     """Look at freshness, lateness, volume, partitions, drift and skew, and tell a webhook of what begins or ceases to alert.
 
-    Looks at once, then at multiples of DURATION since 1970, until SIGTERM or Ctrl-C. Results are kept in `[monitor] path`, where
-    the server's /metrics and its pages read them. With --once exit 1 if an alert is open. One monitor works at a time.
+    Looks at once, then at multiples of DURATION since 1970, until SIGTERM or Ctrl-C. Results are kept in `[monitor] path`,
+    where the server's /metrics and its pages read them. With --once exit 1 if an alert is open. One monitor works at a time.
 
     Example:
       featurestore monitor --once --json
@@ -41,11 +41,11 @@ def monitor(
     micros = _micros(every or run.store.config.monitor.every)
     watched = run.store.monitor()
     with watched.locked():
-        if once:
-            found = watched.look()
-            _tell(run, found)
-            return Answer({**found.to_dict(), "warnings": run.warnings}, _text(found), _errors(found))
-        _look_for_ever(run, watched, micros)
+        if not once:
+            _look_for_ever(run, watched, micros)
+        found = watched.look()
+        _tell(run, found)
+        return Answer({**found.to_dict(), "warnings": run.warnings}, _text(found), _errors(found))
 
 
 def _micros(every: str) -> int:
@@ -60,7 +60,7 @@ def _micros(every: str) -> int:
     return micros
 
 
-def _look_for_ever(run: Run, watched: Monitor, every: int) -> None:
+def _look_for_ever(run: Run, watched: Monitor, every: int) -> NoReturn:
     """Until a signal comes. What a look could not write is said, and tried again with the next."""
     while True:
         try:
@@ -95,7 +95,7 @@ def _tell(run: Run, found: Round) -> None:
     counted = found.to_dict()
     run.tell("round", at=counted["at"], checks=counted["checks"], opened=opened, resolved=resolved, waiting=found.waiting)
     for check, why in found.failed.items():
-        run.warn(f"{check} could not run: {why}")
+        run.warn(f"{check} {why}")
     _say_waiting(run, found)
 
 

@@ -20,7 +20,7 @@ def errors(found: Skew) -> list[FeatureStoreError]:
     if found.above:
         named = ", ".join(f"{service}: {', '.join(features)}" for service, features in found.above.items())
         what = f"{found.mismatched:,} of {found.compared:,} served cells differ from the offline truth: {named}"
-        return [CheckFailed("FS164", what, hint="featurestore verify, which asks the store as it is now")]
+        return [CheckFailed("FS164", what, hint="featurestore verify")]
     if not found.ok:
         why = "; ".join(f"{name}: {reason}" for name, reason in found.reasons.items()) or "there is no serve log"
         return [CheckFailed("FS165", f"no served cell could be compared: {why}", hint="[serve_log] on = true, and serve")]

@@ -1,8 +1,8 @@
 """Alerts: opened when a check's result begins to alert, resolved when it no longer does; each told once to a receiver.
 
-What is open and what is still to be told lies in one file, written whole before anything is sent and again after each event that
-was taken, so that a restart neither repeats nor loses one. Only a crash between the receiver's answer and that write makes an
-event come twice; its id is then the same.
+What is open and what is still to be told lies in one file, written whole before anything is sent and again after each event
+that was taken, so that a restart neither repeats nor loses one. Only a crash between the receiver's answer and that write makes
+an event come twice; its id is then the same.
 """
 
 from __future__ import annotations
@@ -114,7 +114,8 @@ class Alerts:
         """Open and close alerts by what checks have found.
 
         complete: the checks that ran to their end: what they no longer speak of is there no more, and its alert is resolved.
-        A result that was skipped changes nothing, nor does one of a whole subject to what is open of its features.
+        A result that was skipped changes nothing; nor does a subject that was not, or not rightly, looked at change what is
+        open of its features.
         Returns: what opened and what was resolved, in order.
         """
         found: dict[Key, Result] = {}
@@ -134,7 +135,7 @@ class Alerts:
         if result is not None:
             return result.status in (OK, WARNING)
         whole = found.get(key._replace(feature=None))
-        return key.check in complete and not (whole is not None and whole.status == SKIPPED)
+        return key.check in complete and not (whole is not None and whole.status in (SKIPPED, ALERT))
 
     # What is told.
 

@@ -30,7 +30,7 @@ log = logging.getLogger(__name__)
 LOCK = "monitor.lock"
 LATEST = "latest.json"
 """The newest result of each check, without details: what a server reads."""
-NOT_YET = frozenset({"FS402"})
+NOT_YET = frozenset({"FS394", "FS402"})
 """Codes of what is no failure of a check: there is nothing to look at yet."""
 
 
@@ -169,20 +169,9 @@ class Monitor:
         return set(check.names)
 
     def _failed(self, check: str, error: Exception, found: Round) -> None:
-        what = str(error) if isinstance(error, FeatureStoreError) else f"{type(error).__name__}: {error}"
-        log.debug("monitor: %s: %s", check, what, exc_info=True)
-        waits = isinstance(error, FeatureStoreError) and error.code in NOT_YET
-        found.failed[check] = what
-        found.results.append(
-            Result(
-                at=found.at,
-                check=check,
-                kind=PROJECT,
-                subject=self._project,
-                status=SKIPPED if waits else ALERT,
-                what=f"could not run: {what}"[:1_000],
-            )
-        )
+        result = failed(error, at=found.at, check=check, kind=PROJECT, subject=self._project)
+        found.failed[check] = result.what
+        found.results.append(result)
 
     def _write_latest(self, found: Round, complete: set[str]) -> None:
         """What was found, and of checks that could not run what they found last."""
@@ -190,6 +179,15 @@ class Monitor:
         newest = {Key.of(r): r for r in (*former, *found.results)}
         told = [{k: v for k, v in r.to_json().items() if k != "details"} for r in newest.values()]
         write_text(self.folder / LATEST, json.dumps({"format": kept.FORMAT, "results": told}, allow_nan=False) + "\n")
+
+
+def failed(error: Exception, *, at: int, check: str, kind: str, subject: str) -> Result:
+    """What is kept of a check that could not run: it alerts, unless there is nothing to look at yet."""
+    what = str(error) if isinstance(error, FeatureStoreError) else f"{type(error).__name__}: {error}"
+    log.debug("monitor: %s: %s", check, what, exc_info=error)
+    status = SKIPPED if isinstance(error, FeatureStoreError) and error.code in NOT_YET else ALERT
+    about = {"at": at, "check": check, "kind": kind, "subject": subject}
+    return Result(**about, status=status, what=f"could not run: {what}"[:1_000])  # type: ignore[arg-type]
 
 
 def latest(folder: Path) -> list[Result]:
@@ -223,4 +221,4 @@ def _plain(told: Any) -> Any:
     return told if told is None or isinstance(told, bool | int | str) else str(told)
 
 
-__all__ = ["LATEST", "LOCK", "Check", "Monitor", "Round", "latest"]
+__all__ = ["LATEST", "LOCK", "Check", "Monitor", "Round", "failed", "latest"]

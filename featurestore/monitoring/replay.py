@@ -14,7 +14,6 @@ from typing import Any
 
 import pyarrow as pa
 
-from featurestore import serve_log
 from featurestore.audit.offline import Offline
 from featurestore.errors import StoreUnavailable, UnknownName, nearest
 from featurestore.intervals import FOREVER
@@ -25,6 +24,7 @@ from featurestore.online.generations import Generation, generation, kept_generat
 from featurestore.online.store import Moved, Snapshot
 from featurestore.progress import Progress, Watcher
 from featurestore.retrieval.online_features import MOVES, OnlineReader, Service
+from featurestore.serve_log.reading import read, services
 
 NOT_SERVED = "the store answers no service of that name any more"
 
@@ -54,7 +54,7 @@ def replay(
 
     Raises: UnknownName FS101 for a service that has no log and is not defined, StoreError, SourceError of a push log.
     """
-    logged = serve_log.services(log)
+    logged = services(log)
     if service is not None and service not in logged and service not in offline.registry.services:
         known = sorted({*logged, *offline.registry.services})
         raise UnknownName("FS101", f"unknown feature service {service!r}", known=known, hint=nearest(service, known))
@@ -62,7 +62,7 @@ def replay(
     for name in [service] if service is not None else logged:
         if watch is not None:
             watch(Progress(f"replaying {name}"))
-        table = serve_log.read(log, name, window.start, window.end, most=window.most, seed=window.seed)
+        table = read(log, name, window.start, window.end, most=window.most, seed=window.seed)
         found.services[name] = _replayed(reader, offline, name, table)
     return found
 

@@ -31,7 +31,8 @@ view = FeatureView(
     features=[latest("x"), agg.sum("x", window="1h", name="total"), agg.count(window="1h", name="number")],
 )
 ratio = OnDemandFeatureView(
-    name="ratio", inputs=[view], request={"amount": "double"}, features={"x_ratio": "amount / nullif(x, 0)", "hour": "total + 1"}
+    name="ratio", inputs=[view], request={"amount": "double"},
+    features={"x_ratio": "amount / nullif(x, 0)", "hour": "total + 1"},
 )
 service = FeatureService(name="service", features=[view, ratio])
 """

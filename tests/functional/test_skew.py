@@ -80,9 +80,9 @@ def test_a_microsecond_of_t_and_a_status_alone_are_told_from_each_other(tmp_path
     )
     log(tmp_path, "service", late)
     told = replayed(tmp_path).services["service"].features
-    assert {name: dict(one.causes) for name, one in told.items()} == {
-        "x": {"boundary": 2}, "total": {"boundary": 2}, "number": {"boundary": 2}, "x_ratio": {"input": 2}, "hour": {"input": 2},
-    }  # fmt: skip
+    boundary, read = {"boundary": 2}, {"input": 2}
+    causes = {"x": boundary, "total": boundary, "number": boundary, "x_ratio": read, "hour": read}
+    assert {name: dict(one.causes) for name, one in told.items()} == causes
     [example] = [e for e in told["x"].examples if e["t"] == format_instant(expires + 1)]
     assert (example["served"]["status"], example["truth"]["status"]) == ("present", "expired")
 
