@@ -29,7 +29,7 @@ log = logging.getLogger(__name__)
 
 LOCK = "monitor.lock"
 LATEST = "latest.json"
-"""The newest result of each check, without details: what a server reads."""
+"""The newest result of each check, of its details only whose it is: what a server reads."""
 NOT_YET = frozenset({"FS394", "FS402"})
 """Codes of what is no failure of a check: there is nothing to look at yet."""
 
@@ -177,8 +177,14 @@ class Monitor:
         """What was found, and of checks that could not run what they found last."""
         former = [r for r in latest(self.folder) if r.check not in complete]
         newest = {Key.of(r): r for r in (*former, *found.results)}
-        told = [{k: v for k, v in r.to_json().items() if k != "details"} for r in newest.values()]
-        write_text(self.folder / LATEST, json.dumps({"format": kept.FORMAT, "results": told}, allow_nan=False) + "\n")
+        told = {
+            "format": kept.FORMAT,
+            "at": format_instant(found.at),
+            "results": [
+                {**r.to_json(), "details": {k: v for k, v in r.details.items() if k == "service"}} for r in newest.values()
+            ],
+        }
+        write_text(self.folder / LATEST, json.dumps(told, allow_nan=False) + "\n")
 
 
 def failed(error: Exception, *, at: int, check: str, kind: str, subject: str) -> Result:
@@ -198,6 +204,10 @@ def latest(folder: Path) -> list[Result]:
         return [_read(one) for one in told["results"]] if told["format"] <= kept.FORMAT else []
     except (OSError, ValueError, KeyError, TypeError, FeatureStoreError):
         return []
+
+
+def _whose(result: Result) -> dict[str, Any]:
+    return {name: told for name, told in result.details.items() if name == "service"}
 
 
 def _read(told: Mapping[str, Any]) -> Result:

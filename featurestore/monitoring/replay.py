@@ -20,7 +20,7 @@ from featurestore.intervals import FOREVER
 from featurestore.monitoring.logged import Logged
 from featurestore.monitoring.replayed import Replayed, State
 from featurestore.monitoring.skew import FeatureSkew, ServiceSkew, Skew
-from featurestore.online.generations import Generation, generation, kept_generations, served_services
+from featurestore.online.generations import Generation, generation, past_generations, served_services
 from featurestore.online.store import Moved, Snapshot
 from featurestore.progress import Progress, Watcher
 from featurestore.retrieval.online_features import MOVES, OnlineReader, Service
@@ -101,7 +101,7 @@ def _state(reader: OnlineReader, name: str) -> State | None:
 def _generations(snapshot: Snapshot, instance: Mapping[str, Any]) -> list[Generation]:
     made = generation(snapshot, instance["view"], instance["fingerprint"])
     assert made is not None, "a service is served when all its views have a generation"
-    return [made, *reversed(kept_generations(snapshot, made))]
+    return [made, *past_generations(snapshot, made)]
 
 
 __all__ = ["Window", "replay"]

@@ -24,6 +24,9 @@ from featurestore.sources.push_log import read_log
 EXPLAINED = 200
 """Of how many differing rows of a view and generation the cause is looked for."""
 
+OTHERS = 3
+"""How many generations, the newest, are asked whether a served cell is theirs."""
+
 OTHER_DEFINITION = "answered by another definition of the service than the store's now"
 FORGOTTEN = "the generation it was answered from is forgotten"
 INPUT = "an input is unverifiable"
@@ -297,7 +300,7 @@ class _Causes:
         if truth.files_before is not None:
             self._ask("push", replayed.truth(made))
         self._ask("known time", ViewTruth(truth.bound, truth.data, truth.settings, FOREVER))
-        for other in instance.made:
+        for other in instance.made[:OTHERS]:
             if other.watermark != made.watermark:
                 self._ask("another generation", replayed.truth(other))
 

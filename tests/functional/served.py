@@ -83,11 +83,11 @@ def answered(
     return pa.table(columns)
 
 
-def log(folder: Path, service: str, *tables: pa.Table) -> Path:
-    """Write rows to the log of a project."""
+def log(folder: Path, service: str, *tables: pa.Table, name: str = "") -> Path:
+    """Write rows to the log of a project. name: of the file, where several hold the same instants."""
     table = pa.concat_tables(tables).combine_chunks().replace_schema_metadata({layout.FORMAT_KEY: b"1"})
     t = table["t"].cast(pa.int64()).to_pylist()
-    path = layout.file_of(folder / LOG, service, max(t), min(t), max(t), f"1-{len(list((folder / LOG).rglob('*')))}")
+    path = layout.file_of(folder / LOG, service, max(t), min(t), max(t), f"1-{name or len(list((folder / LOG).rglob('*')))}")
     path.parent.mkdir(parents=True, exist_ok=True)
     pq.write_table(table, path)
     return path

@@ -197,3 +197,30 @@ def test_a_service_that_is_gone_and_the_share_that_may_differ(tmp_path):
     assert set(by_status.values()) == {"ok"}
     assert {r.status for r in found.services["service"].results(W, 0.0)} == {"ok", "alert"}
     assert {r.status for r in found.services["former"].results(W, 0.0)} == {"skipped"}
+
+
+def test_generations_of_long_ago_are_remembered_with_the_files_they_were_made_of(tmp_path):
+    """Seven runs, some without new rows, one over a replaced file, one turned back: two generations are kept."""
+    store = project(tmp_path)
+    tables = [a_day(store, rows=20)]
+    for n in range(1, 8):
+        at = W + 4 * n * HOUR
+        if n % 3:
+            name = "b" if n == 5 else f"n{n}"
+            facts(
+                tmp_path / "data" / f"{name}.parquet",
+                [(n * 1_000 + i, i % 40, at - i * SECOND, at - i * SECOND) for i in range(200)],
+            )
+        store.clock.micros = at
+        store.materialize(known_before=at)
+        tables.append(a_day(store, rows=20, seed=n, after=4 * n * HOUR))
+        if n == 6:
+            store.rollback("view")
+    for number, table in enumerate(tables):
+        log(tmp_path, "service", table.replace_schema_metadata(None), name=f"{number}")
+    found = replayed(tmp_path, until=W + 100 * HOUR)
+    assert counted(found, "total") == (160, 0, 0)
+    (tmp_path / "data" / "n2.parquet").unlink()
+    found = replayed(tmp_path)
+    assert counted(found, "total") == (40, 0, 120)
+    assert len(reasons(found)) == 1
