@@ -218,6 +218,17 @@ CODES: Mapping[str, ErrorCode] = {
         "`monitor --once` found something that alerts, or that did and could not be looked at this time.",
         "1 alert is open: freshness of view card_payments · try featurestore monitor --once --json, which says what is wrong",
         "Read the results: each names what was looked at, its value and threshold, and says in a sentence what is wrong.",
+    "FS170": ErrorCode(
+        "Nothing of that name",
+        "`lineage` was asked about a name that no source, view, service, feature or column has.",
+        "nothing named 'card_payment' · known: card_payments, customers, … · try card_payments",
+        "A feature is VIEW.FEATURE, a column SOURCE.COLUMN; the name of a feature alone will do where one view has it.",
+    ),
+    "FS171": ErrorCode(
+        "A name of several things",
+        "`lineage` was asked about a name that, say, a source and a view have, or features of several views.",
+        "'payments' names 2 things · known: source payments, view payments · try --kind source",
+        "Say which by `--kind`, or write VIEW.FEATURE.",
     ),
     "FS201": ErrorCode(
         "Not a name",

@@ -51,6 +51,7 @@ if TYPE_CHECKING:
     from featurestore.monitoring.results import Result
     from featurestore.monitoring.skew import Skew
     from featurestore.online.store import OnlineStore
+    from featurestore.plan.flow import Flow
     from featurestore.progress import Progress
     from featurestore.retrieval.online_features import OnlineFeatures, OnlineReader
     from featurestore.retrieval.splits import Split
@@ -411,6 +412,12 @@ class FeatureStore:
             bound, self.source_of(bound.view.source), asked, output, project,
             kind=format, jobs=jobs, dry_run=dry_run, watch=watch,
         )  # fmt: skip
+
+    def lineage(self) -> Flow:
+        """How columns flow through the project, from those of the sources into features and services."""
+        from featurestore.plan.flow import flow
+
+        return flow(self.bound)
 
     def bound_service(self, service: str | FeatureService) -> BoundService:
         """A service with types, from the registry or given as a definition. Raises: UnknownName FS101."""

@@ -27,6 +27,7 @@ from featurestore.cli import (
     influence,
     init,
     keys,
+    lineage,
     materialize,
     monitor,
     prove,
@@ -43,7 +44,7 @@ from featurestore.cli.events import CURRENT, Events
 from featurestore.cli.interrupt import Interrupts
 from featurestore.errors import FeatureStoreError
 
-COMMANDS = (init.init, check.check, compile.compile, explain.explain, build.build, rebuild.rebuild, diff.diff,
+COMMANDS = (init.init, check.check, compile.compile, explain.explain, lineage.lineage, build.build, rebuild.rebuild, diff.diff,
             backfill.backfill,
             materialize.materialize, get.get, serve.serve, keys.keys, push.push, compact.compact, status.status,
             rollback.rollback, gc.gc, forget.forget, verify.verify, audit.audit, prove.prove,
