@@ -218,6 +218,14 @@ CODES: Mapping[str, ErrorCode] = {
         "`monitor --once` found something that alerts, or that did and could not be looked at this time.",
         "1 alert is open: freshness of view card_payments · try featurestore monitor --once --json, which says what is wrong",
         "Read the results: each names what was looked at, its value and threshold, and says in a sentence what is wrong.",
+    ),
+    "FS167": ErrorCode(
+        "Not fresh",
+        "A watermark is older than `[monitor] freshness` allows, or a source does not send as it usually does: nothing came "
+        "in, rows come late, too few or too many happened, or a day is missing.",
+        "1 alert: readings: the feed stopped: 284m since the last row, known at …; usually at most 40m",
+        "Look at what sends the rows; `featurestore materialize` if rows wait. See docs/how-to/freshness.md.",
+    ),
     "FS170": ErrorCode(
         "Nothing of that name",
         "`lineage` was asked about a name that no source, view, service, feature or column has.",

@@ -841,6 +841,40 @@ class FeatureStore:
             windows=windows, alpha=alpha or set_here.alpha, min_rows=set_here.min_rows, tests=tests, watch=watch,
         )  # fmt: skip
 
+    @reading()
+    def freshness(self, names: Sequence[str] = (), *, now: str | int | None = None) -> list[Result]:
+        """Whether what is served is fresh, and sources still send as they usually do.
+
+        Args:
+            names: views and sources (of a view also its source); default: all.
+            now: the instant (ISO 8601 with offset, or microseconds; default: the clock's). Rows that became known later are
+                not there.
+        Returns: of each view that is kept online its watermark's age ("freshness"); of each source "freshness" (how long
+            nothing came in), "lateness", "volume" and "partitions". Values and thresholds are in seconds, or rows.
+        Raises: UnknownName FS101, UsageError FS107 (`[monitor] freshness`), StoreError. A source that cannot be read alerts.
+        """
+        from featurestore.monitoring.look import Looker, checked, chosen
+
+        views = {n: v.source.name for n, v in self.registry.views.items() if v.online}
+        limits = checked(self.config.monitor.freshness, views, self.registry.sources)
+        picked, sources = chosen(names, views, self.registry.sources)
+        at = _instant(now)
+        looker = Looker(self.engine_settings(), self.source, self._watermarks(), self.clock.now() if at is None else at)
+        return looker.look(picked, sources, limits)
+
+    def _watermarks(self) -> dict[str, int]:
+        """Of each view that has a generation, of whatever definition, the newest."""
+        from featurestore.online.generations import generations
+
+        try:
+            store = self.reader.store
+        except StoreError as error:
+            if error.code != "FS402":
+                raise
+            return {}
+        with store.read() as snapshot:
+            return {made.name: made.watermark for made in sorted(generations(snapshot), key=lambda made: made.watermark)}
+
     @cached_property
     def online(self) -> OnlineStore:
         """The online store, opened for writing."""

@@ -167,7 +167,7 @@ def _numbers(text: str) -> list[float]:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(description="Write a project whose feed has faults on chosen days, counted from 0.")
+    parser = argparse.ArgumentParser(description="Write a project whose feed has faults on chosen days, from 0.")
     parser.add_argument("folder", type=Path)
     parser.add_argument("--days", type=int, default=42)
     parser.add_argument("--until", type=int)
@@ -182,9 +182,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for fault in ("shifted", "late", "missing"):
         given[fault] = [int(day) for day in given[fault]]
     feed = plant(folder, stopped=(stopped[0], stopped[1]) if stopped else None, **given)
-    print(
-        f"{feed.until} days of readings in {folder}, from {format_instant(feed.start)} to {format_instant(feed.day(feed.until))}"
-    )
+    first, end = format_instant(feed.start), format_instant(feed.day(feed.until))
+    print(f"{feed.until} days of readings in {folder}, from {first} to {end}")
     return 0
 
 

@@ -22,6 +22,7 @@ from featurestore.cli import (
     drift,
     explain,
     forget,
+    freshness,
     gc,
     get,
     influence,
@@ -48,7 +49,7 @@ COMMANDS = (init.init, check.check, compile.compile, explain.explain, lineage.li
             backfill.backfill,
             materialize.materialize, get.get, serve.serve, keys.keys, push.push, compact.compact, status.status,
             rollback.rollback, gc.gc, forget.forget, verify.verify, audit.audit, prove.prove,
-            influence.influence, drift.drift, monitor.monitor)  # fmt: skip
+            influence.influence, drift.drift, freshness.freshness, monitor.monitor)  # fmt: skip
 
 HELP = """Point-in-time correct features, offline and online, from one definition.
 

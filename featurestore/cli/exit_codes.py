@@ -60,6 +60,7 @@ EFFECTS: Mapping[str, Effect] = {
     "prove": Effect(fails="a cell moved, or nothing could be proven"),
     "influence": Effect(),
     "drift": Effect("the report of `--output`", "the same", "a feature has drifted"),
+    "freshness": Effect(fails="a watermark is too old, or a source is not as usual"),
     "monitor": Effect("`[monitor] path`", "looks again; what was told is not told twice", "`--once`: an alert is open"),
 }
 """By command, in the order of the command line."""

@@ -239,6 +239,7 @@ TWICE: dict[str, list[tuple[tuple[str, ...], int, int]]] = {
         (("influence", "fraud_v1", "--feature", "amount_sum_30d", "customer_id=10038", "--as-of", "2026-01-01T00:00:00Z"), 0, 0)
     ],
     "drift": [(("drift", "--reference", "known.parquet", "--current", "known.parquet", "--output", "drift.html"), 0, 0)],
+    "freshness": [(("freshness", "--as-of", "2025-12-31T18:00:00Z"), 0, 0)],
 }
 """Of each command what is given twice, and how it ends each time; `serve` is told to stop."""
 
