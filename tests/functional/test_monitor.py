@@ -8,19 +8,22 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
 
+from featurestore import FeatureStore
 from featurestore.cli.monitor import after
 from featurestore.errors import StoreError
-from featurestore.intervals import FixedClock
+from featurestore.intervals import FixedClock, format_instant
 from featurestore.monitoring import results as kept
 from featurestore.monitoring.monitor import LATEST, Monitor
 from featurestore.monitoring.results import ALERT, OK, SKIPPED, Result
 from featurestore.server import monitored
 from featurestore.server.keys import ANYONE, Key
 from featurestore.server.monitored import Monitored
+from scripts.planted import plant
 from tests.functional.conftest import environment
-from tests.functional.served import W, a_day, altered, log, project
+from tests.functional.served import HOUR, W, a_day, altered, answered, log, project
 from tests.receiver import Receiver, receiving
 
 ALWAYS = '[monitor]\nwindow = "40000d"\n'
@@ -119,6 +122,69 @@ def test_a_look_that_cannot_be_written_does_not_end_the_monitor(cli, project, mo
     said = cli("monitor", "--every", "1s")
     assert (said.code, len(looks)) == (130, 3)
     assert said.err.count("warning: FS405 the disk is full") == 2
+
+
+# A week.
+
+
+def test_a_week_on_its_own_clock_fires_exactly_the_expected_alerts_each_once(tmp_path, receiver, monkeypatch):
+    """Looks at midnight and noon. The feed stops on the third morning for a day; by the fifth noon nobody has materialized; on
+    the sixth a cell is served wrong. The receiver refuses the first event twice."""
+    monkeypatch.setenv("FEATURESTORE_MONITOR__WEBHOOK", receiver.url)
+    monkeypatch.setenv("FEATURESTORE_MONITOR__WINDOW", "11h")
+    monkeypatch.setenv("FEATURESTORE_PROFILES__MATERIALIZATIONS", "false")
+    receiver.answers = [503, 500]
+    feed = plant(tmp_path, days=28, stopped=(23.25, 24.25))
+    clock = FixedClock(0)
+    for half in range(42, 56):
+        at = feed.day(half / 2)
+        clock.micros = at - HOUR
+        store = FeatureStore(tmp_path, clock=clock)
+        if half != 51:
+            store.materialize(known_before=clock.micros)
+        table = answered(store, "sensors_v1", {"sensor_id": list(range(10))}, at - HOUR // 2)
+        log(tmp_path, "sensors_v1", altered(table, "value", {3: -1.0}) if half == 53 else table)
+        clock.micros = at
+        monitor = store.monitor()
+        with monitor.locked():
+            last = monitor.look()
+    told = [(b["event"], b["check"], b["kind"], b["subject"], b["feature"], b["at"]) for b in receiver.taken]
+    readings, view, service = (
+        ("source", "readings", None),
+        ("view", "sensor_readings", None),
+        ("service", "sensors_v1", "value"),
+    )
+    expected = [
+        ("opened", "freshness", readings, 23.5), ("opened", "volume", readings, 23.5),
+        ("resolved", "freshness", readings, 24.5), ("resolved", "volume", readings, 24.5),
+        ("opened", "partitions", readings, 24.5),
+        ("opened", "freshness", view, 25.5), ("resolved", "freshness", view, 26),
+        ("opened", "skew", service, 26.5), ("resolved", "skew", service, 27),
+    ]  # fmt: skip
+    assert told == [(event, check, *of, format_instant(feed.day(day))) for event, check, of, day in expected]
+    assert len(receiver.asked) == len(told) + 2
+    assert len({body["id"] for body in receiver.taken}) == len(told)
+    assert [str(key) for key in last.open] == ["partitions of source readings"]
+    skew = receiver.taken[7]
+    assert skew == {
+        "format": 1, "id": skew["id"], "alert": receiver.taken[8]["alert"], "event": "opened", "check": "skew",
+        "at": format_instant(feed.day(26.5)), "opened_at": format_instant(feed.day(26.5)), "project": "planted",
+        "kind": "service", "subject": "sensors_v1", "feature": "value", "status": "alert", "value": 0.1, "threshold": 0.0,
+        "what": "1 of 10 served cells differ from the offline truth: value 1",
+    }  # fmt: skip
+
+
+def test_served_rows_that_moved_from_the_training_set_alert_and_what_cannot_be_compared_says_so(cli, tmp_path):
+    settings = '[drift]\nmin_rows = 50\n[monitor.drift]\nservice = "reference.parquet"\nother = "nowhere.profile"\n'
+    store = project(tmp_path, settings)
+    served = a_day(store, rows=300)
+    pq.write_table(a_day(store, rows=300, seed=1), tmp_path / "reference.parquet")
+    log(tmp_path, "service", altered(served, "x", dict.fromkeys(range(0, 300, 2), 9.0)))
+    store.clock.micros = W + 4 * HOUR
+    found = {(r.subject, r.feature): r for r in store.monitor().look().results if r.check == "drift"}
+    statuses = {of: r.status for of, r in found.items()}
+    assert (statuses["service", "x"], statuses["service", "number"]) == (ALERT, OK)
+    assert (found["other", None].status, "FS" in found["other", None].what) == (ALERT, True)
 
 
 # What a server says of it.
