@@ -181,7 +181,9 @@ def test_a_stopped_feed_is_seen_without_colour_too(house: House) -> None:
         row = tab.page.locator("tbody tr").first
         assert "card_payments" in row.inner_text()
         assert "✖ stopped" in row.inner_text()
-        red, green, blue = map(int, re.findall(r"\d+", row.locator(".state").first.evaluate("e => getComputedStyle(e).color"))[:3])
+        red, green, blue = map(
+            int, re.findall(r"\d+", row.locator(".state").first.evaluate("e => getComputedStyle(e).color"))[:3]
+        )
         assert red > 2 * max(green, blue)
         tab.go("/")
         assert "open alerts" in tab.text()

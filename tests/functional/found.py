@@ -49,7 +49,9 @@ def _look(n: int, service: str, features: Sequence[str], view: str, source: str,
     for number, name in enumerate(features):
         yield _drift(at, n, number, service, name)
         yield _skew(at, n, number, service, name)
-    yield Result(at=at, check="drift", kind="service", subject=service, value=0.5, threshold=0.6, details={"test": "domain classifier"})
+    yield Result(
+        at=at, check="drift", kind="service", subject=service, value=0.5, threshold=0.6, details={"test": "domain classifier"}
+    )
 
 
 def _drift(at: int, n: int, number: int, service: str, name: str) -> Result:

@@ -17,7 +17,15 @@ PER_PAGE = 40
 SUBJECTS, PER_SUBJECT = 8, 5
 """Subjects of the overview that are shown with their worst features, and how many of these."""
 _TESTS = ("psi", "ks", "chi2", "js", "wasserstein", "null_rate", "new_categories", "auc", "p", "p_adjusted")
-_WORDS = {"js": "JS", "ks": "KS", "psi": "PSI", "chi2": "χ²", "auc": "AUC", "p_adjusted": "p adjusted", "null_rate": "Δ null rate"}
+_WORDS = {
+    "js": "JS",
+    "ks": "KS",
+    "psi": "PSI",
+    "chi2": "χ²",
+    "auc": "AUC",
+    "p_adjusted": "p adjusted",
+    "null_rate": "Δ null rate",
+}
 
 
 @dataclass(frozen=True)

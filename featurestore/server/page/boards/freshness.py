@@ -93,7 +93,7 @@ def _freshness(name: str, series: Series | None, watermark: int | None, now: int
     """The measure, and whether the feed has stopped."""
     told, limit = (None, None) if series is None else (number(series.latest.value), number(series.latest.threshold))
     age = told if watermark is None else (now - watermark) / _MICROS
-    stopped = (series is not None and series.latest.status == ALERT) or None not in (age, limit) and age > limit  # type: ignore[operator]
+    stopped = (series is not None and series.latest.status == ALERT) or (None not in (age, limit) and age > limit)  # type: ignore[operator]
     if series is None:
         return Measure(NONE.state, span(age), "no limit" if age is not None else "", Markup(""), ""), stopped
     shown = state(ALERT).saying("stopped") if stopped else state(series.latest.status)

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from featurestore.online.generations import Generation
-from featurestore.server.page.live import Live
 from featurestore.server.page.boards.words import NOTHING, State, instant
+from featurestore.server.page.live import Live
 
 PER_PAGE = 100
 LIVE = State("ok", "✓", "live")

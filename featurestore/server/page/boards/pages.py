@@ -73,9 +73,7 @@ def freshness_page(asked: Asked) -> str:
     rows = freshness.rows(found, watermarks(asked), asked.now)
     listed = paged(rows, page_number(asked), freshness.PER_PAGE)
     counted = Counter(row.state.word for row in rows)
-    return render(
-        "boards/freshness.html", asked, paged=listed, rows=listed.items, counted=counted, looked=looked(asked, found)
-    )
+    return render("boards/freshness.html", asked, paged=listed, rows=listed.items, counted=counted, looked=looked(asked, found))
 
 
 def watermarks(asked: Asked) -> Mapping[str, int]:
@@ -110,7 +108,11 @@ def looked(asked: Asked, found: Findings) -> str:
     every = parse_duration(asked.config.monitor.every).micros
     quiet = asked.now - found.looked > LOOKS_LEFT_OUT * every
     said = f"Last looked at {instant(found.looked)}"
-    return f"{said}, {span((asked.now - found.looked) / MICROS_PER_SECOND)} ago: the monitor does not run." if quiet else f"{said}."
+    return (
+        f"{said}, {span((asked.now - found.looked) / MICROS_PER_SECOND)} ago: the monitor does not run."
+        if quiet
+        else f"{said}."
+    )
 
 
 def _alert(series: Series) -> dict[str, object]:
