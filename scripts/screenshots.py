@@ -2,8 +2,8 @@
 
     python scripts/screenshots.py [--output FOLDER]
 
-Needs Chromium (Debian's package `chromium`). What is shown depends on the code alone: data come from a seed, and the clock stands
-still. The bytes depend on the machine's fonts too, so no test compares them.
+Needs Chromium (Debian's package `chromium`). What is shown depends on the code alone: data come from a seed, and
+the clock stands still. The bytes depend on the machine's fonts too, so no test compares them.
 """
 
 from __future__ import annotations
@@ -75,7 +75,7 @@ def taken(chromium: str) -> dict[str, bytes]:
 
 
 def indexed(png: bytes, colours: int = COLOURS) -> bytes:
-    """The picture in its most frequent colours; each other pixel takes the nearest of them. png: 8 bits, RGB or RGBA, opaque."""
+    """The picture in its most frequent colours; each other pixel takes the nearest of them. png: 8 bits, opaque."""
     import numpy as np
 
     pixels = _pixels(png)

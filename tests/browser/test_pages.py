@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 
 import pytest
+from playwright.sync_api import expect
 
 from tests.browser.conftest import House, Visit
 
@@ -28,24 +30,26 @@ MOST_BYTES = 150_000
 IN_BOTH_THEMES = ["/", "/freshness", "/drift", FEATURE]
 
 
-def check(tab: Visit, path: str) -> None:
-    response = tab.go(path)
-    assert response.status == 200
-    assert len(response.body()) < MOST_BYTES
-    assert tab.problems == []
-    assert tab.faults() == []
+def faults(tab: Visit, paths: Iterable[str]) -> dict[str, list[str]]:
+    """Of each page that has any: what the browser complains of, and what axe does."""
+    found = {}
+    for path in paths:
+        response = tab.go(path)
+        assert response.status == 200, path
+        assert len(response.body()) < MOST_BYTES, path
+        found[path] = [*tab.problems, *tab.faults()]
+        tab.problems.clear()
+    return {path: wrong for path, wrong in found.items() if wrong}
 
 
 def test_every_page_is_quiet_asks_nobody_else_and_can_be_read_by_everybody(house: House) -> None:
     with house.visit() as tab:
-        for path in PAGES:
-            check(tab, path)
+        assert faults(tab, PAGES) == {}
 
 
 def test_pages_can_be_read_in_the_dark(house: House) -> None:
     with house.visit(color_scheme="dark") as tab:
-        for path in IN_BOTH_THEMES:
-            check(tab, path)
+        assert faults(tab, IN_BOTH_THEMES) == {}
         assert _luminance(tab) < 60
 
 
@@ -83,7 +87,7 @@ def test_a_search_by_keyboard_finds_a_feature_and_opens_it(house: House) -> None
             if tab.page.evaluate("document.activeElement.id") == "q":
                 break
         tab.page.keyboard.type("amount_sum_7d")
-        tab.page.wait_for_function("document.querySelectorAll('#results tbody tr').length === 1")
+        expect(tab.page.locator("#results tbody tr")).to_have_count(1)
         assert "q=amount_sum_7d" in tab.page.url
         assert tab.page.evaluate("document.activeElement.id") == "q", "who types goes on typing"
         tab.page.get_by_role("link", name="amount_sum_7d").focus()
@@ -205,8 +209,6 @@ def test_every_link_can_be_read_by_everybody_in_both_themes(house: House, theme:
     with house.visit(color_scheme=theme) as tab:
         tab.go("/")
         paths = {*PAGES, *re.findall(r'<a [^>]*?href="(/[^"#?]*)"', tab.page.content())}
-        for path in sorted(paths):
-            check(tab, path)
+        assert faults(tab, sorted(paths)) == {}
         tab.page.set_viewport_size({"width": 360, "height": 640})
-        for path in PAGES:
-            check(tab, path)
+        assert faults(tab, PAGES) == {}

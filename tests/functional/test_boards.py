@@ -211,10 +211,10 @@ def test_an_empty_board_says_what_to_run(ask, path):
 @pytest.mark.parametrize("path", [*boards.PAGES, "/"])
 def test_who_sees_some_services_sees_nothing_of_others(ask, tmp_path, path):
     plant(tmp_path)
-    secrets = [("service", "secret_v1"), ("view", "fraud_v1"), ("source", "secrets"), ("view", "merchants"), ("project", "fraud_v1"),
+    secrets = [("service", "secret_v1"), ("view", "fraud_v1"), ("source", "secrets"), ("view", "merchants"), ("project", "x"),
                ("training_set", "fraud_v1"), ("source", "card_payments")]  # fmt: skip
     append(folder(tmp_path), [
-        Result(at=NOW + 1, check=check, kind=kind, subject=subject, feature="veiled", status="alert", value=1.0, what="veiled words")
+        Result(at=NOW + 1, check=check, kind=kind, subject=subject, feature="veiled", status="alert", value=1.0, what="veiled")
         for kind, subject in secrets for check in ("drift", "skew", "freshness")
     ])  # fmt: skip
     page = ask(path, limited=True)
