@@ -57,7 +57,7 @@ def _look(n: int, service: str, features: Sequence[str], view: str, source: str,
         threshold=20.0,
         status="alert" if last else "ok",
         what="no rows for four hours" if last else "",
-        details={"usual": 40, "low": 20, "high": 60, "interval": "1h", "counts": counts},
+        details={"interval": "1h", "expected": [20, 60], "history": counts},
     )
     yield Result(at=at, check="lateness", kind="source", subject=source, value=240.0, threshold=3600.0)
     yield Result(
@@ -74,9 +74,7 @@ def _look(n: int, service: str, features: Sequence[str], view: str, source: str,
     for number, name in enumerate(features):
         yield _drift(at, n, number, service, name)
         yield _skew(at, n, number, service, name)
-    yield Result(
-        at=at, check="drift", kind="service", subject=service, value=0.5, threshold=0.6, details={"test": "domain classifier"}
-    )
+    yield Result(at=at, check="drift", kind="service", subject=service, value=0.5, threshold=0.6, details={"auc": 0.5})
 
 
 def _drift(at: int, n: int, number: int, service: str, name: str) -> Result:

@@ -15,7 +15,7 @@ from featurestore.monitoring.results import Result, append
 from featurestore.online.generations import Generation
 from featurestore.server.page import boards
 from featurestore.server.page.asked import Asked
-from featurestore.server.page.boards.drawing import band, overlaid, sparkline
+from featurestore.server.page.boards.drawing import overlaid, sparkline
 from featurestore.server.page.boards.findings import MOST_POINTS, condensed
 from featurestore.server.page.live import Live
 from tests.functional import found
@@ -109,7 +109,7 @@ def test_a_stopped_feed_stands_first_in_words_and_with_a_sign(ask, tmp_path):
     _, first, *others = rows(page)
     assert first.startswith("view card_payments card_payments is behind ✖ stopped ✖ stopped 5 h at most 2 h")
     assert any(row.startswith("view merchants ✓ ok 10 min at most 2 h") for row in others)
-    assert any("✖ alert 0 usually 40 per 1h" in row and "▲ warning 1 missing 2025-12-28" in row for row in others)
+    assert any("✖ alert 0 usually 20 to 60 per 1h" in row and "▲ warning 1 missing 2025-12-28" in row for row in others)
     assert "Age of card_payments over 12 looks, 5 h now, at most 2 h" in page
 
 
@@ -127,7 +127,7 @@ def test_features_stand_by_their_effect_and_the_overview_shows_the_worst(ask, tm
     plant(tmp_path)
     overview, whole = ask("/drift"), ask("/drift", kind="service", of="fraud_v1")
     assert [row.split()[0] for row in rows(overview)[2:]] == ["f_0", "f_6", "f_5", "f_11"]
-    assert rows(overview)[1].startswith("domain classifier ✓ ok 0.5 0.6")
+    assert rows(overview)[1].startswith("all features together ✓ ok 0.5 0.6")
     assert "Show all 13 of fraud_v1" in told(overview)
     assert len(rows(whole)) == 1 + 13
     assert "f_0 ✖ alert 0.458 0.2 PSI 0.458 KS 0.229 p 1e-09 values moved up" in told(whole)
@@ -236,7 +236,16 @@ def test_who_sees_some_services_sees_nothing_of_others(ask, tmp_path, path):
 @pytest.mark.parametrize(
     "details",
     [
-        {"reference": None, "current": None, "psi": None, "causes": None, "examples": None, "counts": None, "missing": None},
+        {
+            "reference": None,
+            "current": None,
+            "psi": None,
+            "causes": None,
+            "examples": None,
+            "history": None,
+            "window": None,
+            "missing": None,
+        },
         {
             "reference": {"shares": None},
             "current": {"shares": [None, 0.5]},
@@ -254,11 +263,20 @@ def test_who_sees_some_services_sees_nothing_of_others(ask, tmp_path, path):
         {
             "reference": {"shares": []},
             "missing": [None, 3],
-            "counts": [None, {"rows": None}, 3],
-            "usual": "many",
+            "history": [None, {"rows": None}, 3],
+            "expected": [None],
+            "window": [1, 2],
+            "day": 3,
             "interval": None,
         },
-        {"reference": {"shares": [0.0]}, "current": {"shares": [1e308, 1e308]}, "examples": {"a": 1}, "missing": "2026-01-01"},
+        {
+            "reference": {"shares": [0.0]},
+            "current": {"shares": [1e308, 1e308]},
+            "examples": {"a": 1},
+            "missing": "2026-01-01",
+            "day": "someday",
+            "metrics": {"auc": None},
+        },
     ],
 )
 @pytest.mark.parametrize(
@@ -279,7 +297,7 @@ def test_words_of_results_are_never_markup(ask, tmp_path):
     append(folder(tmp_path), [
         Result(at=NOW, check=check, kind="service", subject=evil, feature=evil, status="alert", what=evil, value=1.0,
                details={"causes": {evil: 1}, "examples": [{"keys": {evil: evil}, "t": evil, "served": evil}], "missing": [evil],
-                        "test": evil, "interval": evil, "counts": [1, 2]})
+                        "day": evil, "interval": evil, "history": [1, 2], "metrics": {evil: 1}})
         for check in ("drift", "skew", "freshness", "volume", "partitions")
     ])  # fmt: skip
     for path in (*boards.PAGES, "/"):
@@ -305,12 +323,23 @@ def test_a_series_is_bounded_and_its_newest_result_is_its_latest():
     assert (len(series.points), series.latest.at, series.points[-1].value) == (MOST_POINTS, 299, 299.0)
 
 
+def test_a_series_of_days_and_windows_has_each_once_and_ends_with_the_newest():
+    looks = [
+        Result(at=look, check="performance", kind="service", subject="s", feature="score", value=float(day + look),
+               details={"day": f"2026-01-0{day}", "metrics": {"auc": 0.5}})
+        for look in (1, 2) for day in (3, 4, 5)
+    ]  # fmt: skip
+    (series,) = condensed(looks).series
+    assert [p.value for p in series.points] == [5.0, 6.0, 7.0]
+    assert series.latest.details["day"] == "2026-01-05"
+
+
 # Pictures.
 
 
 @pytest.mark.parametrize("values", [[], [None], [None, None], [float("nan")], [float("inf")]])
 def test_there_is_no_picture_of_nothing(values):
-    assert (sparkline(values, "x"), overlaid(values, values, "x"), band(values, values, values, "x")) == ("", "", "")
+    assert (sparkline(values, "x"), overlaid(values, values, "x")) == ("", "")
 
 
 @pytest.mark.parametrize(
@@ -320,7 +349,6 @@ def test_pictures_stay_within_their_frame(values):
     numbers: list[Any] = list(values)
     for picture in (
         sparkline(numbers, "x", limits=[1.0]),
-        band(numbers, numbers, numbers, "x"),
         overlaid(numbers, numbers[:1], "x"),
     ):
         if not picture:

@@ -1,4 +1,4 @@
-"""Small pictures of boards, as SVG with words: a line over time, two distributions over each other.
+"""Pictures small enough for a row of a board: a line over time with its limit, two distributions over each other.
 
 Nothing is told by colour alone: a limit is a dashed line, the newest distribution is an outline over a filled one, and each
 picture has a sentence for those who cannot see it. Numbers stand in attributes, never in styles, as the page's policy asks.
@@ -9,9 +9,10 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from html import escape
 
 from markupsafe import Markup
+
+from featurestore.pictures.svg import finite, number, picture
 
 WIDTH, HEIGHT, PAD = 160, 36, 3
 MOST_BARS = 30
@@ -24,19 +25,19 @@ Numbers = Sequence[float | None]
 def sparkline(values: Numbers, says: str, *, limits: Numbers = (), width: int = WIDTH, height: int = HEIGHT) -> Markup:
     """A line through values at equal distances, broken where one is None, the last one marked. limits: one for each value,
     or none; the newest is drawn dashed. says: the picture in words. Returns: nothing where there is nothing to draw."""
-    finite = _known(values)
-    if not finite:
+    known = _known(values)
+    if not known:
         return Markup("")
-    limit = next((x for x in reversed(limits) if _finite(x)), None)
-    shown = [*finite, *([] if limit is None else [limit])]
+    limit = next((x for x in reversed(limits) if finite(x)), None)
+    shown = [*known, *([] if limit is None else [limit])]
     place = _Scale(len(values), min(shown), max(shown), width, height)
     parts = []
     if limit is not None:
         parts.append(f'<path class="threshold" d="M0 {place.y(limit)}H{width}"/>')
     parts.append(f'<path class="line" d="{_line(values, place)}"/>')
-    last = max(n for n, v in enumerate(values) if _finite(v))
+    last = max(n for n, v in enumerate(values) if finite(v))
     parts.append(f'<circle class="dot" cx="{place.x(last)}" cy="{place.y(values[last])}" r="2.5"/>')
-    return _svg("picture", width, height, says, parts)
+    return picture(width, height, says, parts)
 
 
 def overlaid(reference: Numbers, current: Numbers, says: str, *, width: int = WIDTH, height: int = HEIGHT) -> Markup:
@@ -49,32 +50,15 @@ def overlaid(reference: Numbers, current: Numbers, says: str, *, width: int = WI
         return Markup("")
     step, tall = width / len(one), height - PAD
     filled = "".join(
-        f"M{_short(n * step + 0.5)} {height}v{_short(-tall * (share / most))}h{_short(step - 1)}V{height}z"
+        f"M{number(n * step + 0.5)} {height}v{number(-tall * (share / most))}h{number(step - 1)}V{height}z"
         for n, share in enumerate(one)
         if share > 0
     )
     outline = f"M0 {height}" + "".join(
-        f"V{_short(height - tall * (share / most))}H{_short((n + 1) * step)}" for n, share in enumerate(other)
+        f"V{number(height - tall * (share / most))}H{number((n + 1) * step)}" for n, share in enumerate(other)
     )
     parts = [f'<path class="bar" d="{filled}"/>', f'<path class="line-2" d="{outline}V{height}"/>']
-    return _svg("picture", width, height, says, parts)
-
-
-def band(low: Numbers, middle: Numbers, high: Numbers, says: str, *, width: int = 320, height: int = 72) -> Markup:
-    """A line with a band around it over time: of a median, say, between two quantiles. Points of which one is missing are left
-    out of the band. Returns: nothing where there is nothing to draw."""
-    finite = _known([*low, *middle, *high])
-    if not finite:
-        return Markup("")
-    place = _Scale(len(middle), min(finite), max(finite), width, height)
-    whole = [(n, a, b) for n, (a, b) in enumerate(zip(low, high, strict=True)) if _finite(a) and _finite(b)]
-    parts = []
-    if whole:
-        there = "L".join(f"{place.x(n)} {place.y(b)}" for n, _, b in whole)
-        back = "L".join(f"{place.x(n)} {place.y(a)}" for n, a, _ in reversed(whole))
-        parts.append(f'<path class="band" d="M{there}L{back}z"/>')
-    parts.append(f'<path class="line" d="{_line(middle, place)}"/>')
-    return _svg("picture", width, height, says, parts)
+    return picture(width, height, says, parts)
 
 
 @dataclass(frozen=True)
@@ -89,18 +73,18 @@ class _Scale:
 
     def x(self, n: int) -> str:
         inner = self.width - 2 * PAD
-        return _short(PAD + (inner * n / (self.count - 1) if self.count > 1 else inner))
+        return number(PAD + (inner * n / (self.count - 1) if self.count > 1 else inner))
 
     def y(self, value: float | None) -> str:
         whole = self.high / 2 - self.low / 2  # halves, for the whole of it may be beyond what a double holds
         share = (float(value or 0.0) / 2 - self.low / 2) / whole if whole > 0 else 0.5
-        return _short(self.height - PAD - (self.height - 2 * PAD) * min(max(share, 0.0), 1.0))
+        return number(self.height - PAD - (self.height - 2 * PAD) * min(max(share, 0.0), 1.0))
 
 
 def _line(values: Numbers, place: _Scale) -> str:
     path, pen = [], "M"
     for n, value in enumerate(values):
-        if not _finite(value):
+        if not finite(value):
             pen = "M"
             continue
         path.append(f"{pen}{place.x(n)} {place.y(value)}")
@@ -112,7 +96,7 @@ def _line(values: Numbers, place: _Scale) -> str:
 
 def _gathered(shares: Numbers) -> list[float]:
     """At most MOST_BARS shares, neighbours added."""
-    known = [float(s) if s is not None and _finite(s) and s > 0 else 0.0 for s in shares]
+    known = [float(s) if s is not None and finite(s) and s > 0 else 0.0 for s in shares]
     together = -(-len(known) // MOST_BARS) or 1
     return [min(sum(known[n : n + together]), _MOST) for n in range(0, len(known), together)]
 
@@ -121,17 +105,4 @@ def _known(values: Numbers) -> list[float]:
     return [v for v in values if v is not None and math.isfinite(v)]
 
 
-def _svg(kind: str, width: int, height: int, says: str, parts: Sequence[str]) -> Markup:
-    head = f'<svg class="{kind}" role="img" aria-label="{escape(says)}" width="{width}" height="{height}"'
-    return Markup(f'{head} viewBox="0 0 {width} {height}">{"".join(parts)}</svg>')  # of our own numbers and escaped words
-
-
-def _finite(value: float | None) -> bool:
-    return value is not None and math.isfinite(value)
-
-
-def _short(number: float) -> str:
-    return f"{number:.1f}".removesuffix(".0")
-
-
-__all__ = ["band", "overlaid", "sparkline"]
+__all__ = ["overlaid", "sparkline"]

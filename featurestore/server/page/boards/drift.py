@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
-from featurestore.monitoring.results import ALERT, Result
+from featurestore.monitoring.results import ALERT
 from featurestore.server.page.boards.drawing import overlaid, sparkline
 from featurestore.server.page.boards.findings import Findings, Series, number, numbers, part
 from featurestore.server.page.boards.words import State, instant, short, state, text
@@ -16,16 +16,12 @@ CHECKS = ("drift", "performance")
 PER_PAGE = 40
 SUBJECTS, PER_SUBJECT = 8, 5
 """Subjects of the overview that are shown with their worst features, and how many of these."""
-_TESTS = ("psi", "ks", "chi2", "js", "wasserstein", "null_rate", "new_categories", "auc", "p", "p_adjusted")
+MOST_TESTS = 8
 _WORDS = {
-    "js": "JS",
-    "ks": "KS",
-    "psi": "PSI",
-    "chi2": "χ²",
-    "auc": "AUC",
-    "p_adjusted": "p adjusted",
-    "null_rate": "Δ null rate",
-}
+    "psi": "PSI", "ks": "KS", "js": "JS", "auc": "AUC", "chi_square": "Cramér's V", "wasserstein_std": "Wasserstein/σ",
+    "wasserstein": "Wasserstein", "null_rate": "Δ NULL", "nan_rate": "Δ NaN", "new_categories": "new categories", "p": "p",
+}  # fmt: skip
+"""How a measure is called, in the order they are shown; others come after them, by their own names."""
 
 
 @dataclass(frozen=True)
@@ -72,10 +68,10 @@ def _subject(kind: str, name: str, of: Sequence[Series]) -> Subject:
 
 def row(series: Series) -> Row:
     r = series.latest
-    name = r.feature or text(part(r.details, "test") or part(r.details, "of") or _whole(r), 60)
+    name = r.feature or ("performance" if r.check == "performance" else "all features together")
     return Row(
-        name=name,
-        whole=r.feature is None,
+        name=f"{name} (label)" if part(r.details, "label") is True else f"{name} ({r.check})" if r.check != "drift" else name,
+        whole=r.feature is None or r.check == "performance" or part(r.details, "label") is True,
         state=state(r.status),
         value=short(number(r.value)),
         threshold=short(number(r.threshold)),
@@ -86,13 +82,15 @@ def row(series: Series) -> Row:
     )
 
 
-def _whole(r: Result) -> str:
-    return "performance" if r.check == "performance" else "all features together"
-
-
 def _tests(details: Mapping[str, object]) -> list[tuple[str, str]]:
-    return [(_WORDS.get(name, name.replace("_", " ")), short(known)) for name in _TESTS
-            if (known := number(details.get(name))) is not None]  # fmt: skip
+    """The measures. details: those of a comparison, or of a day's performance, which has them in "metrics"."""
+    metrics = details.get("metrics")
+    told = metrics if isinstance(metrics, Mapping) else details
+    named = [name for name in _WORDS if name in told] + [name for name in told if name not in _WORDS]
+    known = [(name, number(told[name])) for name in named]
+    return [(_WORDS.get(name, text(name).replace("_", " ")), short(value)) for name, value in known if value is not None][
+        :MOST_TESTS
+    ]
 
 
 def _distributions(name: str, details: Mapping[str, object]) -> Markup:

@@ -36,7 +36,7 @@ Sees = Callable[[Result], bool]
 
 @dataclass(frozen=True, slots=True)
 class Point:
-    """One result of a series. at: microseconds."""
+    """One result of a series. at: of which instant it tells, microseconds."""
 
     at: int
     value: float | None
@@ -94,17 +94,32 @@ class Findings:
 
 def condensed(results: Iterable[Result]) -> Findings:
     """Results as series."""
-    points: dict[Thing, list[Point]] = {}
-    newest: dict[Thing, Result] = {}
+    points: dict[Thing, dict[int, Point]] = {}
+    newest: dict[Thing, tuple[int, Result]] = {}
     looked = None
     for r in results:
         looked = max(r.at, r.at if looked is None else looked)
         thing = (r.check, r.kind, r.subject, r.feature)
-        points.setdefault(thing, []).append(Point(r.at, number(r.value), number(r.threshold), r.status))
-        if thing not in newest or r.at >= newest[thing].at:
-            newest[thing] = r
-    series = [Series(newest[thing], tuple(sorted(of, key=lambda p: p.at)[-MOST_POINTS:])) for thing, of in points.items()]
+        about = _about(r)
+        points.setdefault(thing, {})[about] = Point(about, number(r.value), number(r.threshold), r.status)
+        if thing not in newest or about >= newest[thing][0]:
+            newest[thing] = about, r
+    series = [
+        Series(newest[thing][1], tuple(of[at] for at in sorted(of)[-MOST_POINTS:])) for thing, of in points.items()
+    ]  # fmt: skip
     return Findings(tuple(sorted(series, key=lambda s: s.rank)), looked)
+
+
+def _about(r: Result) -> int:
+    """Of which instant a result tells: that of the look, unless it says that it is of a day or a window."""
+    window = part(r.details, "window")
+    said = part(r.details, "day") or (window[1] if isinstance(window, list | tuple) and len(window) == 2 else None)
+    if not isinstance(said, str):
+        return r.at
+    try:
+        return parse_instant(said if "T" in said else f"{said}T00:00:00Z")
+    except FeatureStoreError:
+        return r.at
 
 
 class Watch:

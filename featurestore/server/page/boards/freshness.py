@@ -10,7 +10,7 @@ from markupsafe import Markup
 
 from featurestore.monitoring.results import ALERT, OK, SKIPPED, WARNING
 from featurestore.server.page.boards.drawing import sparkline
-from featurestore.server.page.boards.findings import Findings, Series, number, numbers, part
+from featurestore.server.page.boards.findings import MOST_POINTS, Findings, Series, number, numbers, part
 from featurestore.server.page.boards.words import NOTHING, State, instant, short, span, state, text
 
 CHECKS = ("freshness", "lateness", "volume", "partitions")
@@ -116,20 +116,20 @@ def _volume(name: str, series: Series | None) -> Measure:
     if series is None:
         return NONE
     r = series.latest
-    low, usual = (number(part(r.details, of)) for of in ("low", "usual"))
-    counts = _counts(part(r.details, "counts"))
+    expected = numbers(part(r.details, "expected"))
+    low, high = expected if len(expected) == 2 else (None, None)
+    counts = _counts(part(r.details, "history"))
+    usual = f"{short(low)} to {short(high)}"
     interval = text(part(r.details, "interval") or "interval", 12)
-    says = f"Rows of {name} per {interval}, {short(number(r.value))} in the newest, usually {short(usual)}"
+    says = f"Rows of {name} per {interval}, {short(number(r.value))} in the newest, usually {usual}"
     picture = sparkline(counts, says, limits=[low]) if counts else _line(series, says)
-    allowed = "" if usual is None else f"usually {short(usual)} per {interval}"
+    allowed = "" if low is None and high is None else f"usually {usual} per {interval}"
     return Measure(state(r.status), short(number(r.value)), allowed, picture, text(r.what, 240))
 
 
 def _counts(told: object) -> list[float | None]:
-    """[n, …] or [{"rows": n}, …]."""
-    if not isinstance(told, list | tuple):
-        return []
-    return numbers([part(one, "rows") if isinstance(one, Mapping) else one for one in told])
+    """Of [{"rows": n}, …], oldest first, as many as a picture can tell apart."""
+    return numbers([part(one, "rows") for one in told[-MOST_POINTS:]]) if isinstance(told, list | tuple) else []
 
 
 def _partitions(series: Series | None) -> Measure:

@@ -41,6 +41,7 @@
       const found = new DOMParser().parseFromString(await answer.text(), "text/html").getElementById("results");
       if (number !== asked || !found) return; // a newer one is on its way
       document.getElementById("results").replaceWith(document.adoptNode(found));
+      document.getElementById("said").textContent = document.getElementById("found").textContent;
       history.replaceState(null, "", address);
     };
     const soon = () => {
