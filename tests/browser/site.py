@@ -17,6 +17,7 @@ from tests.functional import found
 from tests.needs import ROOT
 
 SERVICE, STOPPED, WELL, SOURCE = "fraud_v1", "card_payments", "merchant_profile", "payments"
+DRIFTED = "amount_sum_7d"
 STOPPED_AT = "2026-01-01T00:00:00Z"
 _MINUTE = 60_000_000
 _SERVE = """
@@ -59,7 +60,7 @@ def make(folder: Path, *, rows: int = 2_000) -> Path:
     store = FeatureStore(folder, clock=FixedClock(found.NOW))
     store.materialize(known_before=STOPPED_AT)
     store.materialize([WELL], known_before=format_instant(found.NOW - 10 * _MINUTE))
-    features = [*store.bound.services[SERVICE].feature_types]
+    features = sorted(store.bound.services[SERVICE].feature_types, key=lambda name: (name != DRIFTED, name))
     results = folder / store.config.monitor.path
     found.plant(results, service=SERVICE, features=features, view=STOPPED, source=SOURCE, others=[WELL])
     return folder
