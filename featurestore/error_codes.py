@@ -199,6 +199,18 @@ CODES: Mapping[str, ErrorCode] = {
         "`--split time` takes --test-from, --validation-from, --embargo, --label-window and --split-by; `group` takes "
         "--test-share, --validation-share, --seed and --split-by; `random` the same without --split-by.",
     ),
+    "FS170": ErrorCode(
+        "Nothing of that name",
+        "`lineage` was asked about a name that no source, view, service, feature or column has.",
+        "nothing named 'card_payment' · known: card_payments, customers, … · try card_payments",
+        "A feature is VIEW.FEATURE, a column SOURCE.COLUMN; the name of a feature alone will do where one view has it.",
+    ),
+    "FS171": ErrorCode(
+        "A name of several things",
+        "`lineage` was asked about a name that, say, a source and a view have, or features of several views.",
+        "'payments' names 2 things · known: source payments, view payments · try --kind source",
+        "Say which by `--kind`, or write VIEW.FEATURE.",
+    ),
     "FS201": ErrorCode(
         "Not a name",
         "Names begin with a lower-case letter, go on with letters, digits and single underscores, and have at most 63.",

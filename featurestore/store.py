@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from featurestore.materialization.forget import Forgotten
     from featurestore.materialization.upkeep import Collected, RolledBack
     from featurestore.online.store import OnlineStore
+    from featurestore.plan.flow import Flow
     from featurestore.progress import Progress
     from featurestore.retrieval.online_features import OnlineFeatures, OnlineReader
     from featurestore.retrieval.splits import Split
@@ -397,6 +398,12 @@ class FeatureStore:
             bound, self.source_of(bound.view.source), asked, output, project,
             kind=format, jobs=jobs, dry_run=dry_run, watch=watch,
         )  # fmt: skip
+
+    def lineage(self) -> Flow:
+        """How columns flow through the project, from those of the sources into features and services."""
+        from featurestore.plan.flow import flow
+
+        return flow(self.bound)
 
     def bound_service(self, service: str | FeatureService) -> BoundService:
         """A service with types, from the registry or given as a definition. Raises: UnknownName FS101."""

@@ -26,6 +26,7 @@ from featurestore.cli import (
     influence,
     init,
     keys,
+    lineage,
     materialize,
     prove,
     push,
@@ -41,7 +42,7 @@ from featurestore.cli.events import CURRENT, Events
 from featurestore.cli.interrupt import Interrupts
 from featurestore.errors import FeatureStoreError
 
-COMMANDS = (init.init, check.check, compile.compile, explain.explain, build.build, rebuild.rebuild, diff.diff,
+COMMANDS = (init.init, check.check, compile.compile, explain.explain, lineage.lineage, build.build, rebuild.rebuild, diff.diff,
             backfill.backfill,
             materialize.materialize, get.get, serve.serve, keys.keys, push.push, compact.compact, status.status,
             rollback.rollback, gc.gc, forget.forget, verify.verify, audit.audit, prove.prove,

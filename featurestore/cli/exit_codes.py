@@ -40,6 +40,7 @@ EFFECTS: Mapping[str, Effect] = {
     "check": Effect(),
     "compile": Effect("`sql/`", "the same bytes", "`--check`: `sql/` is stale"),
     "explain": Effect(),
+    "lineage": Effect("the picture of `--svg`", "the same bytes"),
     "build": Effect("OUTPUT and its manifest", "the same bytes"),
     "rebuild": Effect("OUTPUT and its manifest", "the same bytes", "`--verify`: the bytes are not the same"),
     "diff": Effect(fails="the two differ"),

@@ -19,6 +19,7 @@ from featurestore.engines.duckdb import Settings
 from featurestore.engines.duckdb.expectations import Judge
 from featurestore.errors import UsageError
 from featurestore.intervals import format_instant
+from featurestore.plan import columns
 from featurestore.plan.leakage import assumed_known_at_once, static_sources
 from featurestore.progress import Watcher
 from featurestore.registry import BoundService
@@ -193,6 +194,7 @@ def describe(
         "labels": _labels(service, report),
         "split": report.split,
         "definitions": definitions(service),
+        "lineage": columns.to_data(columns.of_plan(build.plan)),
         "trust": {"static": static_sources(build.plan), "assumed_known_at_once": assumed_known_at_once(build.plan)},
         "columns": [[f.name, str(f.type)] for f in build.schema],
         "content_hash": report.content_hash,

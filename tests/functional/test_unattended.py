@@ -206,6 +206,7 @@ TWICE: dict[str, list[tuple[tuple[str, ...], int, int]]] = {
     "check": [(("check", "--data"), 0, 0)],
     "compile": [(("compile",), 0, 0)],
     "explain": [(("explain", "fraud_v1", "--sql"), 0, 0)],
+    "lineage": [(("lineage", "card_payments.amount_sum_7d", "--svg", "lineage.svg"), 0, 0)],
     "build": [(BUILD, 0, 0), ((*BUILD, "--known-before", TS, "--partitions", "2"), 0, 0)],
     "rebuild": [
         (("rebuild", "known.parquet", "--verify"), 0, 0),
