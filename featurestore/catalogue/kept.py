@@ -66,7 +66,10 @@ def raw_of(snapshot: Snapshot, known: Raw | None = None) -> Raw | None:
 def read(raw: Raw) -> Catalogue:
     """The catalogue. Raises: ValueError for bytes that are none."""
     unpacking = zlib.decompressobj()
-    given = unpacking.decompress(raw.body, MOST_BYTES + 1)
+    try:
+        given = unpacking.decompress(raw.body, MOST_BYTES + 1)
+    except zlib.error as error:
+        raise ValueError(str(error)) from None
     if len(given) > MOST_BYTES or not unpacking.eof:
         raise ValueError("the catalogue is too large, or cut off")
     return Catalogue(map(_entry, json.loads(given)["entries"]))

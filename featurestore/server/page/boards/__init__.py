@@ -16,4 +16,9 @@ def fragment(asked: Asked, entry: Entry) -> str:
     return ""
 
 
-__all__ = ["PAGES", "fragment"]
+def alerts(asked: Asked) -> str:
+    """HTML for the top of the first page: what is wrong now; "" where nothing was looked at."""
+    return ""
+
+
+__all__ = ["PAGES", "alerts", "fragment"]
