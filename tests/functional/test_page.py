@@ -573,7 +573,8 @@ def many() -> TestClient:
 def _data(entry: catalogue.Entry) -> dict[str, object]:
     return {
         "kind": entry.kind, "name": entry.name, "description": entry.description, "owner": entry.owner,
-        "tags": dict(entry.tags), "place": "", "facts": dict(entry.facts), "texts": dict(entry.texts), "uses": [list(ref) for ref in entry.uses],
+        "tags": dict(entry.tags), "place": "", "facts": dict(entry.facts), "texts": dict(entry.texts),
+        "uses": [list(ref) for ref in entry.uses],
     }  # fmt: skip
 
 
