@@ -5,7 +5,20 @@ A catalogue knows words, types, SQL and plans; it never bears on a value. Who re
 
 from featurestore.catalogue.document import document, outline
 from featurestore.catalogue.entries import KINDS, Catalogue, Entry
-from featurestore.catalogue.kept import Raw, keep, raw_of, read
+from featurestore.catalogue.kept import Raw, document_of, keep, raw_of, read
 from featurestore.catalogue.known import of_manifest, of_store
 
-__all__ = ["KINDS", "Catalogue", "Entry", "Raw", "document", "keep", "of_manifest", "of_store", "outline", "raw_of", "read"]
+__all__ = [
+    "KINDS",
+    "Catalogue",
+    "Entry",
+    "Raw",
+    "document",
+    "document_of",
+    "keep",
+    "of_manifest",
+    "of_store",
+    "outline",
+    "raw_of",
+    "read",
+]

@@ -16,7 +16,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
@@ -25,6 +26,7 @@ from featurestore import plan as planning
 from featurestore.compiler.duckdb import PartStatement, plainest
 from featurestore.compiler.files import latest_sql, training_set_sql
 from featurestore.definitions import Definition, Source
+from featurestore.errors import FeatureStoreError
 from featurestore.plan.explain import formula
 from featurestore.plan.lineage import lineage
 from featurestore.plan.nodes import Output, Window
@@ -44,8 +46,8 @@ def outline(bound: BoundRegistry) -> str:
 def document(bound: BoundRegistry) -> Given:
     """The whole document."""
     entries = list(_entries(bound))
-    made_of = {("view", name): _texts_of_view(view) for name, view in bound.views.items()}
-    made_of |= {("service", name): _texts_of_service(service) for name, service in bound.services.items()}
+    made_of = {("view", name): _or_why(partial(_texts_of_view, view)) for name, view in bound.views.items()}
+    made_of |= {("service", name): _or_why(partial(_texts_of_service, service)) for name, service in bound.services.items()}
     comes_from = {("feature", f"{v}/{f}"): uses for v, view in bound.views.items() for f, uses in _lineage(view)}
     for entry in entries:
         ref = entry["kind"], entry["name"]
@@ -225,6 +227,14 @@ def _column(name: str, view: str, feature: str, dtype: str, instance: str) -> Gi
 
 
 # Texts.
+
+
+def _or_why(write: Callable[[], dict[str, str]]) -> dict[str, str]:
+    """The texts, or why there are none: a run has brought views online, and does not fail for words about others."""
+    try:
+        return write()
+    except FeatureStoreError as error:
+        return {"sql": f"-- {error}\n"}
 
 
 def _texts_of_view(view: BoundView) -> dict[str, str]:

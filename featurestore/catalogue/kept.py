@@ -9,8 +9,8 @@ from __future__ import annotations
 import hashlib
 import json
 import zlib
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, fields
 from typing import Any
 
 from featurestore.catalogue.entries import Catalogue, Entry
@@ -66,7 +66,10 @@ def raw_of(snapshot: Snapshot, known: Raw | None = None) -> Raw | None:
 def read(raw: Raw) -> Catalogue:
     """The catalogue. Raises: ValueError for bytes that are none."""
     unpacking = zlib.decompressobj()
-    given = unpacking.decompress(raw.body, MOST_BYTES + 1)
+    try:
+        given = unpacking.decompress(raw.body, MOST_BYTES + 1)
+    except zlib.error as error:
+        raise ValueError(str(error)) from None
     if len(given) > MOST_BYTES or not unpacking.eof:
         raise ValueError("the catalogue is too large, or cut off")
     return Catalogue(map(_entry, json.loads(given)["entries"]))
@@ -74,6 +77,15 @@ def read(raw: Raw) -> Catalogue:
 
 def _entry(given: Mapping[str, Any]) -> Entry:
     return Entry(**{**given, "uses": tuple((kind, name) for kind, name in given.get("uses", ()))})
+
+
+def document_of(entries: Iterable[Entry]) -> dict[str, Any]:
+    """A document of entries, as `read` gives them back."""
+    return {"format": FORMAT, "entries": [{f.name: _plain(getattr(e, f.name)) for f in fields(Entry)} for e in entries]}
+
+
+def _plain(value: Any) -> Any:
+    return dict(value) if isinstance(value, Mapping) else list(map(list, value)) if isinstance(value, tuple) else value
 
 
 def packed(document: Mapping[str, Any]) -> bytes:
@@ -112,4 +124,4 @@ def _meta(snapshot: Snapshot) -> dict[str, Any] | None:
     return None if raw is None else json.loads(raw)
 
 
-__all__ = ["FORMAT", "MOST_BYTES", "Raw", "keep", "packed", "raw_of", "read", "without_longest"]
+__all__ = ["FORMAT", "MOST_BYTES", "Raw", "document_of", "keep", "packed", "raw_of", "read", "without_longest"]

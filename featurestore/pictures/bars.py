@@ -41,7 +41,7 @@ def names_below(names: Sequence[str], *, width: float = WIDTH, most: int = 12) -
     """(place, name) of at most eight names along the foot, the last one always; none of none."""
     if not names:
         return []
-    place, step = width / len(names), max(1, len(names) // 6)
+    place, step = width / len(names), max(1, -(-len(names) // 7))
     chosen = [n for n in range(0, len(names), step) if len(names) - 1 - n >= step or n == 0] + [len(names) - 1]
     return [(round((n + 0.5) * place, 1), names[n][:most]) for n in dict.fromkeys(chosen)]
 

@@ -29,9 +29,10 @@ def catalogue(asked: Asked) -> str:
     """The list: by ?q=, ?kind=, ?owner=, ?tag=name:value and ?page=."""
     entries = found(asked.catalogue, asked.query)
     page, pages, shown, first = _paged(asked, entries)
+    alerts = Markup("") if asked.query else Markup(boards.alerts(asked))
     return render(
         "catalogue.html", asked, words=words_of(asked.query), filters=_filters(asked), entries=shown, total=len(entries),
-        first=first, page=page, pages=pages, alerts="" if asked.query else boards.alerts(asked),
+        first=first, page=page, pages=pages, alerts=alerts,
     )  # fmt: skip
 
 
@@ -113,10 +114,11 @@ def service(asked: Asked, name: str) -> str:
     columns = entry.facts.get("columns", ())
     page, pages, shown, first = _paged(asked, columns)
     served = asked.live.services.get(name)
+    fields = () if served is None else _fields(served)
+    question = None if served is None else _question(served)
     return render(
-        "service.html", asked, entry=entry, served=served, columns=shown, total=len(columns), first=first, page=page, pages=pages,
-        fields=() if served is None else _fields(served), question=None if served is None else _question(served),
-        picture=picture(asked.catalogue, entry), fragment=_fragment(asked, entry),
+        "service.html", asked, entry=entry, served=served, fields=fields, question=question, columns=shown, total=len(columns),
+        first=first, page=page, pages=pages, picture=picture(asked.catalogue, entry), fragment=_fragment(asked, entry),
     )  # fmt: skip
 
 

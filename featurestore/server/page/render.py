@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -32,6 +33,18 @@ def render(template: str, asked: Asked, **context: Any) -> str:
 def address(kind: str, name: str) -> str:
     """The path of an entry's page: address("feature", "payments/amount_sum_7d"). Safe in an attribute, whatever the name."""
     return f"/{_FOLDERS[kind]}/{quote(name, safe='/' if kind == 'feature' else '')}"
+
+
+class _Facts(dict[str, Any]):
+    """Facts of which some may be missing, in a catalogue made of what else is known."""
+
+    def __missing__(self, name: str) -> None:
+        return None
+
+
+def facts_of(entry: Entry) -> Mapping[str, Any]:
+    """The facts of an entry; None for what is not known."""
+    return _Facts(entry.facts)
 
 
 def link(entry: Entry) -> str:
@@ -85,7 +98,7 @@ def environment() -> jinja2.Environment:
         auto_reload=False,
     )
     made.globals.update(
-        address=address, link=link, ago=ago, with_query=with_query, static=static.address, LONGEST=LONGEST,
+        address=address, facts_of=facts_of, link=link, ago=ago, with_query=with_query, static=static.address, LONGEST=LONGEST,
     )  # fmt: skip
     made.filters.update(instant=instant, duration=duration, short=short)
     return made
