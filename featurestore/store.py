@@ -549,8 +549,24 @@ class FeatureStore:
             push_at_once=self.config.online.push and self.root is not None,
             watch=watch,
             spark=self._spark(engine),
-            report=report,
+            report=self._keeping_catalogue(report),
         )
+
+    def _keeping_catalogue(self, report: Callable[[ViewReport], None] | None) -> Callable[[ViewReport], None] | None:
+        """As `report`; with the first view that is done the store is told of the definitions, for those who only read it."""
+        if self.root is None or not self.config.server.page:
+            return report
+        waiting = [True]
+
+        def told(done: ViewReport) -> None:
+            from featurestore import catalogue
+
+            if waiting and waiting.pop():
+                catalogue.keep(self.online, catalogue.outline(self.bound), lambda: catalogue.document(self.bound))
+            if report is not None:
+                report(done)
+
+        return told
 
     def rollback(self, view: str, *, live: int | None = None) -> RolledBack:
         """Turn a view back to the generation before the live one; its watermark goes back with it.
