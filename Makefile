@@ -14,6 +14,8 @@ SPARK  := .venv-spark/bin
 RESOLVE = $(BIN)/uv pip compile --quiet --no-config --universal --python-version 3.11 --generate-hashes --no-annotate \
             --no-emit-index-url --no-emit-find-links --custom-compile-command "make lock" $(if $(UPGRADE),--upgrade)
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
+# Hundreds of processes are started by the tests: compiling the package anew in each would be a good part of their time.
+export PYTHONDONTWRITEBYTECODE :=
 
 .DEFAULT_GOAL := help
 .PHONY: help venv demo test test-all test-spark test-oldest check golden fuzz mutants bench bench-check docs lock clean

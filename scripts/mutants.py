@@ -73,6 +73,7 @@ _SWEEP = "featurestore/compiler/duckdb/windows/sweep.py"
 _CATALOGUE = "featurestore/definitions/aggregation.py"
 _ENTRIES, _PAGE = "featurestore/catalogue/entries.py", "featurestore/server/page/app.py"
 _SESSIONS, _KEYS = "featurestore/server/sessions.py", "featurestore/server/keys.py"
+_FLOW = "featurestore/plan/flow.py"
 _LINEAGE, _RUNS = "featurestore/plan/lineage.py", "featurestore/openlineage/runs.py"
 _EXPECTED = "featurestore/definitions/expectations.py"
 _PATTERNS = "featurestore/patterns.py"
@@ -822,8 +823,18 @@ MUTANTS = (
            "if source.created_timestamp is None:", "when a row became known is not named", "told-a_feature_comes_from"),
     Mutant("lineage_forgets_tombstones", _LINEAGE, "if rows.source.deleted is not None:", "if rows.source.deleted == 0:",
            "the column of deletions is not named", "told-versions_are"),
-    Mutant("lineage_forgets_version_order", _LINEAGE, "(*first, *versions.order)", "first",
+    Mutant("lineage_forgets_version_order", _LINEAGE, "for column in versions.order)", "for column in ())",
            "columns that decide between versions are not named", "told-versions_are"),
+    Mutant("lineage_forgets_row_order", _LINEAGE, "if rows.source.row_order is not None:", "if rows.source.row_order == 0:",
+           "the column that says which version is newer is not named", "told-versions_are"),
+    Mutant("lineage_forgets_the_request", _LINEAGE, "yield Use(None, column, True, how, formula(output))", "yield from ()",
+           "what a request brings is not named", "told-a_feature_comes_from"),
+    Mutant("lineage_by_the_view_s_keys", _LINEAGE, "(None, key.spine_column, False", "(None, key.name, False",
+           "an instance is said to be asked for by the keys of its view", "told-an_instance"),
+    Mutant("flow_takes_prefixed_names", _FLOW, "instance.bound.name, feature.name), Node(\"served\"",
+           "instance.bound.name, out), Node(\"served\"", "a column of a service comes from no feature", "told-an_instance"),
+    Mutant("flow_reads_the_first_input", _FLOW, "yield Edge(inputs[operand], end)",
+           "yield Edge([*inputs.values()][1], end)", "an on-demand feature comes from another operand", "told-an_instance"),
     Mutant("lineage_of_an_operand_is_the_operand", _LINEAGE, "for use in known[operand.column]:",
            "for use in known[operand.column][:0]:", "an on-demand feature comes from nothing", "told-a_feature_comes_from"),
     Mutant("interrupted_is_failed", _RUNS, "if isinstance(error, Exception):", "if isinstance(error, BaseException):",

@@ -19,19 +19,25 @@ from featurestore.cli import (
     compact,
     compile,
     diff,
+    drift,
     explain,
     forget,
+    freshness,
     gc,
     get,
     influence,
     init,
     keys,
+    lineage,
     materialize,
+    performance,
+    profile,
     prove,
     push,
     rebuild,
     rollback,
     serve,
+    should_retrain,
     status,
     verify,
 )  # fmt: skip
@@ -41,11 +47,13 @@ from featurestore.cli.events import CURRENT, Events
 from featurestore.cli.interrupt import Interrupts
 from featurestore.errors import FeatureStoreError
 
-COMMANDS = (init.init, check.check, compile.compile, explain.explain, build.build, rebuild.rebuild, diff.diff,
+COMMANDS = (init.init, check.check, compile.compile, explain.explain, lineage.lineage, build.build, rebuild.rebuild, diff.diff,
+            profile.profile,
             backfill.backfill,
             materialize.materialize, get.get, serve.serve, keys.keys, push.push, compact.compact, status.status,
             rollback.rollback, gc.gc, forget.forget, verify.verify, audit.audit, prove.prove,
-            influence.influence)  # fmt: skip
+            influence.influence, drift.drift, performance.performance, freshness.freshness,
+            should_retrain.should_retrain)  # fmt: skip
 
 HELP = """Point-in-time correct features, offline and online, from one definition.
 

@@ -81,3 +81,17 @@ def bars(parts: Mapping[str, int], *, width: int = 30, indent: str = "") -> list
         bar = "█" * round(width * number / whole) if whole else ""
         lines.append(f"{indent}{name.ljust(names)}  {bar.ljust(width)}  {share(number, whole)}".rstrip())
     return lines
+
+
+Branches = Mapping[str, Any]
+"""The branches of a tree: label -> its own."""
+
+
+def tree(label: str, branches: Branches) -> str:
+    """A label, and below it its branches, each with its own: for people."""
+    lines = [label]
+    for number, (name, below) in enumerate(branches.items(), 1):
+        first, others = ("└── ", "    ") if number == len(branches) else ("├── ", "│   ")
+        head, *rest = tree(name, below).split("\n")
+        lines += [first + head, *(others + line for line in rest)]
+    return "\n".join(lines)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from featurestore.definitions import ViewInstance
 from featurestore.expressions import result_type
 from featurestore.plan.leakage import prove
 from featurestore.plan.nodes import (
@@ -61,6 +62,11 @@ def online_state(bound: BoundView) -> OnlineState:
     plan = OnlineState(bound.name, bound.fingerprint, facts, latest, windows)
     prove(plan)
     return plan
+
+
+def label(bound: BoundLabel) -> LabelOf:
+    """The plan of a label view by itself, as a service none of whose views allows exact matches would ask for it."""
+    return _label(BoundInstance(ViewInstance(view=bound.view), bound), exact=False)
 
 
 def facts_read(bound: BoundFacts) -> Visible | StaticLookup:

@@ -14,6 +14,7 @@ from featurestore.plan.explain import formula
 from featurestore.plan.nodes import (
     Facts,
     InForce,
+    LabelOf,
     OnDemand,
     OnlineState,
     Output,
@@ -37,7 +38,8 @@ class Use:
     """One way in which a column bears on a value.
 
     source: whose column it is; None: the spine's. direct: the value is made of it; else it decides which rows count.
-    how: IDENTITY, TRANSFORMATION, AGGREGATION; or JOIN, FILTER, SORT, WINDOW, GROUP_BY, CONDITIONAL. why: in words.
+    how: IDENTITY, TRANSFORMATION, AGGREGATION; or JOIN, FILTER, SORT, WINDOW, GROUP_BY, CONDITIONAL. why: in words; of what
+    decides, one of `WHYS`.
     """
 
     source: str | None
@@ -46,11 +48,28 @@ class Use:
     how: str
     why: str
 
+    @property
+    def role(self) -> str:
+        """What the column is to the value: "value", "request" or "as_of" where it is made of it, else as `WHYS` says."""
+        if not self.direct:
+            return WHYS[self.why]
+        return "value" if self.source is not None else AS_OF if self.column == AS_OF else "request"
 
-def lineage(plan: TrainingSet | OnlineState) -> dict[str, tuple[Use, ...]]:
+
+WHYS: Mapping[str, str] = {
+    "condition": "condition", "where": "where", "quarantine": "quarantine", "join key": "key", "event time": "time",
+    "known time": "known", "settled": "known", "row key": "row_key", "deleted": "deleted", "row order": "row_order",
+    "version order": "version", "ties": "tie", "as of": AS_OF,
+}  # fmt: skip
+"""In words, why a column decides about a value it is not in -> its role."""
+
+
+def lineage(plan: TrainingSet | OnlineState | LabelOf) -> dict[str, tuple[Use, ...]]:
     """Of each column of an answer, in its order, what it comes from; what it is made of comes first."""
     if isinstance(plan, OnlineState):
         return {o.name: _unique(_of(o, plan.facts, None)) for o in (*plan.latest, *plan.windows)}
+    if isinstance(plan, LabelOf):
+        return {o.name: _unique(_of(o, plan.part.facts, None)) for o in plan.part.outputs}
     found = {o.name: _unique(_answered(o, answer.part)) for answer in plan.answers for o in answer.part.outputs}
     for node in plan.on_demand:
         found |= {o.name: _unique(_on_demand(o, node, found)) for o in node.outputs}
@@ -117,8 +136,9 @@ def _versions(rows: ReadSource, versions: InForce | None) -> Iterator[Use]:
     yield from (_use(rows, column, "GROUP_BY", "row key") for column in versions.row_key)
     if rows.source.deleted is not None:
         yield _use(rows, rows.source.deleted, "FILTER", "deleted")
-    first = () if rows.source.row_order is None else (rows.source.row_order,)
-    yield from (_use(rows, column, "SORT", "version order") for column in (*first, *versions.order))
+    if rows.source.row_order is not None:
+        yield _use(rows, rows.source.row_order, "SORT", "row order")
+    yield from (_use(rows, column, "SORT", "version order") for column in versions.order)
 
 
 def _use(rows: ReadSource, column: str, how: str, why: str) -> Use:
@@ -146,4 +166,4 @@ def _unique(uses: Iterator[Use]) -> tuple[Use, ...]:
     return tuple(sorted(dict.fromkeys(uses), key=lambda use: not use.direct))
 
 
-__all__ = ["AS_OF", "Use", "lineage"]
+__all__ = ["AS_OF", "WHYS", "Use", "lineage"]

@@ -28,6 +28,8 @@ from featurestore.config import OpenLineage
 from featurestore.errors import FeatureStoreError
 from featurestore.openlineage.facets import error_message
 from featurestore.openlineage.sending import Sender
+from featurestore.plan.columns import column_lineage
+from featurestore.plan.flow import Node
 from featurestore.plan.lineage import lineage
 
 UTC = pa.timestamp("us", "UTC")
@@ -79,6 +81,22 @@ def _versions_are_told_by_their_order(folder: Path) -> None:
     told = _told(store, "f")["count_1d"]
     who = "c join, .c join, e wind, k filt, .as_of wind"
     assert told == f"{who}, id grou, gone filt, n sort, c sort, y sort, y filt"
+
+
+def _an_instance_comes_by_its_own_keys_and_names(folder: Path) -> None:
+    view = FeatureView(name="v", entities=[C], source=_source("rows", delay="0s"), features=[latest("x"), latest("y")])
+    here, there = (view.with_join_key_map({"c": f"{way}c"}).with_prefix(way) for way in ("from_", "to_"))
+    asked = OnDemandFeatureView(name="o", inputs=[here, there], request={"r": "double"}, features={"q": "to_x - r"})
+    store = FeatureStore(definitions=[FeatureService(name="f", features=[here, asked])])
+    found = column_lineage(store.bound.services["f"])
+    row = {name: {c.column for c in columns if c.source is None} for name, columns in found.items()}
+    assert row == {"from_x": {"from_c", "as_of"}, "from_y": {"from_c", "as_of"}, "q": {"to_c", "r", "as_of"}}
+    whole = store.lineage()
+    for name, columns in found.items():
+        reached = whole.columns_of(Node("served", "f", name))
+        assert {(n.group or None, n.name, role) for n, roles in reached.items() for role in roles} == set(columns)
+    made_of = {str(e.end): str(e.start) for e in whole.edges if e.start.kind == "feature"}
+    assert made_of == {"o.q": "v.x", "f.from_x": "v.x", "f.from_y": "v.y"}
 
 
 def _a_label_is_settled(folder: Path) -> None:
@@ -154,6 +172,7 @@ TOLD: Mapping[str, Callable[[Path], None]] = {
     for story in (
         _a_feature_comes_from_what_its_plan_reads,
         _versions_are_told_by_their_order,
+        _an_instance_comes_by_its_own_keys_and_names,
         _a_label_is_settled,
         _runs_are_told_as_they_end,
         _no_secret_is_told,

@@ -13,6 +13,7 @@ from featurestore.definitions import FeatureService
 from featurestore.engines.reference import ReferenceEngine
 from featurestore.testing.strategies import KINDS, World, world
 from tests.property import files
+from tests.property.daily import daily
 from tests.property.engines import bits
 from tests.property.files import File, Layout
 
@@ -50,11 +51,7 @@ class Audited:
         return self.store.audit(table, self.service, tolerance=1e-9)
 
 
-EVERY_DAY = ("delayed", "created", "versions_deleted", "static")
-KINDS_BY_COST = [kind if kind in EVERY_DAY else pytest.param(kind, marks=pytest.mark.slow) for kind in KINDS]
-
-
-@pytest.mark.parametrize("kind", KINDS_BY_COST)
+@pytest.mark.parametrize("kind", daily(KINDS, "delayed", "created", "versions_deleted", "static"))
 def test_what_the_oracle_says_is_exact_and_what_it_says_of_other_instants_is_not(kind: str) -> None:
     drawn = Audited(kind)
     honest = drawn.told(drawn.spine)
@@ -85,7 +82,7 @@ def plain(column: pa.ChunkedArray) -> list[Any]:
     return [None if floats and one != one else value for one, value in zip(column.to_pylist(), values, strict=True)]
 
 
-@pytest.mark.parametrize("kind", [pytest.param("at_once", marks=pytest.mark.slow), "created", "versions"])
+@pytest.mark.parametrize("kind", daily(("at_once", "created", "versions"), "created"))
 def test_a_value_of_nobody_is_unexplained_and_never_a_leak(kind: str) -> None:
     planted = 0
     for seed in range(3):

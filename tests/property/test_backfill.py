@@ -33,6 +33,7 @@ from featurestore.registry import Registry
 from featurestore.sources import IdentityCache, open_source
 from featurestore.testing.strategies import KINDS, SPREADS, World, worlds
 from tests.property import files
+from tests.property.daily import daily
 from tests.property.engines import Question, by_oracle
 from tests.spec.engines import plain_values
 from tests.spec.spread import Spreads, comparable
@@ -44,7 +45,7 @@ INCLUDES = ((), ("status",), ("status", "event_timestamp"))
 
 
 @pytest.mark.fuzz
-@pytest.mark.parametrize("kind", TIMED)
+@pytest.mark.parametrize("kind", daily(TIMED, "at_once", "created_or_event", "versions"))
 def test_a_backfill_after_late_rows_is_a_full_one_and_the_oracles(kind: str, fuzz_cases: int, tmp_path: Path) -> None:
     met, builds = Counter[str](), max(fuzz_cases // 3_000, 1)
 

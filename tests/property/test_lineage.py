@@ -24,7 +24,7 @@ from featurestore.plan.lineage import Use, lineage
 from featurestore.scaffold.generate import generate
 from tests.needs import ROOT
 
-SELDOM = {"ties", "version order", "deleted", "row key", "settled"}
+SELDOM = {"ties", "version order", "row order", "deleted", "row key", "settled"}
 """Reasons that move a value only where rows are equal in much else, or are few; a label only when its time is cut off."""
 
 

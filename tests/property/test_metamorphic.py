@@ -17,6 +17,7 @@ import pytest
 
 from featurestore.testing.strategies import BEACON, CASE, CREATED, EVENT, FAR, KINDS, VALUES, Row, World, world
 from tests.property import files
+from tests.property.daily import daily
 from tests.property.engines import Cells, Question, by_duckdb, of_features
 from tests.property.files import File, Layout
 
@@ -208,7 +209,7 @@ def test_facts_known_at_the_cut_off_or_later_move_no_label(kind: str, answers: C
     assert sum(value is not None for value, _, _ in before["y"]) > 20
 
 
-@pytest.mark.parametrize("kind", TIMED)
+@pytest.mark.parametrize("kind", daily(TIMED, "created", "delayed", "versions"))
 def test_labels_move_no_feature(kind: str, answers: Callable[..., Cells]) -> None:
     drawn = labelled_world(kind)
     without = replace(drawn, definition=replace(drawn.definition, label=""))
@@ -217,7 +218,7 @@ def test_labels_move_no_feature(kind: str, answers: Callable[..., Cells]) -> Non
     assert {name: with_label[name] for name in alone} == alone
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", daily(KINDS, "at_once", "versions_delayed", "static"))
 def test_the_order_of_rows_and_their_files_does_not_matter(kind: str, answers: Callable[..., Cells]) -> None:
     drawn = drawn_world(kind, 2)
     scattered = Layout(
@@ -237,7 +238,7 @@ def test_rows_of_the_spine_are_answered_each_by_itself(kind: str, answers: Calla
 
 
 @pytest.mark.parametrize("shift", [1, -(10 * 365 * DAY + 1)])
-@pytest.mark.parametrize("kind", TIMED)
+@pytest.mark.parametrize("kind", daily(TIMED, "created_or_event", "versions_deleted"))
 def test_a_shift_of_all_times_shifts_the_answers(kind: str, shift: int, answers: Callable[..., Cells]) -> None:
     drawn = drawn_world(kind, 4)
     # On-demand features read the instant itself, and an hour of the day does not move with it.
