@@ -71,9 +71,9 @@ _ALIGNED = "featurestore/compiler/duckdb/windows/aligned.py"
 _FRAMES = "featurestore/compiler/duckdb/windows/frames.py"
 _SWEEP = "featurestore/compiler/duckdb/windows/sweep.py"
 _CATALOGUE = "featurestore/definitions/aggregation.py"
+_FLOW = "featurestore/plan/flow.py"
 _ENTRIES, _PAGE = "featurestore/catalogue/entries.py", "featurestore/server/page/app.py"
 _SESSIONS, _KEYS = "featurestore/server/sessions.py", "featurestore/server/keys.py"
-_FLOW = "featurestore/plan/flow.py"
 _LINEAGE, _RUNS = "featurestore/plan/lineage.py", "featurestore/openlineage/runs.py"
 _EXPECTED = "featurestore/definitions/expectations.py"
 _PATTERNS = "featurestore/patterns.py"
@@ -140,6 +140,18 @@ class Mutant:
 
 
 MUTANTS = (
+    # What boards show, and to whom
+    Mutant("boards_show_what_others_own", "featurestore/server/page/boards/pages.py", "if not asked.limited:",
+           "if asked.query is not None:", "who sees some services sees results of all", "found-who_sees_some"),
+    Mutant("a_feed_stops_by_its_result_alone", "featurestore/server/page/boards/freshness.py",
+           "None not in (age, limit) and age > limit", "False", "a monitor that stops hides a feed that stops",
+           "found-a_feed_stops"),
+    Mutant("alerts_stay_open_for_ever", "featurestore/server/page/boards/findings.py",
+           "s.latest.at > newest[s.latest.check] - MICROS_PER_DAY", "newest", "an alert of what is gone stays open",
+           "found-an_alert_that_nobody"),
+    Mutant("cut_lines_take_whole_ones_along", "featurestore/monitoring/results.py", "file.seek(max(start - 1, 0))",
+           "file.seek(start)", "a line that is wholly within the bound is left out", "found-the_newest_bytes"),
+
     # What is cut by key, and what need not be read
     Mutant("versions_cut_by_their_own_key", _PARTITIONS, "coalesce(m.{PARTITION}, {_own(part, partitions)})",
            "{_own(part, partitions)}", "a version of another key does not hide the one before", "versions-a (cut)"),

@@ -10,6 +10,7 @@ from typing import NamedTuple
 FOLDER = Path(__file__).with_name("static")
 PREFIX = "/static/"
 TYPES = {
+    "boards.css": b"text/css; charset=utf-8",
     "page.css": b"text/css; charset=utf-8",
     "page.js": b"text/javascript; charset=utf-8",
     "icon.svg": b"image/svg+xml",

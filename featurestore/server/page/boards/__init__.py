@@ -4,21 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from featurestore.catalogue import Entry
 from featurestore.server.page.asked import Asked
+from featurestore.server.page.boards.fragments import fragment
+from featurestore.server.page.boards.pages import alerts, drift_page, freshness_page, history_page, skew_page
 
-PAGES: Mapping[str, tuple[str, Callable[[Asked], str]]] = {}
+PAGES: Mapping[str, tuple[str, Callable[[Asked], str]]] = {
+    "/freshness": ("Freshness", freshness_page),
+    "/drift": ("Drift", drift_page),
+    "/skew": ("Skew", skew_page),
+    "/history": ("History", history_page),
+}
 """Path -> (its name in the navigation, the page), in order of the navigation."""
-
-
-def fragment(asked: Asked, entry: Entry) -> str:
-    """HTML for the page of an entry: profile, drift, freshness, skew; "" where nothing was looked at."""
-    return ""
-
-
-def alerts(asked: Asked) -> str:
-    """HTML for the top of the first page: what is wrong now; "" where nothing was looked at."""
-    return ""
-
 
 __all__ = ["PAGES", "alerts", "fragment"]
