@@ -559,10 +559,10 @@ class FeatureStore:
         waiting = [True]
 
         def told(done: ViewReport) -> None:
-            from featurestore import catalogue
+            from featurestore.catalogue import keep, making
 
             if waiting and waiting.pop():
-                catalogue.keep(self.online, catalogue.outline(self.bound), lambda: catalogue.document(self.bound))
+                keep(self.online, making.outline(self.bound), lambda: making.document(self.bound))
             if report is not None:
                 report(done)
 

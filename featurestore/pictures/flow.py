@@ -68,9 +68,11 @@ def picture(flow: Mapping[str, Any], *, title: str = "Lineage", link: Link | Non
         height, x = max(height, y), x + width + BETWEEN
     width = max(x - BETWEEN + 1, 1)
     style = "<style>@media (prefers-color-scheme: dark) { svg { color: #ddd } }</style>" if alone else ""
+    role = "img" if link is None else "group"  # links within an image are none to a screen reader
     said = f"<title>{escape(title)}</title><desc>{escape(_described(flow, unseen))}</desc>{style}"
     return (
-        f'<svg xmlns="http://www.w3.org/2000/svg" class="flow" role="img" viewBox="0 0 {width:.0f} {height:.0f}" '
+        f'<svg xmlns="http://www.w3.org/2000/svg" class="flow" role="{role}" aria-label="{escape(title)}" '
+        f'viewBox="0 0 {width:.0f} {height:.0f}" '
         f'width="{width:.0f}" height="{height:.0f}" font-family="ui-monospace, monospace" font-size="12" fill="currentColor">'
         f"{said}{''.join(_lines(flow, places))}{''.join(drawn)}</svg>\n"
     )
