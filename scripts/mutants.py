@@ -123,6 +123,8 @@ _SNAPSHOT = "featurestore/compiler/duckdb/windows/snapshot.py"
 _TOUCHED = "featurestore/compiler/duckdb/backfill.py"
 _LATE_ROWS = "featurestore/backfill/late.py"
 _BACKFILL = "featurestore/backfill/run.py"
+_LOG_READING, _LOG_WRITER = "featurestore/serve_log/reading.py", "featurestore/serve_log/writer.py"
+_LOG_SECRET, _REDACTION = "featurestore/serve_log/secret.py", "featurestore/serve_log/redaction.py"
 
 
 @dataclass(frozen=True)
@@ -138,6 +140,23 @@ class Mutant:
 
 
 MUTANTS = (
+    # What was served
+    Mutant("log_window_closed", _LOG_READING, "pc.less(t, end)", "pc.less_equal(t, end)",
+           "a row of the next window is in this one", "logged-a_window"),
+    Mutant("log_files_of_the_last_instant", _LOG_READING, "one.last >= start]", "one.last > start]",
+           "a file whose last row is the window's first is left out", "logged-a_window"),
+    Mutant("log_draw_of_the_first", _LOG_READING, "generator.random(batch.num_rows)", "np.linspace(0, 0.9, batch.num_rows)",
+           "a draw is of the rows that come first", "logged-a_draw"),
+    Mutant("log_queue_without_end", _LOG_WRITER, "- self._taken + rows > self", "- self._taken > self",
+           "the queue takes what it has no room for", "logged-a_full_queue"),
+    Mutant("log_newest_go", _LOG_READING, "key=lambda one: (one.day, one.first,", "key=lambda one: (one.first,",
+           "retention takes what was asked of the longest ago, not what was served the longest ago", "logged-what_is_old"),
+    Mutant("log_redacts_services_alone", _REDACTION, "if composed:", "if False:",
+           "what a service hides, Feast's clients have logged", "logged-a_name_hides"),
+    Mutant("log_redacts_own_names_alone", _REDACTION, "column: {column, feature,", "column: {column,",
+           "a prefix brings a hidden feature back", "logged-a_name_hides"),
+    Mutant("log_hash_without_secret", _LOG_SECRET, "key=self._secret,", 'key=b"",',
+           "who can try all keys can undo a hash", "logged-hashes_need"),
     # What is cut by key, and what need not be read
     Mutant("versions_cut_by_their_own_key", _PARTITIONS, "coalesce(m.{PARTITION}, {_own(part, partitions)})",
            "{_own(part, partitions)}", "a version of another key does not hide the one before", "versions-a (cut)"),

@@ -30,10 +30,12 @@ from featurestore.serve_log.retention import drop_before, drop_beyond, sweep
 
 log = logging.getLogger(__name__)
 
-LOOK_EVERY = 0.25
+LOOK_EVERY = 0.2
 """Seconds between looks into the queue."""
 PIECE_ROWS = 1_000
-"""About how many rows are made columns at once."""
+"""About how many rows are made columns at once: enough to pay for what a piece of many columns costs by itself."""
+PATIENCE = 2.0
+"""Seconds after which fewer are, too."""
 FILE_ROWS, FILE_BYTES = 100_000, 64_000_000
 """A file is written before its time when so much was gathered."""
 TIDY_EVERY = 60.0
@@ -78,7 +80,7 @@ class Writer(Generic[T]):
         self._added = self._taken = 0  # each is written by one thread alone
         self._gathered: list[Piece] = []
         self._held_rows = self._held_bytes = self._number = 0
-        self._since = self._tidied = 0.0
+        self._since = self._tidied = self._looked = 0.0
         self._name = f"{me()}-{secrets.token_hex(4)}"
         self._told = False
         check_writable(folder)
@@ -102,15 +104,22 @@ class Writer(Generic[T]):
     def _run(self) -> None:
         while True:
             ended = self._ended.wait(LOOK_EVERY)
-            while self._waiting:
+            while self._waiting and (ended or self._is_time()):
                 self._gather()
             self._write_what_is_due(now=ended)
             if ended:
                 return
             self._tidy()
 
+    def _is_time(self) -> bool:
+        """Whether enough waits, or has waited for long enough."""
+        return (
+            self._added - self._taken >= min(PIECE_ROWS, self._limits.queue // 2) or time.monotonic() - self._looked >= PATIENCE
+        )
+
     def _gather(self) -> None:
         """Make columns of a piece of what waits."""
+        self._looked = time.monotonic()
         taken, rows = [], 0
         while self._waiting and rows < PIECE_ROWS:
             served, count = self._waiting.popleft()
@@ -122,7 +131,7 @@ class Writer(Generic[T]):
             self._lose(rows, ERROR)
         else:
             if not self._gathered:
-                self._since = time.monotonic()
+                self._since = self._looked
             self._gathered += pieces
             self._held_rows += rows
             self._held_bytes += sum(piece.table.nbytes for piece in pieces)

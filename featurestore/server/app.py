@@ -92,7 +92,7 @@ class Application:
             status, size = await self._hot(route, exchange, receive, send)
         seconds = time.perf_counter() - start
         self.metrics.answered(name, status, seconds, exchange.rows, exchange.cells)
-        if self.served is not None and exchange.looked_up is not None and status == HTTPStatus.OK:
+        if status == HTTPStatus.OK and exchange.looked_up is not None and self.served is not None:
             self.served.add(exchange.looked_up, exchange.request_id, seconds)
         if self.log is not None:
             self.log.add(_line(exchange, status, seconds, size))

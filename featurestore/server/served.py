@@ -76,11 +76,15 @@ class ServedLog:
         self.writer: Writer[_Served] = Writer(root / settings.path, _Pieces(settings.sample, hasher), limits)
         self.writer.dropped[UNSETTLED] = 0
 
+    def is_sampled(self, request_id: bytes) -> bool:
+        """Told by its id alone: a request that is sent again is logged again, whichever worker answers it."""
+        return int.from_bytes(blake2b(request_id, digest_size=8).digest()) < self._below
+
     def add(self, looked_up: LookedUp, request_id: bytes, seconds: float) -> None:
         """Log a look-up, if it is one of the sample. seconds: from its head to its answer."""
-        rows = looked_up.asked.rows
-        if not rows or not self._is_sampled(request_id):
+        if not self.is_sampled(request_id):
             return
+        rows = looked_up.asked.rows
         shown = self._shown.get(looked_up.service) or self._look_at(looked_up.service)
         if shown is None:
             self.writer.dropped[UNSETTLED] += rows
@@ -91,10 +95,6 @@ class ServedLog:
     def close(self) -> None:
         """Write what waits. A disk that takes nothing is not waited for."""
         self.writer.close(CLOSES_WITHIN)
-
-    def _is_sampled(self, request_id: bytes) -> bool:
-        """By its id alone: a request that is sent again is logged again, whichever worker answers it."""
-        return int.from_bytes(blake2b(request_id, digest_size=8).digest()) < self._below
 
     def _look_at(self, service: Service) -> Shown | None:
         """What of a service met for the first time may be logged; None as long as that is not known."""
@@ -152,7 +152,8 @@ class _Pieces:
     def __call__(self, served: Sequence[_Served]) -> Iterator[Piece]:
         groups: dict[int, list[_Served]] = {}
         for one in served:
-            groups.setdefault(id(one.looked_up.service), []).append(one)
+            if one.looked_up.asked.rows:
+                groups.setdefault(id(one.looked_up.service), []).append(one)
         for group in groups.values():
             service = group[0].looked_up.service
             columns = dict(chain(self._of_requests(service, group), self._keys(service, group), _cells(service, group)))

@@ -59,6 +59,12 @@ def logged(folder: Path, *tables: pa.Table, service: str = "s", clock: FixedCloc
     return made
 
 
+def hurry(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Writers look into their queue all the time."""
+    monkeypatch.setattr(writer, "LOOK_EVERY", 0.001)
+    monkeypatch.setattr(writer, "PATIENCE", 0)
+
+
 def values(found: pa.Table, name: str = "x") -> list[Any]:
     return found[name].to_pylist()  # type: ignore[no-any-return]
 
@@ -89,7 +95,7 @@ def test_a_full_queue_drops_and_never_waits(tmp_path: Path, monkeypatch: pytest.
 
 
 def test_the_queue_has_room_again_once_it_was_looked_into(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(writer, "LOOK_EVERY", 0.001)
+    hurry(monkeypatch)
     made = Writer(tmp_path, pieces, LIMITS._replace(queue=2))
     for i in range(5):
         made.add(("s", table([i, i], x=pa.array([i, i]))), 2)
@@ -100,7 +106,7 @@ def test_the_queue_has_room_again_once_it_was_looked_into(tmp_path: Path, monkey
 
 def test_a_disk_that_hangs_costs_rows_and_no_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     hangs = threading.Event()
-    monkeypatch.setattr(writer, "LOOK_EVERY", 0.001)
+    hurry(monkeypatch)
     monkeypatch.setattr(writer, "commit", lambda *_: hangs.wait())
     made = Writer(tmp_path, pieces, LIMITS._replace(queue=4, every=0))
     made.add(("s", table([0])), 1)
@@ -126,7 +132,7 @@ def test_what_the_disk_does_not_take_is_counted_told_once_and_forgotten(
         broken.setattr(writer, "commit", refuse)
         broken.setattr(writer, "FILE_ROWS", 1)
         broken.setattr(writer, "PIECE_ROWS", 1)
-        broken.setattr(writer, "LOOK_EVERY", 0.001)
+        hurry(broken)
         made = Writer(tmp_path, pieces, LIMITS)
         made.add(("s", table([1])), 1)
         made.add(("s", table([2])), 1)
@@ -156,7 +162,7 @@ def test_a_defect_costs_its_rows_alone(tmp_path: Path, monkeypatch: pytest.Monke
 
 
 def test_a_file_holds_what_came_in_its_time_or_as_much_as_it_may(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(writer, "LOOK_EVERY", 0.001)
+    hurry(monkeypatch)
     monkeypatch.setattr(writer, "FILE_ROWS", 4)
     slow = Writer(tmp_path / "slow", pieces, LIMITS)
     for i in range(3):
@@ -214,6 +220,27 @@ made.close(60)
     other.write_text("of one that lives")
     retention.sweep(tmp_path)
     assert list(tmp_path.rglob("*.partial")) == [other]
+
+
+def test_few_rows_wait_for_more_but_not_for_long(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(writer, "LOOK_EVERY", 0.001)
+    monkeypatch.setattr(writer, "PATIENCE", 0.5)
+    looked: list[int] = []
+
+    def watched(served: Sequence[tuple[str, pa.Table]]) -> Iterator[Piece]:
+        looked.append(len(served))
+        return pieces(served)
+
+    made = Writer(tmp_path, watched, LIMITS._replace(queue=20))
+    made.add(("s", table([1])), 1)
+    assert within_seconds(lambda: looked == [1])
+    for i in range(5):
+        made.add(("s", table([i])), 1)
+    assert within_seconds(lambda: looked == [1, 5])
+    for i in range(5):
+        made.add(("s", table([i])), 2)  # half the queue: at once
+    assert within_seconds(lambda: looked == [1, 5, 5], 0.4)
+    made.close(10)
 
 
 # Reading.
@@ -292,7 +319,7 @@ def test_a_file_that_goes_while_it_is_read_is_left_out(tmp_path: Path) -> None:
 
 
 def test_it_is_read_while_it_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(writer, "LOOK_EVERY", 0.001)
+    hurry(monkeypatch)
     monkeypatch.setattr(writer, "PIECE_ROWS", 1)
     made = Writer(tmp_path, pieces, LIMITS._replace(every=0))
     seen = 0
@@ -356,7 +383,7 @@ def test_the_oldest_files_go_where_the_log_takes_too_much(tmp_path: Path) -> Non
 
 
 def test_a_writer_deletes_what_has_to_go(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(writer, "LOOK_EVERY", 0.001)
+    hurry(monkeypatch)
     monkeypatch.setattr(writer, "TIDY_EVERY", 0)
     logged(tmp_path, table([1]), clock=FixedClock(NOW))
     logged(tmp_path, table([2]), table([3]), clock=FixedClock(NOW + 40 * MICROS_PER_DAY))
