@@ -199,6 +199,31 @@ CODES: Mapping[str, ErrorCode] = {
         "`--split time` takes --test-from, --validation-from, --embargo, --label-window and --split-by; `group` takes "
         "--test-share, --validation-share, --seed and --split-by; `random` the same without --split-by.",
     ),
+    "FS160": ErrorCode(
+        "Not a profile",
+        "The file is missing, is none that a build or a run has written, is of a newer featurestore, or lacks the feature.",
+        "the file is no profile · in train.parquet.profile · try featurestore profile FILE",
+        "Build the set again, or give the training set itself: its profile is then computed.",
+    ),
+    "FS161": ErrorCode(
+        "No such column to profile",
+        "A column to profile or to part rows by is not in the table or profile, or the column of instants holds none.",
+        "the profile has no slices by 'country' · try day",
+        "Name a column that is there; slices of training sets are declared by `FeatureService(slices=[…])`.",
+    ),
+    "FS162": ErrorCode(
+        "A service cannot be sliced by this column",
+        "A column of `FeatureService(slices=[…])` is neither in the spine nor among the features, or is of a type whose values "
+        "are no parts: slices are text, integers, bool, dates or binary.",
+        "service 'fraud_v1' is sliced by 'contry', which neither the spine nor the service has · try country",
+        "Correct the name in `slices=[…]`, or add the column to the spine.",
+    ),
+    "FS163": ErrorCode(
+        "Profiles of different types",
+        "Profiles are merged in which a feature has different types.",
+        "feature 'amount' is int64 in one profile and double in another · try profiles of one definition",
+        "Merge profiles of the same definition only.",
+    ),
     "FS164": ErrorCode(
         "What was served is not the offline truth",
         "`verify --log` replayed the serve log; of some feature a greater share of cells differs than `[monitor] skew` says.",
@@ -225,6 +250,19 @@ CODES: Mapping[str, ErrorCode] = {
         "in, rows come late, too few or too many happened, or a day is missing.",
         "1 alert: readings: the feed stopped: 284m since the last row, known at …; usually at most 40m",
         "Look at what sends the rows; `featurestore materialize` if rows wait. See docs/how-to/freshness.md.",
+    ),
+    "FS168": ErrorCode(
+        "Not a policy",
+        "The file of `should-retrain --policy` is no TOML, or a rule has an unknown kind or key, lacks its threshold or "
+        "window, or has one of the wrong type.",
+        "rule 2, of kind 'drift', has no window · in retrain.toml · try window = '7d'",
+        "Write the rule as docs/how-to/retrain.md shows.",
+    ),
+    "FS169": ErrorCode(
+        "Retrain",
+        "The rules of a policy say that it is time to train anew.",
+        "retrain: the training set is 1104h old, by what it could know; threshold 30d",
+        "Build a training set, train, and name the new set in the policy.",
     ),
     "FS170": ErrorCode(
         "Nothing of that name",
@@ -720,8 +758,20 @@ CODES: Mapping[str, ErrorCode] = {
     "FS395": ErrorCode(
         "Features have drifted",
         "`drift` found a difference that a threshold forbids, or that is neither chance nor a trifle. Exit code 1.",
-        "2 of 17 features have drifted: amount_sum_7d, count_1h · in serve-log:fraud_v1@7d",
+        "drifted: amount_sum_7d, count_1h, all features together · in serve-log:fraud_v1@7d",
         "Look at the report of `--output`. A threshold of one's own says better than the default what matters.",
+    ),
+    "FS396": ErrorCode(
+        "Predictions that cannot be judged",
+        "The service has no such label, the file lacks a key, an instant or the score, or a metric does not fit the label.",
+        "service 'fraud_v1' has no label view, so nothing says how its predictions came out · try labels=[…] on the service",
+        "Give the service a label view, name the columns, and ask for metrics of classes or of numbers, not of both.",
+    ),
+    "FS397": ErrorCode(
+        "Predictions were not good enough",
+        "`performance` found a settled day that breaks a threshold. Exit code 1.",
+        "1 of 30 days break a threshold; the first: auc 0.71 < 0.8 · in fraud_v2 on 2026-01-03",
+        "Look at drift of the features and of the label about that day; train again.",
     ),
     "FS398": ErrorCode(
         "Windows that cannot be compared",
@@ -917,6 +967,19 @@ CODES: Mapping[str, ErrorCode] = {
         "`alerts.json` in the folder of `[monitor] path` was changed by hand, or written by a newer featurestore.",
         "alerts cannot be read: JSONDecodeError · in .featurestore/monitor/alerts.json · try without the file, …",
         "Use the newer version, or remove the file: all that alerts then opens again, and is told once more.",
+    ),
+    "FS492": ErrorCode(
+        "No rule could be judged",
+        "All that the rules of a policy look at is missing: no training set was named, its rows cannot be read, or there "
+        "are no results in their windows.",
+        "no rule could be judged: no result of drift with psi in the last 7d · try --training-set FILE, or …",
+        "Name the training set, and let `featurestore monitor` write results.",
+    ),
+    "FS493": ErrorCode(
+        "No such policy",
+        "The file of `should-retrain --policy` is not there.",
+        "no policy 'retrain.toml' · in . · try a TOML file with [[rule]]",
+        "Name a file that is there.",
     ),
     "FS501": ErrorCode(
         "The online store does not know the service",

@@ -48,7 +48,9 @@ if TYPE_CHECKING:
     from featurestore.materialization.upkeep import Collected, RolledBack
     from featurestore.monitoring.drift import Comparison, Windows
     from featurestore.monitoring.monitor import Check, Monitor
+    from featurestore.monitoring.performance import Performance
     from featurestore.monitoring.results import Result
+    from featurestore.monitoring.retrain import Decision
     from featurestore.monitoring.skew import Skew
     from featurestore.online.store import OnlineStore
     from featurestore.plan.flow import Flow
@@ -210,6 +212,7 @@ class FeatureStore:
             folder=self._base,
             watch=watch,
             spark=self._spark(engine),
+            profile=self.config.profiles.builds,
         )  # fmt: skip
         if report is not None:
             report(done.report)
@@ -842,6 +845,54 @@ class FeatureStore:
         )  # fmt: skip
 
     @reading()
+    def performance(
+        self,
+        predictions: Any,
+        service: str | FeatureService,
+        *,
+        score: str = "score",
+        label: str | None = None,
+        metrics: Sequence[str] = (),
+        thresholds: Mapping[str, float] | None = None,
+        min_rows: int | None = None,
+        slice: Any = "1d",
+        known_before: str | int | None = None,
+        as_of: str | None = None,
+        timezone: str = "UTC",
+    ) -> Performance:
+        """How good were predictions, by UTC day, once the labels of that day are settled?
+
+        Args:
+            predictions: a path (Parquet, CSV), a pyarrow table, or "serve-log:SERVICE@FROM..TO": join keys, instants, scores.
+            service: what was served; `label` of its labels is the truth (default: its only one).
+            metrics: "auc", "logloss"; "rmse", "mae"; default: by the label's type. thresholds: {metric: bound}.
+            min_rows: that a day needs; default: as the settings say. slice: what is judged together, if not a day.
+            known_before: judge by the facts known before this instant alone.
+            as_of, timezone: the column of instants, and the zone in which naive ones are read.
+        Returns: Performance: `days`, `ok` if none breaks a threshold, `to_json()`, `results(at)`.
+        Raises: UnknownName FS101, UsageError FS394, FS396, DataError FS392, FS396, and what a build raises.
+        """
+        from featurestore.monitoring import predictions as asked
+        from featurestore.monitoring.drift.asked import Places
+        from featurestore.monitoring.performance import Wanted, performance
+
+        needed = self.config.drift.min_rows if min_rows is None else min_rows
+        length = parse_duration(slice, what="slice").micros
+        wanted = Wanted(metrics=metrics, thresholds=thresholds or {}, min_rows=needed, slice=length)
+        log, now = self._base / self.config.serve_log.path, self.clock.now()
+        rows = asked.opened(predictions, Places(log=log, now=now, at=as_of, timezone=timezone))
+        served = self.bound_service(service).service
+        alone, column, view = asked.labels_alone(served, label, list(rows.types))
+        keys = list(dict.fromkeys(key for instance in (*alone.instances, *alone.labels) for key in instance.key_columns))
+        given = asked.read(rows, score, keys, timezone)
+        reports: list[Report] = []
+        built = self.build_training_set(alone, given.spine, known_before=known_before, report=reports.append)
+        assert not isinstance(built, Path)
+        until = reports[0].labels[view]["mature_until"]
+        names = {"service": served.name, "label": column, "score": score}
+        return performance(given.at, given.score, built[column], _instant(until), wanted, names=names)
+
+    @reading()
     def freshness(self, names: Sequence[str] = (), *, now: str | int | None = None) -> list[Result]:
         """Whether what is served is fresh, and sources still send as they usually do.
 
@@ -861,6 +912,44 @@ class FeatureStore:
         at = _instant(now)
         looker = Looker(self.engine_settings(), self.source, self._watermarks(), self.clock.now() if at is None else at)
         return looker.look(picked, sources, limits)
+
+    @reading()
+    def should_retrain(
+        self,
+        policy: str | Path,
+        *,
+        training_set: str | Path | None = None,
+        service: str | None = None,
+        now: str | int | None = None,
+    ) -> Decision:
+        """Whether a policy says that a model is to be trained anew, by what is known at an instant.
+
+        Args:
+            policy: a TOML file with [[rule]] of kind "time", "volume", "drift" or "performance" (`monitoring.policy`).
+            training_set: the set the model was trained on, or its manifest; default: as the policy says. service: whose
+                results count; default: as the policy says, else the training set's.
+            now: the instant (ISO 8601 with offset, or microseconds; default: the clock's).
+        Returns: Decision: `retrain`, `judged` (False: no rule could be), `rules` with value, limit and why, `to_dict()`.
+        Raises: UnknownName FS101, UsageError FS168, DataError FS361, FS492, FS493, SourceError.
+        """
+        from featurestore.monitoring import policy as policies
+        from featurestore.monitoring import results, retrain
+
+        asked, at = policies.read(Path(policy)), _instant(now)
+        at = self.clock.now() if at is None else at
+        path = asked.training_set if training_set is None else Path(training_set)
+        made, of = (None, None) if path is None else retrain.made_at(path)
+        service = service or asked.service or of
+        windows = {rule.window for rule in asked.rules if rule.kind == "volume"}
+        reach = max((rule.window or 0 for rule in asked.rules), default=0)
+        kept = results.recent(self._base / self.config.monitor.path, at - reach)
+        mine = [r for r in kept if service is None or service in (r.subject, r.details.get("service"))]
+        since = {}
+        if made is not None and windows:
+            sources = [self.source_of(source) for source in self.bound_service(service or "").sources.values()]
+            since = retrain.rows_since(sources, self.engine_settings(), made, at, windows)
+        by_check = {check: [r for r in mine if r.check == check] for check in ("drift", "performance")}
+        return retrain.decide(asked, retrain.Known(now=at, made=made, since=since, **by_check), service)
 
     def _watermarks(self) -> dict[str, int]:
         """Of each view that has a generation, of whatever definition, the newest."""

@@ -115,12 +115,8 @@ def windows(length: str | None, step: str | None, cumulative: bool) -> Windows |
 
 
 def failed(found: Comparison) -> CheckFailed:
-    names = list(dict.fromkeys("all together" if f.name == "*" else f.name for f in found.alerts))
-    of = len({f.name for f in found.features} - {"*"})
-    what = f"{len(names)} of {of:,} features have drifted: {shorten(names, 5)}"
-    if names == ["all together"]:
-        what = "the features together have drifted, though none by itself"
-    return CheckFailed("FS395", what, where=found.current.name)
+    names = dict.fromkeys("all features together" if f.name == "*" else f.name for f in found.alerts)
+    return CheckFailed("FS395", f"drifted: {shorten(names, 5)}", where=found.current.name)
 
 
 def text(found: Comparison, output: Path | None) -> str:
@@ -130,10 +126,9 @@ def text(found: Comparison, output: Path | None) -> str:
             f"drawn: a KS distance lies within ±{found.error:.4f} of that of all rows (95 % of the time, for each feature)"
         )
     for window in dict.fromkeys(f.window for f in found.features):
-        features = [f for f in found.features if f.window == window]
-        lines += [_window(window, features)] if window is not None else []
-        lines.append(_table(features))
-    lines += [f"  {f.name}: {f.what}" for f in found.features if f.what][:_MOST]
+        lines += _of_window(window, [f for f in found.features if f.window == window])
+    said = dict.fromkeys(f"  {_name(f)}: {f.what}" for f in found.features if f.what and (f.window is None or not f.alerts))
+    lines += list(said)[:_MOST]
     lines += list(found.notes)
     lines.append(f"{found.tests} tests, corrected together; alpha {found.alpha:g}; alerts: {len(found.alerts)}")
     lines += [f"report: {output}"] if output is not None else []
@@ -145,11 +140,20 @@ def _side(side: Compared) -> str:
     return f"{side.name} ({side.rows:,} rows{drawn})"
 
 
-def _window(window: tuple[int, int], features: list[FeatureDrift]) -> str:
+def _of_window(window: tuple[int, int] | None, features: list[FeatureDrift]) -> list[str]:
+    """All rows: every feature. A window: those that alert."""
+    if window is None:
+        return [_table(features)]
     from featurestore.intervals import format_instant
 
     first, last = (format_instant(end).replace(":00.000000Z", "Z") for end in window)
-    return f"{first} to {last}, {max((f.rows[1] for f in features), default=0):,} rows:"
+    alerts = [f for f in features if f.alerts]
+    told = f"{first} to {last}, {max(f.rows[1] for f in features):,} rows: {len(alerts) or 'no'} of {len(features)} alert"
+    return [told, _table(alerts)] if alerts else [told]
+
+
+def _name(feature: FeatureDrift) -> str:
+    return "all together" if feature.name == "*" else f"{feature.name} (label)" if feature.is_label else feature.name
 
 
 def _table(features: list[FeatureDrift]) -> str:
@@ -158,6 +162,6 @@ def _table(features: list[FeatureDrift]) -> str:
     for f in features[:_MOST]:
         ps = [test.p_adjusted for test in f.tests if test.p_adjusted is not None]
         cells = ["" if f.effects.get(name) is None else f"{f.effects[name]:.3f}" for name in shown]
-        rows.append([f"{f.name} (label)" if f.is_label else f.name, f.status, *cells, f"{min(ps):.2g}" if ps else ""])
+        rows.append([_name(f), f.status, *cells, f"{min(ps):.2g}" if ps else ""])
     table = show.table(["feature", "", *(_NAMED.get(name, name) for name in shown), "p"], rows, indent="  ")
     return table if len(features) <= _MOST else f"{table}\n  … {len(features) - _MOST:,} more"

@@ -72,13 +72,13 @@ def known_since() -> str:
 
 
 def known_between(rows: ReadSource) -> str:
-    """The statement: how many rows were known before $made, and how many became known from then on and before $now; of these,
-    `recent` from $since on."""
+    """The statement: how many rows were known before $made, and how many became known from then on and before $now, of these
+    only those from $since on."""
     steps = _rows_known(rows)
     return steps.finish(
         "then and since",
-        "SELECT count(*) FILTER (WHERE known_time < $made) AS before, count(*) FILTER (WHERE known_time >= $made) AS since,\n"
-        "  count(*) FILTER (WHERE known_time >= greatest($made, $since)) AS recent\nFROM rows_known",
+        "SELECT count(*) FILTER (WHERE known_time < $made) AS before,\n"
+        "  count(*) FILTER (WHERE known_time >= greatest($made, $since)) AS since\nFROM rows_known",
     )
 
 

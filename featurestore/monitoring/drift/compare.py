@@ -4,6 +4,7 @@ that alerts by `rules`; here is the order of things, and the one correction for 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,6 +24,8 @@ from featurestore.monitoring.results import ALERT, OK, SKIPPED
 if TYPE_CHECKING:
     Array = np.ndarray[Any, np.dtype[Any]]
 
+THREADS = 2
+"""Features compared side by side: what takes the time leaves the interpreter alone. Each holds some 100 bytes a row."""
 Watch = Callable[[int, int], None]
 """Called with (features done, features in all)."""
 
@@ -108,7 +111,6 @@ class _Job:
 
     def __post_init__(self) -> None:
         self.notes: list[str] = []
-        self.seen: list[Array] = []
         self.cut: list[tuple[tuple[int, int] | None, Array | None]] = [(None, None)]
         if self.windows is not None:
             self.cut = list(self.windows.cut(self.current.instants()))
@@ -119,13 +121,21 @@ class _Job:
         self._check_label()
         every = [*names, self.label] if self.label is not None else names
         rows = self._classified()
-        for number, name in enumerate(every):
-            for found in self._feature(name, rows if name != self.label else None):
-                yield replace(found, is_label=name == self.label)
-            if watch is not None:
-                watch(number + 1, len(every))
+
+        def compared(name: str) -> tuple[list[FeatureDrift], list[Array]]:
+            seen: list[Array] = []
+            found = self._feature(name, rows if name != self.label else None, seen)
+            return [replace(one, is_label=name == self.label) for one in found], seen
+
+        together: list[Array] = []
+        with ThreadPoolExecutor(THREADS) as pool:
+            for number, (found, seen) in enumerate(pool.map(compared, every)):
+                yield from found
+                together += seen
+                if watch is not None:
+                    watch(number + 1, len(every))
         if rows is not None:
-            yield self._all(rows)
+            yield self._all(rows, together)
 
     def _check_label(self) -> None:
         if self.label is not None and not any(self.label in side.types for side in (self.reference, self.current)):
@@ -149,8 +159,8 @@ class _Job:
         )
         return first, second
 
-    def _feature(self, name: str, classified: tuple[Array, Array] | None) -> Iterator[FeatureDrift]:
-        """The feature in every window."""
+    def _feature(self, name: str, classified: tuple[Array, Array] | None, seen: list[Array]) -> Iterator[FeatureDrift]:
+        """The feature in every window. seen: gets what the classifier sees of it."""
         here = [name in side.types for side in (self.reference, self.current)]
         if not all(here):
             what = f"only in {(self.reference if here[0] else self.current).name}" if any(here) else "in neither side"
@@ -160,27 +170,24 @@ class _Job:
         kinds = {kind_of(dtype) for dtype in dtypes} - {"null"}
         kind = kinds.pop() if len(kinds) == 1 else "null" if not kinds else "other"
         said = "" if dtypes[0] == dtypes[1] else f"{dtypes[0]} in {self.reference.name}, {dtypes[1]} in {self.current.name}"
-        for (window, _), cells in zip(self.cut, self._cells(name, kind, classified), strict=True):
+        for (window, _), cells in zip(self.cut, self._cells(name, kind, classified, seen), strict=True):
             yield self._compared(FeatureDrift(name=name, kind=_KINDS[kind], window=window, rows=cells.rows, what=said), cells)
 
-    def _cells(self, name: str, kind: str, classified: tuple[Array, Array] | None) -> Iterator[parts.Cells]:
+    def _cells(self, name: str, kind: str, classified: tuple[Array, Array] | None, seen: list[Array]) -> Iterator[parts.Cells]:
         columns = self.reference.column(name), self.current.column(name)
         windows = [rows for _, rows in self.cut]
-        sides: tuple[Any, Any]
+        if kind not in ("numbers", "categories"):
+            nulls = [np.asarray(pc.is_null(column)) for column in columns]
+            return parts.of_nulls(nulls[0], nulls[1], windows)
+        sides: list[Any]
+        cells: Callable[..., Iterator[parts.Cells]]
         if kind == "numbers":
-            sides = Numbers.of(columns[0]), Numbers.of(columns[1])
-            self._see(sides, classified)
-            return parts.of_numbers(*sides, windows)
-        if kind == "categories":
-            sides = Categories.of_both(*columns)
-            self._see(sides, classified)
-            return parts.of_categories(*sides, windows)
-        nulls = [np.asarray(pc.is_null(column)) for column in columns]
-        return parts.of_nulls(nulls[0], nulls[1], windows)
-
-    def _see(self, sides: tuple[Any, Any], classified: tuple[Array, Array] | None) -> None:
+            sides, cells = [Numbers.of(column) for column in columns], parts.of_numbers
+        else:
+            sides, cells = list(Categories.of_both(*columns)), parts.of_categories
         if classified is not None:
-            self.seen += classifier.columns(sides[0].at(classified[0]), sides[1].at(classified[1]))
+            seen += classifier.columns(sides[0].at(classified[0]), sides[1].at(classified[1]))
+        return cells(sides[0], sides[1], windows)
 
     def _compared(self, feature: FeatureDrift, cells: parts.Cells) -> FeatureDrift:
         short = _short(self.reference.name, self.current.name, cells.rows, self.min_rows, "rows")
@@ -195,12 +202,12 @@ class _Job:
             return replace(feature, tests=tests, what="; ".join(filter(None, (feature.what, short))))
         return replace(feature, tests=[*cells.tests(with_p=self.tests), *tests], shown=cells.shown())
 
-    def _all(self, rows: tuple[Array, Array]) -> FeatureDrift:
+    def _all(self, rows: tuple[Array, Array], seen: list[Array]) -> FeatureDrift:
         counted = len(rows[0]), len(rows[1])
         found = FeatureDrift(name=ALL, kind="all", rows=counted)
-        if not self.seen:
+        if not seen:
             return replace(found, status=SKIPPED, what="no feature of which a classifier could learn")
-        tests = [classifier.auc(self.seen, *counted, self.seed)]
+        tests = [classifier.auc(seen, *counted, self.seed)]
         return replace(found, tests=tests, status=OK)
 
 

@@ -49,8 +49,8 @@ class Values:
 
     @property
     def std(self) -> float | None:
-        finite = self.sorted[np.isfinite(self.sorted)]
-        return float(np.std(finite)) if len(finite) else None
+        low, high = np.searchsorted(self.sorted, [-np.inf, np.inf], side="right")[0], np.searchsorted(self.sorted, np.inf)
+        return float(np.std(self.sorted[low:high])) if high > low else None
 
     def up_to(self, points: Array) -> Array:
         found: Array = np.searchsorted(self.sorted, points, side="right") / max(self.n, 1)
@@ -101,19 +101,20 @@ def _one_value(reference: Distribution, current: Distribution) -> bool:
 
 
 def _of_values(reference: Any, current: Any) -> Apart:
-    """One merge of two sorted runs gives both: the distance of the two distribution functions at each step, and below it."""
-    a, b = reference.sorted, current.sorted
-    both = np.concatenate([a, b])
+    """One merge of two sorted runs gives both: how far apart the two distribution functions are at each value, in whole
+    numbers over n times m, and the area between them."""
+    n, m = reference.n, current.n
+    both = np.concatenate([reference.sorted, current.sorted])
     order = np.argsort(both, kind="stable")
     values = both[order]
-    of_a = np.cumsum(order < len(a))
-    apart = np.abs(of_a / len(a) - (np.arange(1, len(both) + 1) - of_a) / len(b))
-    last = np.append(values[1:] != values[:-1], True)
-    ks = float(apart[last].max())
-    if not np.isfinite(values[[0, -1]]).all():
-        return Apart(ks, None)
+    apart = np.cumsum(order < n, dtype=np.int64)
+    apart *= n + m
+    apart -= np.arange(n, n * (n + m + 1), n)
+    np.abs(apart, out=apart)
     with np.errstate(over="ignore", invalid="ignore"):
-        area = float(np.sum(apart[:-1] * np.diff(values)))
+        steps = np.diff(values)
+        ks = int(np.max(apart[:-1], where=steps > 0, initial=0)) / (n * m)
+        area = float(np.dot(apart[:-1].astype(np.float64), steps)) / (n * m)
     return Apart(ks, area if np.isfinite(area) else None)
 
 
