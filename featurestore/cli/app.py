@@ -19,6 +19,7 @@ from featurestore.cli import (
     compact,
     compile,
     diff,
+    drift,
     explain,
     forget,
     freshness,
@@ -29,6 +30,9 @@ from featurestore.cli import (
     keys,
     lineage,
     materialize,
+    monitor,
+    performance,
+    profile,
     prove,
     push,
     rebuild,
@@ -45,10 +49,12 @@ from featurestore.cli.interrupt import Interrupts
 from featurestore.errors import FeatureStoreError
 
 COMMANDS = (init.init, check.check, compile.compile, explain.explain, lineage.lineage, build.build, rebuild.rebuild, diff.diff,
+            profile.profile,
             backfill.backfill,
             materialize.materialize, get.get, serve.serve, keys.keys, push.push, compact.compact, status.status,
             rollback.rollback, gc.gc, forget.forget, verify.verify, audit.audit, prove.prove,
-            influence.influence, freshness.freshness, should_retrain.should_retrain)  # fmt: skip
+            influence.influence, drift.drift, performance.performance, freshness.freshness, monitor.monitor,
+            should_retrain.should_retrain)  # fmt: skip
 
 HELP = """Point-in-time correct features, offline and online, from one definition.
 
