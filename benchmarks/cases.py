@@ -12,6 +12,7 @@ from typing import Any, ClassVar
 
 import audits
 import data as generated
+import drift
 import feast_serve
 import objects
 import online
@@ -253,6 +254,6 @@ CASES: dict[str, Callable[[Place], Case]] = {
     "event_time": event_time, "created_time": created_time, "versions": versions, "feast": feast,
     "materialize": materialize, "serve": serving, "redis": redis_, "feast_serve": feast_serve.case, "help": help_,
     "postgres": postgres.case,
-    **windows.CASES, **scoring.CASES, **audits.CASES, **objects.CASES,
+    **windows.CASES, **scoring.CASES, **audits.CASES, **objects.CASES, **drift.CASES,
     **{name: partial(lambda name, place: Online(place.scratch, name), name) for name in online.MEASURED},
 }  # fmt: skip

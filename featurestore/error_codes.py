@@ -199,6 +199,31 @@ CODES: Mapping[str, ErrorCode] = {
         "`--split time` takes --test-from, --validation-from, --embargo, --label-window and --split-by; `group` takes "
         "--test-share, --validation-share, --seed and --split-by; `random` the same without --split-by.",
     ),
+    "FS160": ErrorCode(
+        "Not a profile",
+        "The file is missing, is none that a build or a run has written, is of a newer featurestore, or lacks the feature.",
+        "the file is no profile · in train.parquet.profile · try featurestore profile FILE",
+        "Build the set again, or give the training set itself: its profile is then computed.",
+    ),
+    "FS161": ErrorCode(
+        "No such column to profile",
+        "A column to profile or to part rows by is not in the table or profile, or the column of instants holds none.",
+        "the profile has no slices by 'country' · try day",
+        "Name a column that is there; slices of training sets are declared by `FeatureService(slices=[…])`.",
+    ),
+    "FS162": ErrorCode(
+        "A service cannot be sliced by this column",
+        "A column of `FeatureService(slices=[…])` is neither in the spine nor among the features, or is of a type whose values "
+        "are no parts: slices are text, integers, bool, dates or binary.",
+        "service 'fraud_v1' is sliced by 'contry', which neither the spine nor the service has · try country",
+        "Correct the name in `slices=[…]`, or add the column to the spine.",
+    ),
+    "FS163": ErrorCode(
+        "Profiles of different types",
+        "Profiles are merged in which a feature has different types.",
+        "feature 'amount' is int64 in one profile and double in another · try profiles of one definition",
+        "Merge profiles of the same definition only.",
+    ),
     "FS170": ErrorCode(
         "Nothing of that name",
         "`lineage` was asked about a name that no source, view, service, feature or column has.",
@@ -660,6 +685,60 @@ CODES: Mapping[str, ErrorCode] = {
         "another backfill writes to 'out'",
         "Wait for the other run, or write to another folder. A run that was killed holds nothing.",
     ),
+    "FS390": ErrorCode(
+        "A threshold of drift that cannot be one",
+        "`--threshold`, or `[drift] thresholds`, names a measure that does not exist or a value that is no number from 0.",
+        "unknown measure 'kl' in the threshold of amount_sum_7d · known: ks, wasserstein_std, … · try ks",
+        "Write FEATURE.MEASURE=VALUE with one of the known measures; `*` stands for every feature.",
+    ),
+    "FS391": ErrorCode(
+        "Tests of drift need the extra `monitor`",
+        "p-values are computed by scipy, and the classifier of all features by scikit-learn, which are not installed.",
+        "tests of drift need scipy, which is not installed · try pip install 'featurestore[monitor]', or --no-tests …",
+        "Install the extra, or ask with `--no-tests` for distances and thresholds alone.",
+    ),
+    "FS392": ErrorCode(
+        "A side of a comparison, or a file of predictions, cannot be read",
+        "The file is not there, is no Parquet or CSV, or a column of it holds what it should not.",
+        "no file 'train.parquet' · in data/train.parquet · try a training set, a profile, or serve-log:SERVICE@FROM..TO",
+        "Mend the path or the file.",
+    ),
+    "FS393": ErrorCode(
+        "A column that is on neither side",
+        "The label, a feature of `--threshold`, or the column of instants that windows need is not there.",
+        "neither side has a label column 'lable' · known: amount_sum_7d, label · try label",
+        "Take a name that is known, or say which column holds instants with `--as-of-column`.",
+    ),
+    "FS394": ErrorCode(
+        "A stretch of the serve log that cannot be one",
+        "After `serve-log:` stands no service, no window, or a service of which nothing was logged.",
+        "'yesterday' is neither FROM..TO nor a length · try serve-log:fraud_v1@2026-01-01..2026-01-08, …",
+        "Write `serve-log:SERVICE@FROM..TO` or `serve-log:SERVICE@7d`; `[serve_log] on = true` lets `serve` keep a log.",
+    ),
+    "FS395": ErrorCode(
+        "Features have drifted",
+        "`drift` found a difference that a threshold forbids, or that is neither chance nor a trifle. Exit code 1.",
+        "drifted: amount_sum_7d, count_1h, all features together · in serve-log:fraud_v1@7d",
+        "Look at the report of `--output`. A threshold of one's own says better than the default what matters.",
+    ),
+    "FS396": ErrorCode(
+        "Predictions that cannot be judged",
+        "The service has no such label, the file lacks a key, an instant or the score, or a metric does not fit the label.",
+        "service 'fraud_v1' has no label view, so nothing says how its predictions came out · try labels=[…] on the service",
+        "Give the service a label view, name the columns, and ask for metrics of classes or of numbers, not of both.",
+    ),
+    "FS397": ErrorCode(
+        "Predictions were not good enough",
+        "`performance` found a settled day that breaks a threshold. Exit code 1.",
+        "1 of 30 days break a threshold; the first: auc 0.71 < 0.8 · in fraud_v2 on 2026-01-03",
+        "Look at drift of the features and of the label about that day; train again.",
+    ),
+    "FS398": ErrorCode(
+        "Windows that cannot be compared",
+        "`--window` or `--step` is no length of time, leaves rows out, or makes too many windows; or the one goes alone.",
+        "8,760 windows, and at most 500 are compared · try a longer --window or --step",
+        "Take a longer window or step.",
+    ),
     "FS401": ErrorCode(
         "The online store is being filled",
         "Another process is materializing into the same store.",
@@ -811,6 +890,25 @@ CODES: Mapping[str, ErrorCode] = {
         "The endpoint cannot be reached, takes too long, or fails.",
         "the store of s3:// does not answer (EndpointConnectionError) · in s3://bucket/payments · try the network, or …",
         "Check the network and the endpoint (AWS_ENDPOINT_URL), then run again: nothing was written.",
+    ),
+    "FS484": ErrorCode(
+        "No secret to hash keys with",
+        "`[serve_log] hash_keys` is on, and the file of the secret cannot be made or read, or holds something else.",
+        "no secret to hash keys with: permission denied · in .featurestore/serve_log.secret · try [serve_log] secret",
+        "Let the server read the file, or name another. With a new secret, hashes no longer match those logged before.",
+    ),
+    "FS485": ErrorCode(
+        "A file of the serve log cannot be read",
+        "Something else wrote or damaged it, or a newer featurestore did.",
+        "cannot be read: it is no file of a serve log · in …/fraud_v1/2026-01-02/1_2_x.parquet · try the log without that file",
+        "Move the file away, or use the newer version.",
+    ),
+    "FS486": ErrorCode(
+        "The serve log cannot be written",
+        "Its folder cannot be made, or the server's user may not write there. Said at the start only: a disk that fails later "
+        "costs rows, which are counted, and no answers.",
+        "cannot write the serve log: permission denied · in serve_log · try [serve_log] path",
+        "Let the server write there, name another folder, or start it with --no-serve-log.",
     ),
     "FS488": ErrorCode(
         "Results of a newer version",

@@ -36,6 +36,8 @@ if TYPE_CHECKING:
     from featurestore.materialization import ViewReport
     from featurestore.materialization.forget import Forgotten
     from featurestore.materialization.upkeep import Collected, RolledBack
+    from featurestore.monitoring.drift import Comparison, Windows
+    from featurestore.monitoring.performance import Performance
     from featurestore.online.store import OnlineStore
     from featurestore.plan.flow import Flow
     from featurestore.progress import Progress
@@ -196,6 +198,7 @@ class FeatureStore:
             folder=self._base,
             watch=watch,
             spark=self._spark(engine),
+            profile=self.config.profiles.builds,
         )  # fmt: skip
         if report is not None:
             report(done.report)
@@ -700,6 +703,102 @@ class FeatureStore:
             as_of=as_of, timezone=timezone, as_of_format=as_of_format, spine=spine, renamed=renamed,
             known_before=_instant(known_before), serving_lag=lag, label=label, split=split, tolerance=tolerance, watch=watch,
         )  # fmt: skip
+
+    # What is watched.
+
+    def drift(
+        self,
+        reference: Any,
+        current: Any,
+        *,
+        service: str | FeatureService | None = None,
+        label: str | None = None,
+        as_of: str | None = None,
+        timezone: str = "UTC",
+        sample: int | None = None,
+        seed: int = 0,
+        windows: Windows | None = None,
+        alpha: float | None = None,
+        thresholds: Mapping[str, Mapping[str, float]] | None = None,
+        tests: bool = True,
+        watch: Callable[[Progress], None] | None = None,
+    ) -> Comparison:
+        """Have features moved from one side to the other? Each feature is compared, and all of them together.
+
+        Args:
+            reference, current: a training set or profile (a path), a pyarrow table, or served rows:
+                "serve-log:SERVICE@FROM..TO". service: whose features are compared; default: those the sides say they have.
+            label: a column that is compared as the label; default: as a manifest says.
+            as_of, timezone: the column of instants of files, and the zone in which naive ones are read; for windows.
+            sample: rows to draw from either side, by `seed`. windows: of the current side, each compared by itself.
+            alpha, thresholds: instead of, and over, what the settings say. tests: False: distances alone.
+        Returns: Comparison: `ok` if nothing alerts, `features` with their tests, `to_json()`, `results(…)`.
+        Raises: UnknownName FS101, UsageError FS390, FS391, FS393, FS394, FS398, DataError FS392.
+        """
+        from featurestore.monitoring.drift.asked import Places, drift
+
+        places = Places(
+            log=self._base / self.config.serve_log.path,
+            now=self.clock.now(),
+            at=as_of,
+            timezone=timezone,
+            sample=sample,
+            seed=seed,
+        )
+        features = None if service is None else list(self.bound_service(service).feature_types)
+        set_here = self.config.drift
+        return drift(
+            reference, current, places, settings=set_here.thresholds, asked=thresholds or {}, features=features, label=label,
+            windows=windows, alpha=alpha or set_here.alpha, min_rows=set_here.min_rows, tests=tests, watch=watch,
+        )  # fmt: skip
+
+    @reading()
+    def performance(
+        self,
+        predictions: Any,
+        service: str | FeatureService,
+        *,
+        score: str = "score",
+        label: str | None = None,
+        metrics: Sequence[str] = (),
+        thresholds: Mapping[str, float] | None = None,
+        min_rows: int | None = None,
+        slice: Any = "1d",
+        known_before: str | int | None = None,
+        as_of: str | None = None,
+        timezone: str = "UTC",
+    ) -> Performance:
+        """How good were predictions, by UTC day, once the labels of that day are settled?
+
+        Args:
+            predictions: a path (Parquet, CSV), a pyarrow table, or "serve-log:SERVICE@FROM..TO": join keys, instants, scores.
+            service: what was served; `label` of its labels is the truth (default: its only one).
+            metrics: "auc", "logloss"; "rmse", "mae"; default: by the label's type. thresholds: {metric: bound}.
+            min_rows: that a day needs; default: as the settings say. slice: what is judged together, if not a day.
+            known_before: judge by the facts known before this instant alone.
+            as_of, timezone: the column of instants, and the zone in which naive ones are read.
+        Returns: Performance: `days`, `ok` if none breaks a threshold, `to_json()`, `results(at)`.
+        Raises: UnknownName FS101, UsageError FS394, FS396, DataError FS392, FS396, and what a build raises.
+        """
+        from featurestore.monitoring import predictions as asked
+        from featurestore.monitoring.drift.asked import Places
+        from featurestore.monitoring.performance import Wanted, performance
+
+        needed = self.config.drift.min_rows if min_rows is None else min_rows
+        length = parse_duration(slice, what="slice").micros
+        wanted = Wanted(metrics=metrics, thresholds=thresholds or {}, min_rows=needed, slice=length)
+        log, now = self._base / self.config.serve_log.path, self.clock.now()
+        rows = asked.opened(predictions, Places(log=log, now=now, at=as_of, timezone=timezone))
+        served = self.bound_service(service).service
+        alone, column, view = asked.labels_alone(served, label, list(rows.types))
+        keys = list(dict.fromkeys(key for instance in (*alone.instances, *alone.labels) for key in instance.key_columns))
+        given = asked.read(rows, score, keys, timezone)
+        reports: list[Report] = []
+        built = self.build_training_set(alone, given.spine, known_before=known_before, report=reports.append)
+        assert not isinstance(built, Path)
+        until = reports[0].labels[view]["mature_until"]
+        names = {"service": served.name, "label": column, "score": score}
+        return performance(given.at, given.score, built[column], _instant(until), wanted, names=names)
 
     @cached_property
     def online(self) -> OnlineStore:

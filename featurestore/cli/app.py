@@ -19,6 +19,7 @@ from featurestore.cli import (
     compact,
     compile,
     diff,
+    drift,
     explain,
     forget,
     gc,
@@ -28,6 +29,8 @@ from featurestore.cli import (
     keys,
     lineage,
     materialize,
+    performance,
+    profile,
     prove,
     push,
     rebuild,
@@ -43,10 +46,11 @@ from featurestore.cli.interrupt import Interrupts
 from featurestore.errors import FeatureStoreError
 
 COMMANDS = (init.init, check.check, compile.compile, explain.explain, lineage.lineage, build.build, rebuild.rebuild, diff.diff,
+            profile.profile,
             backfill.backfill,
             materialize.materialize, get.get, serve.serve, keys.keys, push.push, compact.compact, status.status,
             rollback.rollback, gc.gc, forget.forget, verify.verify, audit.audit, prove.prove,
-            influence.influence)  # fmt: skip
+            influence.influence, drift.drift, performance.performance)  # fmt: skip
 
 HELP = """Point-in-time correct features, offline and online, from one definition.
 

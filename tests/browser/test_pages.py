@@ -206,7 +206,12 @@ def test_pages_fit_a_phone(house: House) -> None:
 def test_every_link_can_be_read_by_everybody_in_both_themes(house: House, theme: str) -> None:
     with house.visit(color_scheme=theme) as tab:
         tab.go("/")
-        paths = {*PAGES, "/?q=amount", "/drift?kind=service&of=fraud_v1", *re.findall(r'<a [^>]*?href="(/[^"#?]*)"', tab.page.content())}
+        paths = {
+            *PAGES,
+            "/?q=amount",
+            "/drift?kind=service&of=fraud_v1",
+            *re.findall(r'<a [^>]*?href="(/[^"#?]*)"', tab.page.content()),
+        }
         assert faults(tab, sorted(paths)) == {}
         tab.page.set_viewport_size({"width": 360, "height": 640})
         assert faults(tab, PAGES) == {}

@@ -220,6 +220,7 @@ TWICE: dict[str, list[tuple[tuple[str, ...], int, int]]] = {
         )
     ],
     "diff": [(("diff", "known.parquet", "known.parquet"), 0, 0)],
+    "profile": [(("profile", "known.parquet"), 0, 0)],
     "materialize": [
         (("materialize", "--known-before", LATER), 0, 0),
         (("materialize", "--known-before", LATER, "--full"), 0, 0),
@@ -238,6 +239,8 @@ TWICE: dict[str, list[tuple[tuple[str, ...], int, int]]] = {
     "influence": [
         (("influence", "fraud_v1", "--feature", "amount_sum_30d", "customer_id=10038", "--as-of", "2026-01-01T00:00:00Z"), 0, 0)
     ],
+    "drift": [(("drift", "--reference", "known.parquet", "--current", "known.parquet", "--output", "drift.html"), 0, 0)],
+    "performance": [(("performance", "--service", "fraud_v1", "--predictions", "known.parquet", "--score", "count_1h"), 2, 2)],
 }
 """Of each command what is given twice, and how it ends each time; `serve` is told to stop."""
 
