@@ -224,6 +224,46 @@ CODES: Mapping[str, ErrorCode] = {
         "feature 'amount' is int64 in one profile and double in another · try profiles of one definition",
         "Merge profiles of the same definition only.",
     ),
+    "FS164": ErrorCode(
+        "What was served is not the offline truth",
+        "`verify --log` replayed the serve log; of some feature a greater share of cells differs than `[monitor] skew` says.",
+        "12 of 9,000 served cells differ from the offline truth: fraud_v1: count_1h · try featurestore verify",
+        "Read the examples: each names key, instant, what was served, what is true, and the cause where it can be told. "
+        "`featurestore verify` says whether the store is wrong now.",
+    ),
+    "FS165": ErrorCode(
+        "No served cell could be compared",
+        "There is no serve log, or none since `--since`; or every row of it is unverifiable: its keys are hashes, the "
+        "definition has changed, or the source files of its generations are gone.",
+        "no served cell could be compared: there is no serve log · try [serve_log] on = true, and serve",
+        "Turn the log on; the reasons for rows that are there are told beside it.",
+    ),
+    "FS166": ErrorCode(
+        "An alert is open",
+        "`monitor --once` found something that alerts, or that did and could not be looked at this time.",
+        "1 alert is open: freshness of view card_payments · try featurestore monitor --once --json, which says what is wrong",
+        "Read the results: each names what was looked at, its value and threshold, and says in a sentence what is wrong.",
+    ),
+    "FS167": ErrorCode(
+        "Not fresh",
+        "A watermark is older than `[monitor] freshness` allows, or a source does not send as it usually does: nothing came "
+        "in, rows come late, too few or too many happened, or a day is missing.",
+        "1 alert: readings: the feed stopped: 284m since the last row, known at …; usually at most 40m",
+        "Look at what sends the rows; `featurestore materialize` if rows wait. See docs/how-to/freshness.md.",
+    ),
+    "FS168": ErrorCode(
+        "Not a policy",
+        "The file of `should-retrain --policy` is no TOML, or a rule has an unknown kind or key, lacks its threshold or "
+        "window, or has one of the wrong type.",
+        "rule 2, of kind 'drift', has no window · in retrain.toml · try window = '7d'",
+        "Write the rule as docs/how-to/retrain.md shows.",
+    ),
+    "FS169": ErrorCode(
+        "Retrain",
+        "The rules of a policy say that it is time to train anew.",
+        "retrain: the training set is 1104h old, by what it could know; threshold 30d",
+        "Build a training set, train, and name the new set in the policy.",
+    ),
     "FS170": ErrorCode(
         "Nothing of that name",
         "`lineage` was asked about a name that no source, view, service, feature or column has.",
@@ -718,7 +758,7 @@ CODES: Mapping[str, ErrorCode] = {
     "FS395": ErrorCode(
         "Features have drifted",
         "`drift` found a difference that a threshold forbids, or that is neither chance nor a trifle. Exit code 1.",
-        "drifted: amount_sum_7d, count_1h, all features together · in serve-log:fraud_v1@7d",
+        "2 of 17 features have drifted: amount_sum_7d, count_1h · in serve-log:fraud_v1@7d",
         "Look at the report of `--output`. A threshold of one's own says better than the default what matters.",
     ),
     "FS396": ErrorCode(
@@ -915,6 +955,31 @@ CODES: Mapping[str, ErrorCode] = {
         "The folder of `[monitor] path` holds results whose format this featurestore does not know.",
         "results of a newer featurestore · in .featurestore/monitor/2026-01-02.jsonl · try a newer featurestore",
         "Use the newer version, or name another folder.",
+    ),
+    "FS489": ErrorCode(
+        "Another monitor runs",
+        "One monitor at a time works in the folder of `[monitor] path`; this one found it held.",
+        "another monitor works in '.featurestore/monitor' · try that one, or --once when it has stopped",
+        "Stop the other one. A monitor that was killed holds nothing.",
+    ),
+    "FS490": ErrorCode(
+        "The open alerts cannot be read",
+        "`alerts.json` in the folder of `[monitor] path` was changed by hand, or written by a newer featurestore.",
+        "alerts cannot be read: JSONDecodeError · in .featurestore/monitor/alerts.json · try without the file, …",
+        "Use the newer version, or remove the file: all that alerts then opens again, and is told once more.",
+    ),
+    "FS492": ErrorCode(
+        "No rule could be judged",
+        "All that the rules of a policy look at is missing: no training set was named, its rows cannot be read, or there "
+        "are no results in their windows.",
+        "no rule could be judged: no result of drift with psi in the last 7d · try --training-set FILE, or …",
+        "Name the training set, and let `featurestore monitor` write results.",
+    ),
+    "FS493": ErrorCode(
+        "No such policy",
+        "The file of `should-retrain --policy` is not there.",
+        "no policy 'retrain.toml' · in . · try a TOML file with [[rule]]",
+        "Name a file that is there.",
     ),
     "FS501": ErrorCode(
         "The online store does not know the service",

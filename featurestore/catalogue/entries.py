@@ -72,9 +72,16 @@ class Catalogue:
     def get(self, kind: str, name: str) -> Entry | None:
         return self.entries.get((kind, name))
 
-    def of(self, kind: str) -> list[Entry]:
+    def of(self, kind: str) -> Sequence[Entry]:
         """The entries of a kind, by name."""
-        return [entry for entry in self if entry.kind == kind]
+        return self._by_kind.get(kind, ())
+
+    @cached_property
+    def _by_kind(self) -> Mapping[str, Sequence[Entry]]:
+        found: dict[str, list[Entry]] = {}
+        for entry in self:
+            found.setdefault(entry.kind, []).append(entry)
+        return found
 
     def features(self, view: str) -> list[Entry]:
         """A view's features, in order of its definition."""
@@ -94,14 +101,29 @@ class Catalogue:
         """What names it: views of a source or entity, services and on-demand views of a view."""
         return self._users.get(entry.ref, ())
 
-    def columns_of(self, feature: Entry) -> list[tuple[Entry, str]]:
+    def columns_of(self, feature: Entry) -> Sequence[tuple[Entry, str]]:
         """(service, column) wherever a service returns a feature."""
-        return [
-            (service, column["name"])
-            for service in self.of("service")
-            for column in service.facts.get("columns", ())
-            if f"{column['view']}/{column['feature']}" == feature.name
-        ]
+        return self._columns.get(feature.name, ())
+
+    @cached_property
+    def _columns(self) -> Mapping[str, Sequence[tuple[Entry, str]]]:
+        found: dict[str, list[tuple[Entry, str]]] = {}
+        for service in self.of("service"):
+            for column in service.facts.get("columns", ()):
+                found.setdefault(f"{column['view']}/{column['feature']}", []).append((service, column["name"]))
+        return found
+
+    def read_by(self, feature: Entry) -> Sequence[Entry]:
+        """On-demand features that read a feature."""
+        return self._readers.get(feature.name, ())
+
+    @cached_property
+    def _readers(self) -> Mapping[str, Sequence[Entry]]:
+        found: dict[str, list[Entry]] = {}
+        for entry in self.of("feature"):
+            for of in dict.fromkeys(of for _, of in entry.facts.get("reads", ()) if of):
+                found.setdefault(of, []).append(entry)
+        return found
 
     # Who may see what.
 

@@ -31,6 +31,7 @@ from featurestore.server.problems import Headers, Refused, problem
 from featurestore.server.readiness import Readiness
 
 if TYPE_CHECKING:
+    from featurestore.server.monitored import Monitored
     from featurestore.server.served import ServedLog
 
 _ERRORS = {
@@ -70,11 +71,12 @@ class Application:
         connections: Connections,
         metrics: Metrics,
         log: AccessLog | None,
-        page: Page | None = None,
         served: ServedLog | None = None,
+        page: Page | None = None,
     ) -> None:
         self.routes, self.rest, self.hot, self.access = routes, rest, hot, access
-        self.connections, self.metrics, self.log, self.page, self.served = connections, metrics, log, page, served
+        self.connections, self.metrics, self.log = connections, metrics, log
+        self.served, self.page = served, page
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -200,6 +202,7 @@ def create_app(
     metrics: Metrics | None = None,
     log: AccessLog | None = None,
     served: ServedLog | None = None,
+    monitored: Monitored | None = None,
     push_folder: Callable[[str], Path] | None = None,
     push_skew: Duration | None = None,
     push_store: Callable[[], OnlineStore | None] | None = None,
@@ -208,10 +211,10 @@ def create_app(
     manifest: Path | None = None,
 ) -> Application:
     """The server's application over a reader. limits: by default those of an empty featurestore.toml; access: by default
-    anyone's. served: the serve log, if one is kept. push_folder: where the push log of a source lies; without it no rows are
-    taken. push_skew: by default five minutes. push_store: gives the store to bring pushed rows into; by default the one that is
-    read. root, config, manifest: what pages show beside the store: results and profiles of the project, and what is to be
-    served.
+    anyone's. served: the serve log, if one is kept. monitored: what a monitor found. push_folder: where the push log of a
+    source lies; without it no rows are taken. push_skew: by default five minutes. push_store: gives the store to bring pushed
+    rows into; by default the one that is read. root, config, manifest: what pages show beside the store: results and profiles
+    of the project, and what is to be served.
     """
     limits = limits or Server.model_validate({})
     readiness, access, metrics = readiness or Readiness(), access or Access(), metrics or Metrics()
@@ -229,14 +232,21 @@ def create_app(
         Route(feast.PATH, "lookup", feast.FeastLookups(reader, limits, readiness).answer),
         Route(pushing.PATH, "push", pushes.answer),
     )
-    rest = _rest(reader, readiness, access, connections, metrics)
+    rest = _rest(reader, readiness, access, connections, metrics, monitored)
     page = None
     if limits.page:
         page = Page(reader.store, access, reader.clock, root=root, config=config, manifest=manifest)
-    return Application(routes, rest, HotPaths(access, limits.max_body), access, connections, metrics, log, page, served)
+    return Application(routes, rest, HotPaths(access, limits.max_body), access, connections, metrics, log, served, page)
 
 
-def _rest(reader: OnlineReader, readiness: Readiness, access: Access, connections: Connections, metrics: Metrics) -> FastAPI:
+def _rest(
+    reader: OnlineReader,
+    readiness: Readiness,
+    access: Access,
+    connections: Connections,
+    metrics: Metrics,
+    monitored: Monitored | None,
+) -> FastAPI:
     app = FastAPI(
         title="featurestore",
         description="Features of the online store, as of now or of an instant since its watermarks.",
@@ -282,9 +292,9 @@ def _rest(reader: OnlineReader, readiness: Readiness, access: Access, connection
         return schemas.State(status="ready")
 
     @app.get("/metrics", responses=_documented(*keyed, 503) | _METRICS, response_class=Response, openapi_extra=secured)
-    async def prometheus() -> Response:
-        """What the server counts, as Prometheus reads it."""
-        text, kind = render(metrics, reader, version("featurestore"))
+    async def prometheus(request: Request) -> Response:
+        """What the server counts, and what the monitor found last, as Prometheus reads it."""
+        text, kind = render(metrics, reader, version("featurestore"), monitored, request.state.key)
         return Response(text, headers={"content-type": kind})
 
     _describe(app, restricted=access.restricted)

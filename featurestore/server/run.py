@@ -34,6 +34,7 @@ from featurestore.server.connections import GRACE, KEEP_ALIVE, Connections, Prot
 from featurestore.server.keys import Access
 from featurestore.server.late import LateStore, LateWriter
 from featurestore.server.metrics import Metrics
+from featurestore.server.monitored import Monitored
 from featurestore.server.readiness import Readiness
 from featurestore.server.sessions import Sessions
 from featurestore.store import online_identity, open_online, push_folder
@@ -117,6 +118,7 @@ def _application(config: Config, root: Path, manifest: Path | None, shared: Path
         metrics=metrics,
         log=_access_log(server.access_log, root),
         served=_serve_log(config, root, reader),
+        monitored=Monitored(root / config.monitor.path),
         push_folder=partial(push_folder, root),
         push_skew=parse_duration(config.online.push_skew, what="online.push_skew"),
         push_store=LateWriter(opening, identity),

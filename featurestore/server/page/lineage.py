@@ -46,7 +46,7 @@ def _about(catalogue: Catalogue, entry: Entry) -> Iterator[Entry]:
     """The features that a picture of an entry shows, what feeds an on-demand one before it."""
     if entry.kind == "feature":
         yield from _with_inputs(catalogue, [entry])
-        yield from (f for f in catalogue.of("feature") if any(of == entry.name for _, of in f.facts.get("reads", ())))
+        yield from catalogue.read_by(entry)
     elif entry.kind == "view":
         yield from _with_inputs(catalogue, catalogue.features(entry.name))
     elif entry.kind == "service":

@@ -99,14 +99,8 @@ def feature(asked: Asked, name: str) -> str:
     of = _entry(asked, "view", entry.view)
     return render(
         "feature.html", asked, entry=entry, view=of, live=asked.live.newest(of.name), columns=asked.catalogue.columns_of(entry),
-        on_demand=_readers(asked, entry), picture=picture(asked.catalogue, entry), fragment=_fragment(asked, entry),
+        on_demand=asked.catalogue.read_by(entry), picture=picture(asked.catalogue, entry), fragment=_fragment(asked, entry),
     )  # fmt: skip
-
-
-def _readers(asked: Asked, feature: Entry) -> list[Entry]:
-    """On-demand features that read a feature."""
-    every = asked.catalogue.of("feature")
-    return [other for other in every if any(of == feature.name for _, of in other.facts.get("reads", ()))]
 
 
 def service(asked: Asked, name: str) -> str:

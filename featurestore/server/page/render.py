@@ -30,6 +30,7 @@ def render(template: str, asked: Asked, **context: Any) -> str:
     return environment().get_template(template).render(asked=asked, boards=boards, **context)
 
 
+@lru_cache(maxsize=8_192)
 def address(kind: str, name: str) -> str:
     """The path of an entry's page: address("feature", "payments/amount_sum_7d"). Safe in an attribute, whatever the name."""
     return f"/{_FOLDERS[kind]}/{quote(name, safe='/' if kind == 'feature' else '')}"
