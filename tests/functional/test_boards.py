@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +14,7 @@ import pytest
 
 from featurestore.catalogue import Catalogue, Entry
 from featurestore.config import Config
+from featurestore.intervals import format_instant
 from featurestore.monitoring.results import Result, append
 from featurestore.online.generations import Generation
 from featurestore.profiles import Profile
@@ -167,6 +170,18 @@ def test_history_names_each_generation_live_and_kept(ask):
     assert len(rows(ask("/history", of="merchants"))) == 2
 
 
+def test_history_names_generations_that_the_store_remembers(ask):
+    live = replace(LIVE, past={"card_payments": ((3, NOW - 50 * HOUR),), "merchants": ((2, NOW - 60 * HOUR),)})
+    assert rows(ask("/history", live=live, of="card_payments"))[3].split()[1:6] == [
+        "·",
+        "replaced",
+        "3",
+        "2025-12-30",
+        "03:10:00",
+    ]
+    assert [row.split()[0] for row in rows(ask("/history", live=live, limited=True))[1:]] == ["card_payments"] * 3
+
+
 def test_runs_whose_generations_are_gone_are_told_by_their_profiles(ask, tmp_path):
     made = tmp_path / ".featurestore" / "profiles" / "card_payments"
     made.mkdir(parents=True)
@@ -185,6 +200,17 @@ def test_open_alerts_stand_on_the_first_page(ask, tmp_path):
     assert "4 open alerts" in page
     assert "freshness of card_payments card_payments is behind" in page
     assert "drift of fraud_v1: f_0 values moved up" in page
+
+
+def test_the_first_page_reads_the_last_look_and_nothing_else(ask, tmp_path):
+    plant(tmp_path)
+    alert = Result(at=NOW, check="freshness", kind="view", subject="card_payments", status="alert", what="of the last look")
+    last = {"format": 1, "at": format_instant(NOW), "results": [alert.to_json()]}
+    (folder(tmp_path) / "latest.json").write_text(json.dumps(last))
+    assert "1 open alert " in told(ask("/"))
+    assert "of the last look" in ask("/")
+    (folder(tmp_path) / "latest.json").write_text("cut of")
+    assert ask("/") == ""
 
 
 def test_an_alert_of_what_nobody_looks_at_any_more_is_not_open(ask, tmp_path):
