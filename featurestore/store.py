@@ -15,6 +15,7 @@ from featurestore import config as settings
 from featurestore import discovery
 from featurestore.definitions import Definition, FeatureService
 from featurestore.dtypes import DType, parse_dtype
+<<<<<<< HEAD
 from featurestore.errors import NOT_THERE, DefinitionError, FeatureStoreError, SourceError, StoreError, UsageError
 from featurestore.intervals import (
     FOREVER,
@@ -25,6 +26,10 @@ from featurestore.intervals import (
     parse_duration,
     parse_instant,
 )
+=======
+from featurestore.errors import NOT_THERE, DefinitionError, SourceError, StoreError, UsageError
+from featurestore.intervals import MICROS_PER_SECOND, Clock, SystemClock, parse_duration, parse_formatted, parse_instant
+>>>>>>> profiles
 from featurestore.openlineage.observed import observed
 from featurestore.registry import MANIFEST_FORMAT, BoundRegistry, BoundService, Registry, known
 from featurestore.sources import IdentityCache, SourceData, open_source, reading
@@ -549,6 +554,7 @@ class FeatureStore:
             push_at_once=self.config.online.push and self.root is not None,
             watch=watch,
             spark=self._spark(engine),
+<<<<<<< HEAD
             report=self._keeping_catalogue(report),
         )
 
@@ -567,6 +573,41 @@ class FeatureStore:
                 report(done)
 
         return told
+=======
+            report=self._profiled(report),
+        )
+
+    def _profiled(self, report: Callable[[ViewReport], None] | None) -> Callable[[ViewReport], None] | None:
+        """The same, after the profile of the view is kept, if it is to be. One that fails is a warning of the report."""
+        if self.profile_folder is None or not self.config.profiles.materializations:
+            return report
+
+        def done(made: ViewReport) -> None:
+            self._keep_profile(made)
+            if report is not None:
+                report(made)
+
+        return done
+
+    def _keep_profile(self, made: ViewReport) -> None:
+        from featurestore.profiles import kept
+        from featurestore.retrieval.view_profile import profile_of_view
+
+        if made.mode == "nothing" or self.profile_folder is None:
+            return
+        retention = parse_duration(self.config.profiles.retention, what="profiles.retention").micros
+        try:
+            profile = profile_of_view(self.online, made.view, made.fingerprint, self.config.profiles.keys)
+            if profile is not None:
+                kept.keep(self.profile_folder, made.view, parse_formatted(made.watermark), profile, retention)
+        except Exception as error:  # the view's new state is live already
+            made.warnings.append(f"no profile was kept of {made.view}: {' '.join(str(error).split())[:200]}")
+
+    @property
+    def profile_folder(self) -> Path | None:
+        """Where profiles of runs are kept (`profiles.kept`); None without a project folder."""
+        return None if self.root is None else self.root / self.config.profiles.path
+>>>>>>> profiles
 
     def rollback(self, view: str, *, live: int | None = None) -> RolledBack:
         """Turn a view back to the generation before the live one; its watermark goes back with it.
