@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 
 from featurestore.errors import UsageError, nearest
 from featurestore.monitoring.drift import classifier, p_values, parts, rules
-from featurestore.monitoring.drift.columns import Categories, Numbers, kind_of
+from featurestore.monitoring.drift.columns import Categories, Numbers, kind_of, name_of
 from featurestore.monitoring.drift.found import ALL, Comparison, FeatureDrift, Test
 from featurestore.monitoring.drift.sides import Rows, columns_of, drawn, of_table, open_file
 from featurestore.monitoring.drift.windows import Windows
@@ -169,7 +169,8 @@ class _Job:
         dtypes = [side.types[name] for side in (self.reference, self.current)]
         kinds = {kind_of(dtype) for dtype in dtypes} - {"null"}
         kind = kinds.pop() if len(kinds) == 1 else "null" if not kinds else "other"
-        said = "" if dtypes[0] == dtypes[1] else f"{dtypes[0]} in {self.reference.name}, {dtypes[1]} in {self.current.name}"
+        names = [name_of(dtype) for dtype in dtypes]
+        said = "" if names[0] == names[1] else f"{names[0]} in {self.reference.name}, {names[1]} in {self.current.name}"
         for (window, _), cells in zip(self.cut, self._cells(name, kind, classified, seen), strict=True):
             yield self._compared(FeatureDrift(name=name, kind=_KINDS[kind], window=window, rows=cells.rows, what=said), cells)
 
