@@ -200,7 +200,14 @@ class ServeLog(_Section):
         "30d", description="how long files of the log are kept"
     )
     max_size: str = Field("10GB", pattern=f"^{SIZE}$", description="the most the log may take; the oldest files go first")
+    every: Annotated[str, AfterValidator(_positive_duration)] = Field(
+        "1m", description="how long rows are gathered for a file, at most: what a crash can lose"
+    )
     hash_keys: bool = Field(False, description="log a keyed hash of the join keys instead of the keys")
+    secret: str = Field(
+        ".featurestore/serve_log.secret",
+        description="file of the secret that keys are hashed with, outside of the log, made when it is first needed",
+    )
     redact: tuple[str, ...] = Field((), description="join keys, request columns and features whose values are not logged")
 
 

@@ -199,6 +199,50 @@ CODES: Mapping[str, ErrorCode] = {
         "`--split time` takes --test-from, --validation-from, --embargo, --label-window and --split-by; `group` takes "
         "--test-share, --validation-share, --seed and --split-by; `random` the same without --split-by.",
     ),
+    "FS160": ErrorCode(
+        "Not a profile",
+        "The file is missing, is none that a build or a run has written, is of a newer featurestore, or lacks the feature.",
+        "the file is no profile · in train.parquet.profile · try featurestore profile FILE",
+        "Build the set again, or give the training set itself: its profile is then computed.",
+    ),
+    "FS161": ErrorCode(
+        "No such column to profile",
+        "A column to profile or to part rows by is not in the table or profile, or the column of instants holds none.",
+        "the profile has no slices by 'country' · try day",
+        "Name a column that is there; slices of training sets are declared by `FeatureService(slices=[…])`.",
+    ),
+    "FS162": ErrorCode(
+        "A service cannot be sliced by this column",
+        "A column of `FeatureService(slices=[…])` is neither in the spine nor among the features, or is of a type whose values "
+        "are no parts: slices are text, integers, bool, dates or binary.",
+        "service 'fraud_v1' is sliced by 'contry', which neither the spine nor the service has · try country",
+        "Correct the name in `slices=[…]`, or add the column to the spine.",
+    ),
+    "FS163": ErrorCode(
+        "Profiles of different types",
+        "Profiles are merged in which a feature has different types.",
+        "feature 'amount' is int64 in one profile and double in another · try profiles of one definition",
+        "Merge profiles of the same definition only.",
+    "FS167": ErrorCode(
+        "Not fresh",
+        "A watermark is older than `[monitor] freshness` allows, or a source does not send as it usually does: nothing came "
+        "in, rows come late, too few or too many happened, or a day is missing.",
+        "1 alert: readings: the feed stopped: 284m since the last row, known at …; usually at most 40m",
+        "Look at what sends the rows; `featurestore materialize` if rows wait. See docs/how-to/freshness.md.",
+    ),
+    "FS168": ErrorCode(
+        "Not a policy",
+        "The file of `should-retrain --policy` is no TOML, or a rule has an unknown kind or key, lacks its threshold or "
+        "window, or has one of the wrong type.",
+        "rule 2, of kind 'drift', has no window · in retrain.toml · try window = '7d'",
+        "Write the rule as docs/how-to/retrain.md shows.",
+    ),
+    "FS169": ErrorCode(
+        "Retrain",
+        "The rules of a policy say that it is time to train anew.",
+        "retrain: the training set is 1104h old, by what it could know; threshold 30d",
+        "Build a training set, train, and name the new set in the policy.",
+    ),
     "FS170": ErrorCode(
         "Nothing of that name",
         "`lineage` was asked about a name that no source, view, service, feature or column has.",
@@ -866,11 +910,43 @@ CODES: Mapping[str, ErrorCode] = {
         "the store of s3:// does not answer (EndpointConnectionError) · in s3://bucket/payments · try the network, or …",
         "Check the network and the endpoint (AWS_ENDPOINT_URL), then run again: nothing was written.",
     ),
+    "FS484": ErrorCode(
+        "No secret to hash keys with",
+        "`[serve_log] hash_keys` is on, and the file of the secret cannot be made or read, or holds something else.",
+        "no secret to hash keys with: permission denied · in .featurestore/serve_log.secret · try [serve_log] secret",
+        "Let the server read the file, or name another. With a new secret, hashes no longer match those logged before.",
+    ),
+    "FS485": ErrorCode(
+        "A file of the serve log cannot be read",
+        "Something else wrote or damaged it, or a newer featurestore did.",
+        "cannot be read: it is no file of a serve log · in …/fraud_v1/2026-01-02/1_2_x.parquet · try the log without that file",
+        "Move the file away, or use the newer version.",
+    ),
+    "FS486": ErrorCode(
+        "The serve log cannot be written",
+        "Its folder cannot be made, or the server's user may not write there. Said at the start only: a disk that fails later "
+        "costs rows, which are counted, and no answers.",
+        "cannot write the serve log: permission denied · in serve_log · try [serve_log] path",
+        "Let the server write there, name another folder, or start it with --no-serve-log.",
+    ),
     "FS488": ErrorCode(
         "Results of a newer version",
         "The folder of `[monitor] path` holds results whose format this featurestore does not know.",
         "results of a newer featurestore · in .featurestore/monitor/2026-01-02.jsonl · try a newer featurestore",
         "Use the newer version, or name another folder.",
+    ),
+    "FS492": ErrorCode(
+        "No rule could be judged",
+        "All that the rules of a policy look at is missing: no training set was named, its rows cannot be read, or there "
+        "are no results in their windows.",
+        "no rule could be judged: no result of drift with psi in the last 7d · try --training-set FILE, or …",
+        "Name the training set, and let `featurestore monitor` write results.",
+    ),
+    "FS493": ErrorCode(
+        "No such policy",
+        "The file of `should-retrain --policy` is not there.",
+        "no policy 'retrain.toml' · in . · try a TOML file with [[rule]]",
+        "Name a file that is there.",
     ),
     "FS501": ErrorCode(
         "The online store does not know the service",

@@ -38,6 +38,8 @@ if TYPE_CHECKING:
     from featurestore.materialization.upkeep import Collected, RolledBack
     from featurestore.monitoring.drift import Comparison, Windows
     from featurestore.monitoring.performance import Performance
+    from featurestore.monitoring.results import Result
+    from featurestore.monitoring.retrain import Decision
     from featurestore.online.store import OnlineStore
     from featurestore.plan.flow import Flow
     from featurestore.progress import Progress
@@ -198,6 +200,7 @@ class FeatureStore:
             folder=self._base,
             watch=watch,
             spark=self._spark(engine),
+            profile=self.config.profiles.builds,
         )  # fmt: skip
         if report is not None:
             report(done.report)
@@ -782,6 +785,78 @@ class FeatureStore:
         until = reports[0].labels[view]["mature_until"]
         names = {"service": served.name, "label": column, "score": score}
         return performance(given.at, given.score, built[column], _instant(until), wanted, names=names)
+
+    @reading()
+    def freshness(self, names: Sequence[str] = (), *, now: str | int | None = None) -> list[Result]:
+        """Whether what is served is fresh, and sources still send as they usually do.
+
+        Args:
+            names: views and sources (of a view also its source); default: all.
+            now: the instant (ISO 8601 with offset, or microseconds; default: the clock's). Rows that became known later are
+                not there.
+        Returns: of each view that is kept online its watermark's age ("freshness"); of each source "freshness" (how long
+            nothing came in), "lateness", "volume" and "partitions". Values and thresholds are in seconds, or rows.
+        Raises: UnknownName FS101, UsageError FS107 (`[monitor] freshness`), StoreError. A source that cannot be read alerts.
+        """
+        from featurestore.monitoring.look import Looker, checked, chosen
+
+        views = {n: v.source.name for n, v in self.registry.views.items() if v.online}
+        limits = checked(self.config.monitor.freshness, views, self.registry.sources)
+        picked, sources = chosen(names, views, self.registry.sources)
+        at = _instant(now)
+        looker = Looker(self.engine_settings(), self.source, self._watermarks(), self.clock.now() if at is None else at)
+        return looker.look(picked, sources, limits)
+
+    @reading()
+    def should_retrain(
+        self,
+        policy: str | Path,
+        *,
+        training_set: str | Path | None = None,
+        service: str | None = None,
+        now: str | int | None = None,
+    ) -> Decision:
+        """Whether a policy says that a model is to be trained anew, by what is known at an instant.
+
+        Args:
+            policy: a TOML file with [[rule]] of kind "time", "volume", "drift" or "performance" (`monitoring.policy`).
+            training_set: the set the model was trained on, or its manifest; default: as the policy says. service: whose
+                results count; default: as the policy says, else the training set's.
+            now: the instant (ISO 8601 with offset, or microseconds; default: the clock's).
+        Returns: Decision: `retrain`, `judged` (False: no rule could be), `rules` with value, limit and why, `to_dict()`.
+        Raises: UnknownName FS101, UsageError FS168, DataError FS361, FS492, FS493, SourceError.
+        """
+        from featurestore.monitoring import policy as policies
+        from featurestore.monitoring import results, retrain
+
+        asked, at = policies.read(Path(policy)), _instant(now)
+        at = self.clock.now() if at is None else at
+        path = asked.training_set if training_set is None else Path(training_set)
+        made, of = (None, None) if path is None else retrain.made_at(path)
+        service = service or asked.service or of
+        windows = {rule.window for rule in asked.rules if rule.kind == "volume"}
+        reach = max((rule.window or 0 for rule in asked.rules), default=0)
+        kept = results.recent(self._base / self.config.monitor.path, at - reach)
+        mine = [r for r in kept if service is None or service in (r.subject, r.details.get("service"))]
+        since = {}
+        if made is not None and windows:
+            sources = [self.source_of(source) for source in self.bound_service(service or "").sources.values()]
+            since = retrain.rows_since(sources, self.engine_settings(), made, at, windows)
+        by_check = {check: [r for r in mine if r.check == check] for check in ("drift", "performance")}
+        return retrain.decide(asked, retrain.Known(now=at, made=made, since=since, **by_check), service)
+
+    def _watermarks(self) -> dict[str, int]:
+        """Of each view that has a generation, of whatever definition, the newest."""
+        from featurestore.online.generations import generations
+
+        try:
+            store = self.reader.store
+        except StoreError as error:
+            if error.code != "FS402":
+                raise
+            return {}
+        with store.read() as snapshot:
+            return {made.name: made.watermark for made in sorted(generations(snapshot), key=lambda made: made.watermark)}
 
     @cached_property
     def online(self) -> OnlineStore:

@@ -126,6 +126,7 @@ def _build(project: Project, recorded: Recorded, found: Inputs, output: Path, wa
     done = build.run(
         found.service, found.spine, sources=lambda source: found.data[source.name], settings=project.settings,
         identities=found.identities, request=request, output=output, folder=project.folder, watch=watch,
+        profile="profile" in said,
     )  # fmt: skip
     assert done.manifest is not None
     return done.manifest

@@ -22,6 +22,7 @@ from featurestore.cli import (
     drift,
     explain,
     forget,
+    freshness,
     gc,
     get,
     influence,
@@ -30,11 +31,13 @@ from featurestore.cli import (
     lineage,
     materialize,
     performance,
+    profile,
     prove,
     push,
     rebuild,
     rollback,
     serve,
+    should_retrain,
     status,
     verify,
 )  # fmt: skip
@@ -45,10 +48,12 @@ from featurestore.cli.interrupt import Interrupts
 from featurestore.errors import FeatureStoreError
 
 COMMANDS = (init.init, check.check, compile.compile, explain.explain, lineage.lineage, build.build, rebuild.rebuild, diff.diff,
+            profile.profile,
             backfill.backfill,
             materialize.materialize, get.get, serve.serve, keys.keys, push.push, compact.compact, status.status,
             rollback.rollback, gc.gc, forget.forget, verify.verify, audit.audit, prove.prove,
-            influence.influence, drift.drift, performance.performance)  # fmt: skip
+            influence.influence, drift.drift, performance.performance, freshness.freshness,
+            should_retrain.should_retrain)  # fmt: skip
 
 HELP = """Point-in-time correct features, offline and online, from one definition.
 

@@ -41,9 +41,10 @@ EFFECTS: Mapping[str, Effect] = {
     "compile": Effect("`sql/`", "the same bytes", "`--check`: `sql/` is stale"),
     "explain": Effect(),
     "lineage": Effect("the picture of `--svg`", "the same bytes"),
-    "build": Effect("OUTPUT and its manifest", "the same bytes"),
-    "rebuild": Effect("OUTPUT and its manifest", "the same bytes", "`--verify`: the bytes are not the same"),
+    "build": Effect("OUTPUT, its manifest and its profile", "the same bytes"),
+    "rebuild": Effect("OUTPUT, its manifest and its profile", "the same bytes", "`--verify`: the bytes are not the same"),
     "diff": Effect(fails="the two differ"),
+    "profile": Effect(),
     "backfill": Effect("FOLDER", "nothing: what is up to date is left alone"),
     "materialize": Effect("the online store", "the same records at the same watermark; an earlier watermark changes nothing"),
     "get": Effect(),
@@ -61,5 +62,7 @@ EFFECTS: Mapping[str, Effect] = {
     "influence": Effect(),
     "drift": Effect("the report of `--output`", "the same", "a feature has drifted"),
     "performance": Effect(fails="a day breaks a threshold"),
+    "freshness": Effect(fails="a watermark is too old, or a source is not as usual"),
+    "should-retrain": Effect(fails="the policy says: retrain"),
 }
 """By command, in the order of the command line."""

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from featurestore.definitions.base import Definition, FrozenMap
+from featurestore.definitions.base import Definition, FrozenMap, names
 from featurestore.definitions.label import LabelView
 from featurestore.definitions.on_demand import OnDemandFeatureView, OnDemandInstance
 from featurestore.definitions.view import FeatureView, View, ViewInstance
@@ -22,18 +22,22 @@ class FeatureService(Definition):
         features: views, on-demand views, `view[["a", "b"]]`, `.alias(…)`, `.with_join_key_map(…)`, `.with_prefix(…)`.
         labels: label views, or instances of them. They come after the features of training sets, and nowhere else: what
             the service serves, and its fingerprint, do not depend on them.
+        slices: columns of spines, or features, by whose values profiles of training sets part the rows: text, integers, bool
+            or dates. Neither what is served nor the fingerprint depends on them.
     Raises: DefinitionError FS202, FS207 (a feature's, label's or view's name twice), FS229 (a request column of two types),
         FS231 (a label among the features, or a feature among the labels).
     """
 
     features: Any = ()
     labels: Any = ()
+    slices: Any = ()
 
     kind = "feature service"
 
     def _check(self) -> None:
         self._set("features", _instances(self.features, "features", FeatureView))
         self._set("labels", _instances(self.labels, "labels", LabelView))
+        self._set("slices", names(self.slices, "slices"))
         if not self.features:
             raise DefinitionError("FS202", "a feature service needs at least one view", hint="features=[card_payments]")
         every = (*self.instances, *self.on_demand, *self.labels)

@@ -25,6 +25,7 @@ from featurestore.progress import Watcher
 from featurestore.registry import BoundService
 from featurestore.retrieval import output as files
 from featurestore.retrieval.manifest import definitions, relative, versions
+from featurestore.retrieval.profiling import Profiling
 from featurestore.retrieval.spine import Spine, content_identity, open_spine
 from featurestore.retrieval.training_set import Build, Report, Request
 from featurestore.sources import IdentityCache, SourceData
@@ -80,9 +81,10 @@ def run(
     watch: Watcher | None = None,
     judge: Judge | None = None,
     spark: SparkSettings | None = None,
+    profile: bool = False,
 ) -> Done:
     """Build a training set. folder: a spine below it is recorded by its path from there. spark: by Spark, not by DuckDB; the
-    output is a folder of Parquet files then, whose order by name is the spine's.
+    output is a folder of Parquet files then, whose order by name is the spine's. profile: write one beside the output.
 
     Raises: what `Build` and `output.write` raise; nothing is then written."""
     if output is not None:
@@ -94,10 +96,13 @@ def run(
     on_disk = isinstance(spine, Path) or (isinstance(spine, str) and not is_url(spine))
     spine_at = relative(Path(spine), folder) if folder is not None and on_disk else None
     if spark is not None:
-        return _by_spark(service, opened, data, spark, request, output, spine_at, identities, watch, judge)
+        return _by_spark(service, opened, data, spark, request, output, spine_at, identities, watch, judge, profile)
     said = [] if judge is None else judge.check(data.values(), watch)
-    with Build(service, opened, data, settings, request, watch) as build:
+    observer = _Observer()
+    with observer, Build(service, opened, data, settings, request, watch, observe=observer) as build:
         build.report.warnings += said
+        if profile and output is not None:
+            observer.begin(service, request, build.schema)
         if output is None:
             table = pa.concat_tables(list(build.batches()))
             return Done(table, build.report)
@@ -105,18 +110,24 @@ def run(
         sql = _Ahead(lambda: hashlib.sha256(training_set_sql(service).encode()).hexdigest())
         tables = _starting(build.batches(), known, sql)
         manifest = files.write(
-            output, build.schema, tables, lambda: describe(build, opened, known.result(), sql.result(), spine_at)
-        )
+            output, build.schema, tables, lambda: describe(build, opened, known.result(), sql.result(), spine_at),
+            observer.write,
+        )  # fmt: skip
+        build.report.warnings += observer.warnings
         return Done(output, build.report, manifest)
 
 
 def _by_spark(
     service: BoundService, spine: Spine, data: dict[str, SourceData], spark: SparkSettings, request: Request,
     output: Path | None, spine_at: str | None, identities: IdentityCache, watch: Watcher | None, judge: Judge | None,
+    profile: bool,
 ) -> Done:  # fmt: skip
     from featurestore.retrieval.spark.build import SparkBuild, written
 
-    with SparkBuild(service, spine, data, spark, request, watch, judge) as build:
+    observer = _Observer()
+    with observer, SparkBuild(service, spine, data, spark, request, watch, judge, observer) as build:
+        if profile and output is not None:
+            observer.begin(service, request, build.schema)
         if output is None:
             with build.scratch() as folder:
                 build.write(folder)
@@ -126,7 +137,39 @@ def _by_spark(
             sql = hashlib.sha256(training_set_sql(service, dialect="spark").encode()).hexdigest()
             return describe(build, spine, {n: d.state(identities) or "memory" for n, d in sorted(data.items())}, sql, spine_at)
 
-        return Done(output, build.report, files.write_folder(output, build.write, described))
+        manifest = files.write_folder(output, build.write, described, observer.write)
+        build.report.warnings += observer.warnings
+        return Done(output, build.report, manifest)
+
+
+class _Observer:
+    """What a build shows its batches to: nobody, until a profile is begun."""
+
+    def __init__(self) -> None:
+        self._profiling: Profiling | None = None
+
+    def begin(self, service: BoundService, request: Request, schema: pa.Schema) -> None:
+        """Raises: SpineError FS162."""
+        self._profiling = Profiling(service, request, schema)
+
+    def __enter__(self) -> _Observer:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._profiling is not None:
+            self._profiling.close()
+
+    def __call__(self, table: pa.Table, *told: Any) -> None:
+        if self._profiling is not None:
+            self._profiling.observe(table, *told)
+
+    def write(self, path: Path) -> bool:
+        """Whether there is a profile, and it is written. Raises: OSError."""
+        return self._profiling is not None and self._profiling.write(path)
+
+    @property
+    def warnings(self) -> list[str]:
+        return [self._profiling.problem] if self._profiling is not None and self._profiling.problem else []
 
 
 def _starting(tables: Iterator[pa.Table], *calls: _Ahead) -> Iterator[pa.Table]:

@@ -1,19 +1,19 @@
-"""Write a training set and its manifest: aside first, then both take their names.
+"""Write a training set, its manifest and its profile: aside first, then all take their names.
 
 A training set is a file, or a folder of Parquet files. Its own rename is the moment of commit. Its manifest, complete before
 that moment, follows; should the process die between the two, the next start (or `manifest_of`) finds the manifest aside, which
-names the set's sha256.
+names the set's sha256. So does the profile, if there is one, which the manifest names by its own.
 """
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import re
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from glob import escape
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,7 @@ import pyarrow.parquet as pq
 from featurestore import atomic
 from featurestore.errors import StoreError, UsageError
 from featurestore.failpoints import reach
+from featurestore.profiles import SUFFIX as PROFILE
 from featurestore.sources import folders
 
 MANIFEST_FORMAT = 2
@@ -34,6 +35,14 @@ _URL = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):/")
 
 def manifest_path(output: Path) -> Path:
     return output.with_name(output.name + ".manifest.json")
+
+
+def profile_path(output: Path) -> Path:
+    return output.with_name(output.name + PROFILE)
+
+
+WriteProfile = Callable[[Path], bool]
+"""Writes a profile to a path; False if there is none."""
 
 
 def check_output(output: Path) -> None:
@@ -60,33 +69,40 @@ def _check_replaceable(output: Path) -> None:
         raise StoreError("FS407", what, where=output.name, hint="another name")
 
 
-def write(output: Path, schema: pa.Schema, tables: Iterable[pa.Table], describe: Any) -> dict[str, Any]:
+def write(
+    output: Path, schema: pa.Schema, tables: Iterable[pa.Table], describe: Any, profile: WriteProfile | None = None
+) -> dict[str, Any]:
     """Write tables to `output` (.parquet, or .csv) and beside it the manifest that `describe()` gives at the end.
 
-    Returns: the manifest. Raises: StoreError FS405, FS407; on any error nothing under either name has changed.
+    Returns: the manifest. Raises: StoreError FS405, FS407; on any error nothing under any name has changed.
     """
-    recover(output)
-    reach("build.recovered")
-    data, note = atomic.aside(output), atomic.aside(manifest_path(output))
-    with atomic.disk_errors(output), atomic.removed_on_error(data), _note_kept_once_renamed(note, data):
-        _write_tables(data, output.suffix.lower(), schema, tables)
-        reach("build.written")
-        manifest = {**describe(), "output": _identity(data, output)}
-        _switch(data, output, note, manifest)
-    return manifest
+    return _write(output, lambda data: _write_tables(data, output.suffix.lower(), schema, tables), describe, profile)
 
 
-def write_folder(output: Path, make: Callable[[Path], None], describe: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+def write_folder(
+    output: Path, make: Callable[[Path], None], describe: Callable[[], dict[str, Any]], profile: WriteProfile | None = None
+) -> dict[str, Any]:
     """As `write`, of a folder: `make` fills an empty one aside, with files whose order by name is that of the rows, and forces
     each to the disk."""
+
+    def fill(data: Path) -> None:
+        data.mkdir()
+        make(data)
+
+    return _write(output, fill, describe, profile)
+
+
+def _write(output: Path, make: Callable[[Path], None], describe: Any, profile: WriteProfile | None) -> dict[str, Any]:
     recover(output)
     reach("build.recovered")
-    data, note = atomic.aside(output), atomic.aside(manifest_path(output))
-    with atomic.disk_errors(output), atomic.removed_on_error(data), _note_kept_once_renamed(note, data):
-        data.mkdir()
+    data, note, seen = map(atomic.aside, (output, manifest_path(output), profile_path(output)))
+    with atomic.disk_errors(output), atomic.removed_on_error(data), _kept_once_renamed(data, note, seen):
         make(data)
         reach("build.written")
         manifest = {**describe(), "output": _identity(data, output)}
+        if profile is not None and profile(seen):
+            manifest["profile"] = {"sha256": folders.identity(seen)}
+        reach("build.profiled")
         _switch(data, output, note, manifest)
     return manifest
 
@@ -98,17 +114,26 @@ def _identity(data: Path, output: Path) -> dict[str, Any]:
 
 
 def adopt(built: Path, manifest: Mapping[str, Any], output: Path) -> None:
-    """Give a copy of a finished training set and its manifest the names of `output`, as `write` does. Raises: StoreError."""
+    """Give a copy of a finished training set, its manifest, and its profile if the manifest names one, the names of `output`,
+    as `write` does. Raises: StoreError."""
     recover(output)
-    data, note = atomic.aside(output), atomic.aside(manifest_path(output))
-    with atomic.disk_errors(output), atomic.removed_on_error(data), _note_kept_once_renamed(note, data):
+    data, note, seen = map(atomic.aside, (output, manifest_path(output), profile_path(output)))
+    with atomic.disk_errors(output), atomic.removed_on_error(data), _kept_once_renamed(data, note, seen):
         shutil.copyfile(built, data)
         reach("adopt.copied")
+        manifest = dict(manifest)
+        if manifest.pop("profile", None) and profile_path(built).is_file():
+            shutil.copyfile(profile_path(built), seen)
+            manifest["profile"] = {"sha256": folders.identity(seen)}
         _switch(data, output, note, manifest)
 
 
 def _switch(data: Path, output: Path, note: Path, manifest: Mapping[str, Any]) -> None:
-    """Both take their names. The manifest is complete on the disk before the training set's rename, the moment of commit."""
+    """All take their names. Manifest and profile are complete on the disk before the training set's rename, the moment of
+    commit."""
+    seen = atomic.aside(profile_path(output))
+    if "profile" in manifest:
+        atomic.sync(seen)
     note.write_text(dumps(manifest), encoding="utf-8")
     atomic.sync(note)
     reach("build.described")
@@ -116,17 +141,23 @@ def _switch(data: Path, output: Path, note: Path, manifest: Mapping[str, Any]) -
     atomic.take_name(data, output)
     reach("build.renamed")
     atomic.commit(note, manifest_path(output))
+    reach("build.noted")
+    if "profile" in manifest:
+        atomic.commit(seen, profile_path(output))
+    else:
+        profile_path(output).unlink(missing_ok=True)
     reach("build.done")
 
 
-@contextmanager
-def _note_kept_once_renamed(note: Path, data: Path) -> Iterator[None]:
-    """On an error the manifest aside goes, unless the training set already has its name: then it is its manifest."""
+@contextlib.contextmanager
+def _kept_once_renamed(data: Path, *beside: Path) -> Iterator[None]:
+    """On an error what is aside beside the training set goes, unless that already has its name: then it is of it."""
     try:
         yield
     except BaseException:
-        if data.exists() or not note.exists():
-            note.unlink(missing_ok=True)
+        renamed = not data.exists() and beside[0].exists()
+        for path in () if renamed else beside:
+            path.unlink(missing_ok=True)
         raise
 
 
@@ -216,7 +247,33 @@ def recover(output: Path) -> None:
             atomic.commit(note, manifest_file)
         else:
             note.unlink(missing_ok=True)
+    _recover_profile(output)
     atomic.sweep(output)
+
+
+def _recover_profile(output: Path) -> None:
+    """A profile aside gets its name if the manifest names it; one of another training set goes."""
+    left = atomic.leftovers(profile_path(output))
+    if not left:
+        return
+    named = ((_manifest_now(output) or {}).get("profile") or {}).get("sha256")
+    for seen in left:
+        if folders.identity(seen) == named:
+            atomic.commit(seen, profile_path(output))
+        else:
+            seen.unlink(missing_ok=True)
+
+
+def profile_of(output: Path) -> Path | None:
+    """Where the profile of the training set under this name lies, by its manifest; None where it has none."""
+    named = ((manifest_of(output) or {}).get("profile") or {}).get("sha256")
+    path = profile_path(output)
+    places = [path, *sorted(path.parent.glob(f".{escape(path.name)}.*.partial"))]
+    for place in places if named else []:
+        with contextlib.suppress(FileNotFoundError):
+            if folders.identity(place) == named:
+                return place
+    return None
 
 
 def manifest_of(output: Path) -> dict[str, Any] | None:

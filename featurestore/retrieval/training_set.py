@@ -68,6 +68,8 @@ INCLUDES = ("status", "event_timestamp")
 STATUSES = ("present", "null", "expired", "not_found")
 _STATUS_TYPE = pa.string()
 
+Observer = Callable[[pa.Table, pa.Array | None, Mapping[str, str], Mapping[str, pa.ChunkedArray]], None]
+
 
 @dataclass(frozen=True)
 class Request:
@@ -133,7 +135,8 @@ class Build:
     """One build: `schema`, then `batches()` once, then `report`. Use as a context manager.
 
     replan: another question in place of the service's, for those who look for why a value is wrong (`plan.whatif`), and have
-    had the sources checked before. session: one to work in, and to leave open.
+    had the sources checked before. session: one to work in, and to leave open. observe: called with each batch before it is
+    given: its rows, their instants, which statement each feature comes from, and per statement how facts were found.
     Raises on entry: SpineError, SourceError, DataError for whatever is wrong with spine or sources, before any work.
     """
 
@@ -151,6 +154,7 @@ class Build:
         watch: Watcher | None = None,
         replan: Callable[[TrainingSet], TrainingSet] | None = None,
         session: Session | None = None,
+        observe: Observer | None = None,
     ) -> None:
         self.service, self.spine, self.request = service, spine, request
         plan = planning.training_set(service)
@@ -159,7 +163,7 @@ class Build:
         self.plan = planning.with_pushed(plan, pushed_to(sources), request.files_before)
         self.report = Report(rows=spine.rows)
         self._sources, self._settings, self._given = sources, settings, session
-        self._watch = watch or (lambda _: None)
+        self._watch, self._observe = watch or (lambda _: None), observe
         self._keys: dict[tuple[str, str], pa.Array] = {}
         self._known: dict[str, int | None] = {}
         self._whole: dict[str, SourceData] = {}  # by view, where no row is left out
@@ -236,6 +240,8 @@ class Build:
             added = [columns[f.name].cast(f.type) for f in self._added]
             table = pa.Table.from_arrays([*rows.columns, *added], schema=self.schema)
             content.update(table)
+            if self._observe is not None:
+                self._observe(table, at, *_found(readers))
             self._count_label(rows)
             done += rows.num_rows
             self._watch(Progress("joining", done, self.spine.rows))
@@ -407,6 +413,12 @@ class Build:
             data.check_unchanged()
 
 
+def _found(readers: Sequence[PartReader]) -> tuple[dict[str, str], dict[str, pa.ChunkedArray]]:
+    """Of the batch that was read last: feature -> statement, and statement -> how facts were found."""
+    matches = {str(number): reader.match for number, reader in enumerate(readers) if reader.match is not None}
+    return {name: number for number in matches for name in readers[int(number)].counts}, matches
+
+
 def summed(counts: Sequence[Mapping[str, int]]) -> dict[str, int]:
     statuses = dict.fromkeys(status for one in counts for status in one)
     return {status: sum(one.get(status, 0) for one in counts) for status in statuses}
@@ -463,6 +475,8 @@ class PartReader:
         """first: the number of the first row."""
         self.part, self._served, self._stream, self._request = part, served, stream, request
         self.counts = {output.name: dict.fromkeys(STATUSES, 0) for output in served.outputs}
+        self.match: pa.ChunkedArray | None = None
+        """Of the rows taken last, how the newest fact was found; None where windows always have an answer."""
         self._held: list[pa.RecordBatch] = []
         self._rows = 0
         self._next = self._first = first
@@ -492,6 +506,7 @@ class PartReader:
     def _finished(self, table: pa.Table) -> dict[str, pa.ChunkedArray]:
         columns: dict[str, pa.ChunkedArray] = {}
         missing = _missing(table)
+        self.match = table["__match"] if "__match" in table.column_names else None
         event = _event(table) if "event_timestamp" in self._request.include else None
         for output in self._served.outputs:
             value = columns[output.name] = self._value(table, output)

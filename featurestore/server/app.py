@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from http import HTTPStatus
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from fastapi import FastAPI, Request, Response
 from starlette.exceptions import HTTPException
@@ -28,6 +28,9 @@ from featurestore.server.lookups import PATH, Lookups
 from featurestore.server.metrics import Metrics, render
 from featurestore.server.problems import Headers, Refused, problem
 from featurestore.server.readiness import Readiness
+
+if TYPE_CHECKING:
+    from featurestore.server.served import ServedLog
 
 _ERRORS = {
     400: "The body is not JSON.",
@@ -66,9 +69,10 @@ class Application:
         connections: Connections,
         metrics: Metrics,
         log: AccessLog | None,
+        served: ServedLog | None = None,
     ) -> None:
         self.routes, self.rest, self.hot, self.access = routes, rest, hot, access
-        self.connections, self.metrics, self.log = connections, metrics, log
+        self.connections, self.metrics, self.log, self.served = connections, metrics, log, served
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -87,6 +91,8 @@ class Application:
             status, size = await self._hot(route, exchange, receive, send)
         seconds = time.perf_counter() - start
         self.metrics.answered(name, status, seconds, exchange.rows, exchange.cells)
+        if status == HTTPStatus.OK and exchange.looked_up is not None and self.served is not None:
+            self.served.add(exchange.looked_up, exchange.request_id, seconds)
         if self.log is not None:
             self.log.add(_line(exchange, status, seconds, size))
 
@@ -97,6 +103,8 @@ class Application:
         await receive()
         if self.log is not None:
             self.log.close()
+        if self.served is not None:
+            self.served.close()
         await send({"type": "lifespan.shutdown.complete"})
 
     async def _hot(self, route: Route, exchange: Exchange, receive: Receive, send: Send) -> tuple[int, int]:
@@ -169,13 +177,15 @@ def create_app(
     access: Access | None = None,
     metrics: Metrics | None = None,
     log: AccessLog | None = None,
+    served: ServedLog | None = None,
     push_folder: Callable[[str], Path] | None = None,
     push_skew: Duration | None = None,
     push_store: Callable[[], OnlineStore | None] | None = None,
 ) -> Application:
     """The server's application over a reader. limits: by default those of an empty featurestore.toml; access: by default
-    anyone's. push_folder: where the push log of a source lies; without it no rows are taken. push_skew: by default five
-    minutes. push_store: gives the store to bring pushed rows into; by default the one that is read.
+    anyone's. served: the serve log, if one is kept. push_folder: where the push log of a source lies; without it no rows are
+    taken. push_skew: by default five minutes. push_store: gives the store to bring pushed rows into; by default the one that is
+    read.
     """
     limits = limits or Server.model_validate({})
     readiness, access, metrics = readiness or Readiness(), access or Access(), metrics or Metrics()
@@ -184,7 +194,7 @@ def create_app(
         max_connections=limits.max_connections,
         max_queue=limits.max_queue,
     )
-    metrics.follow(connections, log)
+    metrics.follow(connections, log, served)
     pushes = pushing.Pushes(
         reader, limits, push_folder, push_skew or parse_duration("5m"), push_store or (lambda: reader.store)
     )
@@ -194,7 +204,7 @@ def create_app(
         Route(pushing.PATH, "push", pushes.answer),
     )
     rest = _rest(reader, readiness, access, connections, metrics)
-    return Application(routes, rest, HotPaths(access, limits.max_body), access, connections, metrics, log)
+    return Application(routes, rest, HotPaths(access, limits.max_body), access, connections, metrics, log, served)
 
 
 def _rest(reader: OnlineReader, readiness: Readiness, access: Access, connections: Connections, metrics: Metrics) -> FastAPI:

@@ -19,6 +19,7 @@ import pytest
 
 from featurestore import FeatureStore
 from featurestore.cli import app
+from featurestore.cli.command import name_of
 from featurestore.cli.events import EVENTS
 from featurestore.cli.exit_codes import EFFECTS, EXIT_CODES
 from featurestore.online.generations import generations
@@ -189,7 +190,7 @@ def test_timeout_ends_a_run_that_takes_too_long(cli: Cli, project: Path, require
 
 
 def test_the_tables_name_every_command_and_every_code(cli: Cli):
-    assert list(EFFECTS) == [command.__name__ for command in app.COMMANDS], "each command has its row in exit_codes.EFFECTS"
+    assert list(EFFECTS) == [name_of(command) for command in app.COMMANDS], "each command has its row in exit_codes.EFFECTS"
     said = cli("--help").out
     assert set(EXIT_CODES) - {141} == {0, 1, 2, 3, 4, 5, 130, 143}
     assert all(f"{number} " in said for number in set(EXIT_CODES) - {141})
@@ -220,6 +221,7 @@ TWICE: dict[str, list[tuple[tuple[str, ...], int, int]]] = {
         )
     ],
     "diff": [(("diff", "known.parquet", "known.parquet"), 0, 0)],
+    "profile": [(("profile", "known.parquet"), 0, 0)],
     "materialize": [
         (("materialize", "--known-before", LATER), 0, 0),
         (("materialize", "--known-before", LATER, "--full"), 0, 0),
@@ -240,6 +242,8 @@ TWICE: dict[str, list[tuple[tuple[str, ...], int, int]]] = {
     ],
     "drift": [(("drift", "--reference", "known.parquet", "--current", "known.parquet", "--output", "drift.html"), 0, 0)],
     "performance": [(("performance", "--service", "fraud_v1", "--predictions", "known.parquet", "--score", "count_1h"), 2, 2)],
+    "freshness": [(("freshness", "--as-of", "2025-12-31T18:00:00Z"), 0, 0)],
+    "should-retrain": [(("should-retrain", "--policy", "retrain.toml", "--training-set", "known.parquet"), 1, 1)],
 }
 """Of each command what is given twice, and how it ends each time; `serve` is told to stop."""
 
@@ -271,6 +275,7 @@ def prepared(shop: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("twice") / "shop"
     shutil.copytree(shop, folder)
     (folder / "rows.jsonl").write_text(ROWS)
+    (folder / "retrain.toml").write_text('[[rule]]\nkind = "time"\nthreshold = "1d"\n')
     at = ["--project", str(folder), "--quiet"]
     spine, known = str(folder / "data" / "spine.parquet"), str(folder / "known.parquet")
     for arguments in (

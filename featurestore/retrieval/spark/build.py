@@ -40,6 +40,7 @@ from featurestore.retrieval.spine import (
     request_column,
 )
 from featurestore.retrieval.training_set import (
+    Observer,
     Report,
     Request,
     Served,
@@ -70,15 +71,17 @@ class SparkBuild:
         request: Request,
         watch: Watcher | None = None,
         judge: Judge | None = None,
+        observe: Observer | None = None,
     ) -> None:
-        """judge: holds the rows of sources against what is expected of them, before anything is read of them."""
+        """judge: holds the rows of sources against what is expected of them, before anything is read of them. observe: called
+        with the rows once they are written; their instants are left to it, and how facts were found is not told."""
         if request.split is not None:
             raise UsageError("FS102", "splits are not made by Spark", hint="`featurestore split` of the finished set")
         self.service, self.spine, self.request = service, spine, request
         self.plan = planning.with_pushed(planning.training_set(service), pushed_to(sources), request.files_before)
         self.report = Report(rows=spine.rows)
         self._sources, self._settings = sources, settings
-        self._watch, self._judge = watch or (lambda _: None), judge
+        self._watch, self._judge, self._observe = watch or (lambda _: None), judge, observe
         self._known: dict[str, int | None] = {}
         self._stack = ExitStack()
         added = added_fields(service, self.plan, request.include)
@@ -239,6 +242,8 @@ class SparkBuild:
         content, done = ContentHash(self.schema), 0
         for table in written(folder, self.schema):
             content.update(table)
+            if self._observe is not None and table.num_rows:
+                self._observe(table, None, {}, {})
             done += table.num_rows
             self._watch(Progress("hashing", done, self.spine.rows))
         return content.hexdigest()
