@@ -223,6 +223,7 @@ CODES: Mapping[str, ErrorCode] = {
         "Profiles are merged in which a feature has different types.",
         "feature 'amount' is int64 in one profile and double in another · try profiles of one definition",
         "Merge profiles of the same definition only.",
+    ),
     "FS167": ErrorCode(
         "Not fresh",
         "A watermark is older than `[monitor] freshness` allows, or a source does not send as it usually does: nothing came "

@@ -59,6 +59,8 @@ def opened(given: Any, places: Places) -> Rows:
     if not isinstance(given, str):
         return of_table(given, at=places.at or "as_of")
     rows = open_side(given, places)
+    if not isinstance(rows, Rows):
+        raise UsageError("FS396", f"{given} is a profile, which has no rows to judge", hint="a file, or serve-log:SERVICE@7d")
     return replace(rows, source=_of_log(rows.source)) if given.startswith(SCHEME) else rows
 
 

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pyarrow.compute as pc
 
 from featurestore.errors import UsageError
+from featurestore.intervals import MICROS_PER_DAY
 from featurestore.monitoring.drift.columns import Categories, Kind, Numbers
 from featurestore.monitoring.drift.found import Compared
 from featurestore.monitoring.drift.numbers import Distribution, Values
 from featurestore.monitoring.drift.parts import CategoryCells, Cells, NumberCells
+from featurestore.monitoring.drift.sides import Side
 from featurestore.monitoring.drift.windows import Windows
 from featurestore.profiles import SUFFIX, FeatureProfile, Profile
 
@@ -57,6 +60,9 @@ class Profiled:
         feature = self.profile.features[name]
         return "null" if feature.type == "null" else _KINDS.get(feature.kind, "other")
 
+    def type_name(self, name: str) -> str:
+        return self.types[name].removeprefix("large_")
+
     def draw(self, sample: int | None, seed: int) -> Profiled:
         return self
 
@@ -71,13 +77,11 @@ class Profiled:
             raise UsageError("FS398", f"{self.name} has no stretches of time", hint="a training set, or the serve log")
         starts = [start for start, _ in days]
         spans = windows.spans(starts[0], starts[-1])
-        length = min((b - a for a, b in zip(starts, starts[1:], strict=False)), default=1)
-        if any(end % DAY for span in spans for end in span) or (self.profile.unit != "day" and length > windows.length):
-            raise UsageError("FS398", f"{self.name} is kept by {self.profile.unit}", hint="--window 7d, or longer")
+        if self.profile.unit != "day" or any(end % MICROS_PER_DAY for span in spans for end in span):
+            raise UsageError(
+                "FS398", f"{self.name} is kept by the {self.profile.unit}", hint="--window 7d, of a profile kept by the day"
+            )
         return [((start, end), self.profile.between(start, end)) for start, end in spans]
-
-
-DAY = 86_400 * 10**6
 
 
 def opened(path: Path) -> Profiled:
@@ -142,7 +146,31 @@ class Part:
     known: Known | None = None
 
 
-def of_profile(feature: FeatureProfile, kind: Kind) -> Part:
+def cells(name: str, kind: str, reference: Side, current: Side, windows: Sequence[Any]) -> Iterator[Cells]:
+    """The feature in every window: of rows their numbers (None: all), of a profile that of the window."""
+    column = None if isinstance(current, Profiled) else _column(current, name, kind)
+    before = _whole(reference, name, kind)
+    for window in windows:
+        if column is None:
+            assert isinstance(current, Profiled)
+            after = of_profile((window or current.profile).features[name], kind)
+        else:
+            after = of_rows(column.at(window) if hasattr(column, "at") else column if window is None else column[window])
+        yield together(before, after)
+
+
+def _whole(side: Side, name: str, kind: str) -> Part:
+    return of_profile(side.profile.features[name], kind) if isinstance(side, Profiled) else of_rows(_column(side, name, kind))
+
+
+def _column(side: Any, name: str, kind: str) -> Any:
+    values = side.column(name)
+    if kind == "numbers":
+        return Numbers.of(values)
+    return Categories.of_both(values, values.slice(0, 0))[0] if kind == "categories" else np.asarray(pc.is_null(values))
+
+
+def of_profile(feature: FeatureProfile, kind: str) -> Part:
     if kind == "numbers":
         return Part(feature.rows, feature.nulls, feature.nans, numbers=Sketch(feature))
     if kind == "categories":
