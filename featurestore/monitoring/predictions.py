@@ -65,8 +65,10 @@ def opened(given: Any, places: Places) -> Rows:
 
 
 def _of_log(table: Any) -> pa.Table:
-    """Columns of a log under the names that a file has."""
-    return table.rename_columns([name.removeprefix("key.").removeprefix("request.") for name in table.column_names])
+    """Columns of a log under the names that a file has; what was requested, where no feature has its name."""
+    names = table.column_names
+    plain = [name.removeprefix("key.").removeprefix("request.") for name in names]
+    return table.rename_columns([name if short in names else short for name, short in zip(names, plain, strict=True)])
 
 
 def read(rows: Rows, score: str, keys: list[str], timezone: str) -> Predictions:

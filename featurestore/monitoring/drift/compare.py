@@ -171,6 +171,8 @@ class _Job:
         here = [name in side.types for side in (self.reference, self.current)]
         if not all(here):
             what = f"only in {(self.reference if here[0] else self.current).name}" if any(here) else "in neither side"
+            empty = [side for side in (self.reference, self.current) if not side.rows]
+            what = _short(empty[0].name, "", (0, self.min_rows), self.min_rows, "rows") if empty else what
             yield FeatureDrift(name=name, kind="other", status=SKIPPED, what=what)
             return
         kinds = {side.kind(name) for side in (self.reference, self.current)} - {"null"}
