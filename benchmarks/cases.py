@@ -256,12 +256,7 @@ def help_(place: Place) -> Case:
 CASES: dict[str, Callable[[Place], Case]] = {
     "event_time": event_time, "created_time": created_time, "versions": versions, "feast": feast,
     "materialize": materialize, "serve": serving, "redis": redis_, "feast_serve": feast_serve.case, "help": help_,
-<<<<<<< HEAD
     "postgres": postgres.case, "page": showing.case,
-    **windows.CASES, **scoring.CASES, **audits.CASES, **objects.CASES, **drift.CASES,
-=======
-    "postgres": postgres.case,
-    **windows.CASES, **scoring.CASES, **audits.CASES, **objects.CASES, **profiles.CASES,
->>>>>>> profiles
+    **windows.CASES, **scoring.CASES, **audits.CASES, **objects.CASES, **drift.CASES, **profiles.CASES,
     **{name: partial(lambda name, place: Online(place.scratch, name), name) for name in online.MEASURED},
 }  # fmt: skip

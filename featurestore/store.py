@@ -15,7 +15,6 @@ from featurestore import config as settings
 from featurestore import discovery
 from featurestore.definitions import Definition, FeatureService
 from featurestore.dtypes import DType, parse_dtype
-<<<<<<< HEAD
 from featurestore.errors import NOT_THERE, DefinitionError, FeatureStoreError, SourceError, StoreError, UsageError
 from featurestore.intervals import (
     FOREVER,
@@ -24,12 +23,9 @@ from featurestore.intervals import (
     SystemClock,
     format_instant,
     parse_duration,
+    parse_formatted,
     parse_instant,
 )
-=======
-from featurestore.errors import NOT_THERE, DefinitionError, SourceError, StoreError, UsageError
-from featurestore.intervals import MICROS_PER_SECOND, Clock, SystemClock, parse_duration, parse_formatted, parse_instant
->>>>>>> profiles
 from featurestore.openlineage.observed import observed
 from featurestore.registry import MANIFEST_FORMAT, BoundRegistry, BoundService, Registry, known
 from featurestore.sources import IdentityCache, SourceData, open_source, reading
@@ -554,8 +550,7 @@ class FeatureStore:
             push_at_once=self.config.online.push and self.root is not None,
             watch=watch,
             spark=self._spark(engine),
-<<<<<<< HEAD
-            report=self._keeping_catalogue(report),
+            report=self._keeping_catalogue(self._profiled(report)),
         )
 
     def _keeping_catalogue(self, report: Callable[[ViewReport], None] | None) -> Callable[[ViewReport], None] | None:
@@ -573,9 +568,6 @@ class FeatureStore:
                 report(done)
 
         return told
-=======
-            report=self._profiled(report),
-        )
 
     def _profiled(self, report: Callable[[ViewReport], None] | None) -> Callable[[ViewReport], None] | None:
         """The same, after the profile of the view is kept, if it is to be. One that fails is a warning of the report."""
@@ -607,7 +599,6 @@ class FeatureStore:
     def profile_folder(self) -> Path | None:
         """Where profiles of runs are kept (`profiles.kept`); None without a project folder."""
         return None if self.root is None else self.root / self.config.profiles.path
->>>>>>> profiles
 
     def rollback(self, view: str, *, live: int | None = None) -> RolledBack:
         """Turn a view back to the generation before the live one; its watermark goes back with it.
