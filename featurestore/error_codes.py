@@ -224,6 +224,26 @@ CODES: Mapping[str, ErrorCode] = {
         "feature 'amount' is int64 in one profile and double in another · try profiles of one definition",
         "Merge profiles of the same definition only.",
     ),
+    "FS164": ErrorCode(
+        "What was served is not the offline truth",
+        "`verify --log` replayed the serve log; of some feature a greater share of cells differs than `[monitor] skew` says.",
+        "12 of 9,000 served cells differ from the offline truth: fraud_v1: count_1h · try featurestore verify",
+        "Read the examples: each names key, instant, what was served, what is true, and the cause where it can be told. "
+        "`featurestore verify` says whether the store is wrong now.",
+    ),
+    "FS165": ErrorCode(
+        "No served cell could be compared",
+        "There is no serve log, or none since `--since`; or every row of it is unverifiable: its keys are hashes, the "
+        "definition has changed, or the source files of its generations are gone.",
+        "no served cell could be compared: there is no serve log · try [serve_log] on = true, and serve",
+        "Turn the log on; the reasons for rows that are there are told beside it.",
+    ),
+    "FS166": ErrorCode(
+        "An alert is open",
+        "`monitor --once` found something that alerts, or that did and could not be looked at this time.",
+        "1 alert is open: freshness of view card_payments · try featurestore monitor --once --json, which says what is wrong",
+        "Read the results: each names what was looked at, its value and threshold, and says in a sentence what is wrong.",
+    ),
     "FS167": ErrorCode(
         "Not fresh",
         "A watermark is older than `[monitor] freshness` allows, or a source does not send as it usually does: nothing came "
@@ -738,7 +758,7 @@ CODES: Mapping[str, ErrorCode] = {
     "FS395": ErrorCode(
         "Features have drifted",
         "`drift` found a difference that a threshold forbids, or that is neither chance nor a trifle. Exit code 1.",
-        "drifted: amount_sum_7d, count_1h, all features together · in serve-log:fraud_v1@7d",
+        "2 of 17 features have drifted: amount_sum_7d, count_1h · in serve-log:fraud_v1@7d",
         "Look at the report of `--output`. A threshold of one's own says better than the default what matters.",
     ),
     "FS396": ErrorCode(
@@ -936,6 +956,18 @@ CODES: Mapping[str, ErrorCode] = {
         "results of a newer featurestore · in .featurestore/monitor/2026-01-02.jsonl · try a newer featurestore",
         "Use the newer version, or name another folder.",
     ),
+    "FS489": ErrorCode(
+        "Another monitor runs",
+        "One monitor at a time works in the folder of `[monitor] path`; this one found it held.",
+        "another monitor works in '.featurestore/monitor' · try that one, or --once when it has stopped",
+        "Stop the other one. A monitor that was killed holds nothing.",
+    ),
+    "FS490": ErrorCode(
+        "The open alerts cannot be read",
+        "`alerts.json` in the folder of `[monitor] path` was changed by hand, or written by a newer featurestore.",
+        "alerts cannot be read: JSONDecodeError · in .featurestore/monitor/alerts.json · try without the file, …",
+        "Use the newer version, or remove the file: all that alerts then opens again, and is told once more.",
+    ),
     "FS492": ErrorCode(
         "No rule could be judged",
         "All that the rules of a policy look at is missing: no training set was named, its rows cannot be read, or there "
@@ -1014,6 +1046,19 @@ CODES: Mapping[str, ErrorCode] = {
         "Something unforeseen happened while a request was answered.",
         "the server failed; its log says how",
         "Read the server's log; report it.",
+    ),
+    "FS512": ErrorCode(
+        "A page asked for under a name that is not this machine's",
+        "Without API keys the server is for this machine alone, and its pages answer to 127.0.0.1, [::1] and localhost only: "
+        "another site whose name was made to mean this machine could read them otherwise.",
+        "without API keys pages are for this machine only · try http://127.0.0.1 or http://localhost",
+        "Go to http://127.0.0.1, or have API keys: `featurestore keys add NAME` and `[server] api_keys`.",
+    ),
+    "FS513": ErrorCode(
+        "A sign-in sent by a page from elsewhere",
+        "A browser says that another site's page sends the form, which would sign somebody in without their knowing.",
+        "sign-in is asked for by a page from elsewhere",
+        "Go to /sign-in of the server itself.",
     ),
     "FS521": ErrorCode(
         "No valid API key",

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import re
 import threading
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,8 +15,16 @@ from featurestore import config as settings
 from featurestore import discovery
 from featurestore.definitions import Definition, FeatureService
 from featurestore.dtypes import DType, parse_dtype
-from featurestore.errors import NOT_THERE, DefinitionError, SourceError, StoreError, UsageError
-from featurestore.intervals import MICROS_PER_SECOND, Clock, SystemClock, parse_duration, parse_instant
+from featurestore.errors import NOT_THERE, DefinitionError, FeatureStoreError, SourceError, StoreError, UsageError
+from featurestore.intervals import (
+    FOREVER,
+    MICROS_PER_SECOND,
+    Clock,
+    SystemClock,
+    format_instant,
+    parse_duration,
+    parse_instant,
+)
 from featurestore.openlineage.observed import observed
 from featurestore.registry import MANIFEST_FORMAT, BoundRegistry, BoundService, Registry, known
 from featurestore.sources import IdentityCache, SourceData, open_source, reading
@@ -26,6 +35,7 @@ if TYPE_CHECKING:
     from featurestore.audit.diff import Difference
     from featurestore.audit.findings import Audit
     from featurestore.audit.influences import Influences
+    from featurestore.audit.offline import Offline
     from featurestore.audit.proof import Proof
     from featurestore.audit.rebuild import Rebuilt
     from featurestore.audit.report import Verification
@@ -37,9 +47,11 @@ if TYPE_CHECKING:
     from featurestore.materialization.forget import Forgotten
     from featurestore.materialization.upkeep import Collected, RolledBack
     from featurestore.monitoring.drift import Comparison, Windows
+    from featurestore.monitoring.monitor import Check, Monitor
     from featurestore.monitoring.performance import Performance
     from featurestore.monitoring.results import Result
     from featurestore.monitoring.retrain import Decision
+    from featurestore.monitoring.skew import Skew
     from featurestore.online.store import OnlineStore
     from featurestore.plan.flow import Flow
     from featurestore.progress import Progress
@@ -537,8 +549,24 @@ class FeatureStore:
             push_at_once=self.config.online.push and self.root is not None,
             watch=watch,
             spark=self._spark(engine),
-            report=report,
+            report=self._keeping_catalogue(report),
         )
+
+    def _keeping_catalogue(self, report: Callable[[ViewReport], None] | None) -> Callable[[ViewReport], None] | None:
+        """As `report`; with the first view that is done the store is told of the definitions, for those who only read it."""
+        if self.root is None or not self.config.server.page:
+            return report
+        waiting = [True]
+
+        def told(done: ViewReport) -> None:
+            from featurestore import catalogue
+
+            if waiting and waiting.pop():
+                catalogue.keep(self.online, catalogue.outline(self.bound), lambda: catalogue.document(self.bound))
+            if report is not None:
+                report(done)
+
+        return told
 
     def rollback(self, view: str, *, live: int | None = None) -> RolledBack:
         """Turn a view back to the generation before the live one; its watermark goes back with it.
@@ -643,12 +671,106 @@ class FeatureStore:
             `services` with their views and examples, `to_dict()`. Nothing is written.
         Raises: UnknownName FS101, FS501, UsageError FS102, StoreError.
         """
-        from featurestore.audit.offline import Offline
         from featurestore.audit.verify import verify
 
         name = service.name if isinstance(service, FeatureService) else service
-        offline = Offline(self.registry, self._base, self.engine_settings(), self.identities, self.push_folder)
-        return verify(self.reader, offline, service=name, sample=sample, seed=seed, scratch=scratch, watch=watch)
+        return verify(self.reader, self._offline, service=name, sample=sample, seed=seed, scratch=scratch, watch=watch)
+
+    @reading()
+    def verify_log(
+        self,
+        service: str | FeatureService | None = None,
+        *,
+        since: str | int | None = None,
+        until: str | int | None = None,
+        sample: int = 10_000,
+        seed: int = 0,
+        watch: Callable[[Progress], None] | None = None,
+    ) -> Skew:
+        """Compare what was served, as the serve log has it, with the offline truth at the logged instants and watermarks.
+
+        Args:
+            service: its name, or the definition; None: each that has a log.
+            since, until: of answers for instants from `since` on, before `until` (ISO 8601 with offset, or microseconds).
+            sample: how many logged rows of each service are replayed, a uniform draw. seed: which ones.
+        Returns: Skew: `ok` if something was compared and no feature differs more than `[monitor] skew` says, `services` with
+            their features, causes and examples, `to_dict()`. Nothing is written.
+        Raises: UnknownName FS101, UsageError FS102, FS107 (no project folder), StoreError.
+        """
+        from featurestore.monitoring.replay import Window, replay
+
+        if sample < 1:
+            raise UsageError("FS102", f"--sample {sample} asks nothing", hint="--sample 10000")
+        if self.root is None:
+            raise UsageError("FS107", "a serve log lies in a project folder", hint='FeatureStore(".")')
+        start, end = _instant(since), _instant(until)
+        window = Window(-FOREVER if start is None else start, FOREVER if end is None else end, sample, seed)
+        name = service.name if isinstance(service, FeatureService) else service
+        log, threshold = self.root / self.config.serve_log.path, self.config.monitor.skew
+        return replay(self.reader, self._offline, log, window, service=name, threshold=threshold, watch=watch)
+
+    def monitor(self) -> Monitor:
+        """What looks at freshness, lateness, volume, partitions, drift and skew: `look()` while it is `locked()`.
+
+        Each look opens the project anew, so that changed definitions and settings of checks count from the next one on.
+        Raises: UsageError FS107 without a project folder.
+        """
+        from featurestore.monitoring.monitor import Monitor
+        from featurestore.monitoring.webhook import Webhook
+
+        if self.root is None:
+            raise UsageError("FS107", "a monitor works in a project folder", hint='FeatureStore(".")')
+        told = self.config.monitor
+        return Monitor(
+            self.root / told.path, self.config.project.name, self._checks, clock=self.clock,
+            retention=parse_duration(told.retention, what="monitor.retention").micros,
+            send=None if told.webhook is None else Webhook(told.webhook).send,
+        )  # fmt: skip
+
+    @contextmanager
+    def _checks(self) -> Iterator[Sequence[Check]]:
+        """The checks of a look."""
+        from featurestore.monitoring.monitor import Check
+
+        store = FeatureStore(self.root, clock=self.clock)
+        try:
+            yield [
+                Check(("freshness", "lateness", "volume", "partitions"), lambda now: store.freshness(now=now)),
+                Check(("drift",), store._drift),
+                Check(("skew",), store._skew),
+            ]
+        finally:
+            if "reader" in store.__dict__:
+                store.reader.store.close()
+
+    def _skew(self, now: int) -> list[Result]:
+        """Served cells of the last `[monitor] window`, against the offline truth."""
+        told = self.config.monitor
+        since = now - parse_duration(told.window, what="monitor.window").micros
+        found = self.verify_log(since=since, until=now + 1, sample=told.sample)
+        return [result for service in found.services.values() for result in service.results(now, told.skew)]
+
+    def _drift(self, now: int) -> Iterator[Result]:
+        """Served rows of the last `[monitor] window`, against what the settings name for their service."""
+        from featurestore.monitoring.monitor import failed
+
+        told = self.config.monitor
+        start = format_instant(now - parse_duration(told.window, what="monitor.window").micros)
+        for service, reference in told.drift.items():
+            served = f"serve-log:{service}@{start}..{format_instant(now + 1)}"
+            try:
+                found = self.drift(str(self._base / reference), served, service=service)
+            except FeatureStoreError as error:
+                yield failed(error, at=now, check="drift", kind="service", subject=service)
+            else:
+                yield from found.results(now, "service", service)
+
+    @property
+    def _offline(self) -> Offline:
+        """The offline side of a verification."""
+        from featurestore.audit.offline import Offline
+
+        return Offline(self.registry, self._base, self.engine_settings(), self.identities, self.push_folder)
 
     @reading()
     def audit(

@@ -22,10 +22,12 @@ from featurestore.errors import FeatureStoreError
 from featurestore.intervals import MICROS_PER_SECOND
 from featurestore.online.generations import generations
 from featurestore.retrieval.online_features import OnlineReader
+from featurestore.server.keys import ANYONE, Key
 
 if TYPE_CHECKING:
     from featurestore.server.access_log import AccessLog
     from featurestore.server.connections import Connections
+    from featurestore.server.monitored import Monitored
     from featurestore.server.served import ServedLog
 
 BUCKETS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
@@ -123,11 +125,15 @@ class Metrics:
             self._left = text
 
 
-def render(metrics: Metrics, reader: OnlineReader, version: str) -> tuple[bytes, str]:
-    """The text of /metrics and its content type."""
+def render(
+    metrics: Metrics, reader: OnlineReader, version: str, monitored: Monitored | None = None, key: Key = ANYONE
+) -> tuple[bytes, str]:
+    """The text of /metrics and its content type. monitored: what a monitor found, as far as the key may see it."""
     from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 
     families = [*_of_requests(*metrics.together()), *_of_store(reader), *_of_build(version)]
+    if monitored is not None:
+        families += monitored.families(key, _views(reader))
     return generate_latest(_Collected(families)), CONTENT_TYPE_LATEST
 
 
@@ -191,6 +197,15 @@ def _of_store(reader: OnlineReader) -> Iterator[Any]:
     yield from (number, age)
     yield GaugeMetricFamily("featurestore_store_up", "1 if the online store can be read.", up)
     yield GaugeMetricFamily("featurestore_services", "Feature services that can be answered.", services)
+
+
+def _views(reader: OnlineReader) -> dict[str, list[str]]:
+    """The views of each service, by name; none while the store cannot be read."""
+    try:
+        with reader.store.read() as snapshot:
+            return {n: [i["view"] for i in s.definition["instances"]] for n, s in reader.services(snapshot).items()}
+    except FeatureStoreError:
+        return {}
 
 
 def _of_build(version: str) -> Iterator[Any]:

@@ -234,7 +234,7 @@ TWICE: dict[str, list[tuple[tuple[str, ...], int, int]]] = {
     "rollback": [(("rollback", "card_payments", "--from", "LIVE"), 0, 0)],
     "gc": [(("gc",), 0, 0)],
     "forget": [(("forget", "customer=10038"), 0, 0)],
-    "verify": [(("verify", "--sample", "50", "--scratch", "0"), 0, 0)],
+    "verify": [(("verify", "--sample", "50", "--scratch", "0"), 0, 0), (("verify", "--log"), 1, 1)],
     "audit": [(("audit", "known.parquet", "--service", "fraud_v1", "--output", "audit.html"), 0, 0)],
     "prove": [(("prove", "fraud_v1", "--spine", "data/spine.parquet"), 0, 0)],
     "influence": [
@@ -243,6 +243,7 @@ TWICE: dict[str, list[tuple[tuple[str, ...], int, int]]] = {
     "drift": [(("drift", "--reference", "known.parquet", "--current", "known.parquet", "--output", "drift.html"), 0, 0)],
     "performance": [(("performance", "--service", "fraud_v1", "--predictions", "known.parquet", "--score", "count_1h"), 2, 2)],
     "freshness": [(("freshness", "--as-of", "2025-12-31T18:00:00Z"), 0, 0)],
+    "monitor": [(("monitor", "--once"), 1, 1)],
     "should-retrain": [(("should-retrain", "--policy", "retrain.toml", "--training-set", "known.parquet"), 1, 1)],
 }
 """Of each command what is given twice, and how it ends each time; `serve` is told to stop."""
