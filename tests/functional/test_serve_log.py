@@ -365,12 +365,12 @@ def test_hashed_keys_are_alike_over_restarts_services_and_feast_and_nowhere_in_c
     ask_everything(first)
     assert not any(form in first.bytes() for secret in SECRETS.values() for form in forms(secret))
     found, composed = first.rows("s"), first.rows(FEATURES)
-    assert len({*found["key.customer"].to_pylist(), *found["key.k"].to_pylist()}) == 1
-    assert found["key.k"].to_pylist()[0] == composed["key.k"].to_pylist()[0]
-    assert first.rows("p")["key.name"].to_pylist() == composed["key.name"].to_pylist()[2:]
+    assert len({*found["key_hash.customer"].to_pylist(), *found["key_hash.k"].to_pylist()}) == 1
+    assert found["key_hash.k"].to_pylist()[0] == composed["key_hash.k"].to_pylist()[0]
+    assert first.rows("p")["key_hash.name"].to_pylist() == composed["key_hash.name"].to_pylist()[2:]
     again = Logged(private, tmp_path, hash_keys=True, redact=["word", "x"])
     ask_everything(again)
-    assert len(set(again.rows("s")["key.k"].to_pylist())) == 1
+    assert len(set(again.rows("s")["key_hash.k"].to_pylist())) == 1
     assert again.rows("s").num_rows == 6
     assert (tmp_path / "secret").stat().st_mode & 0o777 == 0o600
 
