@@ -153,7 +153,8 @@ def test_a_page_of_a_feature_tells_definition_type_lineage_and_use(pages: dict[s
     for told in (
         "sum(&#34;amount&#34;) over 7d",
         "double",
-        "payments.amount",
+        "the value is made of it",
+        "/sources/payments",
         "/services/open_v1",
         "/features/mixed/share",
         "SELECT",
