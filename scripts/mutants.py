@@ -150,7 +150,7 @@ MUTANTS = (
            "a result that was skipped is good news", "watched-an_alert"),
     Mutant("alert_of_a_skipped_subject_ends", _ALERTS, "whole.status in (SKIPPED, ALERT))", "whole.status == ALERT)",
            "a service nobody served has its features' alerts resolved", "watched-an_alert"),
-    Mutant("alert_opens_each_time", _ALERTS, "if result.status == ALERT and key not in self.open:", "if result.status == ALERT:",
+    Mutant("alert_opens_each_time", _ALERTS, "== ALERT and key not in self.open:", "== ALERT:",
            "an alert is told with every look", "watched-an_alert"),
     Mutant("event_sent_before_its_time", _WEBHOOK, "and alerts.due <= now:", ":",
            "a receiver that is down is asked without a pause", "watched-events"),
