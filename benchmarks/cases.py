@@ -10,6 +10,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
 
+import profiles
+
 import audits
 import data as generated
 import drift
@@ -18,6 +20,7 @@ import objects
 import online
 import postgres
 import scoring
+import showing
 import windows
 from data import Place
 from environments import environment
@@ -253,7 +256,7 @@ def help_(place: Place) -> Case:
 CASES: dict[str, Callable[[Place], Case]] = {
     "event_time": event_time, "created_time": created_time, "versions": versions, "feast": feast,
     "materialize": materialize, "serve": serving, "redis": redis_, "feast_serve": feast_serve.case, "help": help_,
-    "postgres": postgres.case,
-    **windows.CASES, **scoring.CASES, **audits.CASES, **objects.CASES, **drift.CASES,
+    "postgres": postgres.case, "page": showing.case,
+    **windows.CASES, **scoring.CASES, **audits.CASES, **objects.CASES, **drift.CASES, **profiles.CASES,
     **{name: partial(lambda name, place: Online(place.scratch, name), name) for name in online.MEASURED},
 }  # fmt: skip

@@ -152,6 +152,9 @@ class Server(_Section):
         False, description="one line of JSON per request: true for stderr, or a file, relative to the project"
     )
     push: bool = Field(False, description="take rows by POST /v1/push/{source}")
+    page: bool = Field(
+        True, description="show the catalogue and what checks found to people, at /; `materialize` then keeps the catalogue"
+    )
 
 
 def _receiver(text: str | None) -> str | None:

@@ -1047,6 +1047,19 @@ CODES: Mapping[str, ErrorCode] = {
         "the server failed; its log says how",
         "Read the server's log; report it.",
     ),
+    "FS512": ErrorCode(
+        "A page asked for under a name that is not this machine's",
+        "Without API keys the server is for this machine alone, and its pages answer to 127.0.0.1, [::1] and localhost only: "
+        "another site whose name was made to mean this machine could read them otherwise.",
+        "without API keys pages are for this machine only · try http://127.0.0.1 or http://localhost",
+        "Go to http://127.0.0.1, or have API keys: `featurestore keys add NAME` and `[server] api_keys`.",
+    ),
+    "FS513": ErrorCode(
+        "A sign-in sent by a page from elsewhere",
+        "A browser says that another site's page sends the form, which would sign somebody in without their knowing.",
+        "sign-in is asked for by a page from elsewhere",
+        "Go to /sign-in of the server itself.",
+    ),
     "FS521": ErrorCode(
         "No valid API key",
         "The request has no API key, or one that the server does not know (any more).",

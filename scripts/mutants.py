@@ -72,6 +72,8 @@ _FRAMES = "featurestore/compiler/duckdb/windows/frames.py"
 _SWEEP = "featurestore/compiler/duckdb/windows/sweep.py"
 _CATALOGUE = "featurestore/definitions/aggregation.py"
 _FLOW = "featurestore/plan/flow.py"
+_ENTRIES, _PAGE = "featurestore/catalogue/entries.py", "featurestore/server/page/app.py"
+_SESSIONS, _KEYS = "featurestore/server/sessions.py", "featurestore/server/keys.py"
 _LINEAGE, _RUNS = "featurestore/plan/lineage.py", "featurestore/openlineage/runs.py"
 _EXPECTED = "featurestore/definitions/expectations.py"
 _PATTERNS = "featurestore/patterns.py"
@@ -143,6 +145,18 @@ class Mutant:
 
 
 MUTANTS = (
+    # What boards show, and to whom
+    Mutant("boards_show_what_others_own", "featurestore/server/page/boards/pages.py", "if not asked.limited:",
+           "if asked.query is not None:", "who sees some services sees results of all", "found-who_sees_some"),
+    Mutant("a_feed_stops_by_its_result_alone", "featurestore/server/page/boards/freshness.py",
+           "None not in (age, limit) and age > limit", "False", "a monitor that stops hides a feed that stops",
+           "found-a_feed_stops"),
+    Mutant("alerts_stay_open_for_ever", "featurestore/server/page/boards/findings.py",
+           "s.latest.at > newest[s.latest.check] - MICROS_PER_DAY", "newest", "an alert of what is gone stays open",
+           "found-an_alert_that_nobody"),
+    Mutant("cut_lines_take_whole_ones_along", "featurestore/monitoring/results.py", "file.seek(max(start - 1, 0))",
+           "file.seek(start)", "a line that is wholly within the bound is left out", "found-the_newest_bytes"),
+
     # What is watched
     Mutant("alert_ends_when_not_looked_at", _ALERTS, "return key.check in complete and not", "return not",
            "a check that could not run closes what it had opened", "watched-an_alert"),
@@ -150,8 +164,8 @@ MUTANTS = (
            "a result that was skipped is good news", "watched-an_alert"),
     Mutant("alert_of_a_skipped_subject_ends", _ALERTS, "whole.status in (SKIPPED, ALERT))", "whole.status == ALERT)",
            "a service nobody served has its features' alerts resolved", "watched-an_alert"),
-    Mutant("alert_opens_each_time", _ALERTS, "== ALERT and key not in self.open:", "== ALERT:",
-           "an alert is told with every look", "watched-an_alert"),
+    Mutant("alert_opens_each_time", _ALERTS, "if result.status == ALERT and key not in self.open:",
+           "if result.status == ALERT:", "an alert is told with every look", "watched-an_alert"),
     Mutant("event_sent_before_its_time", _WEBHOOK, "and alerts.due <= now:", ":",
            "a receiver that is down is asked without a pause", "watched-events"),
     Mutant("event_passes_another", _WEBHOOK, "alerts.waiting.pop(0)", "alerts.waiting.pop()",
@@ -901,6 +915,31 @@ MUTANTS = (
            'return f"{os.getpid()}"', "two containers write one file aside", "told-what_another_machine"),
     Mutant("sweeps_elsewhere", "featurestore/atomic.py", 'if where in ("", _here()):', "if True:",
            "what a living writer elsewhere writes is swept", "told-what_another_machine"),
+    # Shown
+    Mutant("limited_key_sees_all", "featurestore/server/page/known.py", "catalogue = catalogue.seen_by(key.may_see)",
+           "pass", "a key for one service is shown every other", "shown-a_page_needs"),
+    Mutant("namesake_is_seen", _ENTRIES, 'return ("view", entry.view) in seen and all(', "return all(",
+           "features of a view that may not be seen are shown, as if a namesake were meant", "shown-a_key_sees"),
+    Mutant("on_demand_shows_what_it_reads", _ENTRIES, 'if self.entries[ref].facts.get("kind") != ON_DEMAND:', "if True:",
+           "inputs that a service does not need are shown", "shown-a_key_sees"),
+    Mutant("on_demand_features_of_others", _ENTRIES, 'and all(("view", view) in seen for view in read)', "",
+           "a feature made of what may not be seen is shown", "shown-a_key_sees"),
+    Mutant("columns_of_others", _ENTRIES, """facts.get("columns", {}).items() if name in kept""",
+           """facts.get("columns", {}).items()""", "columns that only others read are named",
+           "shown-a_key_sees"),
+    Mutant("page_needs_no_key", _PAGE, "            if not wants_html(exchange):\n                raise",
+           "            if not wants_html(exchange):\n                return await self._page(exchange)",
+           "a program without a key reads pages", "shown-a_page_needs"),
+    Mutant("page_of_any_name", _PAGE, "return ipaddress.ip_address", "return True or ipaddress.ip_address",
+           "a name made to mean this machine is answered", "shown-without_keys"),
+    Mutant("session_never_ends", _SESSIONS, " and int(until) > time.time()", "",
+           "a session of long ago is one", "shown-a_session"),
+    Mutant("session_signs_no_end", _SESSIONS, "key.id.encode(), until, key", 'key.id.encode(), b"", key',
+           "who is signed in says until when", "shown-a_session"),
+    Mutant("session_pushes", _KEYS, 'for scope in known.scopes if scope == "lookup"',
+           "for scope in known.scopes", "a browser may push", "shown-a_session"),
+    Mutant("session_used_from_elsewhere", _KEYS, "not proven or not from_here(headers)", "not proven",
+           "a page of another port asks in the name of who is signed in", "shown-a_session"),
 )  # fmt: skip
 
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from fastapi import FastAPI, Request, Response
 from starlette.exceptions import HTTPException
 
-from featurestore.config import Server
+from featurestore.config import Config, Server
 from featurestore.errors import FeatureStoreError, StoreError
 from featurestore.intervals import MICROS_PER_SECOND, Duration, format_instant, parse_duration
 from featurestore.online.store import OnlineStore
@@ -26,6 +26,7 @@ from featurestore.server.hot import Gone, HotPaths, refuse_if_busy
 from featurestore.server.keys import Access, Key
 from featurestore.server.lookups import PATH, Lookups
 from featurestore.server.metrics import Metrics, render
+from featurestore.server.page import Page, wants_html
 from featurestore.server.problems import Headers, Refused, problem
 from featurestore.server.readiness import Readiness
 
@@ -71,9 +72,11 @@ class Application:
         metrics: Metrics,
         log: AccessLog | None,
         served: ServedLog | None = None,
+        page: Page | None = None,
     ) -> None:
         self.routes, self.rest, self.hot, self.access = routes, rest, hot, access
-        self.connections, self.metrics, self.log, self.served = connections, metrics, log, served
+        self.connections, self.metrics, self.log = connections, metrics, log
+        self.served, self.page = served, page
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -83,7 +86,10 @@ class Application:
         exchange = Exchange(scope)
         path = scope["path"]
         found = self.routes.find(path)
-        if found is None:
+        if found is None and self._is_page(exchange, path):
+            name = "page"
+            status, size = await self._paged(exchange, receive, send)
+        elif found is None:
             name = path if path in _TOLD_APART else "other"
             status, size = await self._rest(exchange, receive, send)
         else:
@@ -116,6 +122,23 @@ class Application:
             return _gone(exchange), 0
         except Exception as error:
             status, headers, body = problem(error, exchange.key)
+        await self._send(exchange, status, headers, body, send)
+        return status, len(body)
+
+    def _is_page(self, exchange: Exchange, path: str) -> bool:
+        """Whether a person asks: for a page, or in a browser for what is nothing else either."""
+        return self.page is not None and (self.page.owns(path) or (path not in _TOLD_APART and wants_html(exchange)))
+
+    async def _paged(self, exchange: Exchange, receive: Receive, send: Send) -> tuple[int, int]:
+        """Answer by a page. Returns: status and bytes."""
+        assert self.page is not None
+        try:
+            refuse_if_busy(exchange)
+            body, headers, status = await self.page.answer(exchange, receive)
+        except Gone:
+            return _gone(exchange), 0
+        except Exception as error:
+            body, headers, status = self.page.failed(error, exchange)
         await self._send(exchange, status, headers, body, send)
         return status, len(body)
 
@@ -183,11 +206,15 @@ def create_app(
     push_folder: Callable[[str], Path] | None = None,
     push_skew: Duration | None = None,
     push_store: Callable[[], OnlineStore | None] | None = None,
+    root: Path | None = None,
+    config: Config | None = None,
+    manifest: Path | None = None,
 ) -> Application:
     """The server's application over a reader. limits: by default those of an empty featurestore.toml; access: by default
     anyone's. served: the serve log, if one is kept. monitored: what a monitor found. push_folder: where the push log of a
     source lies; without it no rows are taken. push_skew: by default five minutes. push_store: gives the store to bring pushed
-    rows into; by default the one that is read.
+    rows into; by default the one that is read. root, config, manifest: what pages show beside the store: results and profiles
+    of the project, and what is to be served.
     """
     limits = limits or Server.model_validate({})
     readiness, access, metrics = readiness or Readiness(), access or Access(), metrics or Metrics()
@@ -206,7 +233,10 @@ def create_app(
         Route(pushing.PATH, "push", pushes.answer),
     )
     rest = _rest(reader, readiness, access, connections, metrics, monitored)
-    return Application(routes, rest, HotPaths(access, limits.max_body), access, connections, metrics, log, served)
+    page = None
+    if limits.page:
+        page = Page(reader.store, access, reader.clock, root=root, config=config, manifest=manifest)
+    return Application(routes, rest, HotPaths(access, limits.max_body), access, connections, metrics, log, served, page)
 
 
 def _rest(

@@ -36,6 +36,7 @@ from featurestore.server.late import LateStore, LateWriter
 from featurestore.server.metrics import Metrics
 from featurestore.server.monitored import Monitored
 from featurestore.server.readiness import Readiness
+from featurestore.server.sessions import Sessions
 from featurestore.store import online_identity, open_online, push_folder
 
 if TYPE_CHECKING:
@@ -80,7 +81,7 @@ def serve(
         _quiet_signals(),
         _shared_folder(workers) as shared,
     ):
-        settings = _settings(partial(_application, config, root, manifest, shared), workers)
+        settings = _settings(partial(_application, config, root, manifest, shared, Sessions()), workers)
         address = _address(listening)
         if workers > 1:
             listening.listen(settings.backlog)
@@ -100,8 +101,9 @@ def _shared_folder(workers: int) -> Iterator[Path | None]:
         yield Path(folder)
 
 
-def _application(config: Config, root: Path, manifest: Path | None, shared: Path | None) -> Application:
-    """What each worker runs, made in the worker, within its loop."""
+def _application(config: Config, root: Path, manifest: Path | None, shared: Path | None, sessions: Sessions) -> Application:
+    """What each worker runs, made in the worker, within its loop. sessions: the same for all, so that each knows a browser that
+    signed in at another."""
     opening, identity = partial(open_online, config, root), partial(online_identity, config, root)
     store = LateStore(partial(_opened, config, root), identity, lambda: reader.forget())
     reader = OnlineReader(store, SystemClock())
@@ -112,7 +114,7 @@ def _application(config: Config, root: Path, manifest: Path | None, shared: Path
         reader,
         limits=server,
         readiness=Readiness(manifest),
-        access=Access(None if server.api_keys is None else root / server.api_keys),
+        access=Access(None if server.api_keys is None else root / server.api_keys, sessions),
         metrics=metrics,
         log=_access_log(server.access_log, root),
         served=_serve_log(config, root, reader),
@@ -120,6 +122,9 @@ def _application(config: Config, root: Path, manifest: Path | None, shared: Path
         push_folder=partial(push_folder, root),
         push_skew=parse_duration(config.online.push_skew, what="online.push_skew"),
         push_store=LateWriter(opening, identity),
+        root=root,
+        config=config,
+        manifest=manifest,
     )
     loop = asyncio.get_running_loop()
     metrics.keep_leaving(loop)

@@ -449,7 +449,9 @@ def test_serve_says_what_is_wrong_before_it_serves(tmp_path: Path, cli: Any) -> 
     assert (said.code, said.out) == (2, "")
     assert "FS107 setting serve_log.redact: nothing that is served is called 'custmer_id'" in said.err
     assert "try customer_id" in said.err
+    assert "serve log: 0 bytes in 0 files" in cli("status", "--project", root).out
     (root / ".featurestore" / "serve_log").rmdir()
     (root / ".featurestore" / "serve_log").write_text("")
     settings.write_text(settings.read_text().replace("custmer_id", "customer_id"))
+    assert "serve log" not in cli("status", "--project", root).out
     assert "FS486 cannot write the serve log" in cli("serve", "--project", root, "--serve-log", "--port", 0).err

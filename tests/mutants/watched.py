@@ -1,4 +1,4 @@
-"""Stories of what is watched: served cells held against their truth, alerts told once. Short, for mutants to stumble over."""
+"""Stories of what is watched: served cells held against their truth, alerts told once. For mutants to stumble over."""
 
 from __future__ import annotations
 
