@@ -135,7 +135,14 @@ def test_a_feed_as_usual_alerts_at_no_time(feed: str, seed: int):
 
 
 @pytest.mark.parametrize(
-    "feed, within", [("steady", HOUR), ("busy", HOUR), ("office", 3 * HOUR), ("night", HOUR), ("batches", 6 * HOUR)]
+    "feed, within",
+    [
+        ("steady", HOUR),
+        ("office", 3 * HOUR),
+        ("batches", 6 * HOUR),
+        pytest.param("busy", HOUR, marks=pytest.mark.slow),
+        pytest.param("night", HOUR, marks=pytest.mark.slow),
+    ],
 )
 def test_a_stopped_feed_is_found_within_one_interval(feed: str, within: int):
     stop = MONDAY + 29 * DAY + 10 * HOUR if feed != "batches" else MONDAY + 29 * DAY + HOUR
