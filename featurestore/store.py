@@ -550,7 +550,7 @@ class FeatureStore:
             push_at_once=self.config.online.push and self.root is not None,
             watch=watch,
             spark=self._spark(engine),
-            report=self._profiled(self._keeping_catalogue(report)),
+            report=self._keeping_catalogue(self._profiled(report)),
         )
 
     def _keeping_catalogue(self, report: Callable[[ViewReport], None] | None) -> Callable[[ViewReport], None] | None:
@@ -560,10 +560,10 @@ class FeatureStore:
         waiting = [True]
 
         def told(done: ViewReport) -> None:
-            from featurestore import catalogue
+            from featurestore.catalogue import keep, making
 
             if waiting and waiting.pop():
-                catalogue.keep(self.online, catalogue.outline(self.bound), lambda: catalogue.document(self.bound))
+                keep(self.online, making.outline(self.bound), lambda: making.document(self.bound))
             if report is not None:
                 report(done)
 

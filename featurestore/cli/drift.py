@@ -127,7 +127,7 @@ def text(found: Comparison, output: Path | None) -> str:
         )
     for window in dict.fromkeys(f.window for f in found.features):
         lines += _of_window(window, [f for f in found.features if f.window == window])
-    said = dict.fromkeys(f"  {_name(f)}: {f.what}" for f in found.features if f.what and (f.window is None or not f.alerts))
+    said = dict.fromkeys(f"  {_name(f)}: {f.what}" for f in found.features if f.what and f.window is None)
     lines += list(said)[:_MOST]
     lines += list(found.notes)
     lines.append(f"{found.tests} tests, corrected together; alpha {found.alpha:g}; alerts: {len(found.alerts)}")
@@ -148,7 +148,9 @@ def _of_window(window: tuple[int, int] | None, features: list[FeatureDrift]) -> 
 
     first, last = (format_instant(end).replace(":00.000000Z", "Z") for end in window)
     alerts = [f for f in features if f.alerts]
-    told = f"{first} to {last}, {max(f.rows[1] for f in features):,} rows: {len(alerts) or 'no'} of {len(features)} alert"
+    skipped = all(not f.tests for f in features) and next((f.what for f in features if any(f.rows)), "nothing in common")
+    found = skipped or f"{len(alerts) or 'none'} of {len(features)} alert"
+    told = f"{first} to {last}, {max(f.rows[1] for f in features):,} rows: {found}"
     return [told, _table(alerts)] if alerts else [told]
 
 

@@ -59,12 +59,16 @@ def opened(given: Any, places: Places) -> Rows:
     if not isinstance(given, str):
         return of_table(given, at=places.at or "as_of")
     rows = open_side(given, places)
+    if not isinstance(rows, Rows):
+        raise UsageError("FS396", f"{given} is a profile, which has no rows to judge", hint="a file, or serve-log:SERVICE@7d")
     return replace(rows, source=_of_log(rows.source)) if given.startswith(SCHEME) else rows
 
 
 def _of_log(table: Any) -> pa.Table:
-    """Columns of a log under the names that a file has."""
-    return table.rename_columns([name.removeprefix("key.").removeprefix("request.") for name in table.column_names])
+    """Columns of a log under the names that a file has; what was requested, where no feature has its name."""
+    names = table.column_names
+    plain = [name.removeprefix("key.").removeprefix("request.") for name in names]
+    return table.rename_columns([name if short in names else short for name, short in zip(names, plain, strict=True)])
 
 
 def read(rows: Rows, score: str, keys: list[str], timezone: str) -> Predictions:

@@ -11,8 +11,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from featurestore import ArrowSource, Entity, FeatureService, FeatureStore, FeatureView, LabelView, agg
+from featurestore import ArrowSource, Entity, FeatureService, FeatureStore, FeatureView, LabelView, agg, serve_log
 from featurestore.errors import FeatureStoreError
+from featurestore.profiles import Profile
+from featurestore.serve_log import layout
+from featurestore.serve_log.writer import Limits, Piece, Writer
 from tests.functional.conftest import Cli
 
 T = datetime(2026, 1, 1, tzinfo=UTC)
@@ -88,6 +91,50 @@ def test_a_manifest_says_which_columns_are_features_and_which_is_the_label(cli: 
 def test_drift_that_cannot_be_asked_for(cli: Cli, sides: Path, arguments, code, exit_code):
     said = cli("drift", "--reference", "usual.parquet", *arguments, "--json")
     assert (said.code, said.json["errors"][0]["code"]) == (exit_code, code)
+
+
+def log(folder: Path, shift: float, rows: int = 1_200) -> None:
+    """Rows that a server has served of `risk`, one every hour from T on."""
+    rng = np.random.default_rng(4)
+    shared = {"served_at": 0, "latency_us": 5, "fingerprint": "f", "watermarks": "{}", "request_id": "r", "sampled": 1.0}
+    made = {"t": pa.array([T + HOUR * n for n in range(rows)], layout.COLUMNS["t"])}
+    for name, value in shared.items():
+        plain = pa.array([value] * rows, pa.int64() if name == "served_at" else layout.COLUMNS[name])
+        made[name] = plain.cast(layout.COLUMNS[name])
+    made["key.customer"] = pa.array([n % 7 for n in range(rows)])
+    for name, values in (("count_7d", rng.poisson(3, rows)), ("score", rng.normal(shift, size=rows))):
+        made[name], made[f"{name}__status"] = values, ["present"] * rows
+    writer = Writer(folder, lambda served: (Piece(s, "f", t) for s, t in served), Limits(10**4, 3_600, 10**15, 10**9))
+    writer.add(("risk", pa.table(made)), rows)
+    writer.close(10)
+
+
+def test_served_rows_are_a_side(cli: Cli, project: Path):
+    log(project / ".featurestore" / "serve_log", 0.0)
+    halves = "serve-log:risk@..2026-01-26", "serve-log:risk@2026-01-26..2026-02-20T00:00:00Z"
+    said = cli("drift", "--reference", halves[0], "--current", halves[1], "--json")
+    assert said.code == 0
+    told = said.json["result"]
+    assert (told["reference"]["rows"], told["current"]["rows"]) == (600, 600)
+    assert {f["name"] for f in told["features"]} == {"*", "count_7d", "score"}
+    drawn = cli("drift", "--reference", halves[0], "--current", halves[1], "--sample", "200", "--json").json["result"]
+    assert (drawn["current"]["rows"], drawn["current"]["drawn"]) == (600, 200)
+    by_week = cli("drift", "--reference", halves[0], "--current", halves[1], "--window", "7d", "--json").json["result"]
+    assert len({tuple(f["window"]) for f in by_week["features"]}) == 5
+    none = cli("drift", "--reference", halves[0], "--current", "serve-log:risk@2030-01-01..", "--json").json["result"]
+    assert {f["what"] for f in none["features"]} == {"0 rows in serve-log:risk@2030-01-01.., 100 needed"}
+    for wrong in ("serve-log:nobody", "serve-log:risk@soon", "serve-log:"):
+        assert cli("drift", "--reference", wrong, "--current", halves[1], "--json").json["errors"][0]["code"] == "FS394"
+
+
+def test_a_profile_is_a_side(cli: Cli, sides: Path):
+    for name in ("same", "moved"):
+        Profile.of(pq.read_table(f"{name}.parquet")).write(f"{name}.parquet.profile")
+    asked = ("drift", "--reference", "usual.parquet", "--current")
+    assert cli(*asked, "same.parquet.profile").code == 0
+    said = cli(*asked, "moved.parquet.profile", "--output", "drift.html")
+    assert (said.code, said.err.splitlines()[-1]) == (1, "FS395 drifted: amount · in moved.parquet.profile")
+    assert cli(*asked, "usual.profile", "--json").json["errors"][0]["code"] == "FS160"
 
 
 # Performance.
@@ -176,6 +223,20 @@ def test_predictions_that_cannot_be_judged():
         with pytest.raises(FeatureStoreError) as refused:
             store.performance(given, "risk", **asked)
         assert refused.value.code == "FS396"
+
+
+def test_served_scores_are_judged(tmp_path: Path):
+    """A feature that was served is the score; the same rows in a file are judged alike."""
+    known = facts()
+    (tmp_path / "featurestore.toml").write_text('[project]\nname = "x"\n')
+    log(tmp_path / ".featurestore" / "serve_log", 0.0, rows=96)
+    store = FeatureStore(definitions=[service(known)])
+    store.root = tmp_path
+    served = store.performance("serve-log:risk", "risk", metrics=["auc"], min_rows=1)
+    rows = serve_log.read(tmp_path / ".featurestore" / "serve_log", "risk", -(2**62), 2**62)
+    file = pa.table({"customer": rows["key.customer"], "as_of": rows["t"], "score": rows["score"]})
+    assert served.to_json() == store.performance(file, "risk", metrics=["auc"], min_rows=1).to_json()
+    assert len([day for day in served.days if day.metrics]) > 1
 
 
 def test_performance_is_a_command(cli: Cli, project: Path):

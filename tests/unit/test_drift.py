@@ -27,6 +27,7 @@ from featurestore.monitoring.drift.html import page
 from featurestore.monitoring.drift.numbers import Values
 from featurestore.monitoring.drift.sides import bound, open_file
 from featurestore.monitoring.results import OK, SKIPPED
+from featurestore.profiles import Profile
 
 DAY = 86_400 * 10**6
 
@@ -464,3 +465,64 @@ def test_the_label_is_compared_as_one_and_seen_by_no_classifier():
     found = compare(*sides, label="label")
     assert [(f.name, f.is_label) for f in found.alerts] == [("label", True)]
     assert compare(*sides).alerts[0].name == "*", "as a feature it would be"
+
+
+# Profiles.
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_distances_of_profiles_are_those_of_rows_but_for_the_error_that_is_told(seed):
+    rng = np.random.default_rng(seed)
+    tables = [same(rng, 20_000), same(rng, 12_000)]
+    if seed % 2:
+        tables[1] = tables[1].set_column(0, "normal", pa.array(rng.normal(0.3, size=12_000)))
+    sides = [Profile.of(table, at=None) for table in tables]
+    exact = compare(*tables)
+    for given in (sides, (tables[0], sides[1]), (sides[0], tables[1])):
+        found = compare(*given)
+        assert [f.name for f in found.alerts] == [f.name for f in exact.alerts if f.name != "*"] == ["normal"] * (seed % 2)
+        for feature in found.features:
+            before = effects(exact, feature.name)
+            for test in feature.tests:
+                if test.name in ("ks", "null_rate", "nan_rate"):
+                    assert test.effect == pytest.approx(before[test.name], abs=found.error + 1 / 400 + 1e-9), feature.name
+                if test.name == "wasserstein_std" and feature.name != "heavy":
+                    assert test.effect == pytest.approx(before[test.name], abs=0.02), feature.name
+        assert effects(found, "few") == pytest.approx(effects(exact, "few"))
+        assert found.notes == ("no classifier of all features together: a profile has no rows",)
+
+
+def test_a_profile_says_no_p_that_its_error_could_explain():
+    rng = np.random.default_rng(5)
+    below = 0
+    for _ in range(30):
+        sides = [Profile.of(pa.table({"x": rng.standard_cauchy(30_000)}), at=None) for _ in range(2)]
+        below += min(t.p for f in compare(*sides).features for t in f.tests if t.p is not None) < 0.05
+    assert below <= most(30, 0.05)
+
+
+def test_profiles_with_little_to_compare_neither_fail_nor_alert():
+    for rows in ((0, 500), (500, 700), (99, 500)):
+        tables = odd(rows[0], 0), odd(rows[1], 1)
+        profiles = [Profile.of(table, at=None) for table in tables]
+        for given in (profiles, (tables[0], profiles[1]), (profiles[0], tables[1])):
+            found = compare(*given)
+            assert found.ok, [(f.name, f.what) for f in found.alerts]
+            json.dumps(found.to_json(), allow_nan=False)
+            page(found)
+
+
+def test_windows_of_a_profile_are_its_days(tmp_path: Path):
+    rng = np.random.default_rng(16)
+    at = np.sort(rng.integers(0, 8 * DAY, 16_000))
+    current = pa.table({"as_of": pa.array(at, pa.timestamp("us", "UTC")), "x": rng.normal(size=16_000) + (at >= 6 * DAY)})
+    Profile.of(current).write(tmp_path / "x.profile")
+    reference = pa.table({"x": rng.normal(size=5_000)})
+    for windows in (Windows(2 * DAY), Windows(2 * DAY, DAY), Windows(DAY, cumulative=True)):
+        found = compare(reference, tmp_path / "x.profile", windows=windows)
+        rows = compare(reference, current, windows=windows)
+        assert [(f.window, f.rows) for f in found.alerts] == [(f.window, f.rows) for f in rows.alerts]
+        assert found.alerts
+    with pytest.raises(FeatureStoreError) as error:
+        compare(reference, tmp_path / "x.profile", windows=Windows(DAY // 24))
+    assert error.value.code == "FS398"

@@ -15,11 +15,11 @@ import pyarrow as pa
 
 from featurestore.errors import DefinitionError, UsageError, nearest
 from featurestore.intervals import FOREVER, parse_duration, split_iso, zone
-from featurestore.monitoring.drift import rules
+from featurestore.monitoring.drift import profiled, rules
 from featurestore.monitoring.drift.compare import compare
 from featurestore.monitoring.drift.found import ALL, Comparison
 from featurestore.monitoring.drift.rules import Thresholds
-from featurestore.monitoring.drift.sides import Rows, open_file
+from featurestore.monitoring.drift.sides import Rows, Side, open_file
 from featurestore.progress import Progress, Watcher
 from featurestore.sources.times import TimeReading, localized
 
@@ -82,8 +82,10 @@ def drift(
     return found
 
 
-def open_side(text: str, places: Places) -> Rows:
-    """Raises: UsageError FS394 for a window of the serve log typed wrong, DataError FS392."""
+def open_side(text: str, places: Places) -> Side:
+    """Raises: UsageError FS394 for a window of the serve log typed wrong, DataError FS160, FS392."""
+    if profiled.is_profile(Path(text)):
+        return profiled.opened(Path(text))
     if not text.startswith(SCHEME):
         return open_file(Path(text), at=places.at, timezone=places.timezone)
     asked = parsed(text, places.now, places.timezone)
@@ -122,9 +124,8 @@ def _instant(text: str, timezone: str) -> int:
 
 
 def of_log(asked: Logged, places: Places, name: str) -> Rows:
-    from importlib import import_module
+    from featurestore import serve_log
 
-    serve_log: Any = import_module("featurestore.serve_log")
     known = serve_log.services(places.log)
     if asked.service not in known:
         raise UsageError(
@@ -138,15 +139,7 @@ def of_log(asked: Logged, places: Places, name: str) -> Rows:
         name=name,
         source=table,
         rows=table.num_rows,
-        features=features_of(table.schema.names),
+        features=tuple(serve_log.features(table.schema.names)),
         at="t",
         of=max(rows, table.num_rows),
     )
-
-
-_OF_A_ROW = frozenset({"t", "served_at", "latency_us", "fingerprint", "watermarks", "request_id", "sampled"})
-
-
-def features_of(names: Sequence[str]) -> tuple[str, ...]:
-    """The columns of a serve log that are features."""
-    return tuple(name for name in names if name not in _OF_A_ROW and "." not in name and "__" not in name)

@@ -30,6 +30,13 @@ def kind_of(dtype: pa.DataType) -> Kind:
     return "other"
 
 
+def name_of(dtype: pa.DataType) -> str:
+    """A type as people write it, however it is laid out."""
+    if pa.types.is_dictionary(dtype):
+        return name_of(dtype.value_type)
+    return str(dtype).removeprefix("large_").removesuffix("_view")
+
+
 @dataclass(frozen=True)
 class Numbers:
     """values: as doubles (integers beyond 2^53 are rounded); null: where there is none."""

@@ -14,12 +14,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from featurestore.errors import UsageError, nearest
-from featurestore.monitoring.drift import classifier, p_values, parts, rules
-from featurestore.monitoring.drift.columns import Categories, Numbers, kind_of
+from featurestore.monitoring.drift import classifier, p_values, parts, profiled, rules
+from featurestore.monitoring.drift.columns import Categories, Numbers
 from featurestore.monitoring.drift.found import ALL, Comparison, FeatureDrift, Test
-from featurestore.monitoring.drift.sides import Rows, columns_of, drawn, of_table, open_file
+from featurestore.monitoring.drift.sides import Rows, Side, columns_of, drawn, of_table, open_file
 from featurestore.monitoring.drift.windows import Windows
 from featurestore.monitoring.results import ALERT, OK, SKIPPED
+from featurestore.profiles import Profile
 
 if TYPE_CHECKING:
     Array = np.ndarray[Any, np.dtype[Any]]
@@ -72,10 +73,13 @@ def compare(
     )  # fmt: skip
 
 
-def _side(given: Any, name: str) -> Rows:
+def _side(given: Any, name: str) -> Side:
     if isinstance(given, str | Path):
-        return open_file(Path(given))
-    return of_table(given, name) if isinstance(given, pa.Table) else given
+        return profiled.opened(Path(given)) if profiled.is_profile(Path(given)) else open_file(Path(given))
+    if isinstance(given, Profile):
+        return profiled.Profiled(name, given)
+    side: Side = of_table(given, name) if isinstance(given, pa.Table) else given
+    return side
 
 
 def _settled(
@@ -100,8 +104,8 @@ def _said(test: Test) -> str:
 
 @dataclass
 class _Job:
-    reference: Rows
-    current: Rows
+    reference: Side
+    current: Side
     features: Sequence[str] | None
     label: str | None
     windows: Windows | None
@@ -111,9 +115,9 @@ class _Job:
 
     def __post_init__(self) -> None:
         self.notes: list[str] = []
-        self.cut: list[tuple[tuple[int, int] | None, Array | None]] = [(None, None)]
+        self.cut: list[tuple[tuple[int, int] | None, Any]] = [(None, None)]
         if self.windows is not None:
-            self.cut = list(self.windows.cut(self.current.instants()))
+            self.cut = list(self.current.cut(self.windows))
         self.label = self.label or self.reference.label or self.current.label
 
     def run(self, watch: Watch | None) -> Iterator[FeatureDrift]:
@@ -148,6 +152,9 @@ class _Job:
         if not self.tests:
             return None
         p_values.library("sklearn.linear_model")
+        if not (isinstance(self.reference, Rows) and isinstance(self.current, Rows)):
+            self.notes.append("no classifier of all features together: a profile has no rows")
+            return None
         if self.windows is not None:
             self.notes.append("no classifier of all features together: it is not asked of windows")
             return None
@@ -164,18 +171,22 @@ class _Job:
         here = [name in side.types for side in (self.reference, self.current)]
         if not all(here):
             what = f"only in {(self.reference if here[0] else self.current).name}" if any(here) else "in neither side"
+            empty = [side for side in (self.reference, self.current) if not side.rows]
+            what = _short(empty[0].name, "", (0, self.min_rows), self.min_rows, "rows") if empty else what
             yield FeatureDrift(name=name, kind="other", status=SKIPPED, what=what)
             return
-        dtypes = [side.types[name] for side in (self.reference, self.current)]
-        kinds = {kind_of(dtype) for dtype in dtypes} - {"null"}
+        kinds = {side.kind(name) for side in (self.reference, self.current)} - {"null"}
         kind = kinds.pop() if len(kinds) == 1 else "null" if not kinds else "other"
-        said = "" if dtypes[0] == dtypes[1] else f"{dtypes[0]} in {self.reference.name}, {dtypes[1]} in {self.current.name}"
+        names = [side.type_name(name) for side in (self.reference, self.current)]
+        said = "" if names[0] == names[1] else f"{names[0]} in {self.reference.name}, {names[1]} in {self.current.name}"
         for (window, _), cells in zip(self.cut, self._cells(name, kind, classified, seen), strict=True):
             yield self._compared(FeatureDrift(name=name, kind=_KINDS[kind], window=window, rows=cells.rows, what=said), cells)
 
     def _cells(self, name: str, kind: str, classified: tuple[Array, Array] | None, seen: list[Array]) -> Iterator[parts.Cells]:
-        columns = self.reference.column(name), self.current.column(name)
         windows = [rows for _, rows in self.cut]
+        if not (isinstance(self.reference, Rows) and isinstance(self.current, Rows)):
+            return profiled.cells(name, kind, self.reference, self.current, windows)
+        columns = self.reference.column(name), self.current.column(name)
         if kind not in ("numbers", "categories"):
             nulls = [np.asarray(pc.is_null(column)) for column in columns]
             return parts.of_nulls(nulls[0], nulls[1], windows)

@@ -16,7 +16,7 @@ from featurestore.monitoring.results import ALERT
 _TEMPLATE = Path(__file__).with_name("report.html")
 WIDTH, HEIGHT, FOOT, ROW = 440, 130, 34, 20
 MOST_PICTURES = 60
-"""Features (of windows) that get a picture, those with alerts first."""
+"""Features that get a picture, those with alerts first; of windows those with alerts alone."""
 MOST_BARS, LONG = 40, 240
 MEASURED = ("ks", "wasserstein_std", "psi", "js", "chi_square", "null_rate", "nan_rate", "new_categories", "auc")
 
@@ -28,7 +28,9 @@ def page(found: Comparison) -> str:
     environment = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined)
     template = environment.from_string(_TEMPLATE.read_text(encoding="utf-8"))
     windows = list(dict.fromkeys(f.window for f in found.features if f.window is not None))
-    pictured = sorted((f for f in found.features if f.shown), key=lambda f: f.status != ALERT)[:MOST_PICTURES]
+    drawn = sorted((f for f in found.features if f.shown), key=lambda f: f.status != ALERT)
+    drawn = [f for f in drawn if f.window is None or f.status == ALERT]
+    pictured = drawn[:MOST_PICTURES]
     return template.render(
         found=found,
         all=ALL,
@@ -38,7 +40,7 @@ def page(found: Comparison) -> str:
         over_time=_over_time(found.features, windows),
         bars=_psi([] if windows else found.features),
         pictures=[(feature, picture(feature.shown or {})) for feature in pictured],
-        left_out=sum(1 for f in found.features if f.shown) - len(pictured),
+        left_out=len(drawn) - len(pictured),
         span=_span,
         width=WIDTH,
         height=HEIGHT,

@@ -16,7 +16,9 @@ import pyarrow as pa
 
 from featurestore.errors import DataError, FeatureStoreError, UsageError
 from featurestore.intervals import zone
+from featurestore.monitoring.drift.columns import Kind, kind_of, name_of
 from featurestore.monitoring.drift.found import Compared
+from featurestore.monitoring.drift.windows import Windows
 from featurestore.retrieval.output import manifest_of
 from featurestore.sources import folders
 from featurestore.sources.folders import ParquetTable
@@ -40,13 +42,28 @@ class Side(Protocol):
     @property
     def rows(self) -> int: ...
     @property
-    def types(self) -> Mapping[str, pa.DataType]: ...
+    def types(self) -> Mapping[str, Any]: ...
     @property
     def features(self) -> tuple[str, ...] | None: ...
     @property
     def label(self) -> str | None: ...
     @property
     def at(self) -> str | None: ...
+    @property
+    def looked_at(self) -> int: ...
+    def kind(self, name: str) -> Kind:
+        """How the feature is compared."""
+        ...
+
+    def type_name(self, name: str) -> str: ...
+    def draw(self, sample: int | None, seed: int) -> Side:
+        """At most so many of its rows, each as likely as any other; a side without rows stays as it is."""
+        ...
+
+    def cut(self, windows: Windows) -> Sequence[tuple[tuple[int, int], Any]]:
+        """Every window with what is in it, as the side keeps it."""
+        ...
+
     def compared(self) -> Compared:
         """What was looked at, and with what error."""
         ...
@@ -73,6 +90,16 @@ class Rows:
     def types(self) -> Mapping[str, pa.DataType]:
         schema = self.source.schema if isinstance(self.source, pa.Table) else self.source.schema_arrow
         return {name: schema.field(name).type for name in schema.names}
+
+    def kind(self, name: str) -> Kind:
+        return kind_of(self.types[name])
+
+    def type_name(self, name: str) -> str:
+        return name_of(self.types[name])
+
+    def cut(self, windows: Windows) -> list[tuple[tuple[int, int], Array]]:
+        """Every window with its rows. Raises: DataError FS392, UsageError FS393, FS398."""
+        return windows.cut(self.instants())
 
     @property
     def looked_at(self) -> int:
