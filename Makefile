@@ -67,8 +67,9 @@ bench: venv  ## measure, side by side with peers
 bench-check: venv  ## measure and fail where a promised figure is missed
 	@$(BIN)/python benchmarks/run.py --check
 
-docs: venv  ## write the generated reference
+docs: venv  ## write the generated reference, and take the pictures of the pages anew
 	@$(BIN)/python scripts/docs.py
+	@$(BIN)/python scripts/screenshots.py
 
 lock: venv  ## bring the lock files up to pyproject.toml (UPGRADE=1: take the newest of everything)
 	@$(RESOLVE) --extra dev -o requirements.lock pyproject.toml

@@ -5,9 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
+import pyarrow as pa
 import pytest
 from playwright.sync_api import expect
 
+from featurestore.monitoring.drift.compare import compare
+from featurestore.monitoring.drift.html import page as report
 from tests.browser.conftest import House, Visit
 
 FEATURE = "/features/card_payments/amount_sum_7d"
@@ -199,6 +202,17 @@ def test_pages_fit_a_phone(house: House) -> None:
             tab.go(path)
             wide = tab.page.evaluate("document.documentElement.scrollWidth")
             assert wide <= 360, path
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_the_report_of_a_comparison_can_be_read_by_everybody(house: House, theme: str) -> None:
+    before = pa.table({"amount": [float(n) for n in range(400)], "country": ["a", "b"] * 200})
+    after = pa.table({"amount": [n + 300.0 for n in range(400)], "country": ["a", "c"] * 200})
+    with house.visit("", color_scheme=theme) as tab:
+        tab.page.set_content(report(compare(before, after)))
+        assert "amount" in tab.text("body")
+        assert tab.faults() == []
+        assert tab.problems == []
 
 
 @pytest.mark.slow

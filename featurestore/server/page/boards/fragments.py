@@ -7,11 +7,11 @@ from collections.abc import Sequence
 from markupsafe import Markup
 
 from featurestore.catalogue import Entry
+from featurestore.profiles.kept import kept
 from featurestore.server.page.asked import Asked
 from featurestore.server.page.boards import drift, freshness, skew
 from featurestore.server.page.boards.findings import Findings, Series
-from featurestore.server.page.boards.pages import findings, watermarks
-from featurestore.server.page.boards.runs import files
+from featurestore.server.page.boards.pages import findings, profiles, watermarks
 from featurestore.server.page.render import render
 
 MOST = 8
@@ -33,9 +33,11 @@ def fragment(asked: Asked, entry: Entry) -> Markup:
 
 def _feature(asked: Asked, entry: Entry, found: Findings) -> Markup:
     """Of a feature: its view's profiles, and drift and skew of each column that services return it as."""
-    from featurestore.server.page.boards.past import MOST_RUNS, past  # numpy, which other pages do without
+    from featurestore.server.page.boards.past import past  # numpy, which other pages do without
 
     columns = {(service.name, column) for service, column in asked.catalogue.columns_of(entry)}
+
+    folder = profiles(asked)
 
     def mine(series: Series) -> bool:
         r = series.latest
@@ -47,7 +49,7 @@ def _feature(asked: Asked, entry: Entry, found: Findings) -> Markup:
         "boards/of_feature.html",
         asked,
         entry=entry,
-        past=past(files(asked, entry.view, MOST_RUNS), entry.title),
+        past=None if folder is None else past(kept(folder, entry.view), entry.title),
         drift=[(s.latest.subject, drift.row(s)) for s in found.of(*drift.CHECKS) if mine(s)][:MOST],
         skew=[(s.latest.subject, skew.row(s)) for s in found.of(*skew.CHECKS) if mine(s)][:MOST],
         fresh=_fresh(asked, found, "view", entry.view),

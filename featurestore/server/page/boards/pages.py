@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 from markupsafe import Markup
 
@@ -11,7 +12,6 @@ from featurestore.intervals import MICROS_PER_SECOND, parse_duration
 from featurestore.server.page.asked import Asked
 from featurestore.server.page.boards import drift, freshness, history, skew
 from featurestore.server.page.boards.findings import Findings, Series, watched
-from featurestore.server.page.boards.runs import made_at
 from featurestore.server.page.boards.words import instant, paged, span, state, text
 from featurestore.server.page.render import render
 
@@ -82,12 +82,16 @@ def watermarks(asked: Asked) -> Mapping[str, int]:
 
 
 def history_page(asked: Asked) -> str:
-    """/history: generations and runs, the newest first of each view; with ?of= those of one."""
-    views = asked.live.generations
+    """/history: generations, the newest first of each view; with ?of= those of one."""
     of = asked.query.get("of", "")
-    found = [row for row in history.rows(asked.live, made_at(asked, [*views])) if of in ("", row.view)]
-    listed = paged(found, page_number(asked), history.PER_PAGE)
-    return render("boards/history.html", asked, paged=listed, rows=listed.items, of=text(of))
+    listed = paged(history.runs(asked.live, of), page_number(asked), history.PER_PAGE)
+    rows = [history.row(run, profiles(asked)) for run in listed.items]
+    return render("boards/history.html", asked, paged=listed, rows=rows, of=text(of))
+
+
+def profiles(asked: Asked) -> Path | None:
+    """The folder of the profiles of runs."""
+    return None if asked.root is None or asked.config is None else asked.root / asked.config.profiles.path
 
 
 def alerts(asked: Asked) -> Markup:
@@ -129,4 +133,4 @@ def _alert(series: Series) -> dict[str, object]:
     }
 
 
-__all__ = ["alerts", "drift_page", "findings", "freshness_page", "history_page", "skew_page", "watermarks"]
+__all__ = ["alerts", "drift_page", "findings", "freshness_page", "history_page", "profiles", "skew_page", "watermarks"]
