@@ -10,6 +10,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
 
+import profiles
+
 import audits
 import data as generated
 import drift
@@ -255,6 +257,6 @@ CASES: dict[str, Callable[[Place], Case]] = {
     "event_time": event_time, "created_time": created_time, "versions": versions, "feast": feast,
     "materialize": materialize, "serve": serving, "redis": redis_, "feast_serve": feast_serve.case, "help": help_,
     "postgres": postgres.case, "page": showing.case,
-    **windows.CASES, **scoring.CASES, **audits.CASES, **objects.CASES, **drift.CASES,
+    **windows.CASES, **scoring.CASES, **audits.CASES, **objects.CASES, **drift.CASES, **profiles.CASES,
     **{name: partial(lambda name, place: Online(place.scratch, name), name) for name in online.MEASURED},
 }  # fmt: skip

@@ -46,7 +46,8 @@ class Measured:
 
 @dataclass(frozen=True)
 class Contender:
-    """A task and its arguments; `python` and `script` are for one that lives in another environment."""
+    """A task and its arguments; `python` and `script` are for one that lives in another environment. Builds make no profiles,
+    as their peers make none: what one adds is a figure of its own."""
 
     task: str
     arguments: dict[str, Any]
@@ -56,7 +57,8 @@ class Contender:
 
     def run(self) -> dict[str, Any]:
         """Raises: RuntimeError with what the process said when it fails; subprocess.TimeoutExpired."""
-        environment = {**os.environ, "PYTHONPATH": str(HERE.parent), "FEATURESTORE_OFFLINE__THREADS": "2"}
+        environment = {**os.environ, "PYTHONPATH": str(HERE.parent), "FEATURESTORE_OFFLINE__THREADS": "2",
+                       "FEATURESTORE_PROFILES__BUILDS": "false"}  # fmt: skip
         done = subprocess.run(
             [self.python, str(self.script), self.task, json.dumps(self.arguments)],
             capture_output=True, text=True, timeout=self.timeout, env=environment,

@@ -24,7 +24,7 @@ import duckdb
 import serve
 
 KEYS, FACTS_PER_KEY, BUSY, MANY_KEYS = 100_000, 10, 1_000_000, 5_000_000
-LOG_EVERY, LOG_ROUNDS, LOG_SECONDS = "2s", 5, 3.0
+LOG_EVERY, LOG_ROUNDS, LOG_SECONDS = "2s", 11, 1.2
 WATERMARK = "2025-01-01T00:00:00Z"
 WINDOWS = 'agg.count(window=["1d", "7d", "30d"]), agg.sum("c0", window=["7d", "30d"]), agg.max("c0", window="30d"),'
 REGISTRY = """

@@ -186,8 +186,13 @@ def seventeen_service(folder: str) -> Any:
     return FeatureService(name="bench", features=[view])
 
 
-def build_seventeen(folder: str, output: str) -> dict[str, Any]:
+def build_seventeen(folder: str, output: str, profile: bool = False) -> dict[str, Any]:
+    """profile: write one beside the training set."""
     from featurestore import FeatureStore
+
+    os.environ["FEATURESTORE_PROFILES__BUILDS"] = str(profile).lower()
+    if profile:
+        from featurestore.profiles import collector, files  # noqa: F401
 
     _imports()
     service = seventeen_service(folder)

@@ -758,7 +758,7 @@ CODES: Mapping[str, ErrorCode] = {
     "FS395": ErrorCode(
         "Features have drifted",
         "`drift` found a difference that a threshold forbids, or that is neither chance nor a trifle. Exit code 1.",
-        "2 of 17 features have drifted: amount_sum_7d, count_1h · in serve-log:fraud_v1@7d",
+        "drifted: amount_sum_7d, count_1h, all features together · in serve-log:fraud_v1@7d",
         "Look at the report of `--output`. A threshold of one's own says better than the default what matters.",
     ),
     "FS396": ErrorCode(

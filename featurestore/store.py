@@ -23,6 +23,7 @@ from featurestore.intervals import (
     SystemClock,
     format_instant,
     parse_duration,
+    parse_formatted,
     parse_instant,
 )
 from featurestore.openlineage.observed import observed
@@ -549,7 +550,7 @@ class FeatureStore:
             push_at_once=self.config.online.push and self.root is not None,
             watch=watch,
             spark=self._spark(engine),
-            report=self._keeping_catalogue(report),
+            report=self._keeping_catalogue(self._profiled(report)),
         )
 
     def _keeping_catalogue(self, report: Callable[[ViewReport], None] | None) -> Callable[[ViewReport], None] | None:
@@ -559,14 +560,45 @@ class FeatureStore:
         waiting = [True]
 
         def told(done: ViewReport) -> None:
-            from featurestore import catalogue
+            from featurestore.catalogue import keep, making
 
             if waiting and waiting.pop():
-                catalogue.keep(self.online, catalogue.outline(self.bound), lambda: catalogue.document(self.bound))
+                keep(self.online, making.outline(self.bound), lambda: making.document(self.bound))
             if report is not None:
                 report(done)
 
         return told
+
+    def _profiled(self, report: Callable[[ViewReport], None] | None) -> Callable[[ViewReport], None] | None:
+        """The same, after the profile of the view is kept, if it is to be. One that fails is a warning of the report."""
+        if self.profile_folder is None or not self.config.profiles.materializations:
+            return report
+
+        def done(made: ViewReport) -> None:
+            self._keep_profile(made)
+            if report is not None:
+                report(made)
+
+        return done
+
+    def _keep_profile(self, made: ViewReport) -> None:
+        from featurestore.profiles import kept
+        from featurestore.retrieval.view_profile import profile_of_view
+
+        if made.mode == "nothing" or self.profile_folder is None:
+            return
+        retention = parse_duration(self.config.profiles.retention, what="profiles.retention").micros
+        try:
+            profile = profile_of_view(self.online, made.view, made.fingerprint, self.config.profiles.keys)
+            if profile is not None:
+                kept.keep(self.profile_folder, made.view, parse_formatted(made.watermark), profile, retention)
+        except Exception as error:  # the view's new state is live already
+            made.warnings.append(f"no profile was kept of {made.view}: {' '.join(str(error).split())[:200]}")
+
+    @property
+    def profile_folder(self) -> Path | None:
+        """Where profiles of runs are kept (`profiles.kept`); None without a project folder."""
+        return None if self.root is None else self.root / self.config.profiles.path
 
     def rollback(self, view: str, *, live: int | None = None) -> RolledBack:
         """Turn a view back to the generation before the live one; its watermark goes back with it.

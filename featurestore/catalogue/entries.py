@@ -21,7 +21,7 @@ Ref = tuple[str, str]
 class Entry:
     """One definition, or one feature of a view.
 
-    place: file and line it was written at, "" if nobody knows. facts: what its kind has to say (see `document`). texts: long
+    place: file and line it was written at, "" if nobody knows. facts: what its kind has to say (see `making`). texts: long
     ones, by name ("plan", "sql"). uses: views of a service, source, entities and input views of a view.
     """
 
@@ -179,4 +179,4 @@ def _narrowed(entry: Entry, left: set[Ref], columns: Mapping[str, set[str]]) -> 
     return replace(entry, facts=facts, uses=tuple(ref for ref in entry.uses if ref in left))
 
 
-__all__ = ["KINDS", "Catalogue", "Entry", "Ref"]
+__all__ = ["KINDS", "ON_DEMAND", "Catalogue", "Entry", "Ref"]

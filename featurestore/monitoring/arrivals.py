@@ -42,15 +42,24 @@ class Burst:
     rows: int
 
 
+@dataclass(frozen=True)
+class Hour:
+    """An hour in which facts happened: its start, how many are known, and when most of them had become so."""
+
+    start: int
+    facts: int
+    settled: int
+
+
 @dataclass(frozen=True, kw_only=True)
 class SourceFacts:
     """A source, as far as it was known before an instant. Instants and lengths are in microseconds.
 
     rows: all that were known. newest_known, newest_event: of those, and of those that had happened; None without any. bursts:
-    when they came in, over HISTORY. hours: (start, rows) by event time, over HISTORY, hours without rows left out. recent,
-    usual: (lateness, rows) of those known in the RECENT time before the newest, and before that; empty where the known time is
-    declared instead of recorded. delay: how late rows are if that is declared. days: the days (as starts, UTC) that the paths
-    of its files name; None if they name none. static: it has no times. trouble: why it could not be read, or "".
+    when they came in, over HISTORY. hours: in which facts happened, over HISTORY. recent, usual: (lateness, facts) of those
+    known in the RECENT time before the newest, and before that; empty where the known time is declared instead of recorded.
+    Of the versions of a fact the first counts. recorded: whether known times are. days: the days (as starts, UTC) that the
+    paths of its files name; None if they name none. static: it has no times. trouble: why it could not be read, or "".
     """
 
     name: str
@@ -58,10 +67,9 @@ class SourceFacts:
     newest_known: int | None = None
     newest_event: int | None = None
     bursts: tuple[Burst, ...] = ()
-    hours: tuple[tuple[int, int], ...] = ()
+    hours: tuple[Hour, ...] = ()
     recent: tuple[tuple[int, int], ...] = ()
     usual: tuple[tuple[int, int], ...] = ()
-    delay: int = 0
     recorded: bool = False
     days: frozenset[int] | None = None
     static: bool = False
@@ -101,7 +109,7 @@ def bind(session: Session, data: SourceData) -> ReadSource:
     from featurestore.plan.nodes import ReadSource, TypedColumn
 
     source = data.source
-    columns = tuple(dict.fromkeys((*source.time_columns, *source.quarantine_columns)))
+    columns = tuple(dict.fromkeys((*source.time_columns, *source.row_key, *source.quarantine_columns)))
     data.check(columns)
     types: dict[str, DType] = {column: data.types[column] for column in columns}
     session.bind_source(data, columns, types)
@@ -137,10 +145,10 @@ class _Counted:
         late = self._listed(self._sql.lateness()) if recorded else []
         return SourceFacts(
             name=source.name, rows=self.rows, newest_known=self.newest_known, newest_event=self.newest_event,
-            bursts=bursts, hours=tuple((start, rows) for start, rows in self._listed(self._sql.hours())),
+            bursts=bursts, hours=tuple(Hour(*row) for row in self._listed(self._sql.hours())),
             recent=tuple((by, recent) for by, _, recent in late if recent),
             usual=tuple((by, rows - recent) for by, rows, recent in late if rows > recent),
-            delay=source.known_delay.micros, recorded=recorded, days=days_named([part.name for part in data.own], self._now),
+            recorded=recorded, days=days_named([part.name for part in data.own], self._now),
         )  # fmt: skip
 
     def since(self, instant: int | None) -> int:

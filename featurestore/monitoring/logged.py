@@ -9,13 +9,11 @@ from typing import Any
 import pyarrow as pa
 
 from featurestore.audit.truth import Cell, stored
-from featurestore.serve_log.layout import KEY, REQUEST, column_of, features, status_of
+from featurestore.serve_log.layout import KEY, KEY_HASH, REQUEST, column_of, features, status_of
 
 HASHED = "join keys are logged as hashes"
 NO_KEY = "join keys are NULL, or redacted"
 NO_REQUEST = "what the request brought is NULL, or redacted"
-KEY_HASH = "key_hash."
-"""Before the name of a join key that is logged as a hash."""
 
 _FAMILIES: Mapping[str, Callable[[pa.DataType], bool]] = {
     "integer": lambda kind: pa.types.is_integer(kind) or pa.types.is_decimal(kind),

@@ -25,8 +25,8 @@ WEEKLY = 3 * WEEK
 TYPICAL = 20
 FILLED = 0.25
 """Hours are judged where so large a share of them has rows, and a typical one so many; else days."""
-ARRIVED, PATIENCE = 0.99, 1.1
-"""An interval waits for its rows as long as this share of them usually takes, and a little longer."""
+MOST, PATIENCE = 0.95, 1.25
+"""An interval waits for its rows as long as this share of them took until most of theirs had come, and a quarter longer."""
 SURE = 6.0
 """How many usual deviations are too many."""
 HALF, TWICE = 0.5, 2.0
@@ -109,27 +109,27 @@ def counted(source: SourceFacts, now: int) -> Counts | None:
     """The intervals of a source that may be judged at `now`; None before it has a week of them."""
     if source.newest_event is None or not source.hours:
         return None
-    late = quantile(source.usual or source.recent, ARRIVED) if source.recorded else source.delay
-    settled = now - round(PATIENCE * late)
-    hourly = _counts(source, HOUR, settled)
+    hourly = _counts(source, HOUR, now)
     filled = [rows for rows in hourly.rows[: hourly.seen] if rows]
     by_hour = bool(filled) and len(filled) >= FILLED * hourly.seen and median(filled) >= TYPICAL
-    counts = hourly if by_hour else _counts(source, MICROS_PER_DAY, settled)
-    return counts if counts.seen * counts.length >= YOUNG and len(counts.rows) else None
+    counts = hourly if by_hour else _counts(source, MICROS_PER_DAY, now)
+    return counts if counts.seen * counts.length >= YOUNG else None
 
 
-def _counts(source: SourceFacts, length: int, settled: int) -> Counts:
-    """From the first whole interval to the last that ended by `settled`."""
-    by_start: dict[int, int] = {}
-    for hour, n in source.hours:
-        start = hour - hour % length
-        by_start[start] = by_start.get(start, 0) + n
-    first = min(by_start) + length
-    ended = max((settled - first) // length, 0)
+def _counts(source: SourceFacts, length: int, now: int) -> Counts:
+    """From the first whole interval to the last that has ended and had its time to settle."""
+    rows, settled = dict[int, int](), dict[int, int]()
+    for hour in source.hours:
+        start = hour.start - hour.start % length
+        rows[start] = rows.get(start, 0) + hour.facts
+        settled[start] = max(settled.get(start, 0), hour.settled)
+    took = [(max(known - start - length, 0), 1) for start, known in settled.items()]
+    first = min(rows) + length
+    ended = max((now - round(PATIENCE * quantile(took, MOST)) - first) // length, 0)
     assert source.newest_event is not None
     behind = (source.newest_event - source.newest_event % length - first) // length
-    rows = tuple(by_start.get(first + i * length, 0) for i in range(ended))
-    return Counts(first, length, rows, max(min(ended, behind + 1), 0))
+    found = tuple(rows.get(first + i * length, 0) for i in range(ended))
+    return Counts(first, length, found, max(min(ended, behind + 1), 0))
 
 
 def volume(source: SourceFacts, now: int) -> Result:

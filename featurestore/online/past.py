@@ -104,6 +104,23 @@ def remembered(snapshot: Scanned, known: Sequence[Told]) -> list[dict[str, Any]]
     return sorted(found, key=lambda told: -told["number"])
 
 
+def kept_of(scanned: Scanned, name: str, fingerprint: str, after: int) -> list[bytes]:
+    """What is remembered of the generations of a view by one definition whose numbers are above `after`, oldest first, as it is
+    kept: see `told`."""
+    prefix, found = _prefix_of(name, fingerprint), []
+    for key, value in scanned.scan(TABLE, prefix + after.to_bytes(8, "big")):
+        if not bytes(key).startswith(prefix):
+            break
+        found.append(bytes(value))
+    return found
+
+
+def told(raw: bytes) -> tuple[int, int] | None:
+    """(number, watermark) of what is kept; None of a newer format."""
+    one = json.loads(raw)
+    return (one["number"], one["watermark"]) if one["format"] <= FORMAT else None
+
+
 def in_common(state: State, other: State) -> list[Any]:
     """A state as stretches [from, to) of another, and entries that the other does not have, in their order."""
     places = {_text(entry): i for i, entry in enumerate(other)}
@@ -141,7 +158,11 @@ def _of(scanned: Scanned, made: Told) -> Iterator[tuple[bytes, dict[str, Any]]]:
 
 
 def _prefix(made: Told) -> bytes:
-    return f"{made.name}\0{made.fingerprint}\0".encode()
+    return _prefix_of(made.name, made.fingerprint)
 
 
-__all__ = ["SPAN", "TABLE", "forget", "in_common", "remember", "remembered", "whole"]
+def _prefix_of(name: str, fingerprint: str) -> bytes:
+    return f"{name}\0{fingerprint}\0".encode()
+
+
+__all__ = ["SPAN", "TABLE", "forget", "in_common", "kept_of", "remember", "remembered", "told", "whole"]

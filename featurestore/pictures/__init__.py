@@ -5,7 +5,6 @@ Every name is escaped. What cannot be drawn (NaN, infinities, None) is left out,
 """
 
 from featurestore.pictures.bars import Bar, bars, histogram, names_below, rectangles
-from featurestore.pictures.graph import Edge, Node, graph
 from featurestore.pictures.lines import line, sparkline
 
-__all__ = ["Bar", "Edge", "Node", "bars", "graph", "histogram", "line", "names_below", "rectangles", "sparkline"]
+__all__ = ["Bar", "bars", "histogram", "line", "names_below", "rectangles", "sparkline"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sized
 from typing import Any
 
@@ -15,7 +16,6 @@ from featurestore.profiles.distinct import (
     WHOLE,
     Distinct,
     Hashes,
-    folded,
     is_bytes,
     numbers,
     of_array,
@@ -182,57 +182,57 @@ class Column:
         """One for each group of a way; rows: by group."""
         cells = self._cells[way]
         cells.grow(len(rows))
-        points = self._points_of(cells, len(rows)).thinned(OF_SLICE)
-        tops, none = cells.tops, Tops.none(1)
-        return [
-            self._profile(cells, g, n, points.group(g), tops.group(g) if len(tops.groups) else none)
-            for g, n in enumerate(rows.tolist())
-        ]
+        return self._profiles(cells, rows, self._points_of(cells, len(rows)).thinned(OF_SLICE), cells.tops)
 
-    def _points_of(self, cells: _Cells, groups: int) -> Points:
+    def whole(self, rows: int) -> FeatureProfile:
+        """All rows, out of the stretches of time."""
+        cells = self._cells[self._time]
+        to = np.zeros(len(cells.nulls), np.int64)
+        points = self._points_of(cells, len(to)).thinned(MOST_POINTS).regrouped(to, 1).thinned(OF_ALL)
+        made = _Cells()
+        made.take(cells)
+        made.regroup(to, 1)
+        made.distinct = self._whole
+        return self._profiles(made, np.array([rows]), points, self._tops)[0]
+
+    @staticmethod
+    def _points_of(cells: _Cells, groups: int) -> Points:
         """Merged once, at the end."""
         if cells.points is None:
             cells.points = cells.levels.points(groups)
         return cells.points
 
-    def whole(self, rows: int) -> FeatureProfile:
-        """All rows, out of the stretches of time."""
-        cells = self._cells[self._time]
-        number = len(cells.nulls)
-        points = self._points_of(cells, number).thinned(MOST_POINTS)
-        points = points.regrouped(np.zeros(number, np.int64), 1).thinned(OF_ALL)
-        made = _Cells()
-        made.take(cells)
-        made.regroup(np.zeros(number, np.int64), 1)
-        made.distinct = self._whole
-        return self._profile(made, 0, rows, points, self._tops)
-
-    def _profile(self, cells: _Cells, g: int, rows: int, points: Points, tops: Tops) -> FeatureProfile:
-        category = self.kind == CATEGORY
-        counted = tops.errors[0] == 0 if category else self.kind != LENGTH and points.errors[0] == 0
-        registers = cells.distinct.registers
-        moments = cells.moments
-        return FeatureProfile(
-            self.name,
-            str(self.type),
-            self.kind,
-            rows=rows,
-            nulls=int(cells.nulls[g]),
-            nans=int(cells.odd[0][g]),
-            positive_infinities=int(cells.odd[1][g]),
-            negative_infinities=int(cells.odd[2][g]),
-            least=cells.least.get(g) if category else _end(cells.low[g]),
-            greatest=cells.greatest.get(g) if category else _end(cells.high[g]),
-            moments=Moments(moments.counts[g : g + 1], moments.means[g : g + 1], moments.squares[g : g + 1]),
-            points=points,
-            registers=None if counted or g >= len(registers) else folded(registers[g], cells.distinct.precision),
-            values=values_of(tops, self._texts) if category else (),
-            values_error=int(tops.errors[0]),
-        )
+    def _profiles(self, cells: _Cells, rows: Ints, points: Points, tops: Tops) -> list[FeatureProfile]:
+        category, kind = self.kind == CATEGORY, str(self.type)
+        counted = (tops if category else points).errors == 0 if self.kind != LENGTH else np.zeros(len(rows), bool)
+        registers, none = cells.distinct.registers, Tops.none(1)
+        counts = zip(rows.tolist(), cells.nulls.tolist(), *cells.odd.tolist(), counted.tolist(), strict=True)
+        low, high, moments = _ends(cells.low), _ends(cells.high), cells.moments
+        return [
+            FeatureProfile(
+                self.name,
+                kind,
+                self.kind,
+                rows=n,
+                nulls=nulls,
+                nans=nans,
+                positive_infinities=positive,
+                negative_infinities=negative,
+                least=cells.least.get(g) if category else low[g],
+                greatest=cells.greatest.get(g) if category else high[g],
+                moments=none_moments if category else moments.group(g),
+                points=none_points if category else points.group(g),
+                registers=None if is_counted or g >= len(registers) else registers[g],
+                values=values_of(tops.group(g) if len(tops.groups) else none, self._texts) if category else (),
+                values_error=int(tops.errors[g]) if category else 0,
+            )
+            for none_moments, none_points in [(Moments.none(1), Points.none(1))]
+            for g, (n, nulls, nans, positive, negative, is_counted) in enumerate(counts)
+        ]
 
 
-def _end(value: float) -> float | None:
-    return float(value) if np.isfinite(value) else None
+def _ends(ends: Floats) -> list[float | None]:
+    return [end if math.isfinite(end) else None for end in ends.tolist()]
 
 
 class _Cells:

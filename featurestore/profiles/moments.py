@@ -41,6 +41,11 @@ class Moments:
     def regrouped(self, to: Ints, groups: int) -> Moments:
         return _pooled(self.counts, self.means, self.squares, to, groups)
 
+    def group(self, number: int) -> Moments:
+        """One group alone."""
+        own = slice(number, number + 1)
+        return Moments(self.counts[own], self.means[own], self.squares[own])
+
     def plus(self, other: Moments) -> Moments:
         """Both together. Either may know the first groups only."""
         sizes = len(self.counts), len(other.counts)

@@ -102,7 +102,7 @@ def run(
     with observer, Build(service, opened, data, settings, request, watch, observe=observer) as build:
         build.report.warnings += said
         if profile and output is not None:
-            observer.begin(service, request, build.schema)
+            observer.begin(Profiling(service, request, build.schema, opened.rows))
         if output is None:
             table = pa.concat_tables(list(build.batches()))
             return Done(table, build.report)
@@ -127,7 +127,7 @@ def _by_spark(
     observer = _Observer()
     with observer, SparkBuild(service, spine, data, spark, request, watch, judge, observer) as build:
         if profile and output is not None:
-            observer.begin(service, request, build.schema)
+            observer.begin(Profiling(service, request, build.schema, spine.rows))
         if output is None:
             with build.scratch() as folder:
                 build.write(folder)
@@ -148,9 +148,8 @@ class _Observer:
     def __init__(self) -> None:
         self._profiling: Profiling | None = None
 
-    def begin(self, service: BoundService, request: Request, schema: pa.Schema) -> None:
-        """Raises: SpineError FS162."""
-        self._profiling = Profiling(service, request, schema)
+    def begin(self, profiling: Profiling) -> None:
+        self._profiling = profiling
 
     def __enter__(self) -> _Observer:
         return self

@@ -7,7 +7,8 @@ no profile. A full disk is no failing profile: then nothing is written at all.
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from queue import Queue
 from threading import Thread
@@ -21,7 +22,7 @@ from featurestore.errors import FeatureStoreError, SpineError, nearest
 from featurestore.retrieval.spine import Spine, instants
 
 if TYPE_CHECKING:
-    from featurestore.profiles import Collector
+    from featurestore.profiles import Collector, Profile
     from featurestore.registry import BoundService
     from featurestore.retrieval.training_set import Request
 
@@ -40,11 +41,13 @@ class Profiling:
     Raises: SpineError FS162 for a slice column that is not there, or of a type that parts nothing.
     """
 
-    def __init__(self, service: BoundService, request: Request, schema: pa.Schema) -> None:
+    def __init__(self, service: BoundService, request: Request, schema: pa.Schema, rows: int) -> None:
+        """rows: how many will be observed. After the last one the thread goes on to the end by itself."""
         self.slices = _slices(service, schema)
         names = [*service.feature_types, *service.label_types, *([request.label] if request.label else [])]
         self._types = {name: schema.field(name).type for name in names}
-        self._request = request
+        self._request, self._left = request, rows
+        self._made: Profile | None = None
         self._batches: Queue[tuple[Any, ...] | None] = Queue(AT_ONCE)
         self._thread: Thread | None = None
         self._collector: Collector | None = None
@@ -64,14 +67,19 @@ class Profiling:
             self._thread.start()
         needed = dict.fromkeys([*self._types, *self.slices, *([self._request.as_of] if at is None else [])])
         self._batches.put((table.select(list(needed)), at, matches))
+        self._left -= table.num_rows
+        if self._left <= 0:
+            self._batches.put(None)
 
     def _work(self, status_of: Mapping[str, str]) -> None:
         while (batch := self._batches.get()) is not None:
             if not self.problem:
-                try:
-                    self._add(status_of, *batch)
-                except Exception as error:
-                    self._failed(error)
+                self._tried(partial(self._add, status_of, *batch))
+        if not self.problem:
+            self._tried(self._make)
+
+    def _make(self) -> None:
+        self._made = self._begun({}).profile()
 
     def _add(self, status_of: Mapping[str, str], table: pa.Table, at: pa.Array | None, matches: Matches) -> None:
         codes = {statement: _codes(match) for statement, match in matches.items()}
@@ -92,25 +100,26 @@ class Profiling:
     def write(self, path: Path) -> bool:
         """Write the profile. Returns: whether there is one; `problem` says why not. Raises: OSError of the disk."""
         self._finish()
-        if self.problem:
-            return False
-        try:
-            self._begun({}).profile().write(path)
-        except OSError:
-            raise
-        except Exception as error:
-            self._failed(error)
-        return not self.problem
+        if self._made is not None:
+            self._tried(partial(self._made.write, path), but=OSError)
+        return self._made is not None and not self.problem
 
     def _finish(self) -> None:
         if self._thread is not None:
-            self._batches.put(None)
+            if self._left > 0:
+                self._batches.put(None)
             self._thread.join()
             self._thread = None
 
-    def _failed(self, error: Exception) -> None:
-        log.debug("profile", exc_info=True)
-        self.problem = f"no profile was made: {type(error).__name__}: {' '.join(str(error).split())[:200]}"
+    def _tried(self, step: Callable[[], None], but: type[Exception] | tuple[()] = ()) -> None:
+        """Do a step; if it fails, that is the problem."""
+        try:
+            step()
+        except but:
+            raise
+        except Exception as error:
+            log.debug("profile", exc_info=True)
+            self.problem = f"no profile was made: {type(error).__name__}: {' '.join(str(error).split())[:200]}"
 
 
 def _codes(match: pa.ChunkedArray) -> pa.Array:

@@ -4,8 +4,8 @@ One folder per service, in it one per day (UTC) on which rows were served, in it
 were asked for: `<first t>_<last t>_<writer>.parquet`, microseconds. Look-ups of `view:feature`, which Feast's clients ask for
 without a service, lie under FEATURES.
 
-Columns: those of COLUMNS, then `key.<name>`, `request.<name>`, and of each feature `<name>` and `<name>__status`. What a
-setting redacts has no column. No feature's name holds a dot, so none is taken for a key.
+Columns: those of COLUMNS, then `key.<name>` or `key_hash.<name>`, `request.<name>`, and of each feature `<name>` and
+`<name>__status`. What a setting redacts has no column. No feature's name holds a dot, so none is taken for a key.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ COLUMNS: dict[str, pa.DataType] = {
     "sampled": pa.float64(),  # the share of requests that was logged
 }
 """What every file has."""
-KEY, REQUEST, STATUS = "key.", "request.", "__status"
+KEY, KEY_HASH, REQUEST, STATUS = "key.", "key_hash.", "request.", "__status"
 _OWN = "feature."
 """Before the name of a feature that is called as one of COLUMNS is."""
 _NAME = re.compile(r"(-?\d{1,19})_(-?\d{1,19})_([0-9a-z-]+)\.parquet", re.ASCII)

@@ -185,10 +185,10 @@ class _Pieces:
         for name in group[0].shown.keys:
             values = list(chain.from_iterable(one.looked_up.asked.keys[name] for one in group))
             family = service.keys[name]
-            yield (
-                layout.KEY + name,
-                _key(values, family) if self._hasher is None else pa.array(self._hasher.hashed(values, family), pa.string()),
-            )
+            if self._hasher is None:
+                yield layout.KEY + name, _key(values, family)
+            else:
+                yield layout.KEY_HASH + name, pa.array(self._hasher.hashed(values, family), pa.string())
 
 
 def _key(values: Sequence[object], family: str) -> pa.Array:

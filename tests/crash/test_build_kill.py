@@ -21,6 +21,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from featurestore import FeatureStore, StoreError
+from featurestore.profiles import Profile
 from featurestore.retrieval import output as files
 from featurestore.sources import folders
 from tests.crash.killing import KILLED, fail_points, kill_at_random, run
@@ -29,8 +30,9 @@ ROWS, CUSTOMERS = 132_000, 500
 """More spine rows than one batch holds."""
 DAY = 86_400_000_000
 START = 1_704_067_200_000_000
-OLD_STANDS = ("build.recovered", "build.batch0", "build.batch1", "build.written", "build.described")
-NEW_STANDS = ("build.renamed", "build.done")
+OLD_STANDS = ("build.recovered", "build.batch0", "build.batch1", "build.written", "build.profiled", "build.described")
+NEW_STANDS = ("build.renamed", "build.noted", "build.done")
+BUILT = ["training.parquet", "training.parquet.manifest.json", "training.parquet.profile"]
 RECOVERING = "build.recovering"
 RANDOM_KILLS = 24
 
@@ -67,6 +69,9 @@ class Site:
         manifest = files.manifest_of(self.output)
         assert manifest is not None
         assert (manifest["output"]["sha256"], manifest["spine"]["name"]) == (sha, f"{name}.parquet")
+        profile = files.profile_of(self.output)
+        assert profile is not None
+        assert Profile.read(profile).rows == manifest["rows"]
         return name
 
     def other(self) -> str:
@@ -196,7 +201,7 @@ def finished(site: Site) -> None:
     for name in (site.other(), "a"):
         build(site.root, name, site.output)
         assert site.standing() == name
-    assert sorted(os.listdir(site.output.parent)) == ["training.parquet", "training.parquet.manifest.json"]
+    assert sorted(os.listdir(site.output.parent)) == BUILT
 
 
 def test_a_killed_build_without_a_predecessor_leaves_nothing_under_the_name(built: Site) -> None:
@@ -290,4 +295,4 @@ def test_a_full_disk_is_an_error_that_changes_nothing(site: Site, tmp_path: Path
     assert run(build_on_a_full_disk, site.root, site.other(), site.output, limit, told) == 0
     assert told.read_text() == "FS405"
     assert site.standing() == before
-    assert sorted(os.listdir(site.output.parent)) == ["training.parquet", "training.parquet.manifest.json"]
+    assert sorted(os.listdir(site.output.parent)) == BUILT

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pytest
 
 from featurestore.catalogue import Catalogue, Entry
 from featurestore.config import Config
+from featurestore.intervals import format_instant
 from featurestore.monitoring.results import Result, append
 from featurestore.online.generations import Generation
+from featurestore.profiles import Profile
 from featurestore.server.page import boards
 from featurestore.server.page.asked import Asked
 from featurestore.server.page.boards.drawing import overlaid, sparkline
@@ -165,6 +170,18 @@ def test_history_names_each_generation_live_and_kept(ask):
     assert len(rows(ask("/history", of="merchants"))) == 2
 
 
+def test_history_names_generations_that_the_store_remembers(ask):
+    live = replace(LIVE, past={"card_payments": ((3, NOW - 50 * HOUR),), "merchants": ((2, NOW - 60 * HOUR),)})
+    assert rows(ask("/history", live=live, of="card_payments"))[3].split()[1:6] == [
+        "·",
+        "replaced",
+        "3",
+        "2025-12-30",
+        "03:10:00",
+    ]
+    assert [row.split()[0] for row in rows(ask("/history", live=live, limited=True))[1:]] == ["card_payments"] * 3
+
+
 def test_runs_whose_generations_are_gone_are_told_by_their_profiles(ask, tmp_path):
     made = tmp_path / ".featurestore" / "profiles" / "card_payments"
     made.mkdir(parents=True)
@@ -185,6 +202,17 @@ def test_open_alerts_stand_on_the_first_page(ask, tmp_path):
     assert "drift of fraud_v1: f_0 values moved up" in page
 
 
+def test_the_first_page_reads_the_last_look_and_nothing_else(ask, tmp_path):
+    plant(tmp_path)
+    alert = Result(at=NOW, check="freshness", kind="view", subject="card_payments", status="alert", what="of the last look")
+    last = {"format": 1, "at": format_instant(NOW), "results": [alert.to_json()]}
+    (folder(tmp_path) / "latest.json").write_text(json.dumps(last))
+    assert "1 open alert " in told(ask("/"))
+    assert "of the last look" in ask("/")
+    (folder(tmp_path) / "latest.json").write_text("cut of")
+    assert ask("/") == ""
+
+
 def test_an_alert_of_what_nobody_looks_at_any_more_is_not_open(ask, tmp_path):
     gone = Result(at=NOW - 48 * HOUR, check="freshness", kind="view", subject="gone", status="alert")
     append(folder(tmp_path), [gone, Result(at=NOW, check="freshness", kind="view", subject="merchants")])
@@ -203,6 +231,47 @@ def test_an_empty_board_says_what_to_run(ask, path):
     nothing = Live({}, {}, {})
     assert re.search("Run <code>featurestore (monitor --once|materialize)</code>", ask(path, live=nothing))
     assert "Nothing was found" in ask(path, live=nothing, of="nobody") or path in ("/freshness", "/history")
+
+
+def profiled(root: Path, watermark: str, **columns: list[Any]) -> None:
+    path = root / ".featurestore" / "profiles" / "card_payments" / f"{watermark}.profile"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Profile.of(pa.table(columns), at=None).write(path)
+
+
+def test_a_feature_s_page_shows_its_values_at_the_last_runs_and_what_was_found(tmp_path):
+    plant(tmp_path)
+    profiled(tmp_path, "20251231T000000.000000Z", f_0=[1.0, 2.0, None], f_1=["a", "a", "b"])
+    profiled(tmp_path, "20260101T001000.000000Z", f_0=[1.0, 2.0, 4.0, float("nan")], f_1=["a", "<b>", None, None])
+    profiled(tmp_path, "20260101T002000.000000Z", other=[1])
+    (tmp_path / ".featurestore" / "profiles" / "card_payments" / "20260101T003000.000000Z.profile").write_text("no profile")
+    given = asked(tmp_path, "/features/card_payments/f_0", {})
+    number, words, nothing = (
+        boards.fragment(given, Entry("feature", f"card_payments/{name}")) for name in ("f_0", "f_1", "f_2")
+    )
+    assert "keys 4 NULL 0 % distinct 4 not finite 1 least 1 greatest 4 mean 2.33333 median 2" in told(number)
+    assert "2 runs, the last as of 2026-01-01 00:10:00 UTC" in told(number)
+    assert "Median of f_0 over the last 2 runs, 2 at the last" in number
+    assert "✖ alert 0.458" in told(number), "its drift"
+    assert "✖ stopped" in told(number), "its view"
+    assert "NULL 50 % distinct 2" in told(words)
+    assert "&lt;b&gt;" in words
+    assert "1 of 1,000 served values differs" in told(words), "its skew"
+    assert "Median" not in words
+    assert "No run has kept a profile yet" in nothing
+
+
+def test_pages_of_feeds_and_services_tell_what_was_found_of_them(tmp_path):
+    plant(tmp_path)
+    given = asked(tmp_path, "/", {})
+    assert "✖ stopped" in told(boards.fragment(given, Entry("view", "card_payments")))
+    source, service = (boards.fragment(given, Entry(*ref)) for ref in (("source", "payments"), ("service", "fraud_v1")))
+    assert "stopped" not in source, "a source called otherwise"
+    assert "1 missing 2025-12-28" in told(source)
+    assert "f_0 ✖ alert" in told(service)
+    assert "Show all 13" in told(service)
+    for kind, name in (("entity", "payments"), ("source", "card_payments"), ("service", "secret_v1")):
+        assert boards.fragment(given, Entry(kind, name)) == ""
 
 
 # Who may see it.

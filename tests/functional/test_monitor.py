@@ -23,8 +23,8 @@ from featurestore.server.keys import ANYONE, Key
 from featurestore.server.monitored import Monitored
 from scripts.planted import plant
 from tests.functional.conftest import environment
-from tests.functional.served import HOUR, W, a_day, altered, answered, log, project
 from tests.receiver import Receiver, receiving
+from tests.served import HOUR, W, a_day, altered, answered, log, project
 
 ALWAYS = '[monitor]\nwindow = "40000d"\n'
 """A window that holds what was served at W whatever the machine's clock says."""

@@ -25,6 +25,7 @@ from featurestore import (
     catalogue,
     latest,
 )
+from featurestore.catalogue import making
 from featurestore.config import Server
 from featurestore.intervals import FixedClock, parse_instant
 from featurestore.retrieval.online_features import OnlineReader
@@ -77,7 +78,7 @@ def definitions() -> list[object]:
 def store() -> FeatureStore:
     found = FeatureStore(definitions=definitions(), clock=FixedClock(NOW))
     found.materialize()
-    catalogue.keep(found.online, catalogue.outline(found.bound), lambda: catalogue.document(found.bound))
+    catalogue.keep(found.online, making.outline(found.bound), lambda: making.document(found.bound))
     return found
 
 
@@ -522,7 +523,7 @@ def test_a_changed_catalogue_is_shown_without_a_restart(store: FeatureStore) -> 
     reader = _reader_without_catalogue(store)
     asking = browser(create_app(reader))
     assert "older featurestore" in asking.get("/").text
-    catalogue.keep(reader.store, "1", lambda: catalogue.document(store.bound))
+    catalogue.keep(reader.store, "1", lambda: making.document(store.bound))
     text = asking.get("/").text
     assert "older featurestore" not in text
     assert "Open to all." in text
@@ -546,7 +547,7 @@ def many() -> TestClient:
         facts |= {"exact": False, "online": True, "fingerprint": "0" * 32, "where": None, "entities": []}
         entries.append(catalogue.Entry("view", f"v{v}", facts=facts, texts={"sql": "x" * 90_000}, uses=(("source", "wide"),)))
         for n, name in enumerate(names):
-            comes_from = [["wide", f"c{v * 100 + n}", True, ""], ["wide", "c0", False, "where"]]
+            comes_from = [["wide", f"c{v * 100 + n}", ["value"]], ["wide", "c0", ["where", "tie"]]]
             told = {
                 "type": "double",
                 "formula": f"{name} = c",

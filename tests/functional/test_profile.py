@@ -11,9 +11,13 @@ import pyarrow.csv as csv
 import pyarrow.parquet as pq
 import pytest
 
+from featurestore import FeatureStore
+from featurestore.intervals import format_instant
 from featurestore.profiles import Collector, Profile
+from featurestore.profiles.kept import kept
+from featurestore.retrieval import view_profile
 from featurestore.retrieval.output import manifest_of, profile_of
-from tests.functional.conftest import Cli
+from tests.functional.conftest import WATERMARK, Cli
 
 BUILD = ("build", "fraud_v1", "--spine", "data/spine.parquet", "--output")
 
@@ -184,3 +188,61 @@ def test_a_set_and_its_profile_are_found_between_their_renames(project: Path, cl
     Path(".train.parquet.profile.999999999.partial").write_bytes(b"half")
     recover(Path("train.parquet"))
     assert not list(project.glob(".train*"))
+
+
+# Runs.
+
+
+def test_a_run_keeps_a_profile_of_the_values_at_its_watermark(project: Path, cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Compared with what the store is asked for each key by itself."""
+    store = FeatureStore(project)
+    (first,) = kept(store.profile_folder, "card_payments")
+    assert format_instant(first[0]) == WATERMARK.replace("Z", ".000000Z")
+    found = Profile.read(first[1])
+    keys = sorted({key for key in pq.read_table("data/payments")["customer_id"].to_pylist() if key is not None})
+    asked = {"customer_id": keys, "merchant_id": [None] * len(keys)}
+    told = store.get_online_features("fraud_v1", asked, as_of=WATERMARK).to_arrow()
+    assert found.rows == len(keys) == 20
+    for name, f in found.features.items():
+        assert f.nulls == told[name].null_count
+        if f.kind == "number":
+            assert (f.min, f.max) == tuple(pc.min_max(told[name]).as_py().values())
+            assert f.mean == pytest.approx(pc.mean(told[name]).as_py())
+    assert [(start, p.rows) for start, p in found.days()] == [(first[0], found.rows)]
+    monkeypatch.setenv("FEATURESTORE_PROFILES__KEYS", "8")
+    assert cli("materialize", "--known-before", "2026-01-03T00:00:00Z").code == 0
+    assert [Profile.read(path).rows for _, path in kept(store.profile_folder, "card_payments")] == [found.rows, 8]
+    monkeypatch.setenv("FEATURESTORE_PROFILES__RETENTION", "1d")
+    assert cli("materialize", "--known-before", "2026-01-03T12:00:00Z").code == 0
+    assert [format_instant(w)[:13] for w, _ in kept(store.profile_folder, "card_payments")] == [
+        "2026-01-03T00",
+        "2026-01-03T12",
+    ]
+
+
+def test_the_lowest_hashes_are_the_same_keys_however_they_are_scanned(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = FeatureStore(project)
+    fingerprint = store.bound.views["card_payments"].fingerprint
+    one = view_profile.profile_of_view(store.reader.store, "card_payments", fingerprint, 8)
+    monkeypatch.setattr(view_profile, "AT_ONCE", 7)
+    other = view_profile.profile_of_view(store.reader.store, "card_payments", fingerprint, 8)
+    assert one is not None
+    assert other is not None
+    one.write("one")
+    other.write("other")
+    assert (one.rows, Path("one").read_bytes()) == (8, Path("other").read_bytes())
+
+
+def test_a_profile_of_a_run_that_fails_is_a_warning_or_is_not_asked_for(
+    project: Path, cli: Cli, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Profile, "write", broken)
+    done = cli("materialize", "card_payments", "--known-before", "2026-01-03T00:00:00Z", "--json").json
+    assert (done["ok"], len(done["result"]["warnings"])) == (True, 1)
+    assert "no profile was kept of card_payments: FS405" in done["result"]["warnings"][0]
+    monkeypatch.setenv("FEATURESTORE_PROFILES__MATERIALIZATIONS", "false")
+    quiet = cli("materialize", "card_payments", "--known-before", "2026-01-04T00:00:00Z", "--json").json
+    assert quiet["result"]["warnings"] == []

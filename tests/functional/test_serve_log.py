@@ -365,12 +365,12 @@ def test_hashed_keys_are_alike_over_restarts_services_and_feast_and_nowhere_in_c
     ask_everything(first)
     assert not any(form in first.bytes() for secret in SECRETS.values() for form in forms(secret))
     found, composed = first.rows("s"), first.rows(FEATURES)
-    assert len({*found["key.customer"].to_pylist(), *found["key.k"].to_pylist()}) == 1
-    assert found["key.k"].to_pylist()[0] == composed["key.k"].to_pylist()[0]
-    assert first.rows("p")["key.name"].to_pylist() == composed["key.name"].to_pylist()[2:]
+    assert len({*found["key_hash.customer"].to_pylist(), *found["key_hash.k"].to_pylist()}) == 1
+    assert found["key_hash.k"].to_pylist()[0] == composed["key_hash.k"].to_pylist()[0]
+    assert first.rows("p")["key_hash.name"].to_pylist() == composed["key_hash.name"].to_pylist()[2:]
     again = Logged(private, tmp_path, hash_keys=True, redact=["word", "x"])
     ask_everything(again)
-    assert len(set(again.rows("s")["key.k"].to_pylist())) == 1
+    assert len(set(again.rows("s")["key_hash.k"].to_pylist())) == 1
     assert again.rows("s").num_rows == 6
     assert (tmp_path / "secret").stat().st_mode & 0o777 == 0o600
 
@@ -449,7 +449,9 @@ def test_serve_says_what_is_wrong_before_it_serves(tmp_path: Path, cli: Any) -> 
     assert (said.code, said.out) == (2, "")
     assert "FS107 setting serve_log.redact: nothing that is served is called 'custmer_id'" in said.err
     assert "try customer_id" in said.err
+    assert "serve log: 0 bytes in 0 files" in cli("status", "--project", root).out
     (root / ".featurestore" / "serve_log").rmdir()
     (root / ".featurestore" / "serve_log").write_text("")
     settings.write_text(settings.read_text().replace("custmer_id", "customer_id"))
+    assert "serve log" not in cli("status", "--project", root).out
     assert "FS486 cannot write the serve log" in cli("serve", "--project", root, "--serve-log", "--port", 0).err

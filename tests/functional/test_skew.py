@@ -11,7 +11,7 @@ import pytest
 from featurestore import FeatureStore
 from featurestore.intervals import FixedClock, format_instant
 from featurestore.monitoring.skew import Skew
-from tests.functional.served import FEATURES, HOUR, SECOND, W, a_day, altered, answered, facts, log, project
+from tests.served import FEATURES, HOUR, SECOND, W, a_day, altered, answered, facts, log, project
 
 
 def replayed(folder, **asked) -> Skew:

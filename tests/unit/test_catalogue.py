@@ -10,11 +10,10 @@ from typing import Any
 import pytest
 
 from featurestore import ArrowSource, Entity, FeatureService, FeatureStore, FeatureView, agg, catalogue, latest
-from featurestore.catalogue import kept
+from featurestore.catalogue import kept, making
 from featurestore.online.generations import sweep_tables
 from featurestore.online.memory import MemoryStore
-from featurestore.plan import lineage as lineages
-from featurestore.plan import online_state
+from featurestore.plan.columns import view_lineage
 
 
 def store(**words: Any) -> FeatureStore:
@@ -40,7 +39,7 @@ def kept_in(online: MemoryStore) -> catalogue.Catalogue:
 
 def test_what_is_kept_is_what_was_made() -> None:
     bound, online = store(description="Words.", owner="me", tags={"a": "b"}).bound, MemoryStore()
-    made = catalogue.document(bound)
+    made = making.document(bound)
     assert catalogue.keep(online, "1", lambda: made)
     found = kept_in(online)
     assert [e.ref for e in found] == [
@@ -59,17 +58,19 @@ def test_what_is_kept_is_what_was_made() -> None:
 
 def test_lineage_is_that_of_the_plan() -> None:
     bound = store().bound
-    entries = {entry["name"]: entry for entry in catalogue.document(bound)["entries"]}
-    for name, uses in lineages.lineage(online_state(bound.views["v"])).items():
-        told = {(source, column) for source, column, *_ in entries[f"v/{name}"]["facts"]["comes_from"]}
-        assert told == {(use.source, use.column) for use in uses if use.source is not None}
+    entries = {entry["name"]: entry for entry in making.document(bound)["entries"]}
+    for name, columns in view_lineage(bound.views["v"]).items():
+        told = {
+            (source, column, role) for source, column, roles in entries[f"v/{name}"]["facts"]["comes_from"] for role in roles
+        }
+        assert told == {tuple(column) for column in columns}
 
 
 def test_it_is_made_anew_when_words_or_meaning_change_and_else_not() -> None:
     online = MemoryStore()
 
     def keeps(one: FeatureStore) -> bool:
-        return catalogue.keep(online, catalogue.outline(one.bound), lambda: catalogue.document(one.bound))
+        return catalogue.keep(online, making.outline(one.bound), lambda: making.document(one.bound))
 
     assert keeps(store())
     assert not keeps(store())
@@ -80,11 +81,11 @@ def test_it_is_made_anew_when_words_or_meaning_change_and_else_not() -> None:
 def test_words_and_catalogue_are_no_part_of_meaning() -> None:
     plain, told = store().bound, store(description="Words.", owner="me", tags={"a": "b"}).bound
     assert plain.to_manifest() == told.to_manifest()
-    assert catalogue.outline(plain) != catalogue.outline(told)
+    assert making.outline(plain) != making.outline(told)
 
 
 def test_it_holds_no_path_of_this_machine_and_nothing_but_json() -> None:
-    text = json.dumps(catalogue.document(store().bound))
+    text = json.dumps(making.document(store().bound))
     assert "/tmp" not in text
     assert "/home" not in text
     assert "/work" not in text
@@ -92,7 +93,7 @@ def test_it_holds_no_path_of_this_machine_and_nothing_but_json() -> None:
 
 def test_a_sweep_leaves_it(monkeypatch: pytest.MonkeyPatch) -> None:
     online = MemoryStore()
-    catalogue.keep(online, "1", lambda: catalogue.document(store().bound))
+    catalogue.keep(online, "1", lambda: making.document(store().bound))
     sweep_tables(online)
     assert kept_in(online).get("service", "one")
 
@@ -125,7 +126,7 @@ def test_a_newer_catalogue_is_neither_read_nor_written_over() -> None:
 
 def test_the_manifest_tells_what_the_document_tells_of_meaning() -> None:
     bound = store().bound
-    whole = catalogue.read(catalogue.Raw("x", kept.packed(catalogue.document(bound))))
+    whole = catalogue.read(catalogue.Raw("x", kept.packed(making.document(bound))))
     known = catalogue.of_manifest(bound.to_manifest())
     for entry in known:
         other = whole.get(entry.kind, entry.name)

@@ -9,11 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from featurestore.pictures import Edge, Node, bars, graph, histogram, line, names_below, rectangles, sparkline
+from featurestore.pictures import bars, histogram, line, names_below, rectangles, sparkline
 
 SVG = "{http://www.w3.org/2000/svg}"
 VALUES = st.lists(st.one_of(st.none(), st.floats(), st.integers(0, 9)), max_size=30)
-HOSTILE = """<script>"'&\u202e]]>"""
 
 
 @given(VALUES, VALUES, st.text(st.characters(exclude_categories=["Cs", "Cc"], exclude_characters="\ufffe\uffff"), max_size=20))
@@ -61,20 +60,3 @@ def test_a_line_is_broken_where_a_value_is_missing() -> None:
     root = ElementTree.fromstring(line([(0, 1.0), (1, 2.0), (2, None), (3, 1.0), (4, math.nan), (5, 4.0), (6, 3.0)], label="x"))
     assert len(root.findall(f"{SVG}path[@class='line']")) == 2
     assert len(root.findall(f"{SVG}circle")) == 1
-
-
-def test_a_graph_links_its_boxes_and_says_how_many_more_there_are() -> None:
-    left = [Node(f"c{n}", f"{HOSTILE}{n}", f"/sources/{n}?a=1&b=2") for n in range(60)]
-    right = [Node("f", "f" * 80, itself=True)]
-    edges = [Edge(node.id, "f", n % 2 == 0) for n, node in enumerate(left)] + [Edge("nowhere", "f")]
-    root = ElementTree.fromstring(graph([("Columns", left), ("", []), ("Features", right)], edges, label=HOSTILE))
-    assert root.attrib["role"] == "group"
-    assert len(root.findall(f"{SVG}a")) == 23
-    assert root.findall(f"{SVG}a")[0].attrib["href"] == "/sources/0?a=1&b=2"
-    assert any(found.text == "and 37 more" for found in root.iter(f"{SVG}text"))
-    assert len(root.findall(f"{SVG}path")) == 23
-    assert len(root.findall(f"{SVG}rect[@class='node-self']")) == 1
-
-
-def test_a_graph_of_nothing_is_empty() -> None:
-    assert ElementTree.fromstring(graph([], [], label="x")).attrib["width"] == "2"

@@ -7,12 +7,15 @@ from __future__ import annotations
 
 from featurestore.compiler.duckdb.facts import event_time, known_time, relation, where
 from featurestore.compiler.duckdb.profile import late_in_few_digits
-from featurestore.compiler.statement import Steps
+from featurestore.compiler.duckdb.scalars import quoted
+from featurestore.compiler.statement import Steps, listed
 from featurestore.intervals import MICROS_PER_DAY, MICROS_PER_SECOND
 from featurestore.plan.nodes import ReadSource
 
 ARRIVED = "arrived"
 """The relation in which what `arrived` gives is kept."""
+SETTLED = 0.75
+"""The share of an hour's facts without which it is not complete."""
 _MINUTE, _HOUR = 60 * MICROS_PER_SECOND, MICROS_PER_DAY // 24
 
 
@@ -28,10 +31,17 @@ def newest(rows: ReadSource) -> str:
 
 def arrived(rows: ReadSource) -> str:
     """The statement: times of those known before $now that happened from $event_since on, or became known from $known_since
-    on."""
+    on; `first`: whether it is the row of a fact that came first, for what comes later of a fact is not late. Of facts before
+    $event_since no row counts as that: what was known of them is not looked at.
+    """
     steps = _rows_known(rows)
-    recent = "event_time >= $event_since OR known_time >= $known_since"
-    return steps.finish("the recent ones", f"SELECT event_time, known_time\nFROM rows_known\nWHERE {recent}")
+    steps.add("recent", "the recent ones",
+              "SELECT * FROM rows_known WHERE event_time >= $event_since OR known_time >= $known_since")  # fmt: skip
+    first = "TRUE"
+    if rows.source.row_key:
+        keys = ", ".join(quoted(f"row_{column}") for column in rows.source.row_key)
+        first = f"event_time >= $event_since AND known_time = min(known_time) OVER (PARTITION BY {keys})"
+    return steps.finish("and which of a fact came first", f"SELECT event_time, known_time, {first} AS first\nFROM recent")
 
 
 def bursts() -> str:
@@ -43,21 +53,22 @@ def bursts() -> str:
 
 
 def hours() -> str:
-    """The statement: of each hour in which rows had happened by $now its start and how many, in order."""
+    """The statement: of each hour in which facts had happened by $now its start, how many, and when most of these (SETTLED) had
+    become known, in order."""
     start = _floor("event_time", _HOUR)
     return (
-        f"SELECT {start} AS start, count(*) AS rows\n"
-        f"FROM {ARRIVED}\nWHERE event_time >= $event_since AND event_time < $now\nGROUP BY {start}\nORDER BY start"
+        f"SELECT {start} AS start, count(*) AS rows, quantile_disc(known_time, {SETTLED}) AS settled\n"
+        f"FROM {ARRIVED}\nWHERE first AND event_time >= $event_since AND event_time < $now\nGROUP BY {start}\nORDER BY start"
     )
 
 
 def lateness() -> str:
-    """The statement: how long after their events rows became known, three digits rounded up: (late_by, rows, recent), of which
+    """The statement: how long after their events facts became known, three digits rounded up: (late_by, rows, recent), of which
     those recent that became known from $recent_from on."""
     steps = Steps()
     steps.add("rows_read", "how long after its event each is known",
               f"SELECT known_time - event_time AS late_by, known_time >= $recent_from AS recent\nFROM {ARRIVED}\n"
-              "WHERE known_time >= $known_since")  # fmt: skip
+              "WHERE first AND known_time >= $known_since")  # fmt: skip
     late_in_few_digits(steps, "recent")
     return steps.finish(
         "how many are how late",
@@ -84,9 +95,10 @@ def known_between(rows: ReadSource) -> str:
 
 def _rows_known(rows: ReadSource) -> Steps:
     steps = Steps()
+    columns = [f"{event_time(rows.source)} AS event_time", f"{known_time(rows)} AS known_time"]
+    columns += [f"{quoted(column)} AS {quoted(f'row_{column}')}" for column in rows.source.row_key]
     steps.add("rows_read", f"rows of source {rows.source.name}: times in microseconds UTC",
-              f"SELECT {event_time(rows.source)} AS event_time, {known_time(rows)} AS known_time\n"
-              f"FROM {relation(rows.source)}{where(rows)}")  # fmt: skip
+              f"SELECT\n{listed(columns)}\nFROM {relation(rows.source)}{where(rows)}")  # fmt: skip
     steps.add("rows_known", "those known before now", "SELECT * FROM rows_read WHERE known_time < $now")  # fmt: skip
     return steps
 

@@ -242,7 +242,7 @@ class SparkBuild:
         content, done = ContentHash(self.schema), 0
         for table in written(folder, self.schema):
             content.update(table)
-            if self._observe is not None and table.num_rows:
+            if self._observe is not None:
                 self._observe(table, None, {}, {})
             done += table.num_rows
             self._watch(Progress("hashing", done, self.spine.rows))

@@ -1,79 +1,86 @@
-"""The picture of where values come from: source columns, features, services, from left to right, around one entry."""
+"""The picture of where values come from: source columns, features, services, from left to right, around one entry.
+
+It is made of what who asks may see: of a catalogue, not of definitions.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
 
 from markupsafe import Markup
 
-from featurestore.catalogue import Catalogue, Entry
-from featurestore.pictures import Edge, Node, graph
-from featurestore.server.page.render import address, link
+from featurestore.catalogue import ON_DEMAND, Catalogue, Entry
+from featurestore.pictures.flow import picture as drawn
+from featurestore.server.page.render import address
 
-Columns = tuple[list[Node], list[Node], list[Node], list[Node]]
-"""Source columns, features of views, on-demand features, services."""
-HEADINGS = ("Source columns", "Features", "On-demand features", "Services")
+Node = tuple[str, str, str]
+"""Kind, group and name, as pictures of flows know them."""
+_KINDS = {"feature": "feature", "label": "label", ON_DEMAND: "on_demand"}
+_PAGES = {"column": "source", "feature": "view", "label": "view", "on_demand": "view", "served": "service"}
 
 
 def picture(catalogue: Catalogue, entry: Entry) -> Markup:
     """An <svg> of what an entry is made of and what is made of it; empty where nothing is known."""
-    features = list(_about(catalogue, entry))
-    nodes: dict[str, tuple[int, Node]] = {}
-    edges: list[Edge] = []
-    for feature in features:
-        _add(nodes, 2 if "reads" in feature.facts else 1, _node(feature, entry))
-        for source, column, direct, _ in feature.facts.get("comes_from", ()):
-            if entry.kind == "source" and source != entry.name:
-                continue
-            start = Node(f"{source}.{column}", f"{source}.{column}", address("source", source))
-            _add(nodes, 0, start)
-            edges.append(Edge(start.id, feature.name, direct))
-        edges += [Edge(of, feature.name) for _, of in feature.facts.get("reads", ()) if of]
-        for service, _ in catalogue.columns_of(feature):
-            if entry.kind != "service" or service is entry:
-                _add(nodes, 3, _node(service, entry))
-                edges.append(Edge(feature.name, f"service {service.name}"))
+    nodes: dict[Node, int] = {}
+    edges = []
+    for start, end, roles in dict.fromkeys(_ways(catalogue, entry)):
+        numbers = [nodes.setdefault(node, len(nodes)) for node in (start, end)]
+        edges.append({"from": numbers[0], "to": numbers[1], "roles": roles})
     if not edges:
         return Markup("")
-    direct = {(edge.start, edge.end) for edge in edges if edge.strong}
-    kept = [edge for edge in dict.fromkeys(edges) if edge.strong or (edge.start, edge.end) not in direct]
-    columns = [(heading, [node for n, node in nodes.values() if n == i]) for i, heading in enumerate(HEADINGS)]
-    label = f"Lineage of {entry.title}: lines drawn through are in the value, dashed ones decide which rows count"
-    return graph(columns, kept, label=label)
+    told = [dict(zip(("kind", "group", "name"), node, strict=True)) for node in nodes]
+    return Markup(drawn({"nodes": told, "edges": edges}, title=f"Lineage of {entry.title}", link=_address))
 
 
-def _about(catalogue: Catalogue, entry: Entry) -> Iterator[Entry]:
-    """The features that a picture of an entry shows, what feeds an on-demand one before it."""
-    if entry.kind == "feature":
-        yield from _with_inputs(catalogue, [entry])
-        yield from catalogue.read_by(entry)
-    elif entry.kind == "view":
-        yield from _with_inputs(catalogue, catalogue.features(entry.name))
-    elif entry.kind == "service":
-        columns = [*entry.facts.get("columns", ()), *entry.facts.get("hidden", ())]
-        named = dict.fromkeys(f"{column['view']}/{column['feature']}" for column in columns)
-        yield from (f for name in named if (f := catalogue.get("feature", name)) is not None)
-    elif entry.kind == "source":
-        views = [view for view in catalogue.used_by(entry) if view.kind == "view"]
-        yield from (feature for view in views for feature in catalogue.features(view.name))
+def _address(kind: str, group: str, name: str) -> str | None:
+    if kind == "row":
+        return None
+    of_feature = name and kind in ("feature", "label", "on_demand")
+    return address("feature", f"{group}/{name}") if of_feature else address(_PAGES[kind], group)
 
 
-def _with_inputs(catalogue: Catalogue, features: Iterable[Entry]) -> Iterator[Entry]:
-    for feature in features:
-        for _, of in feature.facts.get("reads", ()):
+def _ways(catalogue: Catalogue, entry: Entry) -> Iterator[tuple[Node, Node, tuple[str, ...]]]:
+    """From columns into features, between features, and into services."""
+    for feature in _about(catalogue, entry):
+        node = _node(catalogue, feature)
+        for source, column, roles in feature.facts.get("comes_from", ()):
+            yield ("column", source, column), node, tuple(roles)
+        for name, of in feature.facts.get("reads", ()):
             read = catalogue.get("feature", of) if of else None
             if read is not None:
-                yield read
-        yield feature
+                yield _node(catalogue, read), node, ()
+            elif not of:
+                yield ("row", "", name), node, ("request",)
+        for service, column in catalogue.columns_of(feature):
+            if entry.kind != "service" or service is entry:
+                yield node, ("served", service.name, column), ()
 
 
-def _add(nodes: dict[str, tuple[int, Node]], column: int, node: Node) -> None:
-    nodes.setdefault(node.id, (column, node))
+def _about(catalogue: Catalogue, entry: Entry) -> Iterable[Entry]:
+    """The features that a picture of an entry shows: its own, what feeds them, and what they feed."""
+    if entry.kind == "feature":
+        return [*_inputs(catalogue, [entry]), entry, *catalogue.read_by(entry)]
+    if entry.kind == "view":
+        features = catalogue.features(entry.name)
+        return [*_inputs(catalogue, features), *features]
+    if entry.kind == "service":
+        columns = [*entry.facts.get("columns", ()), *entry.facts.get("hidden", ())]
+        named = dict.fromkeys(f"{column['view']}/{column['feature']}" for column in columns)
+        return [feature for name in named if (feature := catalogue.get("feature", name)) is not None]
+    views = [view for view in catalogue.used_by(entry) if view.kind == "view" and entry.kind == "source"]
+    return [feature for view in views for feature in catalogue.features(view.name)]
 
 
-def _node(entry: Entry, about: Entry) -> Node:
-    name = entry.name if entry.kind == "feature" else f"service {entry.name}"
-    return Node(name, entry.title, link(entry), itself=entry.ref == about.ref)
+def _inputs(catalogue: Catalogue, features: Iterable[Entry]) -> list[Entry]:
+    read = dict.fromkeys(of for feature in features for _, of in feature.facts.get("reads", ()) if of)
+    return [feature for name in read if (feature := catalogue.get("feature", name)) is not None]
+
+
+def _node(catalogue: Catalogue, feature: Entry) -> Node:
+    view = catalogue.get("view", feature.view)
+    facts: Mapping[str, Any] = {} if view is None else view.facts
+    return _KINDS[facts.get("kind", "feature")], feature.view, feature.title
 
 
 __all__ = ["picture"]

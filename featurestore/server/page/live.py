@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+import json
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from featurestore.online.generations import Generation, read_json
+from featurestore.online import past
+from featurestore.online.generations import EPOCH, Generation, read_json
 from featurestore.online.store import Snapshot
+
+LAST_RUNS = 40
+"""Of each view, that a history shows."""
+MOST_VIEWS = 100
+"""Whose histories are read: more would keep look-ups waiting."""
 
 
 @dataclass(frozen=True)
@@ -24,11 +31,13 @@ class Served:
 
 @dataclass(frozen=True)
 class Live:
-    """generations: of each view the live ones, by any definition, and those kept, newest first."""
+    """generations: of each view the live ones, by any definition, and those kept, newest first. past: of each view the newest
+    that were live before and are not kept, (number, watermark in microseconds)."""
 
     generations: Mapping[str, tuple[Generation, ...]]
     kept: Mapping[str, tuple[Generation, ...]]
     services: Mapping[str, Served]
+    past: Mapping[str, tuple[tuple[int, int], ...]] = field(default_factory=dict)
 
     def newest(self, view: str) -> Generation | None:
         """The live generation of the greatest watermark."""
@@ -40,6 +49,7 @@ class Live:
             {name: made for name, made in self.generations.items() if name in views},
             {name: made for name, made in self.kept.items() if name in views},
             {name: service for name, service in self.services.items() if may_see(name)},
+            {name: told for name, told in self.past.items() if name in views},
         )
 
 
@@ -50,10 +60,12 @@ class Documents:
     views: Mapping[str, bytes]
     kept: Mapping[str, bytes]
     services: Mapping[str, bytes]
+    past: Mapping[str, Sequence[bytes]] = field(default_factory=dict)
 
     @classmethod
     def of(cls, snapshot: Snapshot) -> Documents:
-        return cls(*(dict(snapshot.metas(prefix)) for prefix in ("view/", "kept/", "service/")))
+        views, kept, services = (dict(snapshot.metas(prefix)) for prefix in ("view/", "kept/", "service/"))
+        return cls(views, kept, services, _past(snapshot, list(views)))
 
     def read(self) -> Live:
         """Raises: StoreFormat FS404."""
@@ -63,7 +75,28 @@ class Documents:
         for name, raw in self.services.items():
             definition = read_json(raw)
             served[definition["name"]] = _served(name.removeprefix("service/"), definition, by_definition)
-        return Live(live, kept, served)
+        return Live(live, kept, served, _told(self.past, kept))
+
+
+def _past(snapshot: Snapshot, views: Sequence[str]) -> dict[str, Sequence[bytes]]:
+    """What is remembered of the last runs of some views. Runs of all views are numbered together, so these are about
+    LAST_RUNS of each."""
+    epoch = snapshot.meta(EPOCH)
+    after = 0 if epoch is None else max(json.loads(epoch)["epoch"] - LAST_RUNS * max(len(views), 1), 0)
+    named = [view.split("/") for view in views[:MOST_VIEWS]]
+    return {name: past.kept_of(snapshot, name, fingerprint, after) for _, name, fingerprint in named}
+
+
+def _told(
+    kept: Mapping[str, Sequence[bytes]], held: Mapping[str, Sequence[Generation]]
+) -> dict[str, tuple[tuple[int, int], ...]]:
+    """(number, watermark) of each view's, newest first, but of generations that are kept."""
+    found = {}
+    for view, documents in kept.items():
+        known = {made.number for made in held.get(view, ())}
+        one_by_one = (past.told(raw) for raw in reversed(documents))
+        found[view] = tuple(one for one in one_by_one if one is not None and one[0] not in known)
+    return found
 
 
 def _by_view(made: Any) -> dict[str, tuple[Generation, ...]]:

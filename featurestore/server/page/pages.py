@@ -12,6 +12,7 @@ from markupsafe import Markup
 from featurestore.catalogue import KINDS, Entry
 from featurestore.dtypes import parse_dtype
 from featurestore.errors import DefinitionError
+from featurestore.plan.columns import ROLES
 from featurestore.server.page import boards
 from featurestore.server.page.asked import Asked, NotThere
 from featurestore.server.page.lineage import picture
@@ -74,8 +75,9 @@ def source(asked: Asked, name: str) -> str:
     readers: dict[str, list[Entry]] = {}
     for view in views:
         for feature in asked.catalogue.features(view.name):
-            for column in dict.fromkeys(column for _, column, direct, _ in feature.facts.get("comes_from", ()) if direct):
-                readers.setdefault(column, []).append(feature)
+            for _, column, roles in feature.facts.get("comes_from", ()):
+                if "value" in roles:
+                    readers.setdefault(column, []).append(feature)
     return render(
         "source.html", asked, entry=entry, views=views, columns=shown, total=len(columns), first=first, page=page, pages=pages,
         readers=readers, picture=picture(asked.catalogue, entry), fragment=_fragment(asked, entry),
@@ -100,6 +102,7 @@ def feature(asked: Asked, name: str) -> str:
     return render(
         "feature.html", asked, entry=entry, view=of, live=asked.live.newest(of.name), columns=asked.catalogue.columns_of(entry),
         on_demand=asked.catalogue.read_by(entry), picture=picture(asked.catalogue, entry), fragment=_fragment(asked, entry),
+        roles=ROLES,
     )  # fmt: skip
 
 

@@ -16,6 +16,7 @@ from typing import Any
 
 from featurestore.errors import FeatureStoreError
 from featurestore.intervals import MICROS_PER_DAY, parse_instant
+from featurestore.monitoring.monitor import LATEST, latest
 from featurestore.monitoring.results import ALERT, OK, SKIPPED, WARNING, Result, recent
 
 DAYS = 14
@@ -23,7 +24,7 @@ DAYS = 14
 MOST_BYTES = 4_000_000
 """What is read of the results for a board."""
 NEWEST_BYTES = 1_000_000
-"""What is read for the alerts of the first page: the newest results alone."""
+"""What is read for the alerts of the first page where no monitor has left its last look."""
 MOST_POINTS = 96
 """Of one series; of more, the newest."""
 _WORST_FIRST = {ALERT: 0, WARNING: 1, OK: 2, SKIPPED: 3}
@@ -135,8 +136,8 @@ class Watch:
         return self._read(MOST_BYTES)
 
     def newest(self) -> Findings:
-        """Of the newest results alone: cheap enough for a first page."""
-        return self._read(NEWEST_BYTES)
+        """Of the last look alone, without details: cheap enough for a first page."""
+        return condensed(latest(self._folder)) if (self._folder / LATEST).exists() else self._read(NEWEST_BYTES)
 
     def _read(self, most: int) -> Findings:
         files = _files(self._folder)

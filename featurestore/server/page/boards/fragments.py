@@ -11,6 +11,7 @@ from featurestore.server.page.asked import Asked
 from featurestore.server.page.boards import drift, freshness, skew
 from featurestore.server.page.boards.findings import Findings, Series
 from featurestore.server.page.boards.pages import findings, watermarks
+from featurestore.server.page.boards.runs import files
 from featurestore.server.page.render import render
 
 MOST = 8
@@ -32,6 +33,8 @@ def fragment(asked: Asked, entry: Entry) -> Markup:
 
 def _feature(asked: Asked, entry: Entry, found: Findings) -> Markup:
     """Of a feature: its view's profiles, and drift and skew of each column that services return it as."""
+    from featurestore.server.page.boards.past import MOST_RUNS, past  # numpy, which other pages do without
+
     columns = {(service.name, column) for service, column in asked.catalogue.columns_of(entry)}
 
     def mine(series: Series) -> bool:
@@ -44,7 +47,7 @@ def _feature(asked: Asked, entry: Entry, found: Findings) -> Markup:
         "boards/of_feature.html",
         asked,
         entry=entry,
-        past=None,
+        past=past(files(asked, entry.view, MOST_RUNS), entry.title),
         drift=[(s.latest.subject, drift.row(s)) for s in found.of(*drift.CHECKS) if mine(s)][:MOST],
         skew=[(s.latest.subject, skew.row(s)) for s in found.of(*skew.CHECKS) if mine(s)][:MOST],
         fresh=_fresh(asked, found, "view", entry.view),

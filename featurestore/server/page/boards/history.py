@@ -37,6 +37,7 @@ def rows(live: Live, made_at: Mapping[tuple[str, int], int]) -> list[Row]:
     whose generations are gone too."""
     found = [_row(g, LIVE, made_at) for group in live.generations.values() for g in group]
     found += [_row(g, KEPT, made_at) for group in live.kept.values() for g in group]
+    found += [_past(view, number, at, made_at) for view, told in live.past.items() for number, at in told]
     held = {(row.view, row.order[1]) for row in found}
     found += [_gone(view, watermark, made) for (view, watermark), made in made_at.items() if (view, -watermark) not in held]
     return sorted(found, key=lambda row: row.order)
@@ -56,6 +57,12 @@ def _row(made: Generation, shown: State, made_at: Mapping[tuple[str, int], int])
         pushes=made.pushed,
         order=(made.name, -made.watermark, -made.number),
     )
+
+
+def _past(view: str, number: int, watermark: int, made_at: Mapping[tuple[str, int], int]) -> Row:
+    at = made_at.get((view, watermark))
+    said = instant(watermark), NOTHING, NOTHING, NOTHING, NOTHING if at is None else instant(at)
+    return Row(view, str(number), GONE, *said, False, (view, -watermark, -number))
 
 
 def _gone(view: str, watermark: int, made: int) -> Row:

@@ -6,7 +6,7 @@ Facts by kind:
     view     kind ("feature" | "label" | "on-demand"), fingerprint, source, entities, keys [[name, column, type]], where, ttl,
              exact, online, features [name], columns [name], gap, settle, inputs [[instance, view]], request {name: type}
     feature  type, formula, and of those of sources: aggregate, window, offset (microseconds), where,
-             comes_from [[source, column, whether the value is made of it, why]]; of on-demand ones: reads [[name, of]]
+             comes_from [[source, column, roles as of `plan.columns`]]; of on-demand ones: reads [[name, of]]
     service  fingerprint, keys {column: type}, request {name: type}, columns [{name, view, feature, type, instance}],
              labels [the same], hidden [the same], online
 Texts: "plan" and "sql" of a service, "sql" of a view (its online state). All of it is byte-stable, and holds no machine's path.
@@ -27,8 +27,8 @@ from featurestore.compiler.duckdb import PartStatement, plainest
 from featurestore.compiler.files import latest_sql, training_set_sql
 from featurestore.definitions import Definition, Source
 from featurestore.errors import FeatureStoreError
+from featurestore.plan.columns import to_data, view_lineage
 from featurestore.plan.explain import formula
-from featurestore.plan.lineage import lineage
 from featurestore.plan.nodes import Output, Window
 from featurestore.registry import BoundFacts, BoundInstance, BoundOnDemand, BoundRegistry, BoundService, BoundView
 
@@ -48,7 +48,8 @@ def document(bound: BoundRegistry) -> Given:
     entries = list(_entries(bound))
     made_of = {("view", name): _or_why(partial(_texts_of_view, view)) for name, view in bound.views.items()}
     made_of |= {("service", name): _or_why(partial(_texts_of_service, service)) for name, service in bound.services.items()}
-    comes_from = {("feature", f"{v}/{f}"): uses for v, view in bound.views.items() for f, uses in _lineage(view)}
+    views = (*bound.views.values(), *bound.labels.values())
+    comes_from = {("feature", f"{view.name}/{feature}"): columns for view in views for feature, columns in _lineage(view)}
     for entry in entries:
         ref = entry["kind"], entry["name"]
         if ref in made_of:
@@ -167,9 +168,9 @@ def _feature(view: Definition, name: str, facts: Given, description: str = "", p
     return {"kind": "feature", "name": f"{view.name}/{name}", **words, "facts": facts, "uses": []}
 
 
-def _lineage(view: BoundView) -> Iterator[tuple[str, list[list[Any]]]]:
-    for name, uses in lineage(planning.online_state(view)).items():
-        yield name, [[use.source, use.column, use.direct, use.why] for use in uses if use.source is not None]
+def _lineage(view: BoundFacts) -> Iterator[tuple[str, list[list[Any]]]]:
+    for name, columns in to_data(view_lineage(view)).items():
+        yield name, [[told["source"], told["column"], told["roles"]] for told in columns if told["source"] is not None]
 
 
 def _on_demand(bound: BoundOnDemand) -> Given:
