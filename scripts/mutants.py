@@ -145,6 +145,30 @@ class Mutant:
 
 
 MUTANTS = (
+    # What alerts, and what is judged
+    Mutant("chance_is_not_corrected", "featurestore/monitoring/drift/p_values.py", "(len(ps) - place) * ps[number]",
+           "ps[number]", "every test has alpha for itself", "compared-chance"),
+    Mutant("one_tail_is_the_p", "featurestore/monitoring/drift/p_values.py", "2 * float(min(together",
+           "1 * float(min(together", "the p of shares is half of it", "compared-few_hits"),
+    Mutant("ties_are_steps", "featurestore/monitoring/drift/numbers.py", "where=steps > 0", "where=steps >= 0",
+           "KS is looked up between ties", "compared-distance"),
+    Mutant("frequent_values_share_a_bin", "featurestore/monitoring/drift/numbers.py", "np.nextafter(often, -np.inf)",
+           "often", "a frequent value shares its bin with the tenth below", "compared-a_frequent"),
+    Mutant("one_side_says_what_is_rare", "featurestore/monitoring/drift/categories.py",
+           "together = before + after\n    smaller", "together = 2 * after\n    smaller",
+           "current alone decides which are rare", "compared-rare"),
+    Mutant("trifles_alert", "featurestore/monitoring/drift/rules.py", "< alpha and _matters(test.name, effects)", "< alpha",
+           "whatever is no chance alerts", "compared-what_matters"),
+    Mutant("a_threshold_silences_all", "featurestore/monitoring/drift/rules.py",
+           "elif MEASURES[test.name].about in replaced:", "elif replaced:", "who sets PSI hears of NULL no more",
+           "compared-what_matters"),
+    Mutant("the_first_rows_are_drawn", "featurestore/monitoring/drift/sides.py",
+           "sorted(random.Random(seed).sample(range(rows), sample))", "sorted(range(sample))", "a draw is the oldest rows",
+           "compared-a_draw"),
+    Mutant("young_days_are_judged", "featurestore/monitoring/performance.py", "if instants[rows].max() > last:",
+           "if instants[rows].min() > last:", "a day is judged by the labels that are settled early", "compared-only_settled"),
+    Mutant("ties_are_won", "featurestore/monitoring/performance.py", "(np.cumsum(counts) - (counts - 1) / 2)[at]",
+           "np.cumsum(counts)[at]", "equal scores are right", "compared-ties_are_half"),
     # What boards show, and to whom
     Mutant("boards_show_what_others_own", "featurestore/server/page/boards/pages.py", "if not asked.limited:",
            "if asked.query is not None:", "who sees some services sees results of all", "found-who_sees_some"),
