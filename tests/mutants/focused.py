@@ -21,6 +21,7 @@ from tests.mutants.backfilled import BACKFILLED
 from tests.mutants.database import DATABASE
 from tests.mutants.judged import STORIES as JUDGED
 from tests.mutants.online import RUNS, at_each_instant, can_be_asked_at_each_instant
+from tests.mutants.profiled import PROFILED
 from tests.mutants.remade import REMADE
 from tests.mutants.remote import REMOTE
 from tests.mutants.tables import TABLES
@@ -55,7 +56,7 @@ def _stories() -> Mapping[str, Callable[[Path], None]]:
     for plan in (plan for plan in PLANS if plan != "snapshot"):
         for case in (case for case in OFFLINE if case.topic in _OF_PLANS and case.has_windows):
             stories[f"{case.id} ({plan})"] = partial(run_case, case, partial(by_duckdb, window_plan=plan))
-    return stories | AUDIT | JUDGED | BACKFILLED | TOLD
+    return stories | AUDIT | JUDGED | BACKFILLED | TOLD | PROFILED
 
 
 def _place(case: Case) -> int:
