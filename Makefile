@@ -18,7 +18,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PYTHONDONTWRITEBYTECODE :=
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test test-all test-spark test-oldest check golden fuzz mutants bench bench-check docs lock clean
+.PHONY: help venv demo page test test-all test-spark test-oldest check golden fuzz mutants bench bench-check docs lock clean
 
 help:  ## list what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -27,6 +27,9 @@ venv: .venv/.installed  ## create .venv from the hash-locked requirements
 
 demo: venv  ## the main job end to end on generated data: compile, build, materialize, serve, look up
 	@$(BIN)/python scripts/demo.py
+
+page: venv  ## serve what the demo has made, at http://127.0.0.1:8000/
+	@$(BIN)/python scripts/demo.py --page
 
 test: venv  ## the test suite, without the slow tests
 	@$(BIN)/pytest tests -n $(WORKERS) --dist worksteal -q -m "not slow"

@@ -14,11 +14,13 @@ import profiles
 
 import audits
 import data as generated
+import drift
 import feast_serve
 import objects
 import online
 import postgres
 import scoring
+import showing
 import windows
 from data import Place
 from environments import environment
@@ -254,7 +256,7 @@ def help_(place: Place) -> Case:
 CASES: dict[str, Callable[[Place], Case]] = {
     "event_time": event_time, "created_time": created_time, "versions": versions, "feast": feast,
     "materialize": materialize, "serve": serving, "redis": redis_, "feast_serve": feast_serve.case, "help": help_,
-    "postgres": postgres.case,
-    **windows.CASES, **scoring.CASES, **audits.CASES, **objects.CASES, **profiles.CASES,
+    "postgres": postgres.case, "page": showing.case,
+    **windows.CASES, **scoring.CASES, **audits.CASES, **objects.CASES, **drift.CASES, **profiles.CASES,
     **{name: partial(lambda name, place: Online(place.scratch, name), name) for name in online.MEASURED},
 }  # fmt: skip

@@ -103,6 +103,28 @@ def wide(folder: Path, sizes: Sizes) -> None:
                 ) TO '{folder}/{name}.parquet' (FORMAT parquet)""")
 
 
+DOUBLES, INTEGERS, TEXTS = 150, 25, 24
+DRIFTED = "moved"
+
+
+def two_sets(folder: Path, sizes: Sizes) -> None:
+    """Training sets reference and current of one distribution: exponential doubles with 2% NULL, integers of up to a thousand
+    values, texts of up to 250; and one double that lies 0.2 standard deviations higher in current."""
+    doubles = [
+        f"CASE WHEN {_draw(f'null{i}')} >= 0.02 THEN -ln(1 - {_draw(f'd{i}')}) * {i + 1} END AS d{i}" for i in range(DOUBLES)
+    ]
+    integers = [f"CAST(floor(pow({_draw(f'i{i}')}, 2) * {4 + 40 * i}) AS BIGINT) AS i{i}" for i in range(INTEGERS)]
+    texts = [f"'category_' || CAST(floor({_draw(f't{i}')} * {4 + 10 * i}) AS INTEGER) AS t{i}" for i in range(TEXTS)]
+    with _connection() as con:
+        for number, name in enumerate(("reference", "current")):
+            moved = f"-ln(1 - {_draw(DRIFTED)}) + {0.2 * number} AS {DRIFTED}"
+            start = number * sizes.rows
+            con.execute(f"""
+                COPY (
+                  SELECT {", ".join([*doubles, *integers, *texts, moved])} FROM range({start}, {start + sizes.rows}) AS r(id)
+                ) TO '{folder}/{name}.parquet' (FORMAT parquet)""")
+
+
 def _price_files(folder: Path, sizes: Sizes, key: Callable[[str], str]) -> None:
     def instant(what: str) -> str:
         return f"{FIRST} + to_microseconds(CAST(floor({_draw(what)} * {SECONDS}e6) AS BIGINT))"

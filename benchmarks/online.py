@@ -1,5 +1,5 @@
 """Look-ups of twenty features: beside a bare ASGI application, with windows, of a hundred keys, of one key with a million
-facts, and while five million keys are being materialized.
+facts, while five million keys are being materialized, and with a log of what is served.
 
     python benchmarks/online.py            all of it, as JSON
 
@@ -9,11 +9,13 @@ Projects are generated; servers, load and materializer are processes of their ow
 from __future__ import annotations
 
 import json
+import statistics
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +24,7 @@ import duckdb
 import serve
 
 KEYS, FACTS_PER_KEY, BUSY, MANY_KEYS = 100_000, 10, 1_000_000, 5_000_000
+LOG_EVERY, LOG_ROUNDS, LOG_SECONDS = "2s", 11, 1.2
 WATERMARK = "2025-01-01T00:00:00Z"
 WINDOWS = 'agg.count(window=["1d", "7d", "30d"]), agg.sum("c0", window=["7d", "30d"]), agg.max("c0", window="30d"),'
 REGISTRY = """
@@ -115,6 +118,27 @@ def hundred_keys(scratch: Path) -> Found:
     }
 
 
+def serve_log(scratch: Path) -> Found:
+    """One key, with a log of what is served and without: the ratio of the medians of rounds in turn."""
+    project = _project(scratch, "plain", windows=False, keys=KEYS)
+    body = json.dumps(question([7])).encode()
+    given = {"ON": "true", "EVERY": LOG_EVERY, "MAX_SIZE": "100MB"}
+    logs = {"off": {}, "default": given, "all": {**given, "SAMPLE": "1"}}
+    with ExitStack() as servers:
+        ports = {
+            name: servers.enter_context(
+                serve.server("--ours", str(project), **{f"FEATURESTORE_SERVE_LOG__{key}": value for key, value in log.items()})
+            )
+            for name, log in logs.items()
+        }
+        rates = {name: statistics.median(some) for name, some in serve.rates(ports, body, LOG_ROUNDS, LOG_SECONDS).items()}
+    told = f"off {rates['off']:,.0f} requests/s; one key, 20 features of 2 views, a file every {LOG_EVERY}"
+    return {
+        "serve_log": (rates["default"] / rates["off"], f"a tenth logged, {told}"),
+        "serve_log_all": (rates["all"] / rates["off"], f"all logged, {told}"),
+    }
+
+
 def busy_key(scratch: Path) -> Found:
     project = _project(scratch, "busy", windows=True, keys=1, per_key=BUSY)
     body = json.dumps(question([0])).encode()
@@ -156,6 +180,7 @@ def while_materializing(scratch: Path) -> Found:
 
 MEASURED: dict[str, Callable[[Path], Found]] = {
     "lookup_one": one_key, "lookup_hundred": hundred_keys, "lookup_busy": busy_key, "lookup_materializing": while_materializing,
+    "serve_log": serve_log,
 }  # fmt: skip
 """Case -> what measures it."""
 

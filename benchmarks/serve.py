@@ -81,15 +81,15 @@ def in_process(root: Path, question: dict[str, Any]) -> float:
     return round(best * 1e6, 1)
 
 
-def environment() -> dict[str, str]:
-    return {**os.environ, "PYTHONPATH": str(HERE.parent)}
+def environment(**settings: str) -> dict[str, str]:
+    return {**os.environ, "PYTHONPATH": str(HERE.parent), **settings}
 
 
 @contextmanager
-def server(*arguments: str) -> Iterator[int]:
-    """A server process on a free port. Gives: the port."""
+def server(*arguments: str, **settings: str) -> Iterator[int]:
+    """A server process on a free port; settings: of its environment. Gives: the port."""
     command = [sys.executable, __file__, *arguments]
-    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment())
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment(**settings))
     try:
         assert process.stderr is not None
         said = process.stderr.readline()
@@ -109,6 +109,17 @@ def rounds(ports: dict[str, int], body: bytes) -> dict[str, dict[str, float]]:
             for what, value in _load(ports[name], body).items():
                 best[name][what] = (max if what == "rate" else min)(best[name][what], value)
     return best
+
+
+def rates(ports: dict[str, int], body: bytes, rounds: int, seconds: float) -> dict[str, list[float]]:
+    """Requests per second over 16 connections, round after round; the order of the servers turns from one to the next."""
+    found: dict[str, list[float]] = {name: [] for name in ports}
+    for number in range(rounds):
+        for name in list(ports)[:: -1 if number % 2 else 1]:
+            command = [sys.executable, __file__, "--rate", str(ports[name]), body.decode(), str(seconds)]
+            done = subprocess.run(command, capture_output=True, text=True, check=True)
+            found[name].append(float(done.stdout))
+    return found
 
 
 def _load(port: int, body: bytes) -> dict[str, float]:
@@ -202,6 +213,12 @@ def load(port: int, body: bytes) -> dict[str, float]:
         "p50_ms": round(latencies[place // 2] * 1e3, 3),
         "p99_ms": round(latencies[place * 99 // 100] * 1e3, 3),
     }
+
+
+def rate(port: int, body: bytes, seconds: float) -> float:
+    import uvloop
+
+    return uvloop.run(clients(port, body, CONNECTIONS, seconds))[0]
 
 
 async def _paced(port: int, body: bytes, rate: float) -> list[float]:
@@ -318,8 +335,10 @@ def main(arguments: list[str]) -> None:
             serve_static(bytes.fromhex(answer))
         case ["--bare", answer]:
             serve_bare(bytes.fromhex(answer))
-        case ["--paced", port, body, rate]:
-            print(json.dumps(paced(int(port), body.encode(), float(rate))))
+        case ["--paced", port, body, aim]:
+            print(json.dumps(paced(int(port), body.encode(), float(aim))))
+        case ["--rate", port, body, seconds]:
+            print(rate(int(port), body.encode(), float(seconds)))
         case ["--load", port, body]:
             print(json.dumps(load(int(port), body.encode())))
         case [root]:

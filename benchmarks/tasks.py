@@ -286,11 +286,24 @@ def build_postgres(url: str, output: str, spine: int, keys: int) -> dict[str, An
     return watch.read()
 
 
+def drift(folder: str, sample: int | None) -> dict[str, Any]:
+    """Two training sets compared, feature by feature and all together."""
+    from featurestore.monitoring.drift import compare
+
+    _imports()
+    with Stopwatch() as watch:
+        found = compare(f"{folder}/reference.parquet", f"{folder}/current.parquet", sample=sample)
+    names = [feature.name for feature in found.features if feature.name != "*"]
+    alerts = [feature.name for feature in found.alerts if feature.name != "*"]
+    told = {"features": len(names), "rows": found.current.rows, "alerts": alerts, "error": found.error}
+    return {**watch.read(), **told}
+
+
 TASKS: dict[str, Callable[..., dict[str, Any]]] = {
     "baseline": baseline, "build": build, "build_in_memory": build_in_memory, "materialize": materialize,
     "plain_windows": plain_windows, "build_windows": build_windows, "build_seventeen": build_seventeen,
     "audit_seventeen": audit_seventeen, "audit_latest": audit_latest, "build_large": build_large, "score": score,
-    "build_postgres": build_postgres,
+    "build_postgres": build_postgres, "drift": drift,
 }  # fmt: skip
 
 

@@ -152,6 +152,9 @@ class Server(_Section):
         False, description="one line of JSON per request: true for stderr, or a file, relative to the project"
     )
     push: bool = Field(False, description="take rows by POST /v1/push/{source}")
+    page: bool = Field(
+        True, description="show the catalogue and what checks found to people, at /; `materialize` then keeps the catalogue"
+    )
 
 
 def _receiver(text: str | None) -> str | None:
@@ -159,7 +162,7 @@ def _receiver(text: str | None) -> str | None:
     if text and (url.scheme not in ("http", "https") or not url.hostname):
         raise ValueError("must be http://host:port or https://…")
     if url.username is not None or url.password is not None or url.query or url.fragment:
-        raise ValueError("must hold no credentials; the token is OPENLINEAGE_API_KEY of the environment")
+        raise ValueError("must hold no credentials; the token belongs into the environment")
     return text or None
 
 
@@ -200,7 +203,14 @@ class ServeLog(_Section):
         "30d", description="how long files of the log are kept"
     )
     max_size: str = Field("10GB", pattern=f"^{SIZE}$", description="the most the log may take; the oldest files go first")
+    every: Annotated[str, AfterValidator(_positive_duration)] = Field(
+        "1m", description="how long rows are gathered for a file, at most: what a crash can lose"
+    )
     hash_keys: bool = Field(False, description="log a keyed hash of the join keys instead of the keys")
+    secret: str = Field(
+        ".featurestore/serve_log.secret",
+        description="file of the secret that keys are hashed with, outside of the log, made when it is first needed",
+    )
     redact: tuple[str, ...] = Field((), description="join keys, request columns and features whose values are not logged")
 
 
@@ -232,6 +242,12 @@ class Monitor(_Section):
         "1d", description="how far back served rows are compared: for skew and for drift"
     )
     skew: float = Field(0.0, ge=0, lt=1, description="the share of served cells that may differ from the offline truth")
+    sample: int = Field(10_000, ge=1, description="logged rows of a service that a look compares with the offline truth")
+    drift: dict[str, str] = Field(
+        {},
+        description="what served rows are compared with for drift, by service: a training set or its profile, relative to the "
+        'project: {fraud_v1 = "train.parquet.profile"}',
+    )
 
 
 class Config(BaseSettings):

@@ -224,6 +224,46 @@ CODES: Mapping[str, ErrorCode] = {
         "feature 'amount' is int64 in one profile and double in another · try profiles of one definition",
         "Merge profiles of the same definition only.",
     ),
+    "FS164": ErrorCode(
+        "What was served is not the offline truth",
+        "`verify --log` replayed the serve log; of some feature a greater share of cells differs than `[monitor] skew` says.",
+        "12 of 9,000 served cells differ from the offline truth: fraud_v1: count_1h · try featurestore verify",
+        "Read the examples: each names key, instant, what was served, what is true, and the cause where it can be told. "
+        "`featurestore verify` says whether the store is wrong now.",
+    ),
+    "FS165": ErrorCode(
+        "No served cell could be compared",
+        "There is no serve log, or none since `--since`; or every row of it is unverifiable: its keys are hashes, the "
+        "definition has changed, or the source files of its generations are gone.",
+        "no served cell could be compared: there is no serve log · try [serve_log] on = true, and serve",
+        "Turn the log on; the reasons for rows that are there are told beside it.",
+    ),
+    "FS166": ErrorCode(
+        "An alert is open",
+        "`monitor --once` found something that alerts, or that did and could not be looked at this time.",
+        "1 alert is open: freshness of view card_payments · try featurestore monitor --once --json, which says what is wrong",
+        "Read the results: each names what was looked at, its value and threshold, and says in a sentence what is wrong.",
+    ),
+    "FS167": ErrorCode(
+        "Not fresh",
+        "A watermark is older than `[monitor] freshness` allows, or a source does not send as it usually does: nothing came "
+        "in, rows come late, too few or too many happened, or a day is missing.",
+        "1 alert: readings: the feed stopped: 284m since the last row, known at …; usually at most 40m",
+        "Look at what sends the rows; `featurestore materialize` if rows wait. See docs/how-to/freshness.md.",
+    ),
+    "FS168": ErrorCode(
+        "Not a policy",
+        "The file of `should-retrain --policy` is no TOML, or a rule has an unknown kind or key, lacks its threshold or "
+        "window, or has one of the wrong type.",
+        "rule 2, of kind 'drift', has no window · in retrain.toml · try window = '7d'",
+        "Write the rule as docs/how-to/retrain.md shows.",
+    ),
+    "FS169": ErrorCode(
+        "Retrain",
+        "The rules of a policy say that it is time to train anew.",
+        "retrain: the training set is 1104h old, by what it could know; threshold 30d",
+        "Build a training set, train, and name the new set in the policy.",
+    ),
     "FS170": ErrorCode(
         "Nothing of that name",
         "`lineage` was asked about a name that no source, view, service, feature or column has.",
@@ -685,6 +725,60 @@ CODES: Mapping[str, ErrorCode] = {
         "another backfill writes to 'out'",
         "Wait for the other run, or write to another folder. A run that was killed holds nothing.",
     ),
+    "FS390": ErrorCode(
+        "A threshold of drift that cannot be one",
+        "`--threshold`, or `[drift] thresholds`, names a measure that does not exist or a value that is no number from 0.",
+        "unknown measure 'kl' in the threshold of amount_sum_7d · known: ks, wasserstein_std, … · try ks",
+        "Write FEATURE.MEASURE=VALUE with one of the known measures; `*` stands for every feature.",
+    ),
+    "FS391": ErrorCode(
+        "Tests of drift need the extra `monitor`",
+        "p-values are computed by scipy, and the classifier of all features by scikit-learn, which are not installed.",
+        "tests of drift need scipy, which is not installed · try pip install 'featurestore[monitor]', or --no-tests …",
+        "Install the extra, or ask with `--no-tests` for distances and thresholds alone.",
+    ),
+    "FS392": ErrorCode(
+        "A side of a comparison, or a file of predictions, cannot be read",
+        "The file is not there, is no Parquet or CSV, or a column of it holds what it should not.",
+        "no file 'train.parquet' · in data/train.parquet · try a training set, a profile, or serve-log:SERVICE@FROM..TO",
+        "Mend the path or the file.",
+    ),
+    "FS393": ErrorCode(
+        "A column that is on neither side",
+        "The label, a feature of `--threshold`, or the column of instants that windows need is not there.",
+        "neither side has a label column 'lable' · known: amount_sum_7d, label · try label",
+        "Take a name that is known, or say which column holds instants with `--as-of-column`.",
+    ),
+    "FS394": ErrorCode(
+        "A stretch of the serve log that cannot be one",
+        "After `serve-log:` stands no service, no window, or a service of which nothing was logged.",
+        "'yesterday' is neither FROM..TO nor a length · try serve-log:fraud_v1@2026-01-01..2026-01-08, …",
+        "Write `serve-log:SERVICE@FROM..TO` or `serve-log:SERVICE@7d`; `[serve_log] on = true` lets `serve` keep a log.",
+    ),
+    "FS395": ErrorCode(
+        "Features have drifted",
+        "`drift` found a difference that a threshold forbids, or that is neither chance nor a trifle. Exit code 1.",
+        "drifted: amount_sum_7d, count_1h, all features together · in serve-log:fraud_v1@7d",
+        "Look at the report of `--output`. A threshold of one's own says better than the default what matters.",
+    ),
+    "FS396": ErrorCode(
+        "Predictions that cannot be judged",
+        "The service has no such label, the file lacks a key, an instant or the score, or a metric does not fit the label.",
+        "service 'fraud_v1' has no label view, so nothing says how its predictions came out · try labels=[…] on the service",
+        "Give the service a label view, name the columns, and ask for metrics of classes or of numbers, not of both.",
+    ),
+    "FS397": ErrorCode(
+        "Predictions were not good enough",
+        "`performance` found a settled day that breaks a threshold. Exit code 1.",
+        "1 of 30 days break a threshold; the first: auc 0.71 < 0.8 · in fraud_v2 on 2026-01-03",
+        "Look at drift of the features and of the label about that day; train again.",
+    ),
+    "FS398": ErrorCode(
+        "Windows that cannot be compared",
+        "`--window` or `--step` is no length of time, leaves rows out, or makes too many windows; or the one goes alone.",
+        "8,760 windows, and at most 500 are compared · try a longer --window or --step",
+        "Take a longer window or step.",
+    ),
     "FS401": ErrorCode(
         "The online store is being filled",
         "Another process is materializing into the same store.",
@@ -837,11 +931,55 @@ CODES: Mapping[str, ErrorCode] = {
         "the store of s3:// does not answer (EndpointConnectionError) · in s3://bucket/payments · try the network, or …",
         "Check the network and the endpoint (AWS_ENDPOINT_URL), then run again: nothing was written.",
     ),
+    "FS484": ErrorCode(
+        "No secret to hash keys with",
+        "`[serve_log] hash_keys` is on, and the file of the secret cannot be made or read, or holds something else.",
+        "no secret to hash keys with: permission denied · in .featurestore/serve_log.secret · try [serve_log] secret",
+        "Let the server read the file, or name another. With a new secret, hashes no longer match those logged before.",
+    ),
+    "FS485": ErrorCode(
+        "A file of the serve log cannot be read",
+        "Something else wrote or damaged it, or a newer featurestore did.",
+        "cannot be read: it is no file of a serve log · in …/fraud_v1/2026-01-02/1_2_x.parquet · try the log without that file",
+        "Move the file away, or use the newer version.",
+    ),
+    "FS486": ErrorCode(
+        "The serve log cannot be written",
+        "Its folder cannot be made, or the server's user may not write there. Said at the start only: a disk that fails later "
+        "costs rows, which are counted, and no answers.",
+        "cannot write the serve log: permission denied · in serve_log · try [serve_log] path",
+        "Let the server write there, name another folder, or start it with --no-serve-log.",
+    ),
     "FS488": ErrorCode(
         "Results of a newer version",
         "The folder of `[monitor] path` holds results whose format this featurestore does not know.",
         "results of a newer featurestore · in .featurestore/monitor/2026-01-02.jsonl · try a newer featurestore",
         "Use the newer version, or name another folder.",
+    ),
+    "FS489": ErrorCode(
+        "Another monitor runs",
+        "One monitor at a time works in the folder of `[monitor] path`; this one found it held.",
+        "another monitor works in '.featurestore/monitor' · try that one, or --once when it has stopped",
+        "Stop the other one. A monitor that was killed holds nothing.",
+    ),
+    "FS490": ErrorCode(
+        "The open alerts cannot be read",
+        "`alerts.json` in the folder of `[monitor] path` was changed by hand, or written by a newer featurestore.",
+        "alerts cannot be read: JSONDecodeError · in .featurestore/monitor/alerts.json · try without the file, …",
+        "Use the newer version, or remove the file: all that alerts then opens again, and is told once more.",
+    ),
+    "FS492": ErrorCode(
+        "No rule could be judged",
+        "All that the rules of a policy look at is missing: no training set was named, its rows cannot be read, or there "
+        "are no results in their windows.",
+        "no rule could be judged: no result of drift with psi in the last 7d · try --training-set FILE, or …",
+        "Name the training set, and let `featurestore monitor` write results.",
+    ),
+    "FS493": ErrorCode(
+        "No such policy",
+        "The file of `should-retrain --policy` is not there.",
+        "no policy 'retrain.toml' · in . · try a TOML file with [[rule]]",
+        "Name a file that is there.",
     ),
     "FS501": ErrorCode(
         "The online store does not know the service",
@@ -908,6 +1046,19 @@ CODES: Mapping[str, ErrorCode] = {
         "Something unforeseen happened while a request was answered.",
         "the server failed; its log says how",
         "Read the server's log; report it.",
+    ),
+    "FS512": ErrorCode(
+        "A page asked for under a name that is not this machine's",
+        "Without API keys the server is for this machine alone, and its pages answer to 127.0.0.1, [::1] and localhost only: "
+        "another site whose name was made to mean this machine could read them otherwise.",
+        "without API keys pages are for this machine only · try http://127.0.0.1 or http://localhost",
+        "Go to http://127.0.0.1, or have API keys: `featurestore keys add NAME` and `[server] api_keys`.",
+    ),
+    "FS513": ErrorCode(
+        "A sign-in sent by a page from elsewhere",
+        "A browser says that another site's page sends the form, which would sign somebody in without their knowing.",
+        "sign-in is asked for by a page from elsewhere",
+        "Go to /sign-in of the server itself.",
     ),
     "FS521": ErrorCode(
         "No valid API key",

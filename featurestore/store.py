@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import re
 import threading
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,8 +15,17 @@ from featurestore import config as settings
 from featurestore import discovery
 from featurestore.definitions import Definition, FeatureService
 from featurestore.dtypes import DType, parse_dtype
-from featurestore.errors import NOT_THERE, DefinitionError, SourceError, StoreError, UsageError
-from featurestore.intervals import MICROS_PER_SECOND, Clock, SystemClock, parse_duration, parse_formatted, parse_instant
+from featurestore.errors import NOT_THERE, DefinitionError, FeatureStoreError, SourceError, StoreError, UsageError
+from featurestore.intervals import (
+    FOREVER,
+    MICROS_PER_SECOND,
+    Clock,
+    SystemClock,
+    format_instant,
+    parse_duration,
+    parse_formatted,
+    parse_instant,
+)
 from featurestore.openlineage.observed import observed
 from featurestore.registry import MANIFEST_FORMAT, BoundRegistry, BoundService, Registry, known
 from featurestore.sources import IdentityCache, SourceData, open_source, reading
@@ -26,6 +36,7 @@ if TYPE_CHECKING:
     from featurestore.audit.diff import Difference
     from featurestore.audit.findings import Audit
     from featurestore.audit.influences import Influences
+    from featurestore.audit.offline import Offline
     from featurestore.audit.proof import Proof
     from featurestore.audit.rebuild import Rebuilt
     from featurestore.audit.report import Verification
@@ -36,6 +47,12 @@ if TYPE_CHECKING:
     from featurestore.materialization import ViewReport
     from featurestore.materialization.forget import Forgotten
     from featurestore.materialization.upkeep import Collected, RolledBack
+    from featurestore.monitoring.drift import Comparison, Windows
+    from featurestore.monitoring.monitor import Check, Monitor
+    from featurestore.monitoring.performance import Performance
+    from featurestore.monitoring.results import Result
+    from featurestore.monitoring.retrain import Decision
+    from featurestore.monitoring.skew import Skew
     from featurestore.online.store import OnlineStore
     from featurestore.plan.flow import Flow
     from featurestore.progress import Progress
@@ -533,8 +550,24 @@ class FeatureStore:
             push_at_once=self.config.online.push and self.root is not None,
             watch=watch,
             spark=self._spark(engine),
-            report=self._profiled(report),
+            report=self._keeping_catalogue(self._profiled(report)),
         )
+
+    def _keeping_catalogue(self, report: Callable[[ViewReport], None] | None) -> Callable[[ViewReport], None] | None:
+        """As `report`; with the first view that is done the store is told of the definitions, for those who only read it."""
+        if self.root is None or not self.config.server.page:
+            return report
+        waiting = [True]
+
+        def told(done: ViewReport) -> None:
+            from featurestore.catalogue import keep, making
+
+            if waiting and waiting.pop():
+                keep(self.online, making.outline(self.bound), lambda: making.document(self.bound))
+            if report is not None:
+                report(done)
+
+        return told
 
     def _profiled(self, report: Callable[[ViewReport], None] | None) -> Callable[[ViewReport], None] | None:
         """The same, after the profile of the view is kept, if it is to be. One that fails is a warning of the report."""
@@ -670,12 +703,106 @@ class FeatureStore:
             `services` with their views and examples, `to_dict()`. Nothing is written.
         Raises: UnknownName FS101, FS501, UsageError FS102, StoreError.
         """
-        from featurestore.audit.offline import Offline
         from featurestore.audit.verify import verify
 
         name = service.name if isinstance(service, FeatureService) else service
-        offline = Offline(self.registry, self._base, self.engine_settings(), self.identities, self.push_folder)
-        return verify(self.reader, offline, service=name, sample=sample, seed=seed, scratch=scratch, watch=watch)
+        return verify(self.reader, self._offline, service=name, sample=sample, seed=seed, scratch=scratch, watch=watch)
+
+    @reading()
+    def verify_log(
+        self,
+        service: str | FeatureService | None = None,
+        *,
+        since: str | int | None = None,
+        until: str | int | None = None,
+        sample: int = 10_000,
+        seed: int = 0,
+        watch: Callable[[Progress], None] | None = None,
+    ) -> Skew:
+        """Compare what was served, as the serve log has it, with the offline truth at the logged instants and watermarks.
+
+        Args:
+            service: its name, or the definition; None: each that has a log.
+            since, until: of answers for instants from `since` on, before `until` (ISO 8601 with offset, or microseconds).
+            sample: how many logged rows of each service are replayed, a uniform draw. seed: which ones.
+        Returns: Skew: `ok` if something was compared and no feature differs more than `[monitor] skew` says, `services` with
+            their features, causes and examples, `to_dict()`. Nothing is written.
+        Raises: UnknownName FS101, UsageError FS102, FS107 (no project folder), StoreError.
+        """
+        from featurestore.monitoring.replay import Window, replay
+
+        if sample < 1:
+            raise UsageError("FS102", f"--sample {sample} asks nothing", hint="--sample 10000")
+        if self.root is None:
+            raise UsageError("FS107", "a serve log lies in a project folder", hint='FeatureStore(".")')
+        start, end = _instant(since), _instant(until)
+        window = Window(-FOREVER if start is None else start, FOREVER if end is None else end, sample, seed)
+        name = service.name if isinstance(service, FeatureService) else service
+        log, threshold = self.root / self.config.serve_log.path, self.config.monitor.skew
+        return replay(self.reader, self._offline, log, window, service=name, threshold=threshold, watch=watch)
+
+    def monitor(self) -> Monitor:
+        """What looks at freshness, lateness, volume, partitions, drift and skew: `look()` while it is `locked()`.
+
+        Each look opens the project anew, so that changed definitions and settings of checks count from the next one on.
+        Raises: UsageError FS107 without a project folder.
+        """
+        from featurestore.monitoring.monitor import Monitor
+        from featurestore.monitoring.webhook import Webhook
+
+        if self.root is None:
+            raise UsageError("FS107", "a monitor works in a project folder", hint='FeatureStore(".")')
+        told = self.config.monitor
+        return Monitor(
+            self.root / told.path, self.config.project.name, self._checks, clock=self.clock,
+            retention=parse_duration(told.retention, what="monitor.retention").micros,
+            send=None if told.webhook is None else Webhook(told.webhook).send,
+        )  # fmt: skip
+
+    @contextmanager
+    def _checks(self) -> Iterator[Sequence[Check]]:
+        """The checks of a look."""
+        from featurestore.monitoring.monitor import Check
+
+        store = FeatureStore(self.root, clock=self.clock)
+        try:
+            yield [
+                Check(("freshness", "lateness", "volume", "partitions"), lambda now: store.freshness(now=now)),
+                Check(("drift",), store._drift),
+                Check(("skew",), store._skew),
+            ]
+        finally:
+            if "reader" in store.__dict__:
+                store.reader.store.close()
+
+    def _skew(self, now: int) -> list[Result]:
+        """Served cells of the last `[monitor] window`, against the offline truth."""
+        told = self.config.monitor
+        since = now - parse_duration(told.window, what="monitor.window").micros
+        found = self.verify_log(since=since, until=now + 1, sample=told.sample)
+        return [result for service in found.services.values() for result in service.results(now, told.skew)]
+
+    def _drift(self, now: int) -> Iterator[Result]:
+        """Served rows of the last `[monitor] window`, against what the settings name for their service."""
+        from featurestore.monitoring.monitor import failed
+
+        told = self.config.monitor
+        start = format_instant(now - parse_duration(told.window, what="monitor.window").micros)
+        for service, reference in told.drift.items():
+            served = f"serve-log:{service}@{start}..{format_instant(now + 1)}"
+            try:
+                found = self.drift(str(self._base / reference), served, service=service)
+            except FeatureStoreError as error:
+                yield failed(error, at=now, check="drift", kind="service", subject=service)
+            else:
+                yield from found.results(now, "service", service)
+
+    @property
+    def _offline(self) -> Offline:
+        """The offline side of a verification."""
+        from featurestore.audit.offline import Offline
+
+        return Offline(self.registry, self._base, self.engine_settings(), self.identities, self.push_folder)
 
     @reading()
     def audit(
@@ -716,6 +843,174 @@ class FeatureStore:
             as_of=as_of, timezone=timezone, as_of_format=as_of_format, spine=spine, renamed=renamed,
             known_before=_instant(known_before), serving_lag=lag, label=label, split=split, tolerance=tolerance, watch=watch,
         )  # fmt: skip
+
+    # What is watched.
+
+    def drift(
+        self,
+        reference: Any,
+        current: Any,
+        *,
+        service: str | FeatureService | None = None,
+        label: str | None = None,
+        as_of: str | None = None,
+        timezone: str = "UTC",
+        sample: int | None = None,
+        seed: int = 0,
+        windows: Windows | None = None,
+        alpha: float | None = None,
+        thresholds: Mapping[str, Mapping[str, float]] | None = None,
+        tests: bool = True,
+        watch: Callable[[Progress], None] | None = None,
+    ) -> Comparison:
+        """Have features moved from one side to the other? Each feature is compared, and all of them together.
+
+        Args:
+            reference, current: a training set or profile (a path), a pyarrow table, or served rows:
+                "serve-log:SERVICE@FROM..TO". service: whose features are compared; default: those the sides say they have.
+            label: a column that is compared as the label; default: as a manifest says.
+            as_of, timezone: the column of instants of files, and the zone in which naive ones are read; for windows.
+            sample: rows to draw from either side, by `seed`. windows: of the current side, each compared by itself.
+            alpha, thresholds: instead of, and over, what the settings say. tests: False: distances alone.
+        Returns: Comparison: `ok` if nothing alerts, `features` with their tests, `to_json()`, `results(…)`.
+        Raises: UnknownName FS101, UsageError FS390, FS391, FS393, FS394, FS398, DataError FS392.
+        """
+        from featurestore.monitoring.drift.asked import Places, drift
+
+        places = Places(
+            log=self._base / self.config.serve_log.path,
+            now=self.clock.now(),
+            at=as_of,
+            timezone=timezone,
+            sample=sample,
+            seed=seed,
+        )
+        features = None if service is None else list(self.bound_service(service).feature_types)
+        set_here = self.config.drift
+        return drift(
+            reference, current, places, settings=set_here.thresholds, asked=thresholds or {}, features=features, label=label,
+            windows=windows, alpha=alpha or set_here.alpha, min_rows=set_here.min_rows, tests=tests, watch=watch,
+        )  # fmt: skip
+
+    @reading()
+    def performance(
+        self,
+        predictions: Any,
+        service: str | FeatureService,
+        *,
+        score: str = "score",
+        label: str | None = None,
+        metrics: Sequence[str] = (),
+        thresholds: Mapping[str, float] | None = None,
+        min_rows: int | None = None,
+        slice: Any = "1d",
+        known_before: str | int | None = None,
+        as_of: str | None = None,
+        timezone: str = "UTC",
+    ) -> Performance:
+        """How good were predictions, by UTC day, once the labels of that day are settled?
+
+        Args:
+            predictions: a path (Parquet, CSV), a pyarrow table, or "serve-log:SERVICE@FROM..TO": join keys, instants, scores.
+            service: what was served; `label` of its labels is the truth (default: its only one).
+            metrics: "auc", "logloss"; "rmse", "mae"; default: by the label's type. thresholds: {metric: bound}.
+            min_rows: that a day needs; default: as the settings say. slice: what is judged together, if not a day.
+            known_before: judge by the facts known before this instant alone.
+            as_of, timezone: the column of instants, and the zone in which naive ones are read.
+        Returns: Performance: `days`, `ok` if none breaks a threshold, `to_json()`, `results(at)`.
+        Raises: UnknownName FS101, UsageError FS394, FS396, DataError FS392, FS396, and what a build raises.
+        """
+        from featurestore.monitoring import predictions as asked
+        from featurestore.monitoring.drift.asked import Places
+        from featurestore.monitoring.performance import Wanted, performance
+
+        needed = self.config.drift.min_rows if min_rows is None else min_rows
+        length = parse_duration(slice, what="slice").micros
+        wanted = Wanted(metrics=metrics, thresholds=thresholds or {}, min_rows=needed, slice=length)
+        log, now = self._base / self.config.serve_log.path, self.clock.now()
+        rows = asked.opened(predictions, Places(log=log, now=now, at=as_of, timezone=timezone))
+        served = self.bound_service(service).service
+        alone, column, view = asked.labels_alone(served, label, list(rows.types))
+        keys = list(dict.fromkeys(key for instance in (*alone.instances, *alone.labels) for key in instance.key_columns))
+        given = asked.read(rows, score, keys, timezone)
+        reports: list[Report] = []
+        built = self.build_training_set(alone, given.spine, known_before=known_before, report=reports.append)
+        assert not isinstance(built, Path)
+        until = reports[0].labels[view]["mature_until"]
+        names = {"service": served.name, "label": column, "score": score}
+        return performance(given.at, given.score, built[column], _instant(until), wanted, names=names)
+
+    @reading()
+    def freshness(self, names: Sequence[str] = (), *, now: str | int | None = None) -> list[Result]:
+        """Whether what is served is fresh, and sources still send as they usually do.
+
+        Args:
+            names: views and sources (of a view also its source); default: all.
+            now: the instant (ISO 8601 with offset, or microseconds; default: the clock's). Rows that became known later are
+                not there.
+        Returns: of each view that is kept online its watermark's age ("freshness"); of each source "freshness" (how long
+            nothing came in), "lateness", "volume" and "partitions". Values and thresholds are in seconds, or rows.
+        Raises: UnknownName FS101, UsageError FS107 (`[monitor] freshness`), StoreError. A source that cannot be read alerts.
+        """
+        from featurestore.monitoring.look import Looker, checked, chosen
+
+        views = {n: v.source.name for n, v in self.registry.views.items() if v.online}
+        limits = checked(self.config.monitor.freshness, views, self.registry.sources)
+        picked, sources = chosen(names, views, self.registry.sources)
+        at = _instant(now)
+        looker = Looker(self.engine_settings(), self.source, self._watermarks(), self.clock.now() if at is None else at)
+        return looker.look(picked, sources, limits)
+
+    @reading()
+    def should_retrain(
+        self,
+        policy: str | Path,
+        *,
+        training_set: str | Path | None = None,
+        service: str | None = None,
+        now: str | int | None = None,
+    ) -> Decision:
+        """Whether a policy says that a model is to be trained anew, by what is known at an instant.
+
+        Args:
+            policy: a TOML file with [[rule]] of kind "time", "volume", "drift" or "performance" (`monitoring.policy`).
+            training_set: the set the model was trained on, or its manifest; default: as the policy says. service: whose
+                results count; default: as the policy says, else the training set's.
+            now: the instant (ISO 8601 with offset, or microseconds; default: the clock's).
+        Returns: Decision: `retrain`, `judged` (False: no rule could be), `rules` with value, limit and why, `to_dict()`.
+        Raises: UnknownName FS101, UsageError FS168, DataError FS361, FS492, FS493, SourceError.
+        """
+        from featurestore.monitoring import policy as policies
+        from featurestore.monitoring import results, retrain
+
+        asked, at = policies.read(Path(policy)), _instant(now)
+        at = self.clock.now() if at is None else at
+        path = asked.training_set if training_set is None else Path(training_set)
+        made, of = (None, None) if path is None else retrain.made_at(path)
+        service = service or asked.service or of
+        windows = {rule.window for rule in asked.rules if rule.kind == "volume"}
+        reach = max((rule.window or 0 for rule in asked.rules), default=0)
+        kept = results.recent(self._base / self.config.monitor.path, at - reach)
+        mine = [r for r in kept if service is None or service in (r.subject, r.details.get("service"))]
+        since = {}
+        if made is not None and windows:
+            sources = [self.source_of(source) for source in self.bound_service(service or "").sources.values()]
+            since = retrain.rows_since(sources, self.engine_settings(), made, at, windows)
+        by_check = {check: [r for r in mine if r.check == check] for check in ("drift", "performance")}
+        return retrain.decide(asked, retrain.Known(now=at, made=made, since=since, **by_check), service)
+
+    def _watermarks(self) -> dict[str, int]:
+        """Of each view that has a generation, of whatever definition, the newest."""
+        from featurestore.online.generations import generations
+
+        try:
+            store = self.reader.store
+        except StoreError as error:
+            if error.code != "FS402":
+                raise
+            return {}
+        with store.read() as snapshot:
+            return {made.name: made.watermark for made in sorted(generations(snapshot), key=lambda made: made.watermark)}
 
     @cached_property
     def online(self) -> OnlineStore:

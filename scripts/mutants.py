@@ -31,7 +31,7 @@ PATIENCE = 300
 """Seconds one mutant may take."""
 ENDS_WITHIN = 20
 """Seconds its process may take to end, once it has told."""
-COPIED = ("featurestore", "tests/spec", "tests/mutants", "tests/postgres_server.py", "tests/needs.py")
+COPIED = ("featurestore", "tests/spec", "tests/mutants", "tests/postgres_server.py", "tests/needs.py", "tests/served.py")
 LIBRARIES = (
     "duckdb",
     "lmdb",
@@ -73,6 +73,8 @@ _SWEEP = "featurestore/compiler/duckdb/windows/sweep.py"
 _CATALOGUE = "featurestore/definitions/aggregation.py"
 _FLOW = "featurestore/plan/flow.py"
 _POINTS = "featurestore/profiles/points.py"
+_ENTRIES, _PAGE = "featurestore/catalogue/entries.py", "featurestore/server/page/app.py"
+_SESSIONS, _KEYS = "featurestore/server/sessions.py", "featurestore/server/keys.py"
 _LINEAGE, _RUNS = "featurestore/plan/lineage.py", "featurestore/openlineage/runs.py"
 _EXPECTED = "featurestore/definitions/expectations.py"
 _PATTERNS = "featurestore/patterns.py"
@@ -124,6 +126,11 @@ _SNAPSHOT = "featurestore/compiler/duckdb/windows/snapshot.py"
 _TOUCHED = "featurestore/compiler/duckdb/backfill.py"
 _LATE_ROWS = "featurestore/backfill/late.py"
 _BACKFILL = "featurestore/backfill/run.py"
+_LOG_READING, _LOG_WRITER = "featurestore/serve_log/reading.py", "featurestore/serve_log/writer.py"
+_ALERTS, _WEBHOOK = "featurestore/monitoring/alerts.py", "featurestore/monitoring/webhook.py"
+_SKEW, _REPLAYED = "featurestore/monitoring/skew.py", "featurestore/monitoring/replayed.py"
+_PAST = "featurestore/online/past.py"
+_LOG_SECRET, _REDACTION = "featurestore/serve_log/secret.py", "featurestore/serve_log/redaction.py"
 
 
 @dataclass(frozen=True)
@@ -139,6 +146,64 @@ class Mutant:
 
 
 MUTANTS = (
+    # What boards show, and to whom
+    Mutant("boards_show_what_others_own", "featurestore/server/page/boards/pages.py", "if not asked.limited:",
+           "if asked.query is not None:", "who sees some services sees results of all", "found-who_sees_some"),
+    Mutant("a_feed_stops_by_its_result_alone", "featurestore/server/page/boards/freshness.py",
+           "None not in (age, limit) and age > limit", "False", "a monitor that stops hides a feed that stops",
+           "found-a_feed_stops"),
+    Mutant("alerts_stay_open_for_ever", "featurestore/server/page/boards/findings.py",
+           "s.latest.at > newest[s.latest.check] - MICROS_PER_DAY", "newest", "an alert of what is gone stays open",
+           "found-an_alert_that_nobody"),
+    Mutant("cut_lines_take_whole_ones_along", "featurestore/monitoring/results.py", "file.seek(max(start - 1, 0))",
+           "file.seek(start)", "a line that is wholly within the bound is left out", "found-the_newest_bytes"),
+
+    # What is watched
+    Mutant("alert_ends_when_not_looked_at", _ALERTS, "return key.check in complete and not", "return not",
+           "a check that could not run closes what it had opened", "watched-an_alert"),
+    Mutant("alert_ends_when_skipped", _ALERTS, "return result.status in (OK, WARNING)", "return result.status != ALERT",
+           "a result that was skipped is good news", "watched-an_alert"),
+    Mutant("alert_of_a_skipped_subject_ends", _ALERTS, "whole.status in (SKIPPED, ALERT))", "whole.status == ALERT)",
+           "a service nobody served has its features' alerts resolved", "watched-an_alert"),
+    Mutant("alert_opens_each_time", _ALERTS, "if result.status == ALERT and key not in self.open:",
+           "if result.status == ALERT:", "an alert is told with every look", "watched-an_alert"),
+    Mutant("event_sent_before_its_time", _WEBHOOK, "and alerts.due <= now:", ":",
+           "a receiver that is down is asked without a pause", "watched-events"),
+    Mutant("event_passes_another", _WEBHOOK, "alerts.waiting.pop(0)", "alerts.waiting.pop()",
+           "what was taken is not what is crossed off", "watched-events"),
+    Mutant("event_kept_in_mind_only", _WEBHOOK, "        taken += 1\n        keep()", "        taken += 1",
+           "a restart repeats what was taken", "watched-events"),
+    Mutant("past_of_another_place", _PAST, "[at, at + 1])", "[at + 1, at + 2])",
+           "a past generation is told with the next one's files", "watched-past"),
+    Mutant("past_for_ever", _PAST, "if one[\"watermark\"] >= other.watermark - SPAN:", "if True:",
+           "generations are remembered for ever", "watched-past"),
+    Mutant("skew_at_the_share_alerts", _SKEW, "(found.rate or 0.0) > threshold]", "(found.rate or 0.0) >= threshold]",
+           "a share that may differ fails the check", "watched-a_share"),
+    Mutant("skew_without_statuses", _REPLAYED, "served.status == true.status and alike", "alike",
+           "a wrong status is no mismatch", "watched-what_is_altered"),
+    Mutant("skew_of_stale_cells", _REPLAYED, "if served.status == STALE:", "if served.status == UNAVAILABLE + STALE:",
+           "a cell that said it knew nothing is accused", "watched-what_is_altered"),
+    Mutant("skew_by_the_newest_generation", _REPLAYED, "if made.watermark == watermark]", "if made is instance.made[0]]",
+           "what was served is held against what became known since", "watched-each_served"),
+    Mutant("skew_without_pushes", _REPLAYED, "self.truth(made, self._pushed(made))", "self.truth(made)",
+           "what was pushed and served is held for wrong", "watched-pushes"),
+    # What was served
+    Mutant("log_window_closed", _LOG_READING, "pc.less(t, end)", "pc.less_equal(t, end)",
+           "a row of the next window is in this one", "logged-a_window"),
+    Mutant("log_files_of_the_last_instant", _LOG_READING, "one.last >= start]", "one.last > start]",
+           "a file whose last row is the window's first is left out", "logged-a_window"),
+    Mutant("log_draw_of_the_first", _LOG_READING, "generator.random(batch.num_rows)", "np.linspace(0, 0.9, batch.num_rows)",
+           "a draw is of the rows that come first", "logged-a_draw"),
+    Mutant("log_queue_without_end", _LOG_WRITER, "- self._taken + rows > self", "- self._taken > self",
+           "the queue takes what it has no room for", "logged-a_full_queue"),
+    Mutant("log_newest_go", _LOG_READING, "key=lambda one: (one.day, one.first,", "key=lambda one: (one.first,",
+           "retention takes what was asked of the longest ago, not what was served the longest ago", "logged-what_is_old"),
+    Mutant("log_redacts_services_alone", _REDACTION, "if composed:", "if False:",
+           "what a service hides, Feast's clients have logged", "logged-a_name_hides"),
+    Mutant("log_redacts_own_names_alone", _REDACTION, "column: {column, feature,", "column: {column,",
+           "a prefix brings a hidden feature back", "logged-a_name_hides"),
+    Mutant("log_hash_without_secret", _LOG_SECRET, "key=self._secret,", 'key=b"",',
+           "who can try all keys can undo a hash", "logged-hashes_need"),
     # What is cut by key, and what need not be read
     Mutant("versions_cut_by_their_own_key", _PARTITIONS, "coalesce(m.{PARTITION}, {_own(part, partitions)})",
            "{_own(part, partitions)}", "a version of another key does not hide the one before", "versions-a (cut)"),
@@ -868,6 +933,31 @@ MUTANTS = (
            "coarser registers forget what was seen", "profiled-registers_fold"),
     Mutant("profile_of_whatever_lies_there", "featurestore/retrieval/output.py", "if folders.identity(place) == named:",
            "if place.exists():", "the profile of another set is taken for this one's", "profiled-profiles_of"),
+    # Shown
+    Mutant("limited_key_sees_all", "featurestore/server/page/known.py", "catalogue = catalogue.seen_by(key.may_see)",
+           "pass", "a key for one service is shown every other", "shown-a_page_needs"),
+    Mutant("namesake_is_seen", _ENTRIES, 'return ("view", entry.view) in seen and all(', "return all(",
+           "features of a view that may not be seen are shown, as if a namesake were meant", "shown-a_key_sees"),
+    Mutant("on_demand_shows_what_it_reads", _ENTRIES, 'if self.entries[ref].facts.get("kind") != ON_DEMAND:', "if True:",
+           "inputs that a service does not need are shown", "shown-a_key_sees"),
+    Mutant("on_demand_features_of_others", _ENTRIES, 'and all(("view", view) in seen for view in read)', "",
+           "a feature made of what may not be seen is shown", "shown-a_key_sees"),
+    Mutant("columns_of_others", _ENTRIES, """facts.get("columns", {}).items() if name in kept""",
+           """facts.get("columns", {}).items()""", "columns that only others read are named",
+           "shown-a_key_sees"),
+    Mutant("page_needs_no_key", _PAGE, "            if not wants_html(exchange):\n                raise",
+           "            if not wants_html(exchange):\n                return await self._page(exchange)",
+           "a program without a key reads pages", "shown-a_page_needs"),
+    Mutant("page_of_any_name", _PAGE, "return ipaddress.ip_address", "return True or ipaddress.ip_address",
+           "a name made to mean this machine is answered", "shown-without_keys"),
+    Mutant("session_never_ends", _SESSIONS, " and int(until) > time.time()", "",
+           "a session of long ago is one", "shown-a_session"),
+    Mutant("session_signs_no_end", _SESSIONS, "key.id.encode(), until, key", 'key.id.encode(), b"", key',
+           "who is signed in says until when", "shown-a_session"),
+    Mutant("session_pushes", _KEYS, 'for scope in known.scopes if scope == "lookup"',
+           "for scope in known.scopes", "a browser may push", "shown-a_session"),
+    Mutant("session_used_from_elsewhere", _KEYS, "not proven or not from_here(headers)", "not proven",
+           "a page of another port asks in the name of who is signed in", "shown-a_session"),
 )  # fmt: skip
 
 

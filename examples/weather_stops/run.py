@@ -4,7 +4,7 @@
 
 FOLDER holds nycflights_flights.parquet and nycflights_weather.parquet; by default $FEATURESTORE_DATA, else ../shared/data
 beside the repository. What the story makes lies beside it, in data/ and .featurestore/. It ends now: the flights of May 2013
-are moved by so many days.
+are moved by so many hours.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from featurestore.monitoring.monitor import Round
 
 HERE = Path(__file__).resolve().parent
 DEFAULT_DATA = HERE.parents[1].parent / "shared" / "data"
-EVERY = timedelta(hours=2)
+HOUR = timedelta(hours=1)
 BEGIN = datetime(2013, 5, 1, tzinfo=UTC)
 FIRST_LOOK = datetime(2013, 5, 29, 6, tzinfo=UTC)
 STOPS = datetime(2013, 5, 29, 14, 30, tzinfo=UTC)
@@ -77,7 +77,7 @@ def main(data: Path, project: Path = HERE, now: datetime | None = None) -> list[
 
     Returns: what the monitor found, look by look.
     """
-    moved = timedelta(days=((now or datetime.now(UTC)) - END).days)
+    moved = ((now or datetime.now(UTC)) - END) // HOUR * HOUR
     airports, time = Airports(data, project, moved), Time(FIRST_LOOK + moved)
     for former in ("data", ".featurestore"):
         shutil.rmtree(project / former, ignore_errors=True)
@@ -87,11 +87,11 @@ def main(data: Path, project: Path = HERE, now: datetime | None = None) -> list[
         airports.arrive("departures", time.instant)
         airports.arrive("weather", min(time.instant, STOPS + moved))
         found.append(look(project, time))
-        time.instant += EVERY
-    print("\nThe board shows it, and the page of every feature that is made of it:\n")
+        time.instant += 2 * HOUR
+    print("\nThe board shows it, and so do the pages of all that is made of it:\n")
     print("  featurestore serve --project examples/weather_stops")
-    print("  http://127.0.0.1:8000/freshness      which feed is silent, since when, and how long it may be")
-    print("  http://127.0.0.1:8000/sources/weather  what is made of it, down to the services")
+    print("  http://127.0.0.1:8000/freshness         which feed is silent, since when, and how long it may be")
+    print("  http://127.0.0.1:8000/sources/weather   what is made of it")
     return found
 
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from featurestore.audit.findings import CAUSES, LEAKS, MEANING, Audit
+from featurestore.pictures.bars import FOOT, HEIGHT, WIDTH, names_below, rectangles
 
 _TEMPLATE = Path(__file__).with_name("report.html")
-WIDTH, HEIGHT, FOOT = 440, 130, 34
 
 
 def page(found: Audit) -> str:
@@ -35,36 +34,15 @@ def _pictures(shown: dict[str, Any]) -> dict[str, Any]:
     return {
         "from": time["from"][:10],
         "to": time["to"][:10],
-        "share": _bars([share or 0.0 for share in time["share"]], 1.0, len(time["share"])),
+        "share": rectangles([share or 0.0 for share in time["share"]], 1.0, len(time["share"])),
         "most": max((share or 0.0 for share in time["share"]), default=0.0),
-        "names": _names(values["of"]),
-        "honest": _bars(values["honest"], max(*values["honest"], *values["leaked"], 1), len(values["of"]), part=2),
-        "leaked": _bars(values["leaked"], max(*values["honest"], *values["leaked"], 1), len(values["of"]), part=2, second=1),
+        "names": names_below(values["of"]),
+        "honest": rectangles(values["honest"], max(*values["honest"], *values["leaked"], 1), len(values["of"]), part=2),
+        "leaked": rectangles(
+            values["leaked"], max(*values["honest"], *values["leaked"], 1), len(values["of"]), part=2, second=1
+        ),
         "cells": max(*values["honest"], *values["leaked"]),
     }
-
-
-def _bars(heights: Sequence[float], greatest: float, count: int, *, part: int = 1, second: int = 0) -> list[dict[str, float]]:
-    """Rectangles, from the left: `count` places of which each holds `part` bars side by side; `second` says which of them."""
-    place = WIDTH / max(count, 1)
-    wide = place * 0.86 / part
-    return [
-        {
-            "x": round(n * place + second * wide, 2),
-            "w": round(wide, 2),
-            "h": round(HEIGHT * value / greatest, 2),
-            "y": round(HEIGHT - HEIGHT * value / greatest, 2),
-            "value": value,
-        }
-        for n, value in enumerate(heights)
-    ]
-
-
-def _names(names: Sequence[str]) -> list[tuple[float, str]]:
-    """(place, name) of at most eight names along the foot, the last one always."""
-    place, step = WIDTH / max(len(names), 1), max(1, len(names) // 6)
-    shown = [n for n in range(0, len(names), step) if len(names) - 1 - n >= step or n == 0] + [len(names) - 1]
-    return [(round((n + 0.5) * place, 1), names[n][:12]) for n in dict.fromkeys(shown)]
 
 
 __all__ = ["page"]

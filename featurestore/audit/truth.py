@@ -139,6 +139,11 @@ class OnDemandTruth:
         """The columns of views that any feature reads."""
         return tuple(o.column for o in self._node.operands if o.origin == "feature")
 
+    @property
+    def requested(self) -> tuple[str, ...]:
+        """What any feature reads of the request."""
+        return tuple(o.column for o in self._node.operands if o.origin == "request")
+
     def cells(self, probes: Sequence[Probe], inputs: Mapping[str, Sequence[Any]]) -> dict[str, list[Cell]]:
         """{feature: a cell per probe}. inputs: {column: a stored value per probe}."""
         types = {o.column: o.dtype for o in self._node.operands}

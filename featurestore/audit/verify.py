@@ -495,20 +495,20 @@ def _same(online: Cell, offline: Cell | None, aggregate: str | None = None) -> b
 
 def _told(cell: Cell, dtype: DType) -> dict[str, Any]:
     event = None if cell.event is None else format_instant(cell.event)
-    return {"value": _readable(cell.value, dtype), "status": cell.status, "event_timestamp": event}
+    return {"value": readable(cell.value, dtype), "status": cell.status, "event_timestamp": event}
 
 
-def _readable(value: Any, dtype: DType) -> Any:
+def readable(value: Any, dtype: DType) -> Any:
     """A stored value as people write it: dates and times as such."""
     if value is None:
         return None
     if dtype.is_list:
-        return [_readable(item, dtype.item) for item in value]
+        return [readable(item, dtype.item) for item in value]
     if dtype.is_map:
-        return [[_readable(key, dtype.key), count] for key, count in value]
+        return [[readable(key, dtype.key), count] for key, count in value]
     if dtype.is_timestamp:
         return format_instant(value)
     return as_date(value) if dtype.name == "date32" else value
 
 
-__all__ = ["verify"]
+__all__ = ["readable", "verify"]

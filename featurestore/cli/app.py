@@ -19,8 +19,10 @@ from featurestore.cli import (
     compact,
     compile,
     diff,
+    drift,
     explain,
     forget,
+    freshness,
     gc,
     get,
     influence,
@@ -28,12 +30,15 @@ from featurestore.cli import (
     keys,
     lineage,
     materialize,
+    monitor,
+    performance,
     profile,
     prove,
     push,
     rebuild,
     rollback,
     serve,
+    should_retrain,
     status,
     verify,
 )  # fmt: skip
@@ -48,7 +53,8 @@ COMMANDS = (init.init, check.check, compile.compile, explain.explain, lineage.li
             backfill.backfill,
             materialize.materialize, get.get, serve.serve, keys.keys, push.push, compact.compact, status.status,
             rollback.rollback, gc.gc, forget.forget, verify.verify, audit.audit, prove.prove,
-            influence.influence)  # fmt: skip
+            influence.influence, drift.drift, performance.performance, freshness.freshness, monitor.monitor,
+            should_retrain.should_retrain)  # fmt: skip
 
 HELP = """Point-in-time correct features, offline and online, from one definition.
 

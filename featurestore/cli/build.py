@@ -128,6 +128,18 @@ def check_options(timezone: str, serving_lag: str) -> None:
             raise typed_wrong(option, error) from error
 
 
+def check_length(option: str, given: str) -> None:
+    """Raises: UsageError for a length of time typed wrong, or of nothing."""
+    from featurestore.errors import UsageError
+    from featurestore.intervals import parse_duration
+
+    try:
+        if not parse_duration(given).micros:
+            raise UsageError("FS211", f"{option} must be longer than nothing")
+    except FeatureStoreError as error:
+        raise typed_wrong(option, error) from error
+
+
 def names(lists: list[str] | None) -> tuple[str, ...]:
     """`--include a,b` and `--include a --include b` alike."""
     return tuple(name.strip() for text in lists or () for name in text.split(",") if name.strip())

@@ -130,9 +130,14 @@ class Run:
             logger.setLevel(former)
 
 
+def name_of(function: Callable[..., Answer]) -> str:
+    """What is typed for a command: `should-retrain` is done by `should_retrain`."""
+    return function.__name__.replace("_", "-")
+
+
 def add(app: typer.Typer, function: Callable[..., Answer]) -> None:
     """Make a function `command(run, …)` a command: its parameters and the common ones become the command line's."""
-    name = function.__name__
+    name = name_of(function)
     own = [p for p in inspect.signature(function, eval_str=True).parameters.values() if p.name != "run"]
 
     def command(**given: Any) -> Answer:

@@ -32,7 +32,11 @@ EVENTS: Mapping[str, tuple[str, tuple[str, ...]]] = {
         "`materialize` is done with a view, whose new state is live",
         ("view", "mode", "reason", "watermark", "generation", "keys", "keys_written", "bytes_written", "seconds"),
     ),
-    "service": ("`verify` is done with a service; cells by view and outcome", ("service", "rows", "cells")),
+    "service": (
+        "`verify` is done with a service; cells by view, with --log by feature, and outcome",
+        ("service", "rows", "cells"),
+    ),
+    "round": ("`monitor` has looked; results by status, alerts by name", ("at", "checks", "opened", "resolved", "waiting")),
     "end": ("the last one; errors as in the answer", ("ok", "exit_code", "seconds", "errors")),
 }
 """What each event says, beside `time`, `event`, `command` and `run`, which all have."""

@@ -21,6 +21,10 @@ def serve(
     manifest: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Be ready only once every service of this manifest can be answered.")
     ] = None,
+    serve_log: Annotated[
+        bool | None,
+        typer.Option("--serve-log/--no-serve-log", help="Keep a log of what is answered. Default: as in featurestore.toml."),
+    ] = None,
 ) -> Answer:
     """Serve look-ups over HTTP until SIGTERM or Ctrl-C.
 
@@ -33,5 +37,8 @@ def serve(
 
     store = run.store
     assert store.root is not None
-    blocking(store.config, store.root, host, port, workers, manifest)
+    config = store.config
+    if serve_log is not None:
+        config = config.model_copy(update={"serve_log": config.serve_log.model_copy(update={"on": serve_log})})
+    blocking(config, store.root, host, port, workers, manifest)
     return Answer({"stopped": True})

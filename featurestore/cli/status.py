@@ -29,7 +29,10 @@ def status(run: Run) -> Answer:
       featurestore status --json
     """
     held = _online(run)
-    result = {"project": run.store.config.project.name, **held, **_definitions(run, held), "warnings": run.warnings}
+    result = {
+        "project": run.store.config.project.name, **held, "serve_log": _serve_log(run), **_definitions(run, held),
+        "warnings": run.warnings,
+    }  # fmt: skip
     return Answer(result, _text(result))
 
 
@@ -54,6 +57,18 @@ def _online(run: Run) -> dict[str, Any]:
             "services": sorted(served_services(snapshot)),
             "bytes": sizes["total"],
         }
+
+
+def _serve_log(run: Run) -> dict[str, int] | None:
+    """Files and bytes of the serve log; None where none was ever kept."""
+    assert run.store.root is not None
+    folder = run.store.root / run.store.config.serve_log.path
+    if not folder.is_dir():
+        return None
+    from featurestore import serve_log
+
+    files, size = serve_log.size(folder)
+    return {"files": files, "bytes": size}
 
 
 def _live(snapshot: Snapshot, made: Generation, now: int, sizes: dict[str, int]) -> dict[str, Any]:
@@ -148,6 +163,9 @@ def _text(result: dict[str, Any]) -> str:
         lines.append(f"online store: {show.size(result['bytes'])}")
     else:
         lines.append("online store: empty (featurestore materialize)")
+    if result["serve_log"] is not None:
+        logged = result["serve_log"]
+        lines.append(f"serve log: {show.size(logged['bytes'])} in {logged['files']:,} files")
     lines.append(f"can answer: {', '.join(result['services']) or 'no service'}")
     lines += [
         f"{r['view']}: a run to {r['watermark']} is under way, or was interrupted with {r['written']:,} keys written"

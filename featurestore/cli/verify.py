@@ -10,7 +10,7 @@ import typer
 from featurestore.cli import show
 from featurestore.cli.answer import Answer, CheckFailed, json_text
 from featurestore.cli.command import Run
-from featurestore.errors import FeatureStoreError
+from featurestore.errors import FeatureStoreError, UsageError
 
 if TYPE_CHECKING:
     from featurestore.audit.report import Difference, ServiceVerification, Verification
@@ -24,11 +24,16 @@ def verify(
     service: Annotated[
         str | None, typer.Argument(metavar="[SERVICE]", help="A feature service. Default: all that are kept online.")
     ] = None,
-    sample: Annotated[int, typer.Option(metavar="N", help="How many rows (keys and instants) are asked of a service.")] = 1_000,
+    sample: Annotated[
+        int | None,
+        typer.Option(metavar="N", help="How many rows are asked of a service. Default: 1000; with --log 10000 logged ones."),
+    ] = None,
     seed: Annotated[int, typer.Option(metavar="N", help="Which rows: the same seed asks the same.")] = 0,
     scratch: Annotated[
         int, typer.Option(metavar="N", help="How many stores are made in memory for each view, each just before an event.")
     ] = 2,
+    log: Annotated[bool, typer.Option("--log", help="Compare what was served, by the serve log, instead of asking.")] = False,
+    since: Annotated[str | None, typer.Option(metavar="TS", help="With --log: answers for instants from TS on.")] = None,
 ) -> Answer:
     """Compare online answers with the offline truth at the same instants, watermarks and source files.
 
@@ -36,17 +41,37 @@ def verify(
     all could be compared. A view whose source files are gone or changed, or that is answered by another definition than the
     registry's, is `unverifiable`: a warning says why, and the exit code goes by what was compared. Reads only.
 
+    With --log the questions are those of the serve log, and the answers what was served: exit 1 if of any feature a greater
+    share of cells differs than `[monitor] skew` says.
+
     Example:
       featurestore verify fraud_v1 --sample 5000
+      featurestore verify --log --since 2026-01-01T00:00:00Z
     """
+    if log:
+        return _log(run, service, since, 10_000 if sample is None else sample, seed)
+    if since is not None:
+        raise UsageError("FS102", "--since goes with --log", hint="--log")
     with run.progress() as watch:
-        found = run.store.verify(service, sample=sample, seed=seed, scratch=scratch, watch=watch)
+        found = run.store.verify(service, sample=1_000 if sample is None else sample, seed=seed, scratch=scratch, watch=watch)
     for name, told in found.services.items():
         run.tell("service", service=name, rows=told.rows, cells={view: v.cells for view, v in told.views.items()})
     for name, reason in found.unverifiable.items():
         run.warn(f"{name} is unverifiable: {reason}")
     result = {**found.to_dict(), "warnings": run.warnings}
     return Answer(result, _text(found), _errors(found))
+
+
+def _log(run: Run, service: str | None, since: str | None, sample: int, seed: int) -> Answer:
+    from featurestore.cli import skew  # late: most do not ask
+
+    with run.progress() as watch:
+        found = run.store.verify_log(service, since=since, sample=sample, seed=seed, watch=watch)
+    for name, told in found.services.items():
+        run.tell("service", service=name, rows=told.rows, cells={f: skew.cells(one) for f, one in told.features.items()})
+    for name, reason in found.reasons.items():
+        run.warn(f"{name}: {reason}")
+    return Answer({**found.to_dict(), "warnings": run.warnings}, skew.text(found), skew.errors(found))
 
 
 def _errors(found: Verification) -> list[FeatureStoreError]:

@@ -6,8 +6,11 @@ import json
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
+
+import orjson
 
 from featurestore.errors import StoreError
 from featurestore.intervals import format_instant, parse_formatted
@@ -57,22 +60,21 @@ def append(folder: Path, results: Sequence[Result]) -> None:
 
 
 def recent(folder: Path, since: int, *, most_bytes: int = MOST_BYTES) -> list[Result]:
-    """Results from `since` (microseconds) on, oldest first, of the newest files that together hold no more than `most_bytes`.
+    """Results from `since` (microseconds) on, oldest first, of the newest `most_bytes` of the files.
 
     A line that a crash cut off is left out. Raises: StoreError FS488 for a newer format.
     """
-    chosen: list[Path] = []
+    chosen: list[tuple[Path, int]] = []
     for path in sorted(_files(folder), reverse=True):
-        if path.stem < _day(since):
+        if path.stem < _day(since) or most_bytes <= 0:
             break
         try:
-            most_bytes -= path.stat().st_size
+            size = path.stat().st_size
         except FileNotFoundError:  # retention took it
             continue
-        if most_bytes < 0 and chosen:
-            break
-        chosen.append(path)
-    return [result for path in reversed(chosen) for result in _read(path) if result.at >= since]
+        chosen.append((path, max(size - most_bytes, 0)))
+        most_bytes -= size
+    return [result for path, start in reversed(chosen) for result in _read(path, start) if result.at >= since]
 
 
 def latest(results: Iterable[Result]) -> dict[tuple[str, str, str, str | None], Result]:
@@ -96,17 +98,26 @@ def _day(micros: int) -> str:
     return format_instant(micros)[:10]
 
 
-def _read(path: Path) -> Iterator[Result]:
+@lru_cache(maxsize=256)
+def _instant(text: str) -> int:
+    """Kept, because the results of one look share it."""
+    return parse_formatted(text)
+
+
+def _read(path: Path, start: int) -> Iterator[Result]:
+    """Of the lines that begin at byte `start` or after it."""
     try:
-        lines = path.read_bytes().split(b"\n")
+        with open(path, "rb") as file:
+            file.seek(max(start - 1, 0))
+            read = file.read()
     except FileNotFoundError:
         return
-    for line in lines:
+    for line in (read.partition(b"\n")[2] if start else read).split(b"\n"):
         try:
-            told = json.loads(line)
+            told = orjson.loads(line)
         except ValueError:
             continue
         if told.pop("format") > FORMAT:
             raise StoreError("FS488", "results of a newer featurestore", where=str(path), hint="a newer featurestore")
-        told["at"] = parse_formatted(told["at"])
+        told["at"] = _instant(told["at"])
         yield Result(**told)

@@ -11,8 +11,8 @@ Metas, all JSON with `format`:
 A service answers by its old definition until every view in it has a generation of the new one; then it switches at once,
 in the write that completes it. Definitions no service answers by any more are forgotten in the same write.
 
-What is forgotten here are documents. The tables they named are then nobody's; `sweep_tables` drops such, each in a write of
-its own, and what a crash leaves of that the next run sweeps.
+What is forgotten here are documents; of a generation that was live a little is remembered (`past`). The tables they named are
+then nobody's; `sweep_tables` drops such, each in a write of its own, and what a crash leaves of that the next run sweeps.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from typing import Any, Protocol
 
 from featurestore.dtypes import parse_dtype
 from featurestore.errors import StoreFormat
-from featurestore.online import tables
+from featurestore.online import past, tables
 from featurestore.online.pushes import PushCodec
 from featurestore.online.store import Batch, OnlineStore
 
@@ -42,6 +42,10 @@ class Metas(Protocol):
     def meta(self, name: str) -> bytes | None: ...
 
     def metas(self, prefix: str = "") -> dict[str, bytes]: ...
+
+
+class Scanned(Metas, past.Scanned, Protocol):
+    """Metas, and tables that can be scanned."""
 
 
 @dataclass(frozen=True)
@@ -139,6 +143,17 @@ def _numbered(number: int) -> bytes:
     return json.dumps({"format": GENERATION_FORMAT, "epoch": number}).encode()
 
 
+def past_generations(metas: Scanned, made: Generation) -> list[Generation]:
+    """The generations of a view that were live before, by the same definition, as far as they are remembered; newest first.
+
+    They say of when and what they were, and have no records any more.
+    """
+    kept, names = kept_generations(metas, made), ("number", "watermark", "state", "log", "applied")
+    told = past.remembered(metas, [made, *kept])
+    found = [replace(made, **{name: one[name] for name in names}) for one in told]
+    return sorted([*kept, *found], key=lambda one: -one.number)
+
+
 def keep(batch: Batch, former: Generation, undo: str = "") -> None:
     """Keep a generation that a newer one is about to replace. undo: see `Generation`."""
     kept = replace(former, undo=undo)
@@ -159,6 +174,7 @@ def turn_back(batch: Batch, made: Generation, former: Generation) -> None:
     if former.undo:
         tables.replace(batch, former.table, list(batch.scan(former.undo)))
     batch.delete_meta(_kept_name(former))
+    past.remember(batch, made, former)
     live = replace(former, undo="", pushed=False, keys=batch.count(former.table))
     batch.put_meta(_view_name(made.name, made.fingerprint), live.to_bytes())
     moved(batch)
@@ -190,6 +206,9 @@ def publish(
 
     services: the registry's, as data. views: its views and their fingerprints. sources: what pushes to them must bring.
     """
+    former = generation(batch, new.name, new.fingerprint)
+    if former is not None and former.number != new.number:
+        past.remember(batch, former, new)
     batch.put_meta(_view_name(new.name, new.fingerprint), new.to_bytes())
     batch.put_meta(EPOCH, _numbered(new.number))
     complete = {(g.name, g.fingerprint) for g in generations(batch)}
@@ -220,6 +239,7 @@ def _forget_generations(batch: Batch, services: Mapping[str, Mapping[str, Any]],
     for old in generations(batch):
         if (old.name, old.fingerprint) not in wanted:
             trim(batch, old, 1)
+            past.forget(batch, old)
             batch.delete_meta(_view_name(old.name, old.fingerprint))
     for name in batch.metas("run/"):
         if name.removeprefix("run/") not in views:

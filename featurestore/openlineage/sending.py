@@ -15,6 +15,7 @@ from typing import Any
 
 from featurestore.config import OpenLineage
 from featurestore.intervals import MICROS_PER_SECOND, parse_duration
+from featurestore.posting import post, reason_of
 
 log = logging.getLogger(__name__)
 
@@ -66,37 +67,21 @@ class Sender:
         try:
             way(event)
         except Exception as error:
-            self.why = _reason(error)
+            self.why = reason_of(error)
             return False
         return True
 
 
 class _Http:
-    """POST to a receiver. No redirection is followed: it would carry the token elsewhere."""
+    """POST to a receiver."""
 
     def __init__(self, url: str, endpoint: str, wait: float) -> None:
         self._url = f"{url.rstrip('/')}/{endpoint.lstrip('/')}"
         self._wait = wait
         self._token = os.environ.get(TOKEN, "")
-        self._open: Any = None
 
     def __call__(self, event: bytes) -> None:
-        from urllib import request
-
-        self._open = self._open or _opener()
-        headers = {"Content-Type": "application/json", **({"Authorization": f"Bearer {self._token}"} if self._token else {})}
-        with self._open(request.Request(self._url, event, headers, method="POST"), timeout=self._wait) as answer:
-            answer.read(1)
-
-
-def _opener() -> Any:
-    from urllib import request
-
-    class Here(request.HTTPRedirectHandler):
-        def redirect_request(self, *_: Any) -> None:
-            return None
-
-    return request.build_opener(Here()).open
+        post(self._url, event, token=self._token, wait=self._wait)
 
 
 class _File:
@@ -111,15 +96,6 @@ class _File:
             os.write(handle, event + b"\n")
         finally:
             os.close(handle)
-
-
-def _reason(error: Exception) -> str:
-    """Why an event was not taken, in a few words, without the url."""
-    status = getattr(error, "code", None)
-    if status is not None:
-        return f"the receiver said {status}"
-    cause = getattr(error, "reason", error)
-    return str(getattr(cause, "strerror", None) or cause or type(error).__name__)
 
 
 def now() -> str:

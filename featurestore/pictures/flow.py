@@ -6,9 +6,10 @@ would not fit on a page is drawn by groups alone.
 
 from __future__ import annotations
 
+import html
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from html import escape
 from typing import Any
 
 STAGES: Mapping[str, int] = {"row": 0, "column": 0, "feature": 1, "label": 1, "on_demand": 2, "served": 3}
@@ -23,6 +24,9 @@ LINE, HEAD, GAP, BETWEEN, SIGN, PAD, LONGEST = 18, 24, 14, 90, 7.3, 10, 34
 """Heights of a name and a box's head, gaps between boxes and columns, width of a sign, padding; signs of the longest name."""
 MADE_OF = {"value", "request"}
 """Roles whose lines are drawn full; those of what merely decides are dashed."""
+
+_NO_XML = re.compile("[^\t\n -\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+"""What XML has no way to write."""
 
 Link = Callable[[str, str, str], str | None]
 """(kind, group, name) -> address of a page; name "" for the group's. None: none."""
@@ -68,9 +72,11 @@ def picture(flow: Mapping[str, Any], *, title: str = "Lineage", link: Link | Non
         height, x = max(height, y), x + width + BETWEEN
     width = max(x - BETWEEN + 1, 1)
     style = "<style>@media (prefers-color-scheme: dark) { svg { color: #ddd } }</style>" if alone else ""
+    role = "img" if link is None else "group"  # links within an image are none to a screen reader
     said = f"<title>{escape(title)}</title><desc>{escape(_described(flow, unseen))}</desc>{style}"
     return (
-        f'<svg xmlns="http://www.w3.org/2000/svg" class="flow" role="img" viewBox="0 0 {width:.0f} {height:.0f}" '
+        f'<svg xmlns="http://www.w3.org/2000/svg" class="flow" role="{role}" aria-label="{escape(title)}" '
+        f'viewBox="0 0 {width:.0f} {height:.0f}" '
         f'width="{width:.0f}" height="{height:.0f}" font-family="ui-monospace, monospace" font-size="12" fill="currentColor">'
         f"{said}{''.join(_lines(flow, places))}{''.join(drawn)}</svg>\n"
     )
@@ -118,6 +124,11 @@ def _lines(flow: Mapping[str, Any], places: Mapping[tuple[str, str, str], tuple[
         if start is not None and end is not None:
             ways.setdefault((start[1], start[2], end[0], end[2]), set()).update(edge["roles"] or ("value",))
     return [_line(*way, roles) for way, roles in ways.items()]
+
+
+def escape(text: str) -> str:
+    """Text as it stands in XML; what cannot stand there has a sign in its place."""
+    return html.escape(_NO_XML.sub("\ufffd", text))
 
 
 def _line(x: float, y: float, to_x: float, to_y: float, roles: set[str]) -> str:

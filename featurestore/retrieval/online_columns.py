@@ -7,6 +7,7 @@ to take them apart again.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 from featurestore.dtypes import TIMESTAMP, DType
@@ -73,6 +74,32 @@ class Columns:
         return pa.table(columns)
 
 
+def joined(service: Service, founds: Sequence[Cells]) -> Cells:
+    """Several answers of one service as one, row after row; of their instants it keeps the first."""
+    if len(founds) == 1:
+        return founds[0]
+    if all(isinstance(found, Found) for found in founds):
+        by_view = zip(*[[answers for _, answers in found.by_view()] for found in founds], strict=True)  # type: ignore[attr-defined]
+        return Found(service, [list(chain.from_iterable(parts)) for parts in by_view], founds[0].t)
+    return _Joined(founds)
+
+
+class _Joined:
+    """`Cells` of answers that are rows already."""
+
+    def __init__(self, founds: Sequence[Cells]) -> None:
+        self._founds, self.t = founds, founds[0].t
+
+    def rows(self) -> list[Sequence[Any]]:
+        return [row for found in self._founds for row in found.rows()]
+
+    def statuses(self) -> list[list[str]]:
+        return [row for found in self._founds for row in found.statuses()]
+
+    def event_timestamps(self) -> list[list[int | None]]:
+        return [row for found in self._founds for row in found.event_timestamps()]
+
+
 def arrow(values: Sequence[Any], dtype: DType) -> pa.Array:
     """Stored values as Arrow's: days and microseconds become dates and times, inside of lists and maps too."""
     import pyarrow as pa
@@ -109,4 +136,4 @@ def _turned(rows: Sequence[Sequence[Any]], names: Sequence[str]) -> list[Sequenc
     return list(zip(*rows, strict=True)) if rows else [()] * len(names)
 
 
-__all__ = ["Columns", "arrow"]
+__all__ = ["Columns", "arrow", "joined"]

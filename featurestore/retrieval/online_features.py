@@ -170,6 +170,14 @@ class Checked(NamedTuple):
     as_of: int | None = None
 
 
+class LookedUp(NamedTuple):
+    """A look-up and its answer."""
+
+    service: Service
+    asked: Checked
+    found: Cells
+
+
 class Service:
     """A service resolved against one state of the store."""
 
@@ -471,4 +479,4 @@ _TAKES: Mapping[str, str] = {
 }  # fmt: skip
 
 
-__all__ = ["Checked", "Found", "INCLUDES", "OnlineFeatures", "OnlineReader", "Service", "as_date", "checked_keys"]
+__all__ = ["Checked", "Found", "INCLUDES", "LookedUp", "OnlineFeatures", "OnlineReader", "Service", "as_date", "checked_keys"]

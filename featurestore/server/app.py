@@ -7,12 +7,12 @@ from collections.abc import Callable, Mapping
 from http import HTTPStatus
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from fastapi import FastAPI, Request, Response
 from starlette.exceptions import HTTPException
 
-from featurestore.config import Server
+from featurestore.config import Config, Server
 from featurestore.errors import FeatureStoreError, StoreError
 from featurestore.intervals import MICROS_PER_SECOND, Duration, format_instant, parse_duration
 from featurestore.online.store import OnlineStore
@@ -26,8 +26,13 @@ from featurestore.server.hot import Gone, HotPaths, refuse_if_busy
 from featurestore.server.keys import Access, Key
 from featurestore.server.lookups import PATH, Lookups
 from featurestore.server.metrics import Metrics, render
+from featurestore.server.page import Page, wants_html
 from featurestore.server.problems import Headers, Refused, problem
 from featurestore.server.readiness import Readiness
+
+if TYPE_CHECKING:
+    from featurestore.server.monitored import Monitored
+    from featurestore.server.served import ServedLog
 
 _ERRORS = {
     400: "The body is not JSON.",
@@ -66,9 +71,12 @@ class Application:
         connections: Connections,
         metrics: Metrics,
         log: AccessLog | None,
+        served: ServedLog | None = None,
+        page: Page | None = None,
     ) -> None:
         self.routes, self.rest, self.hot, self.access = routes, rest, hot, access
         self.connections, self.metrics, self.log = connections, metrics, log
+        self.served, self.page = served, page
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -78,7 +86,10 @@ class Application:
         exchange = Exchange(scope)
         path = scope["path"]
         found = self.routes.find(path)
-        if found is None:
+        if found is None and self._is_page(exchange, path):
+            name = "page"
+            status, size = await self._paged(exchange, receive, send)
+        elif found is None:
             name = path if path in _TOLD_APART else "other"
             status, size = await self._rest(exchange, receive, send)
         else:
@@ -87,6 +98,8 @@ class Application:
             status, size = await self._hot(route, exchange, receive, send)
         seconds = time.perf_counter() - start
         self.metrics.answered(name, status, seconds, exchange.rows, exchange.cells)
+        if status == HTTPStatus.OK and exchange.looked_up is not None and self.served is not None:
+            self.served.add(exchange.looked_up, exchange.request_id, seconds)
         if self.log is not None:
             self.log.add(_line(exchange, status, seconds, size))
 
@@ -97,6 +110,8 @@ class Application:
         await receive()
         if self.log is not None:
             self.log.close()
+        if self.served is not None:
+            self.served.close()
         await send({"type": "lifespan.shutdown.complete"})
 
     async def _hot(self, route: Route, exchange: Exchange, receive: Receive, send: Send) -> tuple[int, int]:
@@ -107,6 +122,23 @@ class Application:
             return _gone(exchange), 0
         except Exception as error:
             status, headers, body = problem(error, exchange.key)
+        await self._send(exchange, status, headers, body, send)
+        return status, len(body)
+
+    def _is_page(self, exchange: Exchange, path: str) -> bool:
+        """Whether a person asks: for a page, or in a browser for what is nothing else either."""
+        return self.page is not None and (self.page.owns(path) or (path not in _TOLD_APART and wants_html(exchange)))
+
+    async def _paged(self, exchange: Exchange, receive: Receive, send: Send) -> tuple[int, int]:
+        """Answer by a page. Returns: status and bytes."""
+        assert self.page is not None
+        try:
+            refuse_if_busy(exchange)
+            body, headers, status = await self.page.answer(exchange, receive)
+        except Gone:
+            return _gone(exchange), 0
+        except Exception as error:
+            body, headers, status = self.page.failed(error, exchange)
         await self._send(exchange, status, headers, body, send)
         return status, len(body)
 
@@ -169,13 +201,20 @@ def create_app(
     access: Access | None = None,
     metrics: Metrics | None = None,
     log: AccessLog | None = None,
+    served: ServedLog | None = None,
+    monitored: Monitored | None = None,
     push_folder: Callable[[str], Path] | None = None,
     push_skew: Duration | None = None,
     push_store: Callable[[], OnlineStore | None] | None = None,
+    root: Path | None = None,
+    config: Config | None = None,
+    manifest: Path | None = None,
 ) -> Application:
     """The server's application over a reader. limits: by default those of an empty featurestore.toml; access: by default
-    anyone's. push_folder: where the push log of a source lies; without it no rows are taken. push_skew: by default five
-    minutes. push_store: gives the store to bring pushed rows into; by default the one that is read.
+    anyone's. served: the serve log, if one is kept. monitored: what a monitor found. push_folder: where the push log of a
+    source lies; without it no rows are taken. push_skew: by default five minutes. push_store: gives the store to bring pushed
+    rows into; by default the one that is read. root, config, manifest: what pages show beside the store: results and profiles
+    of the project, and what is to be served.
     """
     limits = limits or Server.model_validate({})
     readiness, access, metrics = readiness or Readiness(), access or Access(), metrics or Metrics()
@@ -184,7 +223,7 @@ def create_app(
         max_connections=limits.max_connections,
         max_queue=limits.max_queue,
     )
-    metrics.follow(connections, log)
+    metrics.follow(connections, log, served)
     pushes = pushing.Pushes(
         reader, limits, push_folder, push_skew or parse_duration("5m"), push_store or (lambda: reader.store)
     )
@@ -193,11 +232,21 @@ def create_app(
         Route(feast.PATH, "lookup", feast.FeastLookups(reader, limits, readiness).answer),
         Route(pushing.PATH, "push", pushes.answer),
     )
-    rest = _rest(reader, readiness, access, connections, metrics)
-    return Application(routes, rest, HotPaths(access, limits.max_body), access, connections, metrics, log)
+    rest = _rest(reader, readiness, access, connections, metrics, monitored)
+    page = None
+    if limits.page:
+        page = Page(reader.store, access, reader.clock, root=root, config=config, manifest=manifest)
+    return Application(routes, rest, HotPaths(access, limits.max_body), access, connections, metrics, log, served, page)
 
 
-def _rest(reader: OnlineReader, readiness: Readiness, access: Access, connections: Connections, metrics: Metrics) -> FastAPI:
+def _rest(
+    reader: OnlineReader,
+    readiness: Readiness,
+    access: Access,
+    connections: Connections,
+    metrics: Metrics,
+    monitored: Monitored | None,
+) -> FastAPI:
     app = FastAPI(
         title="featurestore",
         description="Features of the online store, as of now or of an instant since its watermarks.",
@@ -243,9 +292,9 @@ def _rest(reader: OnlineReader, readiness: Readiness, access: Access, connection
         return schemas.State(status="ready")
 
     @app.get("/metrics", responses=_documented(*keyed, 503) | _METRICS, response_class=Response, openapi_extra=secured)
-    async def prometheus() -> Response:
-        """What the server counts, as Prometheus reads it."""
-        text, kind = render(metrics, reader, version("featurestore"))
+    async def prometheus(request: Request) -> Response:
+        """What the server counts, and what the monitor found last, as Prometheus reads it."""
+        text, kind = render(metrics, reader, version("featurestore"), monitored, request.state.key)
         return Response(text, headers={"content-type": kind})
 
     _describe(app, restricted=access.restricted)

@@ -13,6 +13,7 @@ import re
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from typing import Any, NamedTuple
 
+from featurestore.retrieval.online_features import Checked, LookedUp
 from featurestore.server.keys import ANYONE, Key
 from featurestore.server.problems import Headers
 
@@ -31,10 +32,11 @@ class Exchange:
     """A request on its way.
 
     headers: by lower-case name. key: whose it is. given: what a path with a placeholder has in its place. request_id: the
-    client's, or one of our own. service, rows, cells: what it asked, for metrics and log; the handler sets them.
+    client's, or one of our own. service, rows, cells: what it asked, for metrics and log; asked, looked_up: the question as
+    checked, and once it is answered the answer, for the serve log. The handler sets them.
     """
 
-    __slots__ = ("cells", "given", "headers", "key", "request_id", "rows", "scope", "service")
+    __slots__ = ("asked", "cells", "given", "headers", "key", "looked_up", "request_id", "rows", "scope", "service")
 
     def __init__(self, scope: Scope) -> None:
         self.scope = scope
@@ -43,6 +45,8 @@ class Exchange:
         self.given = ""
         self.service = ""
         self.rows = self.cells = 0
+        self.asked: Checked | None = None
+        self.looked_up: LookedUp | None = None
         asked = self.headers.get(b"x-request-id")
         if asked is None or not _REQUEST_ID.fullmatch(asked):
             asked = b"%s-%x" % (_START, next(_NUMBERS))

@@ -28,7 +28,7 @@ from featurestore.intervals import MICROS_PER_DAY, MICROS_PER_SECOND, format_ins
 from featurestore.online.generations import Generation, generations
 from featurestore.online.store import Moved, Snapshot
 from featurestore.retrieval.online_columns import Columns
-from featurestore.retrieval.online_features import MOVES, Checked, OnlineReader, Service, checked_keys
+from featurestore.retrieval.online_features import MOVES, Checked, LookedUp, OnlineReader, Service, checked_keys
 from featurestore.retrieval.online_request import checked_request
 from featurestore.retrieval.online_view import EXPIRED, NOT_FOUND, NULL, PRESENT, STALE, UNAVAILABLE
 from featurestore.server import asked, wire
@@ -318,7 +318,9 @@ class FeastLookups:
         request = None
         if service.request:
             request = checked_request(service.request, _only(question.entities, service.request), rows)
-        found = service.look_up(snapshot, Checked(keys, rows, service.instant(None, self._reader.clock), request))
+        checked = Checked(keys, rows, service.instant(None, self._reader.clock), request)
+        found = service.look_up(snapshot, checked)
+        exchange.looked_up = LookedUp(service, checked, found)
         metadata: dict[str, Any] = {"feature_names": [*given, *names]}
         if question.with_views:
             metadata["feature_view_metadata"] = [{"name": view} for view in meaning.views]

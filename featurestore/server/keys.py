@@ -18,7 +18,7 @@ import time
 import tomllib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any
@@ -27,6 +27,7 @@ from featurestore.atomic import aside, commit, disk_errors, removed_on_error
 from featurestore.errors import UsageError, nearest
 from featurestore.intervals import format_instant
 from featurestore.server.problems import Refused
+from featurestore.server.sessions import Sessions
 from featurestore.server.watched import Watched
 
 log = logging.getLogger(__name__)
@@ -75,10 +76,12 @@ ANYONE = Key("")
 class Access:
     """Who may ask. Without a file everyone may, and is ANYONE. For use by one thread.
 
+    sessions: what browsers are signed in by.
     Raises: UsageError FS122 for a file that is missing or cannot be read at the start.
     """
 
-    def __init__(self, path: Path | None = None) -> None:
+    def __init__(self, path: Path | None = None, sessions: Sessions | None = None) -> None:
+        self.sessions = sessions or Sessions()
         self._file = None if path is None else Watched(path, "API keys", lambda path: _by_id(read(path)))
 
     @property
@@ -86,7 +89,7 @@ class Access:
         return self._file is not None
 
     def key(self, headers: Mapping[bytes, bytes]) -> Key:
-        """Whose request these headers are of: `Authorization: Bearer …`, or `X-API-Key`.
+        """Whose request these headers are of: `Authorization: Bearer …`, or `X-API-Key`, or without either a session's cookie.
 
         Raises: Refused FS521 (401).
         """
@@ -100,12 +103,35 @@ class Access:
                 raise _unauthorized("Authorization must be a Bearer token")
             given = given.strip()
         if given is None:
-            raise _unauthorized("this server asks for an API key", challenge=b'Bearer realm="featurestore"')
+            return self._signed_in(headers)
+        return self.of_secret(given)
+
+    def of_secret(self, given: bytes) -> Key:
+        """Whose key this is. Raises: Refused FS521 (401)."""
+        if self._file is None:
+            return ANYONE
         shape = _SECRET.fullmatch(given)
         known = None if shape is None else self._file.value.get(shape[1])
         if known is None or not hmac.compare_digest(hashlib.sha256(given).digest(), known.digest):
             raise _unauthorized("the API key is not known")
         return known
+
+    def _signed_in(self, headers: Mapping[bytes, bytes]) -> Key:
+        """Whose session a browser has. Another site's page could send the cookie along from this machine, so that what it asks
+        for is refused. Raises: Refused FS521 (401)."""
+        assert self._file is not None
+        claimed = self.sessions.claimed(headers.get(b"cookie", b""))
+        known = None if claimed is None else self._file.value.get(claimed[0])
+        proven = claimed is not None and known is not None and self.sessions.proven(claimed, known)
+        if known is None or not proven or not from_here(headers):
+            raise _unauthorized("this server asks for an API key", challenge=b'Bearer realm="featurestore"')
+        return replace(known, scopes=tuple(scope for scope in known.scopes if scope == "lookup"))
+
+
+def from_here(headers: Mapping[bytes, bytes]) -> bool:
+    """Whether a browser sends this from a page of ours, or because somebody goes there; others than browsers do not say."""
+    site = headers.get(b"sec-fetch-site", b"same-origin")
+    return site in (b"same-origin", b"none") or headers.get(b"sec-fetch-mode") == b"navigate"
 
 
 def _by_id(keys: Iterable[Key]) -> Mapping[bytes, Key]:
@@ -241,4 +267,4 @@ def _listed(names: Iterable[str]) -> str:
     return "[" + ", ".join(f'"{name}"' for name in names) + "]"
 
 
-__all__ = ["ANYONE", "PER_NAME", "SCOPES", "Access", "Key", "add", "read", "revoke"]
+__all__ = ["ANYONE", "PER_NAME", "SCOPES", "Access", "Key", "add", "from_here", "read", "revoke"]

@@ -11,7 +11,7 @@ from http import HTTPStatus
 
 from featurestore.config import Server
 from featurestore.errors import UnknownName
-from featurestore.retrieval.online_features import Checked, OnlineReader, Service, checked_keys
+from featurestore.retrieval.online_features import Checked, LookedUp, OnlineReader, Service, checked_keys
 from featurestore.retrieval.online_request import checked_request
 from featurestore.server import asked, formats
 from featurestore.server.exchange import Exchange, Reply
@@ -43,6 +43,8 @@ class Lookups:
             with reader.store.read() as snapshot:
                 self._readiness.check_awaited(reader.services(snapshot), question.feature_service)
             raise error
+        assert exchange.asked is not None
+        exchange.looked_up = LookedUp(service, exchange.asked, found)
         if form == formats.JSON:
             return Reply(self._wire(service, question.int64_text).answer(found, question.include))
         from featurestore.server.arrow import stream  # late: Arrow is not needed to answer in JSON
@@ -54,10 +56,11 @@ class Lookups:
         keys, rows = checked_keys(service, question.keys(service))
         check_size(exchange, service, rows, self._limits)
         t = service.instant(question.as_of, self._reader.clock)
-        if not (service.request or question.request):
-            return Checked(keys, rows, t, as_of=question.as_of)
-        values = checked_request(service.request, question.values(service), rows)
-        return Checked(keys, rows, t, values, question.as_of)
+        values = None
+        if service.request or question.request:
+            values = checked_request(service.request, question.values(service), rows)
+        exchange.asked = Checked(keys, rows, t, values, question.as_of)
+        return exchange.asked
 
     def _wire(self, service: Service, int64_text: bool) -> Wire:
         wire = self._wires.get((service.name, int64_text))

@@ -22,10 +22,13 @@ from featurestore.errors import FeatureStoreError
 from featurestore.intervals import MICROS_PER_SECOND
 from featurestore.online.generations import generations
 from featurestore.retrieval.online_features import OnlineReader
+from featurestore.server.keys import ANYONE, Key
 
 if TYPE_CHECKING:
     from featurestore.server.access_log import AccessLog
     from featurestore.server.connections import Connections
+    from featurestore.server.monitored import Monitored
+    from featurestore.server.served import ServedLog
 
 BUCKETS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
 """Upper bounds of the latency histogram, in seconds."""
@@ -39,6 +42,9 @@ _COUNTERS = {
     "rows": ("featurestore_rows", "Entities asked for, and rows pushed, in answered requests."),
     "cells": ("featurestore_cells", "Values answered: entities times features."),
     "lost_lines": ("featurestore_access_log_lost_lines", "Lines the access log gave up because they could not be written."),
+    "logged_rows": ("featurestore_serve_log_rows", "Rows written to the serve log."),
+    "logged_bytes": ("featurestore_serve_log_bytes", "Bytes written to the serve log."),
+    "logged_files": ("featurestore_serve_log_files", "Files written to the serve log."),
 }
 _GAUGES = {
     "waiting": ("featurestore_requests_in_flight", "Complete requests that are not answered yet."),
@@ -53,12 +59,13 @@ class Metrics:
         self._numbers: Numbers = Counter()
         self._connections: Connections | None = None
         self._log: AccessLog | None = None
+        self._served: ServedLog | None = None
         self._file = None if folder is None else folder / f"{os.getpid()}-{secrets.token_hex(4)}.json"
         self._left = ""
 
-    def follow(self, connections: Connections, log: AccessLog | None) -> None:
+    def follow(self, connections: Connections, log: AccessLog | None, served: ServedLog | None = None) -> None:
         """Tell of these too, which count for themselves."""
-        self._connections, self._log = connections, log
+        self._connections, self._log, self._served = connections, log, served
 
     def answered(self, route: str, status: int, seconds: float, rows: int, cells: int) -> None:
         """Count one request."""
@@ -78,6 +85,10 @@ class Metrics:
             gauges = Counter(waiting=self._connections.waiting, connections=self._connections.open)
         if self._log is not None:
             numbers["lost_lines",] += self._log.lost
+        if self._served is not None:
+            writer = self._served.writer
+            numbers.update({("dropped_rows", reason): number for reason, number in writer.dropped.items()})
+            numbers.update({("logged_rows",): writer.rows, ("logged_bytes",): writer.bytes, ("logged_files",): writer.files})
         return numbers, gauges
 
     def together(self) -> tuple[Numbers, Counter[str]]:
@@ -114,11 +125,15 @@ class Metrics:
             self._left = text
 
 
-def render(metrics: Metrics, reader: OnlineReader, version: str) -> tuple[bytes, str]:
-    """The text of /metrics and its content type."""
+def render(
+    metrics: Metrics, reader: OnlineReader, version: str, monitored: Monitored | None = None, key: Key = ANYONE
+) -> tuple[bytes, str]:
+    """The text of /metrics and its content type. monitored: what a monitor found, as far as the key may see it."""
     from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 
     families = [*_of_requests(*metrics.together()), *_of_store(reader), *_of_build(version)]
+    if monitored is not None:
+        families += monitored.families(key, _views(reader))
     return generate_latest(_Collected(families)), CONTENT_TYPE_LATEST
 
 
@@ -134,16 +149,20 @@ def _of_requests(numbers: Numbers, gauges: Counter[str]) -> Iterator[Any]:
 
     requests = CounterMetricFamily("featurestore_requests", "Requests answered.", labels=["route", "status"])
     closed = CounterMetricFamily("featurestore_connections_closed", "Connections closed on clients.", labels=["reason"])
+    dropped = CounterMetricFamily(
+        "featurestore_serve_log_dropped_rows", "Rows that are missing in the serve log.", labels=["reason"]
+    )
+    labelled = {"requests": requests, "closed": closed, "dropped_rows": dropped}
     for (what, *labels), value in sorted(numbers.items()):
-        if what in ("requests", "closed"):
-            (requests if what == "requests" else closed).add_metric(labels, value)
+        if what in labelled:
+            labelled[what].add_metric(labels, value)
     latency = HistogramMetricFamily(
         "featurestore_request_seconds", "From the head of a request to its answer.", labels=["route"]
     )
     for what, *labels in sorted(numbers):
         if what == "seconds":
             latency.add_metric(labels, _cumulative(numbers, labels[0]), numbers["seconds", labels[0]])
-    yield from (requests, latency, closed)
+    yield from (requests, latency, closed, dropped)
     for what, (name, meaning) in _COUNTERS.items():
         yield CounterMetricFamily(name, meaning, numbers[what,])
     for what, (name, meaning) in _GAUGES.items():
@@ -178,6 +197,15 @@ def _of_store(reader: OnlineReader) -> Iterator[Any]:
     yield from (number, age)
     yield GaugeMetricFamily("featurestore_store_up", "1 if the online store can be read.", up)
     yield GaugeMetricFamily("featurestore_services", "Feature services that can be answered.", services)
+
+
+def _views(reader: OnlineReader) -> dict[str, list[str]]:
+    """The views of each service, by name; none while the store cannot be read."""
+    try:
+        with reader.store.read() as snapshot:
+            return {n: [i["view"] for i in s.definition["instances"]] for n, s in reader.services(snapshot).items()}
+    except FeatureStoreError:
+        return {}
 
 
 def _of_build(version: str) -> Iterator[Any]:

@@ -14,10 +14,11 @@ import sys
 import tempfile
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from types import FrameType
+from typing import TYPE_CHECKING
 
 import uvicorn
 from uvicorn.supervisors import Multiprocess
@@ -33,8 +34,13 @@ from featurestore.server.connections import GRACE, KEEP_ALIVE, Connections, Prot
 from featurestore.server.keys import Access
 from featurestore.server.late import LateStore, LateWriter
 from featurestore.server.metrics import Metrics
+from featurestore.server.monitored import Monitored
 from featurestore.server.readiness import Readiness
+from featurestore.server.sessions import Sessions
 from featurestore.store import online_identity, open_online, push_folder
+
+if TYPE_CHECKING:
+    from featurestore.server.served import ServedLog
 
 SPARE_FILES = 256
 """Files a worker has open beside its connections, at most."""
@@ -56,8 +62,9 @@ def serve(
         root: the project folder, for the paths in `config`; only the online store below it is read.
         host, port: instead of those in `config`; port 0 is any that is free.
         manifest: sql/manifest.json; /ready is 503 until every service in it that is kept online has a generation.
-    Raises: UsageError FS107 (a store that no other process can fill, a bad manifest), FS121 (an address that others reach,
-    without API keys), FS122 (a bad file of keys), StoreError FS407 (address taken, or an access log that cannot be written).
+    Raises: UsageError FS107 (a store that no other process can fill, a bad manifest, a name to redact that nothing has), FS121
+    (an address that others reach, without API keys), FS122 (a bad file of keys), StoreError FS407 (address taken, or an access
+    log that cannot be written), FS484, FS486 (a serve log that cannot be kept).
     """
     if config.online.store == "memory":
         what = "online.store = 'memory' cannot be served: no other process could fill it"
@@ -67,12 +74,14 @@ def serve(
     Access(keys)
     if isinstance(config.server.access_log, str):
         check_writable(root / config.server.access_log)
+    if config.serve_log.on:
+        _check_serve_log(config, root)
     with (
         _bound(host or config.server.host, config.server.port if port is None else port, guarded=keys is not None) as listening,
         _quiet_signals(),
         _shared_folder(workers) as shared,
     ):
-        settings = _settings(partial(_application, config, root, manifest, shared), workers)
+        settings = _settings(partial(_application, config, root, manifest, shared, Sessions()), workers)
         address = _address(listening)
         if workers > 1:
             listening.listen(settings.backlog)
@@ -92,8 +101,9 @@ def _shared_folder(workers: int) -> Iterator[Path | None]:
         yield Path(folder)
 
 
-def _application(config: Config, root: Path, manifest: Path | None, shared: Path | None) -> Application:
-    """What each worker runs, made in the worker, within its loop."""
+def _application(config: Config, root: Path, manifest: Path | None, shared: Path | None, sessions: Sessions) -> Application:
+    """What each worker runs, made in the worker, within its loop. sessions: the same for all, so that each knows a browser that
+    signed in at another."""
     opening, identity = partial(open_online, config, root), partial(online_identity, config, root)
     store = LateStore(partial(_opened, config, root), identity, lambda: reader.forget())
     reader = OnlineReader(store, SystemClock())
@@ -104,12 +114,17 @@ def _application(config: Config, root: Path, manifest: Path | None, shared: Path
         reader,
         limits=server,
         readiness=Readiness(manifest),
-        access=Access(None if server.api_keys is None else root / server.api_keys),
+        access=Access(None if server.api_keys is None else root / server.api_keys, sessions),
         metrics=metrics,
         log=_access_log(server.access_log, root),
+        served=_serve_log(config, root, reader),
+        monitored=Monitored(root / config.monitor.path),
         push_folder=partial(push_folder, root),
         push_skew=parse_duration(config.online.push_skew, what="online.push_skew"),
         push_store=LateWriter(opening, identity),
+        root=root,
+        config=config,
+        manifest=manifest,
     )
     loop = asyncio.get_running_loop()
     metrics.keep_leaving(loop)
@@ -130,6 +145,27 @@ def _access_log(setting: bool | str, root: Path) -> AccessLog | None:
     if setting is False:
         return None
     return AccessLog(None if setting is True else root / setting)
+
+
+def _serve_log(config: Config, root: Path, reader: OnlineReader) -> ServedLog | None:
+    if not config.serve_log.on:
+        return None
+    from featurestore.server.served import ServedLog  # late: it writes Parquet, which answers need not
+
+    return ServedLog(config.serve_log, root, reader)
+
+
+def _check_serve_log(config: Config, root: Path) -> None:
+    """What is wrong with its settings is said before a worker trips over it; of names in the store, if it is there yet."""
+    from featurestore.server.served import check
+
+    with ExitStack() as stack:
+        snapshot = None
+        with suppress(StoreError):
+            store = open_online(config, root, read_only=True)
+            stack.callback(store.close)
+            snapshot = stack.enter_context(store.read())
+        check(config.serve_log, root, snapshot)
 
 
 def _allow_connections(number: int) -> None:

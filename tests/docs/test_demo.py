@@ -50,8 +50,13 @@ def test_the_demo_shows_the_main_job_stops_its_server_and_leaves_the_work_tree_c
     with pytest.raises(ProcessLookupError):
         os.kill(int(process), 0)
     listed = [line.split()[0] for line in said.split("== Files\n")[1].split("\n\n")[0].splitlines()]
-    assert len(listed) == 5
+    assert len(listed) == 6
     assert [name for name in listed if not (copy / name).exists()] == []
+    assert [int(size.replace(",", "")) > 1_000 for size in re.findall(r"^GET http.*  ([\d,]+) bytes$", said, re.MULTILINE)] == [
+        True for _ in demo.PAGES
+    ]
+    ends = said.split("== See it: `make page` serves")[1].splitlines()
+    assert [line.split()[0].removeprefix("http://127.0.0.1:8000") for line in ends[1:6]] == list(demo.PAGES)
 
 
 def test_the_demo_makes_data_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

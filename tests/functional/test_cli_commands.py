@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from featurestore.cli.app import COMMANDS
+from featurestore.cli.command import name_of
 from tests.functional.conftest import WATERMARK, contents
 
 BUILD = ("build", "fraud_v1", "--spine", "data/spine.parquet", "--output", "train.parquet")
@@ -31,10 +32,10 @@ def entity(project):
 def test_help_lists_every_command(cli):
     said = cli("--help")
     assert said.code == 0
-    assert all(f"\n  {c.__name__} " in said.out for c in COMMANDS)
+    assert all(f"\n  {name_of(c)} " in said.out for c in COMMANDS)
 
 
-@pytest.mark.parametrize("command", [c.__name__ for c in COMMANDS])
+@pytest.mark.parametrize("command", [name_of(c) for c in COMMANDS])
 def test_the_help_of_a_command_has_an_example_and_the_common_options(cli, command):
     said = cli(command, "--help")
     assert said.code == 0

@@ -19,6 +19,7 @@ import pytest
 
 from featurestore import FeatureStore
 from featurestore.cli import app
+from featurestore.cli.command import name_of
 from featurestore.cli.events import EVENTS
 from featurestore.cli.exit_codes import EFFECTS, EXIT_CODES
 from featurestore.online.generations import generations
@@ -189,7 +190,7 @@ def test_timeout_ends_a_run_that_takes_too_long(cli: Cli, project: Path, require
 
 
 def test_the_tables_name_every_command_and_every_code(cli: Cli):
-    assert list(EFFECTS) == [command.__name__ for command in app.COMMANDS], "each command has its row in exit_codes.EFFECTS"
+    assert list(EFFECTS) == [name_of(command) for command in app.COMMANDS], "each command has its row in exit_codes.EFFECTS"
     said = cli("--help").out
     assert set(EXIT_CODES) - {141} == {0, 1, 2, 3, 4, 5, 130, 143}
     assert all(f"{number} " in said for number in set(EXIT_CODES) - {141})
@@ -233,12 +234,17 @@ TWICE: dict[str, list[tuple[tuple[str, ...], int, int]]] = {
     "rollback": [(("rollback", "card_payments", "--from", "LIVE"), 0, 0)],
     "gc": [(("gc",), 0, 0)],
     "forget": [(("forget", "customer=10038"), 0, 0)],
-    "verify": [(("verify", "--sample", "50", "--scratch", "0"), 0, 0)],
+    "verify": [(("verify", "--sample", "50", "--scratch", "0"), 0, 0), (("verify", "--log"), 1, 1)],
     "audit": [(("audit", "known.parquet", "--service", "fraud_v1", "--output", "audit.html"), 0, 0)],
     "prove": [(("prove", "fraud_v1", "--spine", "data/spine.parquet"), 0, 0)],
     "influence": [
         (("influence", "fraud_v1", "--feature", "amount_sum_30d", "customer_id=10038", "--as-of", "2026-01-01T00:00:00Z"), 0, 0)
     ],
+    "drift": [(("drift", "--reference", "known.parquet", "--current", "known.parquet", "--output", "drift.html"), 0, 0)],
+    "performance": [(("performance", "--service", "fraud_v1", "--predictions", "known.parquet", "--score", "count_1h"), 2, 2)],
+    "freshness": [(("freshness", "--as-of", "2025-12-31T18:00:00Z"), 0, 0)],
+    "monitor": [(("monitor", "--once"), 1, 1)],
+    "should-retrain": [(("should-retrain", "--policy", "retrain.toml", "--training-set", "known.parquet"), 1, 1)],
 }
 """Of each command what is given twice, and how it ends each time; `serve` is told to stop."""
 
@@ -270,6 +276,7 @@ def prepared(shop: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("twice") / "shop"
     shutil.copytree(shop, folder)
     (folder / "rows.jsonl").write_text(ROWS)
+    (folder / "retrain.toml").write_text('[[rule]]\nkind = "time"\nthreshold = "1d"\n')
     at = ["--project", str(folder), "--quiet"]
     spine, known = str(folder / "data" / "spine.parquet"), str(folder / "known.parquet")
     for arguments in (

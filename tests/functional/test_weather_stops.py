@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 from types import ModuleType
 
@@ -35,7 +35,7 @@ def project(tmp_path: Path) -> Path:
 def test_the_feed_that_stops_is_noticed_told_once_and_shown(
     example: ModuleType, real_data: Path, project: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    now = datetime(2026, 11, 26, 20, tzinfo=UTC)
+    now = datetime(2026, 11, 26, 18, 30, tzinfo=UTC)
     looks = example.main(real_data, project, now)
     opened = [(number, str(key)) for number, found in enumerate(looks) for key in found.opened]
     assert opened == [(5, FEED)], "110 minutes after the last row, and not once more"
@@ -46,13 +46,16 @@ def test_the_feed_that_stops_is_noticed_told_once_and_shown(
 
     store = FeatureStore(project)
     app = create_app(store.reader, root=project, config=store.config)
-    with TestClient(app) as server:
+    with TestClient(app, base_url="http://127.0.0.1:8000") as server:
         board = server.get("/freshness", headers={"accept": "text/html"}).text
         source = server.get("/sources/weather", headers={"accept": "text/html"}).text
+        first = server.get("/", headers={"accept": "text/html"}).text
     assert board.index("the feed stopped") < board.index("departures")
-    assert "departure_delay_v1" in source
+    assert "the feed stopped" in source
+    assert "airport_weather" in source
+    assert "1 open alert" in first
 
-    time, moved = example.Time(now), timedelta(days=(now - example.END).days)
+    time, moved = example.Time(now), (now - example.END) // example.HOUR * example.HOUR
     written = {"weather": example.STOPS + moved, "departures": example.END + moved}
     airports = example.Airports(real_data, project, moved, written)
     for feed in airports.feeds:

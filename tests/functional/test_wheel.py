@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 import urllib.request
@@ -54,6 +55,12 @@ def test_the_wheel_runs_init_materialize_and_serve(installed: tuple[Path, dict[s
             address = line.split("serving on ")[1].strip()
             with urllib.request.urlopen(f"{address}/v1/feature-services", timeout=30) as answer:
                 assert "fraud_v1" in json.dumps(json.load(answer))
+            with urllib.request.urlopen(f"{address}/services/fraud_v1", timeout=30) as answer:
+                page = answer.read().decode()
+            assert "Scores a card payment" in page
+            for file in re.findall(r'(?:href|src)="(/static/[^"]+)"', page):
+                with urllib.request.urlopen(f"{address}{file}", timeout=30) as answer:
+                    assert answer.read(), file
         finally:
             server.terminate()
             assert server.wait(30) == 0

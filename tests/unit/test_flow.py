@@ -165,6 +165,13 @@ def test_a_picture_is_well_formed_and_names_what_it_shows(whole: Flow):
     assert ElementTree.fromstring(picture({"nodes": [], "edges": []})).attrib["role"] == "img"
 
 
+def test_names_cannot_break_a_picture():
+    name = "\x07<script>&'\"\u202e\ud83d"
+    drawn = picture({"nodes": [{"kind": "column", "group": name, "name": name}], "edges": []}, title=name)
+    assert "<script" not in drawn
+    ElementTree.fromstring(drawn.encode())
+
+
 def test_a_picture_of_very_much_is_drawn_by_groups_and_stays_small():
     nodes = [
         {"kind": kind, "group": f"g{n % 100}", "name": f"{kind}_{n}"} for kind in ("column", "feature") for n in range(2000)

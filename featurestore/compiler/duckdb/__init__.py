@@ -70,12 +70,20 @@ def statements(plan: Part) -> list[PartStatement]:
     return found
 
 
+def plainest(plan: Part) -> PartStatement:
+    """The statement that may serve all of a part and is the easiest to read: for windows the pair join."""
+    if isinstance(plan, Latest):
+        return PartStatement(plan.outputs, latest(plan))
+    if isinstance(plan, StaticLookup):
+        return PartStatement(plan.outputs, static(plan))
+    return PartStatement(plan.outputs, window_sql(Asked(plan, plan.outputs), "pairs"), "pairs")
+
+
 __all__ = [
     "ASKED", "CELLS", "EXPIRED", "FOUND", "HELD", "IN_WINDOW", "LANDMARKS", "LATEST", "MACROS", "MISSED", "NEW_PREFIX",
     "NOT_FOUND", "QUARANTINED", "REASONS", "SOURCE_PREFIX", "WINDOW_PLANS", "Asked", "PartStatement", "ambiguous",
     "duplicates", "find_touched", "greatest_known", "holders", "key_type", "keys_read", "landmark", "latest", "left_out",
-    "on_demand", "online_rows", "online_state", "operand_column", "plans_for", "profile", "quoted", "relation", "sql_type",
-    "statements", "static",
-    "strands", "times_of_facts", "touched_too",
+    "on_demand", "online_rows", "online_state", "operand_column", "plainest", "plans_for", "profile", "quoted", "relation",
+    "sql_type", "statements", "static", "strands", "times_of_facts", "touched_too",
     "window_sql",
 ]  # fmt: skip

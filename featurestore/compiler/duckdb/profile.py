@@ -55,16 +55,22 @@ def lateness(rows: ReadSource, column: str | None = None) -> str:
     late_by = f"({known}) - ({event_time(rows.source)})"
     steps.add("rows_read", f"rows of source {rows.source.name}: how long after its event each is known",
               f"SELECT {late_by} AS late_by\nFROM {relation(rows.source)}{where(rows)}")  # fmt: skip
-    bound = "CASE WHEN late_by <= 0 THEN sign(late_by) ELSE (late_by + step - 1) // step * step END"
-    step = f"CAST(pow(10, greatest(floor(log10(greatest(late_by, 1))) - {_DIGITS - 1}, 0)) AS BIGINT)"
-    steps.add("rounded", "in few digits, rounded up",
-              f"SELECT late_by, {bound} AS bound\nFROM (\n"
-              f"  SELECT late_by, {step} AS step\n  FROM rows_read WHERE late_by IS NOT NULL\n)")  # fmt: skip
+    late_in_few_digits(steps)
     return steps.finish(
         "how many rows are how late",
         "SELECT\n  CAST(bound AS BIGINT) AS late_by, count(*) AS rows, max(late_by) AS most,\n"
         "  count(*) FILTER (WHERE late_by > $allowed) AS late\nFROM rounded\nGROUP BY bound\nORDER BY bound",
     )
+
+
+def late_in_few_digits(steps: Steps, *besides: str) -> None:
+    """The step `rounded`: `late_by` of `rows_read` and, three digits rounded up, its `bound`; besides: what is kept beside."""
+    kept = ", ".join(["late_by", *besides])
+    bound = "CASE WHEN late_by <= 0 THEN sign(late_by) ELSE (late_by + step - 1) // step * step END"
+    step = f"CAST(pow(10, greatest(floor(log10(greatest(late_by, 1))) - {_DIGITS - 1}, 0)) AS BIGINT)"
+    steps.add("rounded", "in few digits, rounded up",
+              f"SELECT {kept}, {bound} AS bound\nFROM (\n"
+              f"  SELECT {kept}, {step} AS step\n  FROM rows_read WHERE late_by IS NOT NULL\n)")  # fmt: skip
 
 
 def same_key_and_time(rows: ReadSource, keys: Sequence[str]) -> str:

@@ -1,0 +1,14 @@
+"""What is watched, as the stories that kill mutants say it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.mutants.watched import WATCHED
+
+
+@pytest.mark.parametrize("story", WATCHED)
+def test_it_is_watched_as_the_stories_say(story: str, tmp_path: Path) -> None:
+    WATCHED[story](tmp_path)
