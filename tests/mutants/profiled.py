@@ -29,7 +29,8 @@ def points_within_their_error(_: Path) -> None:
     made = levels.points(1).thinned(20)
     told = np.concatenate(([0], np.cumsum(made.weights)))[np.searchsorted(made.values, rows, side="right")]
     off = np.abs(told - np.searchsorted(np.sort(rows), rows, side="right")).max()
-    assert off <= made.errors[0] < 0.2 * len(rows)
+    assert off <= made.errors[0]
+    assert 0.09 * len(rows) < made.errors[0] < 0.12 * len(rows)
     assert made.totals[0] == len(rows)
 
 
