@@ -72,6 +72,7 @@ _FRAMES = "featurestore/compiler/duckdb/windows/frames.py"
 _SWEEP = "featurestore/compiler/duckdb/windows/sweep.py"
 _CATALOGUE = "featurestore/definitions/aggregation.py"
 _FLOW = "featurestore/plan/flow.py"
+_POINTS = "featurestore/profiles/points.py"
 _ENTRIES, _PAGE = "featurestore/catalogue/entries.py", "featurestore/server/page/app.py"
 _SESSIONS, _KEYS = "featurestore/server/sessions.py", "featurestore/server/keys.py"
 _LINEAGE, _RUNS = "featurestore/plan/lineage.py", "featurestore/openlineage/runs.py"
@@ -939,6 +940,23 @@ MUTANTS = (
            'return f"{os.getpid()}"', "two containers write one file aside", "told-what_another_machine"),
     Mutant("sweeps_elsewhere", "featurestore/atomic.py", 'if where in ("", _here()):', "if True:",
            "what a living writer elsewhere writes is swept", "told-what_another_machine"),
+    # Profiled
+    Mutant("points_of_the_end", _POINTS, "middle = (2 * edges[:, :-1] + 1) * total // (2 * most)",
+           "middle = np.maximum(ends[:, 1:] - 1, 0)", "a share of rows is told by its last one, twice as far off",
+           "profiled-points_within"),
+    Mutant("points_forget_their_error", _POINTS, "        errors[: len(part.errors)] += part.errors",
+           "        errors[: len(part.errors)] = part.errors", "what was merged is as exact as its last part",
+           "profiled-points_within"),
+    Mutant("moments_without_the_way_between", "featurestore/profiles/moments.py", "squares + rest * rest * counts", "squares",
+           "merged parts are spread as each is by itself", "profiled-merged_moments"),
+    Mutant("profile_takes_infinity", "featurestore/profiles/columns.py", "finite = np.isfinite(values)",
+           "finite = ~np.isnan(values)", "an infinite value is the greatest", "profiled-nulls_and_nans"),
+    Mutant("counters_forget_their_error", "featurestore/profiles/tops.py", "left[kept], self.errors + taken)",
+           "left[kept], self.errors)", "counts that are too small are told as exact", "profiled-counts_never"),
+    Mutant("registers_fold_by_their_order", "featurestore/profiles/distinct.py", "wide).max(axis=-1)", "wide).min(axis=-1)",
+           "coarser registers forget what was seen", "profiled-registers_fold"),
+    Mutant("profile_of_whatever_lies_there", "featurestore/retrieval/output.py", "if folders.identity(place) == named:",
+           "if place.exists():", "the profile of another set is taken for this one's", "profiled-profiles_of"),
     # Shown
     Mutant("limited_key_sees_all", "featurestore/server/page/known.py", "catalogue = catalogue.seen_by(key.may_see)",
            "pass", "a key for one service is shown every other", "shown-a_page_needs"),
