@@ -968,6 +968,7 @@ class FeatureStore:
         *,
         training_set: str | Path | None = None,
         service: str | None = None,
+        current: str | Path | None = None,
         now: str | int | None = None,
     ) -> Decision:
         """Whether a policy says that a model is to be trained anew, by what is known at an instant.
@@ -975,7 +976,8 @@ class FeatureStore:
         Args:
             policy: a TOML file with [[rule]] of kind "time", "volume", "drift" or "performance" (`monitoring.policy`).
             training_set: the set the model was trained on, or its manifest; default: as the policy says. service: whose
-                results count; default: as the policy says, else the training set's.
+                results count; default: as the policy says, else the training set's. current: what the training set is compared
+                with for drift, as by `drift`; default: the results that `monitor` kept.
             now: the instant (ISO 8601 with offset, or microseconds; default: the clock's).
         Returns: Decision: `retrain`, `judged` (False: no rule could be), `rules` with value, limit and why, `to_dict()`.
         Raises: UnknownName FS101, UsageError FS168, DataError FS361, FS492, FS493, SourceError.
@@ -988,16 +990,17 @@ class FeatureStore:
         path = asked.training_set if training_set is None else Path(training_set)
         made, of = (None, None) if path is None else retrain.made_at(path)
         service = service or asked.service or of
-        windows = {rule.window for rule in asked.rules if rule.kind == "volume"}
-        reach = max((rule.window or 0 for rule in asked.rules), default=0)
-        kept = results.recent(self._base / self.config.monitor.path, at - reach)
+        kept = results.recent(self._base / self.config.monitor.path, at - asked.reach)
         mine = [r for r in kept if service is None or service in (r.subject, r.details.get("service"))]
+        drift = [r for r in mine if r.check == "drift"]
+        if current is not None and path is not None and service is not None and "drift" in asked.kinds:
+            drift = self.drift(retrain.read(path).output, current, service=service, tests=False).results(at, "service", service)
         since = {}
-        if made is not None and windows:
-            sources = [self.source_of(source) for source in self.bound_service(service or "").sources.values()]
-            since = retrain.rows_since(sources, self.engine_settings(), made, at, windows)
-        by_check = {check: [r for r in mine if r.check == check] for check in ("drift", "performance")}
-        return retrain.decide(asked, retrain.Known(now=at, made=made, since=since, **by_check), service)
+        if made is not None and service is not None and "volume" in asked.kinds:
+            sources = [self.source_of(source) for source in self.bound_service(service).sources.values()]
+            since = retrain.rows_since(sources, self.engine_settings(), made, at, asked.windows("volume"))
+        performance = [r for r in mine if r.check == "performance"]
+        return retrain.decide(asked, retrain.Known(at, made, since, drift, performance), service)
 
     def _watermarks(self) -> dict[str, int]:
         """Of each view that has a generation, of whatever definition, the newest."""

@@ -72,6 +72,7 @@ _FRAMES = "featurestore/compiler/duckdb/windows/frames.py"
 _SWEEP = "featurestore/compiler/duckdb/windows/sweep.py"
 _CATALOGUE = "featurestore/definitions/aggregation.py"
 _FLOW = "featurestore/plan/flow.py"
+_POINTS = "featurestore/profiles/points.py"
 _ENTRIES, _PAGE = "featurestore/catalogue/entries.py", "featurestore/server/page/app.py"
 _SESSIONS, _KEYS = "featurestore/server/sessions.py", "featurestore/server/keys.py"
 _LINEAGE, _RUNS = "featurestore/plan/lineage.py", "featurestore/openlineage/runs.py"
@@ -145,6 +146,30 @@ class Mutant:
 
 
 MUTANTS = (
+    # What alerts, and what is judged
+    Mutant("chance_is_not_corrected", "featurestore/monitoring/drift/p_values.py", "(len(ps) - place) * ps[number]",
+           "ps[number]", "every test has alpha for itself", "compared-chance"),
+    Mutant("one_tail_is_the_p", "featurestore/monitoring/drift/p_values.py", "2 * float(min(together",
+           "1 * float(min(together", "the p of shares is half of it", "compared-few_hits"),
+    Mutant("ties_are_steps", "featurestore/monitoring/drift/numbers.py", "where=steps > 0", "where=steps >= 0",
+           "KS is looked up between ties", "compared-distance"),
+    Mutant("frequent_values_share_a_bin", "featurestore/monitoring/drift/numbers.py", "np.nextafter(often, -np.inf)",
+           "often", "a frequent value shares its bin with the tenth below", "compared-a_frequent"),
+    Mutant("one_side_says_what_is_rare", "featurestore/monitoring/drift/categories.py",
+           "together = before + after\n    smaller", "together = 2 * after\n    smaller",
+           "current alone decides which are rare", "compared-rare"),
+    Mutant("trifles_alert", "featurestore/monitoring/drift/rules.py", "< alpha and _matters(test.name, effects)", "< alpha",
+           "whatever is no chance alerts", "compared-what_matters"),
+    Mutant("a_threshold_silences_all", "featurestore/monitoring/drift/rules.py",
+           "elif MEASURES[test.name].about in replaced:", "elif replaced:", "who sets PSI hears of NULL no more",
+           "compared-what_matters"),
+    Mutant("the_first_rows_are_drawn", "featurestore/monitoring/drift/sides.py",
+           "sorted(random.Random(seed).sample(range(rows), sample))", "sorted(range(sample))", "a draw is the oldest rows",
+           "compared-a_draw"),
+    Mutant("young_days_are_judged", "featurestore/monitoring/performance.py", "if instants[rows].max() > last:",
+           "if instants[rows].min() > last:", "a day is judged by the labels that are settled early", "compared-only_settled"),
+    Mutant("ties_are_won", "featurestore/monitoring/performance.py", "(np.cumsum(counts) - (counts - 1) / 2)[at]",
+           "np.cumsum(counts)[at]", "equal scores are right", "compared-ties_are_half"),
     # What boards show, and to whom
     Mutant("boards_show_what_others_own", "featurestore/server/page/boards/pages.py", "if not asked.limited:",
            "if asked.query is not None:", "who sees some services sees results of all", "found-who_sees_some"),
@@ -915,6 +940,23 @@ MUTANTS = (
            'return f"{os.getpid()}"', "two containers write one file aside", "told-what_another_machine"),
     Mutant("sweeps_elsewhere", "featurestore/atomic.py", 'if where in ("", _here()):', "if True:",
            "what a living writer elsewhere writes is swept", "told-what_another_machine"),
+    # Profiled
+    Mutant("points_of_the_end", _POINTS, "middle = (2 * edges[:, :-1] + 1) * total // (2 * most)",
+           "middle = np.maximum(ends[:, 1:] - 1, 0)", "a share of rows is told by its last one, twice as far off",
+           "profiled-points_within"),
+    Mutant("points_forget_their_error", _POINTS, "        errors[: len(part.errors)] += part.errors",
+           "        errors[: len(part.errors)] = part.errors", "what was merged is as exact as its last part",
+           "profiled-points_within"),
+    Mutant("moments_without_the_way_between", "featurestore/profiles/moments.py", "squares + rest * rest * counts", "squares",
+           "merged parts are spread as each is by itself", "profiled-merged_moments"),
+    Mutant("profile_takes_infinity", "featurestore/profiles/columns.py", "finite = np.isfinite(values)",
+           "finite = ~np.isnan(values)", "an infinite value is the greatest", "profiled-nulls_and_nans"),
+    Mutant("counters_forget_their_error", "featurestore/profiles/tops.py", "left[kept], self.errors + taken)",
+           "left[kept], self.errors)", "counts that are too small are told as exact", "profiled-counts_never"),
+    Mutant("registers_fold_by_their_order", "featurestore/profiles/distinct.py", "wide).max(axis=-1)", "wide).min(axis=-1)",
+           "coarser registers forget what was seen", "profiled-registers_fold"),
+    Mutant("profile_of_whatever_lies_there", "featurestore/retrieval/output.py", "if folders.identity(place) == named:",
+           "if place.exists():", "the profile of another set is taken for this one's", "profiled-profiles_of"),
     # Shown
     Mutant("limited_key_sees_all", "featurestore/server/page/known.py", "catalogue = catalogue.seen_by(key.may_see)",
            "pass", "a key for one service is shown every other", "shown-a_page_needs"),

@@ -121,7 +121,10 @@ def _json(document: Mapping[str, Any]) -> bytes:
 
 def _meta(snapshot: Snapshot) -> dict[str, Any] | None:
     raw = snapshot.meta(META)
-    return None if raw is None else json.loads(raw)
+    if raw is None:
+        return None
+    given: dict[str, Any] = json.loads(raw)
+    return {"format": 0, "outline": "", "digest": "", **given}
 
 
 __all__ = ["FORMAT", "MOST_BYTES", "Raw", "document_of", "keep", "packed", "raw_of", "read", "without_longest"]

@@ -25,6 +25,9 @@ def should_retrain(
     service: Annotated[
         str | None, typer.Option(metavar="NAME", help="Whose results count. Default: the policy's, else the training set's.")
     ] = None,
+    current: Annotated[
+        str | None, typer.Option(metavar="FILE", help="Compare with this for drift, as `drift` does. Default: results kept.")
+    ] = None,
     as_of: Annotated[
         str | None, typer.Option("--as-of", metavar="TS", help="Judge by what was known before this instant. Default: now.")
     ] = None,
@@ -37,7 +40,7 @@ def should_retrain(
     Example:
       featurestore should-retrain --policy retrain.toml --training-set train.parquet --json
     """
-    decided = run.store.should_retrain(policy, training_set=training_set, service=service, now=as_of)
+    decided = run.store.should_retrain(policy, training_set=training_set, service=service, current=current, now=as_of)
     for outcome in decided.rules:
         if not outcome.judged:
             run.warn(f"rule {outcome.rule.kind} cannot be judged: {outcome.why}")

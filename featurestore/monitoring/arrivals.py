@@ -43,8 +43,8 @@ class Burst:
 
 
 @dataclass(frozen=True)
-class Hour:
-    """An hour in which facts happened: its start, how many are known, and when most of them had become so."""
+class Interval:
+    """An hour or a day in which facts happened: its start, how many are known, and when most of them had become so."""
 
     start: int
     facts: int
@@ -56,10 +56,10 @@ class SourceFacts:
     """A source, as far as it was known before an instant. Instants and lengths are in microseconds.
 
     rows: all that were known. newest_known, newest_event: of those, and of those that had happened; None without any. bursts:
-    when they came in, over HISTORY. hours: in which facts happened, over HISTORY. recent, usual: (lateness, facts) of those
-    known in the RECENT time before the newest, and before that; empty where the known time is declared instead of recorded.
-    Of the versions of a fact the first counts. recorded: whether known times are. days: the days (as starts, UTC) that the
-    paths of its files name; None if they name none. static: it has no times. trouble: why it could not be read, or "".
+    when they came in, over HISTORY. hours, by_day: in which facts happened, over HISTORY. recent, usual: (lateness, facts)
+    of those known in the RECENT time before the newest, and before that; empty where the known time is declared instead of
+    recorded. Of the versions of a fact the first counts. recorded: whether known times are. days: the days (as starts, UTC)
+    that the paths of its files name; None if they name none. static: it has no times. trouble: why it could not be read.
     """
 
     name: str
@@ -67,7 +67,8 @@ class SourceFacts:
     newest_known: int | None = None
     newest_event: int | None = None
     bursts: tuple[Burst, ...] = ()
-    hours: tuple[Hour, ...] = ()
+    hours: tuple[Interval, ...] = ()
+    by_day: tuple[Interval, ...] = ()
     recent: tuple[tuple[int, int], ...] = ()
     usual: tuple[tuple[int, int], ...] = ()
     recorded: bool = False
@@ -145,7 +146,7 @@ class _Counted:
         late = self._listed(self._sql.lateness()) if recorded else []
         return SourceFacts(
             name=source.name, rows=self.rows, newest_known=self.newest_known, newest_event=self.newest_event,
-            bursts=bursts, hours=tuple(Hour(*row) for row in self._listed(self._sql.hours())),
+            bursts=bursts, hours=self._intervals(HOUR), by_day=self._intervals(MICROS_PER_DAY),
             recent=tuple((by, recent) for by, _, recent in late if recent),
             usual=tuple((by, rows - recent) for by, rows, recent in late if rows > recent),
             recorded=recorded, days=days_named([part.name for part in data.own], self._now),
@@ -154,6 +155,9 @@ class _Counted:
     def since(self, instant: int | None) -> int:
         rows = self._listed(self._sql.known_since(), since=instant) if instant is not None else []
         return int(rows[0][0]) if rows else 0
+
+    def _intervals(self, length: int) -> tuple[Interval, ...]:
+        return tuple(Interval(*row) for row in self._listed(self._sql.intervals(length)))
 
     def _listed(self, statement: str, **besides: int) -> list[tuple[int, ...]]:
         """The rows of a statement over the recent ones; none if there are none."""

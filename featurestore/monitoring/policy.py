@@ -39,10 +39,9 @@ from typing import Any
 
 from featurestore.errors import DataError, DefinitionError, UsageError, nearest
 from featurestore.intervals import parse_duration
+from featurestore.monitoring.performance import METRICS
 
 FORMAT = 1
-BETTER: Mapping[str, bool] = {"auc": True, "logloss": False, "rmse": False, "mae": False}
-"""Of metrics, whether more is better."""
 COMBINE = ("any", "all")
 _ROWS = re.compile(r"([1-9][0-9_]{0,17}) ?rows")
 
@@ -70,6 +69,18 @@ class Policy:
     combine: str = "any"
     training_set: Path | None = None
     service: str | None = None
+
+    @property
+    def kinds(self) -> set[str]:
+        return {rule.kind for rule in self.rules}
+
+    @property
+    def reach(self) -> int:
+        """How far back its windows go, in microseconds."""
+        return max((rule.window or 0 for rule in self.rules), default=0)
+
+    def windows(self, kind: str) -> set[int | None]:
+        return {rule.window for rule in self.rules if rule.kind == kind}
 
 
 def read(path: Path) -> Policy:
@@ -165,8 +176,8 @@ def _count(value: Any, what: str) -> int:
 
 
 def _metric(value: Any, what: str) -> str:
-    if not isinstance(value, str) or value not in BETTER:
-        raise UsageError("FS168", f"{what} = {value!r} is no metric", known=BETTER, hint=nearest(str(value), BETTER))
+    if not isinstance(value, str) or value not in METRICS:
+        raise UsageError("FS168", f"{what} = {value!r} is no metric", known=METRICS, hint=nearest(str(value), METRICS))
     return value
 
 

@@ -7,15 +7,17 @@ there is no answer, which is not the same as no.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from featurestore.errors import DataError
 from featurestore.intervals import MICROS_PER_SECOND, format_instant, parse_formatted, parse_instant, zone
-from featurestore.monitoring.policy import BETTER, Policy, Rule
+from featurestore.monitoring.performance import METRICS
+from featurestore.monitoring.policy import Policy, Rule
 from featurestore.monitoring.results import SKIPPED, Result
 from featurestore.monitoring.told import span
+from featurestore.retrieval.manifest import read
 
 if TYPE_CHECKING:
     from featurestore.engines.duckdb import Settings
@@ -76,14 +78,14 @@ class Since:
     since: int
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class Known:
     """What rules are held against, at the instant `now`. made: up to when the training set knew. since: per window that a rule
     of volume asks for. drift, performance: results, of whatever time up to now."""
 
     now: int
     made: int | None = None
-    since: Mapping[int | None, Since]
+    since: Mapping[int | None, Since] = field(default_factory=dict)
     drift: Sequence[Result] = ()
     performance: Sequence[Result] = ()
 
@@ -146,7 +148,7 @@ def _performance(rule: Rule, known: Known) -> Outcome:
         metrics = result.details.get("metrics") or {}
         metric = rule.metric or next(iter(metrics), "")
         value, day = metrics.get(metric), str(result.details.get("day", ""))
-        if value is not None and metric in BETTER and result.status != SKIPPED and day:
+        if value is not None and metric in METRICS and result.status != SKIPPED and day:
             days[parse_instant(f"{day}T00:00:00Z")] = metric, float(value), float(result.details.get("judged") or 1)
     if not days:
         return _unjudged(rule, f"no judged day in the results of the last {span(rule.window or 0)}")
@@ -154,7 +156,7 @@ def _performance(rule: Rule, known: Known) -> Outcome:
     metric = recent[-1][0]
     alike = [(value, weight) for name, value, weight in recent if name == metric]
     value = sum(v * weight for v, weight in alike) / sum(weight for _, weight in alike)
-    worse = value < rule.threshold if BETTER[metric] else value > rule.threshold
+    worse = value < rule.threshold if METRICS[metric] else value > rule.threshold
     why = f"{metric} of {len(alike)} days up to {format_instant(max(days))[:10]} is {value:.4g}, threshold {rule.threshold:g}"
     return Outcome(rule=rule, fired=worse, value=value, limit=rule.threshold, why=why)
 
@@ -169,8 +171,6 @@ def made_at(path: Path) -> tuple[int, str]:
 
     Raises: DataError FS361, or FS492 where neither is there.
     """
-    from featurestore.retrieval.manifest import read
-
     recorded = read(path)
     document = recorded.document
     cut_off = document["known_before"]
@@ -222,4 +222,4 @@ def rows_since(
     return found
 
 
-__all__ = ["Decision", "Known", "Outcome", "Since", "decide", "made_at", "rows_since"]
+__all__ = ["Decision", "Known", "Outcome", "Since", "decide", "made_at", "read", "rows_since"]

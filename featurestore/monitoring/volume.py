@@ -118,12 +118,9 @@ def counted(source: SourceFacts, now: int) -> Counts | None:
 
 def _counts(source: SourceFacts, length: int, now: int) -> Counts:
     """From the first whole interval to the last that has ended and had its time to settle."""
-    rows, settled = dict[int, int](), dict[int, int]()
-    for hour in source.hours:
-        start = hour.start - hour.start % length
-        rows[start] = rows.get(start, 0) + hour.facts
-        settled[start] = max(settled.get(start, 0), hour.settled)
-    took = [(max(known - start - length, 0), 1) for start, known in settled.items()]
+    intervals = source.hours if length == HOUR else source.by_day
+    rows = {interval.start: interval.facts for interval in intervals}
+    took = [(max(interval.settled - interval.start - length, 0), 1) for interval in intervals]
     first = min(rows) + length
     ended = max((now - round(PATIENCE * quantile(took, MOST)) - first) // length, 0)
     assert source.newest_event is not None

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 from collections.abc import Mapping
 from html.parser import HTMLParser
 from pathlib import Path
-from urllib.parse import urlsplit
+from urllib.parse import urlencode, urlsplit
 from xml.etree import ElementTree
 
 import pyarrow as pa
@@ -33,6 +34,7 @@ from featurestore.server import create_app, keys
 from featurestore.server.app import Application
 from featurestore.server.keys import Access
 from featurestore.server.page.app import SIGN_IN
+from tests.functional.serving import make_project, serving
 
 NOW = parse_instant("2026-01-03T00:00:00Z")
 HOSTILE = """<script>alert(1)</script>"'><img src=x onerror=alert(2)>\u202e&amp;\x07"""
@@ -153,7 +155,8 @@ def test_a_page_of_a_feature_tells_definition_type_lineage_and_use(pages: dict[s
     for told in (
         "sum(&#34;amount&#34;) over 7d",
         "double",
-        "payments.amount",
+        "the value is made of it",
+        "/sources/payments",
         "/services/open_v1",
         "/features/mixed/share",
         "SELECT",
@@ -586,3 +589,31 @@ def test_pages_stay_small_with_a_thousand_features(many: TestClient) -> None:
         assert answer.status_code == 200, address
         assert len(answer.content) < 150_000, (address, len(answer.content))
     assert "1000" in many.get("/services/all").text
+
+
+# --- as a process -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.slow
+def test_each_worker_knows_who_signed_in_at_another(tmp_path: Path) -> None:
+    root = make_project(tmp_path / "shop", rows=200)
+    secret, _ = keys.add(root / "keys.toml", "me")
+    with serving(root, workers=2, api_keys="keys.toml") as served:
+        form = urlencode({"key": secret}).encode()
+        signed = served.send("POST", SIGN_IN, form, {"content-type": "application/x-www-form-urlencoded"})
+        assert signed.status == 303
+        cookie = signed.headers["set-cookie"].partition(";")[0]
+        assert [served.get("/services/fraud_v1", {**HTML, "cookie": cookie}).status for _ in range(20)] == [200] * 20
+        head = served.send("HEAD", "/services/fraud_v1", headers={**HTML, "cookie": cookie})
+        assert (head.status, head.body) == (200, b"")
+
+
+def test_a_run_keeps_the_catalogue_unless_the_page_is_off(tmp_path: Path) -> None:
+    root = make_project(tmp_path / "shop", rows=100)
+    with FeatureStore(root).reader.store.read() as snapshot:
+        assert catalogue.raw_of(snapshot) is not None
+    (root / "featurestore.toml").write_text('[project]\nname = "shop"\n[server]\npage = false\n')
+    shutil.rmtree(root / ".featurestore")
+    FeatureStore(root).materialize()
+    with FeatureStore(root).reader.store.read() as snapshot:
+        assert catalogue.raw_of(snapshot) is None

@@ -436,7 +436,7 @@ def test_workers_log_what_they_answer_and_write_it_all_before_they_end(
     assert sorted(found["request_id"].to_pylist()) == sorted(answer.headers["x-request-id"] for answer in answers)
     names = answers[0].json["feature_names"]
     assert serve_log.features(found.column_names) == names
-    assert {len(set(found[column].to_pylist())) for column in ("key.customer_id", "key.merchant_id")} == {1}
+    assert {len(set(found[column].to_pylist())) for column in ("key_hash.customer_id", "key_hash.merchant_id")} == {1}
     writers = {path.name.split("_")[-1].rsplit("-", 1)[0] for path in serve_log.files(folder, "fraud_v1", *FULL)}
     assert 1 <= len(writers) <= workers
 

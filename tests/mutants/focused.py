@@ -18,11 +18,13 @@ from featurestore.compiler.duckdb.windows import PLANS
 from featurestore.errors import FeatureStoreError
 from tests.mutants.audit import STORIES as AUDIT
 from tests.mutants.backfilled import BACKFILLED
+from tests.mutants.compared import COMPARED
 from tests.mutants.database import DATABASE
 from tests.mutants.found import FOUND
 from tests.mutants.judged import STORIES as JUDGED
 from tests.mutants.logged import LOGGED
 from tests.mutants.online import RUNS, at_each_instant, can_be_asked_at_each_instant
+from tests.mutants.profiled import PROFILED
 from tests.mutants.remade import REMADE
 from tests.mutants.remote import REMOTE
 from tests.mutants.shown import SHOWN
@@ -59,7 +61,7 @@ def _stories() -> Mapping[str, Callable[[Path], None]]:
     for plan in (plan for plan in PLANS if plan != "snapshot"):
         for case in (case for case in OFFLINE if case.topic in _OF_PLANS and case.has_windows):
             stories[f"{case.id} ({plan})"] = partial(run_case, case, partial(by_duckdb, window_plan=plan))
-    return stories | AUDIT | JUDGED | BACKFILLED | TOLD | SHOWN | FOUND | LOGGED | WATCHED
+    return stories | AUDIT | JUDGED | BACKFILLED | TOLD | SHOWN | FOUND | LOGGED | WATCHED | COMPARED | PROFILED
 
 
 def _place(case: Case) -> int:

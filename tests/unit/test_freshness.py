@@ -19,7 +19,7 @@ from featurestore.monitoring.arrivals import (
     HOUR,
     RECENT,
     Burst,
-    Hour,
+    Interval,
     SourceFacts,
     ViewFacts,
     days_named,
@@ -42,7 +42,7 @@ def facts(rows, now: int, **besides) -> SourceFacts:
         return SourceFacts(name="s", recorded=True, **besides)
     newest, event = int(k.max()), int(e.max())
     lately = k >= newest - HISTORY
-    hours = hours_of(e, k, event - event % DAY - HISTORY)
+    hours, by_day = (intervals(e, k, event - event % DAY - HISTORY, length) for length in (HOUR, DAY))
     k, late = np.sort(k[lately]), (k - e)[lately]
     recent = k_of(rows, now, newest) >= newest - RECENT
     firsts = np.flatnonzero(np.diff(k // MINUTE, prepend=-1))
@@ -50,18 +50,18 @@ def facts(rows, now: int, **besides) -> SourceFacts:
     bursts = tuple(Burst(int(k[a]), int(k[b]), int(b - a + 1)) for a, b in zip(firsts, lasts, strict=True))
     return SourceFacts(
         name="s", rows=int((table[:, 1] < now).sum()), newest_known=newest, newest_event=event, bursts=bursts,
-        hours=hours, recent=counted_by(late[recent]), usual=counted_by(late[~recent]), recorded=True,
+        hours=hours, by_day=by_day, recent=counted_by(late[recent]), usual=counted_by(late[~recent]), recorded=True,
         **besides,
     )  # fmt: skip
 
 
-def hours_of(e, k, since: int) -> tuple[Hour, ...]:
-    order = np.lexsort((k, e // HOUR))
+def intervals(e, k, since: int, length: int) -> tuple[Interval, ...]:
+    order = np.lexsort((k, e // length))
     e, k = e[order], k[order]
-    starts, firsts, counts = np.unique(e // HOUR, return_index=True, return_counts=True)
+    starts, firsts, counts = np.unique(e // length, return_index=True, return_counts=True)
     settled = k[firsts + np.ceil(0.75 * counts).astype(int) - 1]
-    told = zip((starts * HOUR).tolist(), counts.tolist(), settled.tolist(), strict=True)
-    return tuple(Hour(*one) for one in told if one[0] >= since)
+    told = zip((starts * length).tolist(), counts.tolist(), settled.tolist(), strict=True)
+    return tuple(Interval(*one) for one in told if one[0] >= since)
 
 
 def k_of(rows, now: int, newest: int):
@@ -135,7 +135,14 @@ def test_a_feed_as_usual_alerts_at_no_time(feed: str, seed: int):
 
 
 @pytest.mark.parametrize(
-    "feed, within", [("steady", HOUR), ("busy", HOUR), ("office", 3 * HOUR), ("night", HOUR), ("batches", 6 * HOUR)]
+    "feed, within",
+    [
+        ("steady", HOUR),
+        ("office", 3 * HOUR),
+        ("batches", 6 * HOUR),
+        pytest.param("busy", HOUR, marks=pytest.mark.slow),
+        pytest.param("night", HOUR, marks=pytest.mark.slow),
+    ],
 )
 def test_a_stopped_feed_is_found_within_one_interval(feed: str, within: int):
     stop = MONDAY + 29 * DAY + 10 * HOUR if feed != "batches" else MONDAY + 29 * DAY + HOUR
@@ -257,7 +264,11 @@ def test_too_little_tells_nothing(rows):
         if rows == steady(3) and now > MONDAY + 4 * DAY:
             continue
         source = facts(rows, now)
-        source = replace(source, newest_event=None, hours=()) if source.newest_event and source.newest_event > now else source
+        source = (
+            replace(source, newest_event=None, hours=(), by_day=())
+            if source.newest_event and source.newest_event > now
+            else source
+        )
         found = results([], [source], now)
         assert {r.status for r in found} == {SKIPPED}, found
 

@@ -9,14 +9,14 @@ from featurestore.compiler.duckdb.facts import event_time, known_time, relation,
 from featurestore.compiler.duckdb.profile import late_in_few_digits
 from featurestore.compiler.duckdb.scalars import quoted
 from featurestore.compiler.statement import Steps, listed
-from featurestore.intervals import MICROS_PER_DAY, MICROS_PER_SECOND
+from featurestore.intervals import MICROS_PER_SECOND
 from featurestore.plan.nodes import ReadSource
 
 ARRIVED = "arrived"
 """The relation in which what `arrived` gives is kept."""
 SETTLED = 0.75
-"""The share of an hour's facts without which it is not complete."""
-_MINUTE, _HOUR = 60 * MICROS_PER_SECOND, MICROS_PER_DAY // 24
+"""The share of an interval's facts without which it is not complete."""
+_MINUTE = 60 * MICROS_PER_SECOND
 
 
 def newest(rows: ReadSource) -> str:
@@ -52,10 +52,10 @@ def bursts() -> str:
     )
 
 
-def hours() -> str:
-    """The statement: of each hour in which facts had happened by $now its start, how many, and when most of these (SETTLED) had
-    become known, in order."""
-    start = _floor("event_time", _HOUR)
+def intervals(length: int) -> str:
+    """The statement: of each interval of so many microseconds in which facts had happened by $now its start, how many, and
+    when most of these (SETTLED) had become known, in order."""
+    start = _floor("event_time", length)
     return (
         f"SELECT {start} AS start, count(*) AS rows, quantile_disc(known_time, {SETTLED}) AS settled\n"
         f"FROM {ARRIVED}\nWHERE first AND event_time >= $event_since AND event_time < $now\nGROUP BY {start}\nORDER BY start"
