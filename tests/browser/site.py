@@ -18,6 +18,7 @@ from tests.needs import ROOT
 
 SERVICE, STOPPED, WELL, SOURCE = "fraud_v1", "card_payments", "merchant_profile", "payments"
 DRIFTED = "amount_sum_7d"
+BEFORE = ("2025-12-29T00:00:00Z", "2025-12-30T00:00:00Z", "2025-12-31T00:00:00Z")
 STOPPED_AT = "2026-01-01T00:00:00Z"
 _MINUTE = 60_000_000
 _SERVE = """
@@ -58,7 +59,8 @@ def make(folder: Path, *, rows: int = 2_000) -> Path:
         file.write('\n[monitor]\nfreshness = { "*" = "2h" }\n')
     (folder / "registry" / "more.py").write_text(_MORE, encoding="utf-8")
     store = FeatureStore(folder, clock=FixedClock(found.NOW))
-    store.materialize(known_before=STOPPED_AT)
+    for watermark in (*BEFORE, STOPPED_AT):
+        store.materialize(known_before=watermark)
     store.materialize([WELL], known_before=format_instant(found.NOW - 10 * _MINUTE))
     features = sorted(store.bound.services[SERVICE].feature_types, key=lambda name: (name != DRIFTED, name))
     results = folder / store.config.monitor.path

@@ -16,7 +16,7 @@ from featurestore.server.page.boards.words import instant, percent, short, text
 
 MOST_RUNS = 8
 """Profiles that one page reads: the newest."""
-_TOP = 8
+_TOP, _FEW = 8, 20
 _WIDTH, _HEIGHT, _BINS = 420.0, 140.0, 30
 
 
@@ -77,6 +77,9 @@ def _shown(one: FeatureProfile, value: float | str) -> str:
 
 
 def _top(one: FeatureProfile) -> list[tuple[str, str]]:
+    """Of a number with many values none of them says much."""
+    if one.is_numeric and one.cardinality > _FEW:
+        return []
     return [(text(value, 60), percent(count / one.rows if one.rows else None)) for value, count in one.top[:_TOP]]
 
 
