@@ -509,6 +509,19 @@ def test_before_anything_is_materialized_the_manifest_is_shown(store: FeatureSto
     assert "It is not served" in found["/services/open_v1"]
 
 
+def test_a_manifest_tells_of_on_demand_features_those_that_may_be_seen(store: FeatureStore, tmp_path: Path) -> None:
+    from featurestore.online.memory import MemoryStore
+
+    reader, manifest, file = OnlineReader(MemoryStore(), store.clock), tmp_path / "manifest.json", tmp_path / "keys.toml"
+    manifest.write_text(json.dumps(store.bound.to_manifest()))
+    for services, status in (([], 200), (["open_v1"], 404)):
+        secret, _ = keys.add(file, f"of_{status}", services=services)
+        asking = browser(create_app(reader, manifest=manifest, access=Access(file)), authorization=f"Bearer {secret}")
+        assert asking.get("/features/mixed/veiled_share").status_code == status
+        assert asking.get("/features/mixed/share").status_code == 200
+        assert ("veiled" in asking.get("/views/mixed").text) == (status == 200)
+
+
 def test_a_catalogue_of_a_newer_version_or_a_broken_one_is_as_none(store: FeatureStore) -> None:
     for meta, body in (({"format": 99}, b""), ({}, b"no zlib")):
         reader = _reader_without_catalogue(store)
