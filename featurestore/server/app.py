@@ -143,7 +143,9 @@ class Application:
         return status, len(body)
 
     async def _send(self, exchange: Exchange, status: int, headers: Headers, body: bytes, send: Send) -> None:
-        headers = [*headers, (b"content-length", b"%d" % len(body)), (b"x-request-id", exchange.request_id)]
+        headers = [*headers, (b"x-request-id", exchange.request_id)]
+        if status != HTTPStatus.NOT_MODIFIED:  # there it would be the length of what is not sent
+            headers.append((b"content-length", b"%d" % len(body)))
         if self.connections.draining:
             headers.append((b"connection", b"close"))
         await send({"type": "http.response.start", "status": status, "headers": headers})

@@ -294,7 +294,7 @@ def test_head_is_as_get_without_a_body(page: TestClient) -> None:
 def test_what_has_not_changed_is_not_sent_again(page: TestClient) -> None:
     first = page.get("/services/open_v1")
     again = page.get("/services/open_v1", headers={"if-none-match": first.headers["etag"]})
-    assert (again.status_code, again.content) == (304, b"")
+    assert (again.status_code, again.content, "content-length" in again.headers) == (304, b"", False)
     [css] = [link for link in links(first.text) if "page.css" in link]
     assert "immutable" in page.get(css).headers["cache-control"]
     assert page.get("/static/page.css").headers["cache-control"] == "no-cache"
@@ -390,6 +390,24 @@ def test_a_session_looks_features_up_from_the_page_and_pushes_nothing(
     elsewhere = {"sec-fetch-site": "same-site", "sec-fetch-mode": "cors"}
     assert asking.post("/v1/online-features", json=question, headers=elsewhere).status_code == 401
     assert asking.post("/v1/push/payments", json={"rows": []}, headers=from_page).status_code == 403
+
+
+def test_a_key_that_may_not_look_up_sees_no_page(store: FeatureStore, tmp_path: Path) -> None:
+    secret, _ = keys.add(tmp_path / "keys.toml", "bringer", scopes=["push"])
+    asking = browser(create_app(store.reader, access=Access(tmp_path / "keys.toml")), authorization=f"Bearer {secret}")
+    for address in ("/", "/features/spent/sum_7d", "/skew"):
+        answer = asking.get(address)
+        assert (answer.status_code, "no scope &#39;lookup&#39;" in answer.text) == (403, True), address
+
+
+def test_a_form_of_too_many_fields_signs_nobody_in(locked: tuple[Application, Path, Mapping[str, str]]) -> None:
+    app, _, secrets = locked
+    form = {"key": secrets["all"], **{f"f{n}": "x" for n in range(40)}}
+    assert browser(app).post(SIGN_IN, data=form).status_code == 403
+
+
+def test_what_asks_for_no_path_is_no_page(page: TestClient) -> None:
+    assert [page.app.page.owns(path) for path in ("*", "", "x")] == [False] * 3  # type: ignore[attr-defined]
 
 
 def test_sign_in_from_elsewhere_is_refused(locked: tuple[Application, Path, Mapping[str, str]]) -> None:
