@@ -456,6 +456,15 @@ def test_a_key_for_one_service_learns_nothing_of_any_other(locked: tuple[Applica
     assert "1 definition" in asking.get("/?kind=service").text
 
 
+def test_metrics_tell_a_key_for_one_service_of_its_views_alone(locked: tuple[Application, Path, Mapping[str, str]]) -> None:
+    app, _, secrets = locked
+    told = {who: browser(app, authorization=f"Bearer {secret}").get("/metrics").text for who, secret in secrets.items()}
+    assert 'featurestore_generation{fingerprint="' in told["open"]
+    assert 'view="spent"' in told["open"]
+    assert ("veiled" in told["open"], "veiled_view" in told["all"]) == (False, True)
+    assert ["\nfeaturestore_services 1.0" in told["open"], "\nfeaturestore_services 2.0" in told["all"]] == [True, True]
+
+
 @pytest.mark.parametrize(
     "address",
     [

@@ -69,11 +69,11 @@ def shown(store: MemoryStore) -> dict[str, list[int]]:
 
 
 def test_a_view_that_is_live_by_two_definitions_is_told_by_both():
-    service = {"name": "s", "instances": [{"view": "v", "fingerprint": "f"}]}
+    waits = {"instances": [{"view": "v", "fingerprint": "f"}, {"view": "not there yet", "fingerprint": "f"}]}
     store = MemoryStore()
     for number, fingerprint in enumerate(("f", "f", "g", "g"), 1):
         one = made(number, [number], fingerprint=fingerprint)
-        store.write(lambda batch, one=one: publish(batch, one, {"s": service}, {"v": "g"}))
+        store.write(lambda batch, one=one: publish(batch, one, {"s": waits}, {"v": "g"}))
     assert shown(store) == {"v": [3, 1]}
 
 
