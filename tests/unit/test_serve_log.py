@@ -161,6 +161,20 @@ def test_a_defect_costs_its_rows_alone(tmp_path: Path, monkeypatch: pytest.Monke
     assert (made.rows, made.dropped[ERROR]) == (4, 2)
 
 
+def test_a_file_that_cannot_be_put_together_ends_no_thread(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(tables: Sequence[pa.Table]) -> list[pa.Table]:
+        if tables[0].num_rows == 1:
+            raise MemoryError
+        return list(tables)
+
+    monkeypatch.setattr(writer, "_together", broken)
+    made = Writer(tmp_path, pieces, LIMITS)
+    for service, rows in (("a", [1]), ("b", [1, 2])):
+        made.add((service, table(rows)), len(rows))
+    made.close(10)
+    assert (made.rows, made.dropped[ERROR]) == (2, 1)
+
+
 def test_a_file_holds_what_came_in_its_time_or_as_much_as_it_may(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     hurry(monkeypatch)
     monkeypatch.setattr(writer, "FILE_ROWS", 4)
