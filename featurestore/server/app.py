@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Callable, Mapping
 from http import HTTPStatus
@@ -296,6 +297,8 @@ def _rest(
     @app.get("/metrics", responses=_documented(*keyed, 503) | _METRICS, response_class=Response, openapi_extra=secured)
     async def prometheus(request: Request) -> Response:
         """What the server counts, and what the monitor found last, as Prometheus reads it."""
+        if monitored is not None:
+            await asyncio.to_thread(monitored.results)  # a new file is read beside the look-ups
         text, kind = render(metrics, reader, version("featurestore"), monitored, request.state.key)
         return Response(text, headers={"content-type": kind})
 
