@@ -128,6 +128,16 @@ def test_a_view_stops_even_if_the_monitor_stopped_before_it(ask, tmp_path):
     assert "the monitor does not run" in later
 
 
+def test_a_view_that_has_caught_up_since_it_alerted_is_not_stopped(ask, tmp_path):
+    alert = Result(at=NOW - HOUR, check="freshness", kind="view", subject="merchants", status="alert", value=9_000.0,
+                   threshold=7_200.0, what="merchants is behind")  # fmt: skip
+    append(folder(tmp_path), [alert])
+    page = told(ask("/freshness"))
+    assert "view merchants ✓ ok 10 min at most 2 h" in page
+    assert "is behind" not in page
+    assert "merchants is behind ✖ stopped 2 h 10 min at most 2 h" in told(ask("/freshness", now=NOW + 2 * HOUR))
+
+
 def test_features_stand_by_their_effect_and_the_overview_shows_the_worst(ask, tmp_path):
     plant(tmp_path)
     overview, whole = ask("/drift"), ask("/drift", kind="service", of="fraud_v1")
