@@ -165,6 +165,11 @@ def test_a_page_of_a_feature_tells_definition_type_lineage_and_use(pages: dict[s
     assert "2026-01-03 00:00:00 UTC" in text  # the watermark
 
 
+def test_a_feature_that_no_run_brings_online_waits_for_no_profile(pages: dict[str, str]) -> None:
+    assert "keep no profile of it" in pages["/features/mixed/share"]
+    assert "No run has kept a profile yet" in pages["/features/spent/sum_7d"]
+
+
 def test_a_page_of_a_service_tells_keys_fingerprint_and_how_to_ask(store: FeatureStore, pages: dict[str, str]) -> None:
     text = pages["/services/open_v1"]
     assert store.bound.services["open_v1"].fingerprint in text
