@@ -28,12 +28,16 @@ from featurestore import (
 )
 from featurestore.catalogue import making
 from featurestore.config import Server
+from featurestore.dtypes import parse_dtype
 from featurestore.intervals import FixedClock, parse_instant
 from featurestore.retrieval.online_features import OnlineReader
+from featurestore.retrieval.online_request import checked_request
 from featurestore.server import create_app, keys
 from featurestore.server.app import Application
 from featurestore.server.keys import Access
 from featurestore.server.page.app import SIGN_IN
+from featurestore.server.page.live import Served
+from featurestore.server.page.pages import _question
 from tests.functional.serving import make_project, serving
 
 NOW = parse_instant("2026-01-03T00:00:00Z")
@@ -191,6 +195,15 @@ def test_the_question_shown_can_be_asked(page: TestClient, pages: dict[str, str]
     answer = page.post("/v1/online-features", content=body, headers={"content-type": "application/json", "accept": "*/*"})
     assert answer.status_code == 200
     assert answer.json()["feature_names"] == ["amount", "sum_7d", "share"]
+
+
+def test_a_question_has_values_that_are_read_as_their_types() -> None:
+    types = ["int8", "float", "bool", "string", "binary", "date32", "timestamp[us, UTC]", "decimal128(9, 2)", "list<int64>"]
+    keys = {family: family for family in ("integer", "text", "bool", "date", "binary")}
+    served = Served("s", "", keys, {f"c{n}": dtype for n, dtype in enumerate(types)}, {}, {})
+    asked = json.loads(_question(served))
+    checked_request({f"c{n}": parse_dtype(dtype) for n, dtype in enumerate(types)}, asked["request"], 1)
+    assert asked["entities"] == {"integer": [1], "text": ["a"], "bool": [True], "date": ["2026-01-02"], "binary": ["YQ=="]}
 
 
 @pytest.mark.parametrize(
