@@ -14,7 +14,9 @@ import pytest
 
 from featurestore.catalogue import Catalogue, Entry
 from featurestore.config import Config
+from featurestore.errors import UsageError
 from featurestore.intervals import format_instant
+from featurestore.monitoring.monitor import failed
 from featurestore.monitoring.results import Result, append
 from featurestore.online.generations import Generation
 from featurestore.profiles import Profile
@@ -281,6 +283,15 @@ def test_pages_of_feeds_and_services_tell_what_was_found_of_them(tmp_path):
 
 
 # Who may see it.
+
+
+@pytest.mark.parametrize("path", ["/drift", "/"])
+def test_an_error_of_a_check_names_nothing_to_who_sees_some_services(ask, tmp_path, path):
+    error = UsageError("FS107", "no log of it", where="/home", known=["fraud_v1", "secret_v1"])
+    append(folder(tmp_path), [failed(error, at=NOW, check="drift", kind="service", subject="fraud_v1")])
+    assert "known: fraud_v1, secret_v1" in ask(path)
+    assert "could not run" in ask(path, limited=True)
+    assert "secret_v1" not in ask(path, limited=True)
 
 
 @pytest.mark.parametrize("path", [*boards.PAGES, "/"])
