@@ -180,7 +180,7 @@ def _cumulative(numbers: Numbers, route: str) -> list[tuple[str, int]]:
 
 
 def _of_store(reader: OnlineReader, key: Key, views: Mapping[str, Sequence[str]]) -> Iterator[Any]:
-    """views: of each service. Of a store that is there, a key that is limited to services is told of these and of their views."""
+    """views: of each service. A key that is limited to services is told of these and of their views alone."""
     from prometheus_client.core import GaugeMetricFamily
 
     labels = ["view", "fingerprint"]
