@@ -78,7 +78,7 @@ class Documents:
         return Live(live, kept, served, _told(self.past, live, kept))
 
 
-def _past(snapshot: Snapshot, views: Sequence[str]) -> dict[str, Sequence[bytes]]:
+def _past(snapshot: Snapshot, views: Sequence[str]) -> dict[str, list[bytes]]:
     """What is remembered of the last runs of some views. Runs of all views are numbered together, so these are about
     LAST_RUNS of each."""
     epoch = snapshot.meta(EPOCH)
