@@ -102,7 +102,16 @@ def test_chi_square_is_that_of_scipy_with_rare_categories_together():
         found = cats.chi_square(a, b, with_p=True)
         assert found.statistic == pytest.approx(expected.statistic)
         assert found.p == pytest.approx(expected.pvalue, abs=1e-12)
-        assert found.effect == pytest.approx(stats.contingency.association(both, method="cramer"))
+        alike = np.array([both[0] * 250, both[1] * 400])
+        assert found.effect == pytest.approx(stats.contingency.association(alike, method="cramer"))
+
+
+def test_a_difference_of_categories_is_as_great_beside_many_rows_as_beside_few():
+    few = pa.table({"c": ["a"] * 800 + ["b"] * 200})
+    for rows in (1_000, 200_000):
+        found = compare(pa.table({"c": ["a", "b"] * (rows // 2)}), few, features=["c"])
+        assert "chi_square" in [t.name for f in found.alerts if f.name == "c" for t in f.alerts]
+        assert effects(found, "c")["chi_square"] == pytest.approx(0.3145, abs=1e-4)
 
 
 def test_p_of_ks_is_not_below_the_exact_one():
