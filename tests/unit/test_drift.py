@@ -510,6 +510,19 @@ def test_a_profile_says_no_p_that_its_error_could_explain():
     assert below <= most(30, 0.05)
 
 
+def test_names_that_a_profile_cuts_and_counts_that_it_tells_too_small_are_no_drift():
+    rng = np.random.default_rng(6)
+    page_of = [f"https://example.com/{'a' * 90}/{n}" for n in range(4)]
+    visitors = [np.where(rng.random(60_000) < 0.3, "known", rng.integers(0, 10**6, 60_000).astype(str)) for _ in range(2)]
+    tables = [pa.table({"page": [page_of[n] for n in rng.integers(0, 4, 60_000)], "visitor": list(v)}) for v in visitors]
+    profiles = [Profile.of(table, at=None) for table in tables]
+    assert profiles[0].features["visitor"].values_error
+    for given in ((tables[0], profiles[1]), (profiles[0], tables[1]), profiles):
+        assert compare(*given).ok, said(compare(*given))
+    more = tables[1].set_column(1, "visitor", pa.array(np.where(rng.random(60_000) < 0.3, "known", visitors[1])))
+    assert [f.name for f in compare(tables[0], Profile.of(more, at=None)).alerts] == ["visitor"]
+
+
 def test_profiles_with_little_to_compare_neither_fail_nor_alert():
     for rows in ((0, 500), (500, 700), (99, 500)):
         tables = odd(rows[0], 0), odd(rows[1], 1)
