@@ -18,7 +18,7 @@ from scipy import stats
 from scipy.spatial.distance import jensenshannon
 
 from featurestore.errors import FeatureStoreError
-from featurestore.monitoring.drift import Windows, compare, p_values
+from featurestore.monitoring.drift import Windows, compare, p_values, sides
 from featurestore.monitoring.drift import categories as cats
 from featurestore.monitoring.drift import numbers as nums
 from featurestore.monitoring.drift.asked import parsed
@@ -457,6 +457,17 @@ def test_a_window_of_the_serve_log_is_read_in_the_zone_that_is_asked_for():
     assert asked.end - asked.start == 25 * hour
     assert parsed("serve-log:s@7d", 10 * DAY) == type(asked)("s", 3 * DAY, 10 * DAY)
     assert parsed("serve-log:s", 0).service == "s"
+
+
+def test_naive_instants_of_a_set_are_read_as_its_build_read_them(tmp_path: Path, monkeypatch):
+    pq.write_table(pa.table({"x": [1], "when": pa.array([0], pa.timestamp("us"))}), tmp_path / "x.parquet")
+    told = {"as_of": {"column": "when", "timezone": "America/New_York"}, "features": ["x"]}
+    monkeypatch.setattr(sides, "manifest_of", lambda _: told)
+    hours = [
+        open_file(tmp_path / "x.parquet", **asked).instants()[0] // 3_600_000_000
+        for asked in ({}, {"timezone": "Asia/Tokyo"}, {"at": "when"})
+    ]
+    assert hours == [5, -9, 5]
 
 
 def test_a_page_escapes_what_it_is_told():
