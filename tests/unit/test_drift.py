@@ -153,6 +153,13 @@ def test_area_of_the_classifier_is_a_share_of_pairs():
     assert mann_whitney(np.zeros(5), np.zeros(5)) == (0.5, 1.0)
 
 
+def test_the_spread_of_huge_values_is_no_infinity():
+    values = np.array([-1.5e308, -1e308, 1e308, 1.5e308])
+    assert Values(values).std == pytest.approx(np.std(values / 1e308) * 1e308)
+    assert Values(np.r_[-np.inf, values, np.inf]).std == Values(values).std
+    assert Values(np.full(9, 0.1)).std == 0.0
+
+
 # The level of false alarms, and power.
 
 

@@ -105,6 +105,8 @@ def test_a_constant_has_one_bar_and_no_spread() -> None:
     assert (f.std, f.cardinality, f.quantile(0.1), f.top) == (0.0, 1, 5.0, (("5", 9),))
     edges, rows = f.histogram(4)
     assert (rows.sum(), edges[0] < 5 < edges[-1]) == (9, True)
+    edges, rows = column([1.7976931348623157e308] * 3, pa.float64()).histogram(4)
+    assert (np.isfinite(edges).all(), rows.sum()) == (True, 3)
 
 
 def test_huge_values_overflow_into_none_and_nothing_warns() -> None:
