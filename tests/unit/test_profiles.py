@@ -235,6 +235,19 @@ def test_a_slice_column_parts_rows_by_its_most_frequent_values() -> None:
     check(found["c1"].features["x"], table.filter(pa.array(mine))["x"])
 
 
+def test_a_value_is_told_apart_wherever_a_block_has_it_and_unused_names_take_no_place(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(collecting, "block_rows", lambda _: 1_000)
+    shop = ["often"] * 1_000 + [f"s{n}" for n in range(1_000, 1_990)] + ["often"] * 10
+    table = pa.table({"x": np.arange(2_000.0), "shop": shop})
+    assert Profile.of(table, {"x": pa.float64()}, at=None, slices=["shop"]).by("shop")["often"].rows == 1_010
+    names = pa.array([*(f"unused {n}" for n in range(500)), "a", "b"])
+    coded = pa.DictionaryArray.from_arrays(pa.array([500, 501, None, 500]), names)
+    found = Profile.of(pa.table({"x": [1, 2, 3, 4], "c": coded}), {"x": pa.int64()}, at=None, slices=["c"]).by("c")
+    assert {name: part.rows for name, part in found.items()} == {"a": 2, "(null)": 1, "b": 1}
+
+
 def test_statuses_are_told_of_every_slice() -> None:
     table = pa.table({
         "x": pa.array([1, None, None, None]), "x__status": ["present", "null", "expired", "not_found"],
