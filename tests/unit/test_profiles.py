@@ -17,7 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from featurestore.errors import DataError, UsageError
-from featurestore.profiles import Collector, FeatureProfile, Profile
+from featurestore.profiles import Collector, FeatureProfile, Profile, distinct
 from featurestore.profiles import collector as collecting
 from featurestore.profiles.distinct import estimate, folded, of_array, registers_of
 from featurestore.profiles.points import Levels, Points
@@ -71,6 +71,7 @@ def days(rows: int, many: int, seed: int = 0) -> pa.Table:
         (pa.binary(), [b"\xff", b"\x00", None], "00", "ff", 2, [("00", 1), ("ff", 1)]),
         (pa.list_(pa.int64()), [[1, 2], [2, 1], [1, 2], [], None], 0, 2, 3, []),
         (pa.list_(pa.string()), [["a", "b"], ["ab", ""], None], 2, 2, 2, []),
+        (pa.list_(pa.int64(), 2), [[1, 2], [2, 1], [1, 2], None], 2, 2, 2, []),
         (pa.map_(pa.string(), pa.int64()), [[("a", 1)], [("a", 2)], None], 1, 1, 2, []),
         (pa.large_string(), ["x" * 300, None], "x" * 99 + "…", "x" * 99 + "…", 1, [("x" * 99 + "…", 1)]),
         (pa.null(), [None, None], None, None, 0, []),
@@ -322,13 +323,15 @@ def test_cardinalities_are_estimated_from_few_to_many(many: int) -> None:
     assert (np.maximum(registers_of(hashes[::2], 14), registers_of(hashes[1::2], 14)) == registers_of(hashes, 14)).all()
 
 
-def test_hashes_are_of_values_not_of_encodings() -> None:
+def test_hashes_are_of_values_not_of_encodings(monkeypatch: pytest.MonkeyPatch) -> None:
     texts = ["", "a", "ab", "ba", "a\0", None, "é" * 50]
     plain = of_array(pa.array(texts))
     assert len(set(plain.tolist())) == len(texts)
     for kind in (pa.large_string(), pa.dictionary(pa.int8(), pa.string()), pa.string_view()):
         assert (of_array(pa.array(texts).cast(kind)) == plain).all()
     assert (of_array(pa.array(["x", *texts]).slice(1)) == plain).all()
+    monkeypatch.setattr(distinct, "_BYTES_AT_ONCE", 3)
+    assert (of_array(pa.array(["x", *texts, ""]).slice(1, len(texts))) == plain).all()
     lists = pa.array([["a", "b"], ["ab"], ["b", "a"], [], None, ["a", "b"]])
     found = of_array(lists).tolist()
     assert (found[0] == found[5], len(set(found))) == (True, 5)
