@@ -846,6 +846,15 @@ class FeatureStore:
 
     # What is watched.
 
+    def record(self, results: Sequence[Result]) -> None:
+        """Keep results where `monitor` keeps its own, for boards and `should_retrain`. Raises: StoreError FS405, FS407."""
+        from featurestore.atomic import disk_errors
+        from featurestore.monitoring.results import append
+
+        folder = self._base / self.config.monitor.path
+        with disk_errors(folder):
+            append(folder, results)
+
     def drift(
         self,
         reference: Any,

@@ -43,6 +43,9 @@ def performance(
         str | None, Option(metavar="COLUMN", help="The column of instants. Default: as a manifest says, or as_of.")
     ] = None,
     timezone: Annotated[str, Option(metavar="Z", help="The zone in which naive instants are read.")] = "UTC",
+    record: Annotated[
+        bool, Option("--record", help="Keep the result where monitor keeps its own: for boards and should-retrain.")
+    ] = False,
 ) -> Answer:
     """Judge predictions by UTC day, once the labels of that day are settled; younger days are marked and not judged.
 
@@ -58,6 +61,8 @@ def performance(
         predictions, service, score=score, label=label, metrics=names(metric), thresholds=_thresholds(threshold or []),
         min_rows=min_rows, slice=slice, known_before=known_before, as_of=as_of_column, timezone=timezone,
     )  # fmt: skip
+    if record:
+        run.store.record(found.results(run.store.clock.now()))
     if not any(day.metrics for day in found.days):
         run.warn("no day could be judged")
     return Answer(plain(found.to_json()), text(found), [] if found.ok else [failed(found)])

@@ -18,7 +18,7 @@ from featurestore.profiles.points import Ints
 UNITS = ("day", "week", "month", "year", "ever")
 """Lengths of stretches of time: each is made of whole ones of the length before, but that a month parts weeks."""
 MOST_TIMES = 400
-MOST_CELLS = 16_384
+MOST_CELLS = 4_096
 """Stretches of time, times features."""
 FOLLOWED, SHOWN = 64, 20
 """Values of a column that are told apart while rows come in, and those that are kept in the end."""

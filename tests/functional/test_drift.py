@@ -14,6 +14,7 @@ import pytest
 from featurestore import ArrowSource, Entity, FeatureService, FeatureStore, FeatureView, LabelView, agg, serve_log
 from featurestore.errors import FeatureStoreError
 from featurestore.intervals import FixedClock
+from featurestore.monitoring.results import recent
 from featurestore.profiles import Profile
 from featurestore.serve_log import layout
 from featurestore.serve_log.writer import Limits, Piece, Writer
@@ -267,7 +268,10 @@ def test_performance_is_a_command(cli: Cli, project: Path):
         'risk = FeatureService(name="risk", features=[card_payments], labels=[label])\n'
     )
     asked = ("performance", "--service", "risk", "--predictions", "data/spine.parquet", "--score", "amount", "--slice", "60d")
-    said = cli(*asked, "--min-rows", "5", "--threshold", "mae=0.0001")
+    said = cli(*asked, "--min-rows", "5", "--threshold", "mae=0.0001", "--record")
+    kept = recent(project / ".featurestore" / "monitor", 0)
+    assert {(r.check, r.subject, r.feature) for r in kept} == {("performance", "risk", "amount")}
+    assert "alert" in {r.status for r in kept}
     assert said.code == 1
     assert said.err.splitlines()[-1].startswith("FS397 ")
     assert "immature" in cli(*asked, "--min-rows", "5", "--known-before", "2025-08-01T00:00:00Z").out
