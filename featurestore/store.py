@@ -924,7 +924,7 @@ class FeatureStore:
             service: what was served; `label` of its labels is the truth (default: its only one).
             metrics: "auc", "logloss"; "rmse", "mae"; default: by the label's type. thresholds: {metric: bound}.
             min_rows: that a day needs; default: as the settings say. slice: what is judged together, if not a day.
-            known_before: judge by the facts known before this instant alone.
+            known_before: judge by the facts known before this instant alone; default: by those that are known by now.
             as_of, timezone: the column of instants, and the zone in which naive ones are read.
         Returns: Performance: `days`, `ok` if none breaks a threshold, `to_json()`, `results(at)`.
         Raises: UnknownName FS101, UsageError FS394, FS396, DataError FS392, FS396, and what a build raises.
@@ -943,7 +943,8 @@ class FeatureStore:
         keys = list(dict.fromkeys(key for instance in (*alone.instances, *alone.labels) for key in instance.key_columns))
         given = asked.read(rows, score, keys, timezone)
         reports: list[Report] = []
-        built = self.build_training_set(alone, given.spine, known_before=known_before, report=reports.append)
+        cutoff = now + 1 if known_before is None else known_before  # rows dated later settle nothing yet
+        built = self.build_training_set(alone, given.spine, known_before=cutoff, report=reports.append)
         assert not isinstance(built, Path)
         until = reports[0].labels[view]["mature_until"]
         names = {"service": served.name, "label": column, "score": score}

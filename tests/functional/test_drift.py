@@ -13,6 +13,7 @@ import pytest
 
 from featurestore import ArrowSource, Entity, FeatureService, FeatureStore, FeatureView, LabelView, agg, serve_log
 from featurestore.errors import FeatureStoreError
+from featurestore.intervals import FixedClock
 from featurestore.monitoring.results import recent
 from featurestore.profiles import Profile
 from featurestore.serve_log import layout
@@ -197,6 +198,19 @@ def test_only_settled_labels_of_that_instant_are_judged(hours):
     assert {d.to_json()["day"]: d.metrics["auc"] for d in moved.days if d.metrics} == judged, (
         "what was known later moves nothing"
     )
+
+
+def test_by_default_nothing_counts_that_is_not_known_yet():
+    """A fact dated years ahead settles no label."""
+    known = facts()
+    now = FixedClock(round((T + 5 * DAY).timestamp()) * 10**6)
+    ahead = FeatureStore(definitions=[service([*known, (3, T + 9_999 * DAY, T + 9_999 * DAY)])], clock=now)
+    plain = FeatureStore(definitions=[service(known)])
+    asked = {"metrics": ["auc"], "min_rows": 1}
+    found = ahead.performance(predictions(), "risk", **asked)
+    expected = plain.performance(predictions(), "risk", **asked, known_before=now.micros + 1)
+    assert {day.status for day in found.days} == {"ok", "skipped"}
+    assert found.to_json()["days"] == expected.to_json()["days"]
 
 
 def test_naive_instants_are_read_in_the_zone_that_is_asked_for_and_never_mixed():
