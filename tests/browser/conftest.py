@@ -60,7 +60,8 @@ class Visit:
         ]
 
     def text(self, selector: str = "main") -> str:
-        return " ".join(self.page.inner_text(selector).split())
+        """All of it, also what a browser lays out only when it is scrolled to."""
+        return " ".join((self.page.text_content(selector) or "").split())
 
 
 @cache
