@@ -907,6 +907,7 @@ class FeatureStore:
         known_before: str | int | None = None,
         as_of: str | None = None,
         timezone: str = "UTC",
+        keep: bool = False,
     ) -> Performance:
         """How good were predictions, by UTC day, once the labels of that day are settled?
 
@@ -917,12 +918,16 @@ class FeatureStore:
             min_rows: that a day needs; default: as the settings say. slice: what is judged together, if not a day.
             known_before: judge by the facts known before this instant alone.
             as_of, timezone: the column of instants, and the zone in which naive ones are read.
+            keep: whether the days are kept where `monitor` keeps results: for `should_retrain` and the pages of a server.
         Returns: Performance: `days`, `ok` if none breaks a threshold, `to_json()`, `results(at)`.
-        Raises: UnknownName FS101, UsageError FS394, FS396, DataError FS392, FS396, and what a build raises.
+        Raises: UnknownName FS101, UsageError FS394, FS396, DataError FS392, FS396, StoreError FS405, FS407 (they cannot
+            be kept), and what a build raises.
         """
+        from featurestore.atomic import disk_errors
         from featurestore.monitoring import predictions as asked
         from featurestore.monitoring.drift.asked import Places
         from featurestore.monitoring.performance import Wanted, performance
+        from featurestore.monitoring.results import append, finite
 
         needed = self.config.drift.min_rows if min_rows is None else min_rows
         length = parse_duration(slice, what="slice").micros
@@ -938,7 +943,12 @@ class FeatureStore:
         assert not isinstance(built, Path)
         until = reports[0].labels[view]["mature_until"]
         names = {"service": served.name, "label": column, "score": score}
-        return performance(given.at, given.score, built[column], _instant(until), wanted, names=names)
+        found = performance(given.at, given.score, built[column], _instant(until), wanted, names=names)
+        if keep:
+            folder = self._base / self.config.monitor.path
+            with disk_errors(folder):
+                append(folder, [finite(result) for result in found.results(now)])
+        return found
 
     @reading()
     def freshness(self, names: Sequence[str] = (), *, now: str | int | None = None) -> list[Result]:
@@ -989,8 +999,14 @@ class FeatureStore:
         at = self.clock.now() if at is None else at
         path = asked.training_set if training_set is None else Path(training_set)
         made, of = (None, None) if path is None else retrain.made_at(path)
-        service = service or asked.service or of
-        kept = results.recent(self._base / self.config.monitor.path, at - asked.reach)
+        if current is not None and path is None:
+            raise UsageError("FS102", "--current is compared with a training set", hint="--training-set FILE")
+        named = service or asked.service
+        if named is not None:
+            self.registry.service(named)  # or it is typed wrong
+        service = named or of
+        folder = self._base / self.config.monitor.path
+        kept = results.of_checks(folder, asked.kinds & {"drift", "performance"}, at - asked.reach, at + 1)
         mine = [r for r in kept if service is None or service in (r.subject, r.details.get("service"))]
         drift = [r for r in mine if r.check == "drift"]
         if current is not None and path is not None and service is not None and "drift" in asked.kinds:

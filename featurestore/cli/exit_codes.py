@@ -61,7 +61,7 @@ EFFECTS: Mapping[str, Effect] = {
     "prove": Effect(fails="a cell moved, or nothing could be proven"),
     "influence": Effect(),
     "drift": Effect("the report of `--output`", "the same", "a feature has drifted"),
-    "performance": Effect(fails="a day breaks a threshold"),
+    "performance": Effect("with `--keep`: results in `[monitor] path`", "the same, kept again", "a day breaks a threshold"),
     "freshness": Effect(fails="a watermark is too old, or a source is not as usual"),
     "monitor": Effect("`[monitor] path`", "looks again; what was told is not told twice", "`--once`: an alert is open"),
     "should-retrain": Effect(fails="the policy says: retrain"),

@@ -43,6 +43,9 @@ def performance(
         str | None, Option(metavar="COLUMN", help="The column of instants. Default: as a manifest says, or as_of.")
     ] = None,
     timezone: Annotated[str, Option(metavar="Z", help="The zone in which naive instants are read.")] = "UTC",
+    keep: Annotated[
+        bool, Option("--keep", help="Keep the days where monitor keeps results: for should-retrain and the server's pages.")
+    ] = False,
 ) -> Answer:
     """Judge predictions by UTC day, once the labels of that day are settled; younger days are marked and not judged.
 
@@ -57,6 +60,7 @@ def performance(
     found = run.store.performance(
         predictions, service, score=score, label=label, metrics=names(metric), thresholds=_thresholds(threshold or []),
         min_rows=min_rows, slice=slice, known_before=known_before, as_of=as_of_column, timezone=timezone,
+        keep=keep,
     )  # fmt: skip
     if not any(day.metrics for day in found.days):
         run.warn("no day could be judged")

@@ -13,6 +13,7 @@ import pytest
 
 from featurestore import ArrowSource, Entity, FeatureService, FeatureStore, FeatureView, LabelView, agg, serve_log
 from featurestore.errors import FeatureStoreError
+from featurestore.monitoring.results import of_checks
 from featurestore.profiles import Profile
 from featurestore.serve_log import layout
 from featurestore.serve_log.writer import Limits, Piece, Writer
@@ -237,6 +238,9 @@ def test_served_scores_are_judged(tmp_path: Path):
     file = pa.table({"customer": rows["key.customer"], "as_of": rows["t"], "score": rows["score"]})
     assert served.to_json() == store.performance(file, "risk", metrics=["auc"], min_rows=1).to_json()
     assert len([day for day in served.days if day.metrics]) > 1
+    store.performance(file, "risk", metrics=["auc"], min_rows=1, keep=True)
+    found = of_checks(tmp_path / ".featurestore" / "monitor", {"performance"}, 0, 2**62)
+    assert [r.value for r in found] == [day.metrics.get("auc") for day in served.days], "for should-retrain"
 
 
 def test_performance_is_a_command(cli: Cli, project: Path):
