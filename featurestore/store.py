@@ -846,6 +846,15 @@ class FeatureStore:
 
     # What is watched.
 
+    def record(self, results: Sequence[Result]) -> None:
+        """Keep results where `monitor` keeps its own, for boards and `should_retrain`. Raises: StoreError FS405, FS407."""
+        from featurestore.atomic import disk_errors
+        from featurestore.monitoring.results import append, finite
+
+        folder = self._base / self.config.monitor.path
+        with disk_errors(folder):
+            append(folder, [finite(result) for result in results])
+
     def drift(
         self,
         reference: Any,
@@ -907,7 +916,6 @@ class FeatureStore:
         known_before: str | int | None = None,
         as_of: str | None = None,
         timezone: str = "UTC",
-        keep: bool = False,
     ) -> Performance:
         """How good were predictions, by UTC day, once the labels of that day are settled?
 
@@ -916,18 +924,14 @@ class FeatureStore:
             service: what was served; `label` of its labels is the truth (default: its only one).
             metrics: "auc", "logloss"; "rmse", "mae"; default: by the label's type. thresholds: {metric: bound}.
             min_rows: that a day needs; default: as the settings say. slice: what is judged together, if not a day.
-            known_before: judge by the facts known before this instant alone.
+            known_before: judge by the facts known before this instant alone; default: by those that are known by now.
             as_of, timezone: the column of instants, and the zone in which naive ones are read.
-            keep: whether the days are kept where `monitor` keeps results: for `should_retrain` and the pages of a server.
         Returns: Performance: `days`, `ok` if none breaks a threshold, `to_json()`, `results(at)`.
-        Raises: UnknownName FS101, UsageError FS394, FS396, DataError FS392, FS396, StoreError FS405, FS407 (they cannot
-            be kept), and what a build raises.
+        Raises: UnknownName FS101, UsageError FS394, FS396, DataError FS392, FS396, and what a build raises.
         """
-        from featurestore.atomic import disk_errors
         from featurestore.monitoring import predictions as asked
         from featurestore.monitoring.drift.asked import Places
         from featurestore.monitoring.performance import Wanted, performance
-        from featurestore.monitoring.results import append, finite
 
         needed = self.config.drift.min_rows if min_rows is None else min_rows
         length = parse_duration(slice, what="slice").micros
@@ -939,16 +943,12 @@ class FeatureStore:
         keys = list(dict.fromkeys(key for instance in (*alone.instances, *alone.labels) for key in instance.key_columns))
         given = asked.read(rows, score, keys, timezone)
         reports: list[Report] = []
-        built = self.build_training_set(alone, given.spine, known_before=known_before, report=reports.append)
+        cutoff = now + 1 if known_before is None else known_before  # rows dated later settle nothing yet
+        built = self.build_training_set(alone, given.spine, known_before=cutoff, report=reports.append)
         assert not isinstance(built, Path)
         until = reports[0].labels[view]["mature_until"]
         names = {"service": served.name, "label": column, "score": score}
-        found = performance(given.at, given.score, built[column], _instant(until), wanted, names=names)
-        if keep:
-            folder = self._base / self.config.monitor.path
-            with disk_errors(folder):
-                append(folder, [finite(result) for result in found.results(now)])
-        return found
+        return performance(given.at, given.score, built[column], _instant(until), wanted, names=names)
 
     @reading()
     def freshness(self, names: Sequence[str] = (), *, now: str | int | None = None) -> list[Result]:

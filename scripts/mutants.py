@@ -237,6 +237,8 @@ MUTANTS = (
            "what a service hides, Feast's clients have logged", "logged-a_name_hides"),
     Mutant("log_redacts_own_names_alone", _REDACTION, "column: {column, feature,", "column: {column,",
            "a prefix brings a hidden feature back", "logged-a_name_hides"),
+    Mutant("log_tells_what_is_hidden_by_what_is_made_of_it", _REDACTION, '"request": {column}', '"request": set()',
+           "a feature that reads a hidden request column is logged", "logged-a_name_hides"),
     Mutant("log_hash_without_secret", _LOG_SECRET, "key=self._secret,", 'key=b"",',
            "who can try all keys can undo a hash", "logged-hashes_need"),
     # What is cut by key, and what need not be read

@@ -4,9 +4,12 @@ missing, and places; what is served is there."""
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
-from featurestore.catalogue.entries import Catalogue, Entry
+from featurestore import trees
+from featurestore.catalogue.entries import ON_DEMAND, Catalogue, Entry
+from featurestore.expressions import columns
 from featurestore.intervals import Duration
 
 
@@ -29,7 +32,8 @@ def _catalogue(
     for name, view in views.items():
         found |= {entry.ref: entry for entry in _view(name, view) if entry.ref not in found}
     for service in services.values():
-        found |= {entry.ref: entry for entry in _on_demand(service) if entry.ref not in found}
+        for entry in _on_demand(service):
+            found[entry.ref] = _both(found[entry.ref], entry) if entry.ref in found else entry
     for name, service in services.items():
         entry = _service(name, service, found)
         found[entry.ref] = entry
@@ -68,20 +72,35 @@ def formula(feature: Mapping[str, Any]) -> str:
 
 
 def _on_demand(service: Mapping[str, Any]) -> Iterator[Entry]:
-    """What a service says of its on-demand views: each with the features it returns there."""
-    origin = {column: i["view"] for i in service["instances"] for column, _ in [*i["features"], *i.get("hidden", ())]}
+    """What a service says of its on-demand views: each with the features it returns there, and what they read."""
+    origin = {c: (i["view"], f) for i in service["instances"] for c, f in [*i["features"], *i.get("hidden", ())]}
     for asked in service.get("on_demand", ()):
-        fed_by = {origin[column] for _, kind, column, _ in asked["operands"] if kind == "feature" and column in origin}
+        reads = {
+            name: "/".join(origin[column]) if kind == "feature" and column in origin else ""
+            for name, kind, column, _ in asked["operands"]
+        }
         facts = {
-            "kind": "on-demand",
+            "kind": ON_DEMAND,
             "fingerprint": asked["fingerprint"],
             "inputs": [],
             "request": dict(asked["request"]),
             "features": [feature["name"] for feature in asked["features"]],
         }
-        yield Entry("view", asked["view"], facts=facts, uses=tuple(("view", name) for name in sorted(fed_by)))
+        fed_by = sorted({of.partition("/")[0] for of in reads.values() if of})
+        yield Entry("view", asked["view"], facts=facts, uses=tuple(("view", name) for name in fed_by))
         for feature in asked["features"]:
-            yield Entry("feature", f"{asked['view']}/{feature['name']}", facts={"type": feature["type"], "formula": ""})
+            read = dict.fromkeys(columns(trees.from_data(feature["expression"])))
+            told = {"type": feature["type"], "formula": "", "reads": [[name, reads.get(name, "")] for name in read]}
+            yield Entry("feature", f"{asked['view']}/{feature['name']}", facts=told)
+
+
+def _both(known: Entry, other: Entry) -> Entry:
+    """What two services say of one on-demand view, each of the features that it returns."""
+    if known.facts.get("kind") != ON_DEMAND or other.facts.get("kind") != ON_DEMAND:
+        return known
+    features = list(dict.fromkeys([*known.facts["features"], *other.facts["features"]]))
+    uses = tuple(dict.fromkeys([*known.uses, *other.uses]))
+    return replace(known, facts={**known.facts, "features": features}, uses=uses)
 
 
 def _service(name: str, service: Mapping[str, Any], known: Mapping[tuple[str, str], Entry]) -> Entry:

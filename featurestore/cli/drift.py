@@ -61,6 +61,9 @@ def drift(
     tests: Annotated[
         bool, Option("--tests/--no-tests", help="Without: distances and thresholds alone, no extra needed.")
     ] = True,
+    record: Annotated[
+        bool, Option("--record", help="Keep the result where monitor keeps its own: for boards and should-retrain.")
+    ] = False,
     output: Annotated[Path | None, Option(metavar="FILE", help="Write a report with pictures there: .html.")] = None,
 ) -> Answer:
     """Compare the distributions of features: a training set, a profile or served rows with another of these.
@@ -85,6 +88,9 @@ def drift(
             reference, current, service=service, label=label, as_of=as_of_column, timezone=timezone, sample=sample, seed=seed,
             windows=windows(window, step, cumulative), alpha=alpha, thresholds=thresholds, tests=tests, watch=watch,
         )  # fmt: skip
+    if record:
+        subject = ("training_set", found.current.name) if service is None else ("service", service)
+        run.store.record(found.results(run.store.clock.now(), *subject))
     if all(not feature.tests for feature in found.features):
         run.warn("nothing could be compared")
     if output is not None:

@@ -60,8 +60,10 @@ EFFECTS: Mapping[str, Effect] = {
     "audit": Effect("the report of `--output`", "the same", "a cell is not what could be known"),
     "prove": Effect(fails="a cell moved, or nothing could be proven"),
     "influence": Effect(),
-    "drift": Effect("the report of `--output`", "the same", "a feature has drifted"),
-    "performance": Effect("with `--keep`: results in `[monitor] path`", "the same, kept again", "a day breaks a threshold"),
+    "drift": Effect(
+        "the report of `--output`, results by `--record`", "the same, and looked at later", "a feature has drifted"
+    ),
+    "performance": Effect("results by `--record`", "the same, looked at later", "a day breaks a threshold"),
     "freshness": Effect(fails="a watermark is too old, or a source is not as usual"),
     "monitor": Effect("`[monitor] path`", "looks again; what was told is not told twice", "`--once`: an alert is open"),
     "should-retrain": Effect(fails="the policy says: retrain"),

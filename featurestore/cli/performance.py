@@ -43,8 +43,8 @@ def performance(
         str | None, Option(metavar="COLUMN", help="The column of instants. Default: as a manifest says, or as_of.")
     ] = None,
     timezone: Annotated[str, Option(metavar="Z", help="The zone in which naive instants are read.")] = "UTC",
-    keep: Annotated[
-        bool, Option("--keep", help="Keep the days where monitor keeps results: for should-retrain and the server's pages.")
+    record: Annotated[
+        bool, Option("--record", help="Keep the result where monitor keeps its own: for boards and should-retrain.")
     ] = False,
 ) -> Answer:
     """Judge predictions by UTC day, once the labels of that day are settled; younger days are marked and not judged.
@@ -60,8 +60,9 @@ def performance(
     found = run.store.performance(
         predictions, service, score=score, label=label, metrics=names(metric), thresholds=_thresholds(threshold or []),
         min_rows=min_rows, slice=slice, known_before=known_before, as_of=as_of_column, timezone=timezone,
-        keep=keep,
     )  # fmt: skip
+    if record:
+        run.store.record(found.results(run.store.clock.now()))
     if not any(day.metrics for day in found.days):
         run.warn("no day could be judged")
     return Answer(plain(found.to_json()), text(found), [] if found.ok else [failed(found)])

@@ -29,6 +29,8 @@ log = logging.getLogger(__name__)
 LOCK = "monitor.lock"
 LATEST = "latest.json"
 """The newest result of each check, of its details only whose it is: what a server reads."""
+COULD_NOT_RUN = "could not run"
+"""How the sentence begins of a check that failed; an error follows, which may name all there is."""
 NOT_YET = frozenset({"FS394", "FS402"})
 """Codes of what is no failure of a check: there is nothing to look at yet."""
 
@@ -191,7 +193,7 @@ def failed(error: Exception, *, at: int, check: str, kind: str, subject: str) ->
     log.debug("monitor: %s: %s", check, what, exc_info=error)
     status = SKIPPED if isinstance(error, FeatureStoreError) and error.code in NOT_YET else ALERT
     about = {"at": at, "check": check, "kind": kind, "subject": subject}
-    return Result(**about, status=status, what=f"could not run: {what}"[:1_000])  # type: ignore[arg-type]
+    return Result(**about, status=status, what=f"{COULD_NOT_RUN}: {what}"[:1_000])  # type: ignore[arg-type]
 
 
 def latest(folder: Path) -> list[Result]:

@@ -45,9 +45,15 @@ class Day:
     status: str = OK
     what: str = ""
 
+    @property
+    def name(self) -> str:
+        """The day; of a slice that begins within one, the instant."""
+        whole = format_instant(self.start)
+        return whole if self.start % MICROS_PER_DAY else whole[:10]
+
     def to_json(self) -> dict[str, Any]:
         return {
-            "day": format_instant(self.start)[:10], "rows": self.rows, "judged": self.judged, "positive": self.positive,
+            "day": self.name, "rows": self.rows, "judged": self.judged, "positive": self.positive,
             "metrics": dict(self.metrics), "status": self.status, "what": self.what,
         }  # fmt: skip
 
@@ -111,6 +117,9 @@ class Wanted:
         for name in (*self.metrics, *self.thresholds):
             if name not in METRICS:
                 raise UsageError("FS396", f"unknown metric {name!r}", known=METRICS, hint=nearest(name, METRICS))
+        for name, bound in self.thresholds.items():
+            if not np.isfinite(bound):
+                raise UsageError("FS396", f"threshold {name} is {bound}, which is no bound", hint="--threshold auc=0.8")
 
     def of(self, label: pa.DataType) -> tuple[str, ...]:
         """The metrics, for a label of that type. Raises: UsageError FS396 for a type that has none."""

@@ -82,7 +82,7 @@ def read(rows: Rows, score: str, keys: list[str], timezone: str) -> Predictions:
     )
     if rows.at in given.column_names:
         _check_offsets(given[rows.at], rows.at, rows.name)
-    at = instants(spine_of(given), rows.at, timezone=timezone)
+    at = instants(spine_of(given), rows.at, timezone=rows.timezone if timezone == "UTC" else timezone)
     spine = pa.table({**{key: given[key] for key in keys}, "as_of": at.cast(pa.timestamp("us", "UTC"))})
     return Predictions(spine, rows.column(score), np.asarray(at))
 

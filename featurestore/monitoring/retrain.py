@@ -149,7 +149,11 @@ def _performance(rule: Rule, known: Known) -> Outcome:
         metric = rule.metric or next(iter(metrics), "")
         value, day = metrics.get(metric), str(result.details.get("day", ""))
         if value is not None and metric in METRICS and result.status != SKIPPED and day:
-            days[parse_instant(f"{day}T00:00:00Z")] = metric, float(value), float(result.details.get("judged") or 1)
+            days[parse_instant(day if "T" in day else f"{day}T00:00:00Z")] = (
+                metric,
+                float(value),
+                float(result.details.get("judged") or 1),
+            )
     if not days:
         return _unjudged(rule, f"no judged day in the results of the last {span(rule.window or 0)}")
     recent = [told for day, told in days.items() if day > max(days) - (rule.window or 0)]

@@ -150,9 +150,11 @@ class Collector:
             if name != AT:
                 self._keep_shown(name, way)
         by_time = self._ways[AT]
-        parts = {name: column.profiles(AT, by_time.rows) for name, column in self._columns.items()}
-        parts = {name: [self._with_missing(f, by_time, g) for g, f in enumerate(of)] for name, of in parts.items()}
-        whole = {name: self._whole_of(column, parts[name]) for name, column in self._columns.items()}
+        parts, whole = {}, {}
+        for name, column in self._columns.items():
+            parts[name] = self._parts(column, AT, by_time)
+            whole[name] = self._whole_of(column, parts[name])
+            column.forget(AT)
         times: tuple[tuple[int, Profile], ...] = ()
         if self._timed:
             order = np.argsort(self._times.starts).tolist()
@@ -178,10 +180,16 @@ class Collector:
 
     def _of_column(self, name: str, way: _Slicing) -> dict[str, Profile]:
         assert isinstance(way.groups, Values)
-        parts = {n: column.profiles(name, way.rows) for n, column in self._columns.items()}
-        parts = {n: [self._with_missing(f, way, g) for g, f in enumerate(of)] for n, of in parts.items()}
+        parts = {}
+        for of, column in self._columns.items():
+            parts[of] = self._parts(column, name, way)
+            column.forget(name)
         shown = sorted(range(1, len(way)), key=lambda g: (-int(way.rows[g]), way.groups.names[g]))  # type: ignore[union-attr]
         return {way.groups.names[g]: self._part(parts, g) for g in (*shown, 0) if way.rows[g]}
+
+    def _parts(self, column: Column, name: str, way: _Slicing) -> list[FeatureProfile]:
+        """A feature in every group of a way."""
+        return [self._with_missing(f, way, g) for g, f in enumerate(column.profiles(name, way.rows))]
 
     @staticmethod
     def _part(parts: Mapping[str, Sequence[FeatureProfile]], group: int) -> Profile:

@@ -195,6 +195,10 @@ class Column:
         made.distinct = self._whole
         return self._profiles(made, np.array([rows]), points, self._tops)[0]
 
+    def forget(self, way: str) -> None:
+        """All profiles of a way are made: the points they came from are more than all the rest."""
+        self._cells[way].levels, self._cells[way].points = Levels(MOST_POINTS), None
+
     @staticmethod
     def _points_of(cells: _Cells, groups: int) -> Points:
         """Merged once, at the end."""

@@ -1,12 +1,13 @@
 """What a profile says of one feature over some rows, and how two such say it together.
 
-Decides what is exact: counts, extremes and moments always; ranks, cardinality and top values while there are few distinct
-values, and within a known error beyond that.
+Decides what is exact: counts, extremes and moments always (of numbers as doubles: integers beyond 2^53 are rounded); ranks,
+cardinality and top values while there are few distinct values, and within a known error beyond that.
 """
 
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, timedelta
@@ -148,7 +149,8 @@ class FeatureProfile:
             return np.empty(0), np.empty(0, np.int64)
         low, high = float(self.least), float(self.greatest)  # type: ignore[arg-type]
         if low == high:
-            low, high = low - max(0.5, abs(low) * 1e-9), high + max(0.5, abs(high) * 1e-9)
+            off = max(0.5, abs(low) * 1e-9)
+            low, high = max(low - off, -sys.float_info.max), min(high + off, sys.float_info.max)
         edges = np.array([low * (1 - i / bins) + high * (i / bins) for i in range(bins + 1)])  # high - low may be infinite
         places = np.searchsorted(edges, self.points.values, side="right") - 1
         return edges, np.bincount(np.clip(places, 0, bins - 1), self.points.weights, bins).astype(np.int64)

@@ -12,13 +12,13 @@ import numpy as np
 import pyarrow as pa
 
 from featurestore.intervals import MICROS_PER_DAY
-from featurestore.profiles.distinct import is_bytes
+from featurestore.profiles.distinct import is_bytes, of_array
 from featurestore.profiles.points import Ints
 
 UNITS = ("day", "week", "month", "year", "ever")
 """Lengths of stretches of time: each is made of whole ones of the length before, but that a month parts weeks."""
 MOST_TIMES = 400
-MOST_CELLS = 16_384
+MOST_CELLS = 4_096
 """Stretches of time, times features."""
 FOLLOWED, SHOWN = 64, 20
 """Values of a column that are told apart while rows come in, and those that are kept in the end."""
@@ -103,18 +103,24 @@ class Values:
     def __init__(self) -> None:
         self.names = [OTHER]
         self._group = {OTHER: 0}
+        self._hashes = np.empty(0, np.uint64)
+        """Of the values that are told apart."""
 
     def see(self, column: pa.Array) -> tuple[Ints, None]:
         """The group of each value."""
-        encoded = column if pa.types.is_dictionary(column.type) else column.dictionary_encode()
-        groups = np.zeros(len(encoded.dictionary) + 1, np.int64)
-        for place, value in enumerate([*encoded.dictionary.slice(0, 4 * FOLLOWED), None]):
-            if not isinstance(value, pa.Scalar):
-                place = len(encoded.dictionary)
-                if not encoded.null_count:
-                    continue
-            groups[place] = self._of(NULL if not isinstance(value, pa.Scalar) or not value.is_valid else text_of(value))
-        codes = encoded.indices.fill_null(len(encoded.dictionary)).to_numpy(zero_copy_only=False)
+        plain = column.dictionary_decode() if pa.types.is_dictionary(column.type) else column
+        encoded = plain.dictionary_encode()  # values that are there, as they appear
+        values, hashes = encoded.dictionary, of_array(encoded.dictionary)
+        groups = np.zeros(len(values) + 1, np.int64)
+        room = max(FOLLOWED + 1 - len(self.names), 0)
+        known = np.isin(hashes, self._hashes)
+        new = np.flatnonzero(~known)[: 4 * room]  # several may have one text
+        for place in np.concatenate((np.flatnonzero(known), new)).tolist():
+            groups[place] = self._of(text_of(values[place]))
+        if encoded.null_count:
+            groups[-1] = self._of(NULL)
+        self._hashes = np.append(self._hashes, hashes[new][groups[new] > 0])
+        codes = encoded.indices.fill_null(len(values)).to_numpy(zero_copy_only=False)
         return groups[codes], None
 
     def _of(self, name: str) -> int:

@@ -155,7 +155,7 @@ def _kept_once_renamed(data: Path, *beside: Path) -> Iterator[None]:
     try:
         yield
     except BaseException:
-        renamed = not data.exists() and beside[0].exists()
+        renamed = not data.exists() and any(path.exists() for path in beside)
         for path in () if renamed else beside:
             path.unlink(missing_ok=True)
         raise

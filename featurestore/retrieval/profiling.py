@@ -60,8 +60,8 @@ class Profiling:
 
     def observe(self, table: pa.Table, at: pa.Array | None, status_of: Mapping[str, str], matches: Matches) -> None:
         """The next rows. at: their instants; None: they are read from the table. status_of: feature -> its statement."""
-        if self.problem:
-            return
+        if self.problem or (self._thread is not None and self._left <= 0):
+            return  # nothing comes after the last row but empty batches
         if self._thread is None:
             self._thread = Thread(target=self._work, args=(dict(status_of),), name="profile", daemon=True)
             self._thread.start()

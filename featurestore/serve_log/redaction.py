@@ -2,7 +2,8 @@
 
 A name hides what is called so, in any service: a join key, a request column, a feature. A feature can be asked for under
 other names too: with the prefix a service gives it, and by Feast's clients as `view__feature`; so the names of what one thing
-is called belong together. What an expression makes of a hidden value has a name of its own, and is hidden by that.
+is called belong together. An on-demand feature is hidden with what its expression reads, for that could be told from it. What
+the expression of a view makes of a column of its source has a name of its own, and is hidden by that.
 """
 
 from __future__ import annotations
@@ -11,7 +12,9 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
+from featurestore import trees
 from featurestore.errors import UsageError, nearest
+from featurestore.expressions import columns
 
 
 class Shown(NamedTuple):
@@ -59,6 +62,9 @@ class Redaction:
                 for column, feature in instance["features"]:
                     full = f"{instance['view']}__{feature}"
                     self._called[full].update((column, f"{instance['name']}__{column}"))
+            for view in service.get("on_demand", ()):
+                for column in (feature["name"] for feature in view["features"]):
+                    self._called[f"{view['view']}__{_bare(view, column)}"].update((column, f"{view['name']}__{column}"))
             for names in (*_features(service).values(), *_keys(service).values()):
                 self._known |= names
             self._known.update(_request(service))
@@ -81,17 +87,38 @@ class Redaction:
 
 
 def _features(service: Mapping[str, Any]) -> dict[str, set[str]]:
-    """Column -> what its feature is called."""
+    """Column -> what its feature is called, and what is read to compute it here."""
     found = {
         column: {column, feature, f"{instance['name']}__{column}", f"{instance['view']}__{feature}"}
         for instance in service["instances"]
         for column, feature in instance["features"]
     }
+    looked_up = found | {
+        column: {feature, column.rpartition(".")[2], f"{instance['view']}__{feature}"}
+        for instance in service["instances"]
+        for column, feature in instance.get("hidden", ())
+    }
     for view in service.get("on_demand", ()):
-        for column in (feature["name"] for feature in view["features"]):
-            plain = column.rpartition("__")[2]
-            found[column] = {column, plain, f"{view['name']}__{plain}"}
+        reads = {
+            name: {"request": {column}, "feature": looked_up.get(column, set())}.get(origin, set())
+            for name, origin, column, _ in view["operands"]
+        }
+        for feature in view["features"]:
+            read = (reads.get(name, set()) for name in columns(trees.from_data(feature["expression"])))
+            found[feature["name"]] = _called_on_demand(view, feature["name"]).union(*read)
     return found
+
+
+def _called_on_demand(view: Mapping[str, Any], column: str) -> set[str]:
+    """What an on-demand feature is called."""
+    name, plain, bare = view["name"], column.rpartition("__")[2], _bare(view, column)
+    return {column, plain, f"{name}__{plain}", bare, f"{view['view']}__{bare}"}
+
+
+def _bare(view: Mapping[str, Any], column: str) -> str:
+    """What an on-demand view itself calls its feature: a service's prefix stands before the view's name there too."""
+    name, plain = view["name"], column.rpartition("__")[2]
+    return plain.removeprefix(name.removesuffix(view["view"])) if name.endswith(view["view"]) else plain
 
 
 def _keys(service: Mapping[str, Any]) -> dict[str, set[str]]:

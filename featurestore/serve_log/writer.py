@@ -151,7 +151,12 @@ class Writer(Generic[T]):
         for piece in gathered:
             by_service.setdefault((piece.service, piece.fingerprint), []).append(piece.table)
         for (service, _), tables in by_service.items():
-            for table in _together(tables):
+            try:
+                together = _together(tables)
+            except Exception:  # no memory, say: the thread has to live on
+                self._lose(sum(table.num_rows for table in tables), ERROR)
+                continue
+            for table in together:
                 self._write_one(service, table)
 
     def _write_one(self, service: str, table: pa.Table) -> None:

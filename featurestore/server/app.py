@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Callable, Mapping
 from http import HTTPStatus
@@ -143,7 +144,9 @@ class Application:
         return status, len(body)
 
     async def _send(self, exchange: Exchange, status: int, headers: Headers, body: bytes, send: Send) -> None:
-        headers = [*headers, (b"content-length", b"%d" % len(body)), (b"x-request-id", exchange.request_id)]
+        headers = [*headers, (b"x-request-id", exchange.request_id)]
+        if status != HTTPStatus.NOT_MODIFIED:  # there it would be the length of what is not sent
+            headers.append((b"content-length", b"%d" % len(body)))
         if self.connections.draining:
             headers.append((b"connection", b"close"))
         await send({"type": "http.response.start", "status": status, "headers": headers})
@@ -294,6 +297,8 @@ def _rest(
     @app.get("/metrics", responses=_documented(*keyed, 503) | _METRICS, response_class=Response, openapi_extra=secured)
     async def prometheus(request: Request) -> Response:
         """What the server counts, and what the monitor found last, as Prometheus reads it."""
+        if monitored is not None:
+            await asyncio.to_thread(monitored.results)  # a new file is read beside the look-ups
         text, kind = render(metrics, reader, version("featurestore"), monitored, request.state.key)
         return Response(text, headers={"content-type": kind})
 

@@ -13,7 +13,7 @@ import os
 import secrets
 from bisect import bisect_left
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -128,12 +128,14 @@ class Metrics:
 def render(
     metrics: Metrics, reader: OnlineReader, version: str, monitored: Monitored | None = None, key: Key = ANYONE
 ) -> tuple[bytes, str]:
-    """The text of /metrics and its content type. monitored: what a monitor found, as far as the key may see it."""
+    """The text of /metrics and its content type. monitored: what a monitor found. Of it and of the store as much is told as the
+    key may see."""
     from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 
-    families = [*_of_requests(*metrics.together()), *_of_store(reader), *_of_build(version)]
+    views = _views(reader)
+    families = [*_of_requests(*metrics.together()), *_of_store(reader, key, views), *_of_build(version)]
     if monitored is not None:
-        families += monitored.families(key, _views(reader))
+        families += monitored.families(key, views)
     return generate_latest(_Collected(families)), CONTENT_TYPE_LATEST
 
 
@@ -177,18 +179,21 @@ def _cumulative(numbers: Numbers, route: str) -> list[tuple[str, int]]:
     return found
 
 
-def _of_store(reader: OnlineReader) -> Iterator[Any]:
+def _of_store(reader: OnlineReader, key: Key, views: Mapping[str, Sequence[str]]) -> Iterator[Any]:
+    """views: of each service. A key that is limited to services is told of these and of their views alone."""
     from prometheus_client.core import GaugeMetricFamily
 
     labels = ["view", "fingerprint"]
     number = GaugeMetricFamily("featurestore_generation", "Number of the view's generation.", labels=labels)
     age = GaugeMetricFamily("featurestore_watermark_age_seconds", "Time since the view's watermark.", labels=labels)
-    services = 0
+    seen = {service for service in views if key.may_see(service)}
+    seen_views = {view for service in seen for view in views[service]}
     up = 1
     try:
         with reader.store.read() as snapshot:
-            services = len(reader.services(snapshot))
             for made in generations(snapshot):
+                if key.services and made.name not in seen_views:
+                    continue
                 of = [made.name, made.fingerprint]
                 number.add_metric(of, made.number)
                 age.add_metric(of, (reader.clock.now() - made.watermark) / MICROS_PER_SECOND)
@@ -196,7 +201,7 @@ def _of_store(reader: OnlineReader) -> Iterator[Any]:
         up = 0
     yield from (number, age)
     yield GaugeMetricFamily("featurestore_store_up", "1 if the online store can be read.", up)
-    yield GaugeMetricFamily("featurestore_services", "Feature services that can be answered.", services)
+    yield GaugeMetricFamily("featurestore_services", "Feature services that can be answered.", len(seen))
 
 
 def _views(reader: OnlineReader) -> dict[str, list[str]]:

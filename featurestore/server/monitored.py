@@ -43,7 +43,7 @@ _VALUES: Mapping[str, _Value] = {
 
 
 class Monitored:
-    """The results in a monitor's folder. For use by one thread."""
+    """The results in a monitor's folder."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -51,6 +51,7 @@ class Monitored:
         self._results: Sequence[Result] = ()
 
     def results(self) -> Sequence[Result]:
+        """The newest. Reads and understands a file when it is another, which takes its time where results are many."""
         try:
             found = os.stat(self._folder / LATEST)
             seen: object = (found.st_mtime_ns, found.st_size, found.st_ino)

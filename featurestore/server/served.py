@@ -198,7 +198,8 @@ def _key(values: Sequence[object], family: str) -> pa.Array:
     except (pa.ArrowInvalid, pa.ArrowTypeError, OverflowError):
         if family != "integer":
             raise
-        return pa.array([value if abs(value) < 10**38 else None for value in values], _LARGE)  # type: ignore[arg-type]
+        known = [None if value is None or abs(value) >= 10**38 else value for value in values]  # type: ignore[arg-type]
+        return pa.array(known, _LARGE)
 
 
 def _cells(service: Service, group: Sequence[_Served]) -> Iterator[tuple[str, Any]]:

@@ -14,7 +14,9 @@ import pytest
 
 from featurestore.catalogue import Catalogue, Entry
 from featurestore.config import Config
+from featurestore.errors import UsageError
 from featurestore.intervals import format_instant
+from featurestore.monitoring.monitor import failed
 from featurestore.monitoring.results import Result, append
 from featurestore.online.generations import Generation
 from featurestore.profiles import Profile
@@ -126,6 +128,16 @@ def test_a_view_stops_even_if_the_monitor_stopped_before_it(ask, tmp_path):
     later = told(ask("/freshness", now=NOW + 3 * HOUR))
     assert "merchants ✖ stopped 3 h 10 min at most 2 h" in later
     assert "the monitor does not run" in later
+
+
+def test_a_view_that_has_caught_up_since_it_alerted_is_not_stopped(ask, tmp_path):
+    alert = Result(at=NOW - HOUR, check="freshness", kind="view", subject="merchants", status="alert", value=9_000.0,
+                   threshold=7_200.0, what="merchants is behind")  # fmt: skip
+    append(folder(tmp_path), [alert])
+    page = told(ask("/freshness"))
+    assert "view merchants ✓ ok 10 min at most 2 h" in page
+    assert "is behind" not in page
+    assert "merchants is behind ✖ stopped 2 h 10 min at most 2 h" in told(ask("/freshness", now=NOW + 2 * HOUR))
 
 
 def test_features_stand_by_their_effect_and_the_overview_shows_the_worst(ask, tmp_path):
@@ -271,6 +283,15 @@ def test_pages_of_feeds_and_services_tell_what_was_found_of_them(tmp_path):
 
 
 # Who may see it.
+
+
+@pytest.mark.parametrize("path", ["/drift", "/"])
+def test_an_error_of_a_check_names_nothing_to_who_sees_some_services(ask, tmp_path, path):
+    error = UsageError("FS107", "no log of it", where="/home", known=["fraud_v1", "secret_v1"])
+    append(folder(tmp_path), [failed(error, at=NOW, check="drift", kind="service", subject="fraud_v1")])
+    assert "known: fraud_v1, secret_v1" in ask(path)
+    assert "could not run" in ask(path, limited=True)
+    assert "secret_v1" not in ask(path, limited=True)
 
 
 @pytest.mark.parametrize("path", [*boards.PAGES, "/"])

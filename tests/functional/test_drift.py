@@ -13,7 +13,8 @@ import pytest
 
 from featurestore import ArrowSource, Entity, FeatureService, FeatureStore, FeatureView, LabelView, agg, serve_log
 from featurestore.errors import FeatureStoreError
-from featurestore.monitoring.results import of_checks
+from featurestore.intervals import FixedClock
+from featurestore.monitoring.results import recent
 from featurestore.profiles import Profile
 from featurestore.serve_log import layout
 from featurestore.serve_log.writer import Limits, Piece, Writer
@@ -199,6 +200,19 @@ def test_only_settled_labels_of_that_instant_are_judged(hours):
     )
 
 
+def test_by_default_nothing_counts_that_is_not_known_yet():
+    """A fact dated years ahead settles no label."""
+    known = facts()
+    now = FixedClock(round((T + 5 * DAY).timestamp()) * 10**6)
+    ahead = FeatureStore(definitions=[service([*known, (3, T + 9_999 * DAY, T + 9_999 * DAY)])], clock=now)
+    plain = FeatureStore(definitions=[service(known)])
+    asked = {"metrics": ["auc"], "min_rows": 1}
+    found = ahead.performance(predictions(), "risk", **asked)
+    expected = plain.performance(predictions(), "risk", **asked, known_before=now.micros + 1)
+    assert {day.status for day in found.days} == {"ok", "skipped"}
+    assert found.to_json()["days"] == expected.to_json()["days"]
+
+
 def test_naive_instants_are_read_in_the_zone_that_is_asked_for_and_never_mixed():
     store = FeatureStore(definitions=[service(facts())])
     naive = predictions().set_column(1, "as_of", predictions()["as_of"].cast(pa.timestamp("us")))
@@ -238,9 +252,6 @@ def test_served_scores_are_judged(tmp_path: Path):
     file = pa.table({"customer": rows["key.customer"], "as_of": rows["t"], "score": rows["score"]})
     assert served.to_json() == store.performance(file, "risk", metrics=["auc"], min_rows=1).to_json()
     assert len([day for day in served.days if day.metrics]) > 1
-    store.performance(file, "risk", metrics=["auc"], min_rows=1, keep=True)
-    found = of_checks(tmp_path / ".featurestore" / "monitor", {"performance"}, 0, 2**62)
-    assert [r.value for r in found] == [day.metrics.get("auc") for day in served.days], "for should-retrain"
 
 
 def test_performance_is_a_command(cli: Cli, project: Path):
@@ -257,7 +268,10 @@ def test_performance_is_a_command(cli: Cli, project: Path):
         'risk = FeatureService(name="risk", features=[card_payments], labels=[label])\n'
     )
     asked = ("performance", "--service", "risk", "--predictions", "data/spine.parquet", "--score", "amount", "--slice", "60d")
-    said = cli(*asked, "--min-rows", "5", "--threshold", "mae=0.0001")
+    said = cli(*asked, "--min-rows", "5", "--threshold", "mae=0.0001", "--record")
+    kept = recent(project / ".featurestore" / "monitor", 0)
+    assert {(r.check, r.subject, r.feature) for r in kept} == {("performance", "risk", "amount")}
+    assert "alert" in {r.status for r in kept}
     assert said.code == 1
     assert said.err.splitlines()[-1].startswith("FS397 ")
     assert "immature" in cli(*asked, "--min-rows", "5", "--known-before", "2025-08-01T00:00:00Z").out

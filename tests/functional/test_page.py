@@ -28,12 +28,16 @@ from featurestore import (
 )
 from featurestore.catalogue import making
 from featurestore.config import Server
+from featurestore.dtypes import parse_dtype
 from featurestore.intervals import FixedClock, parse_instant
 from featurestore.retrieval.online_features import OnlineReader
+from featurestore.retrieval.online_request import checked_request
 from featurestore.server import create_app, keys
 from featurestore.server.app import Application
 from featurestore.server.keys import Access
 from featurestore.server.page.app import SIGN_IN
+from featurestore.server.page.live import Served
+from featurestore.server.page.pages import _question
 from tests.functional.serving import make_project, serving
 
 NOW = parse_instant("2026-01-03T00:00:00Z")
@@ -165,6 +169,11 @@ def test_a_page_of_a_feature_tells_definition_type_lineage_and_use(pages: dict[s
     assert "2026-01-03 00:00:00 UTC" in text  # the watermark
 
 
+def test_a_feature_that_no_run_brings_online_waits_for_no_profile(pages: dict[str, str]) -> None:
+    assert "keep no profile of it" in pages["/features/mixed/share"]
+    assert "No run has kept a profile yet" in pages["/features/spent/sum_7d"]
+
+
 def test_a_page_of_a_service_tells_keys_fingerprint_and_how_to_ask(store: FeatureStore, pages: dict[str, str]) -> None:
     text = pages["/services/open_v1"]
     assert store.bound.services["open_v1"].fingerprint in text
@@ -186,6 +195,15 @@ def test_the_question_shown_can_be_asked(page: TestClient, pages: dict[str, str]
     answer = page.post("/v1/online-features", content=body, headers={"content-type": "application/json", "accept": "*/*"})
     assert answer.status_code == 200
     assert answer.json()["feature_names"] == ["amount", "sum_7d", "share"]
+
+
+def test_a_question_has_values_that_are_read_as_their_types() -> None:
+    types = ["int8", "float", "bool", "string", "binary", "date32", "timestamp[us, UTC]", "decimal128(9, 2)", "list<int64>"]
+    keys = {family: family for family in ("integer", "text", "bool", "date", "binary")}
+    served = Served("s", "", keys, {f"c{n}": dtype for n, dtype in enumerate(types)}, {}, {})
+    asked = json.loads(_question(served))
+    checked_request({f"c{n}": parse_dtype(dtype) for n, dtype in enumerate(types)}, asked["request"], 1)
+    assert asked["entities"] == {"integer": [1], "text": ["a"], "bool": [True], "date": ["2026-01-02"], "binary": ["YQ=="]}
 
 
 @pytest.mark.parametrize(
@@ -294,7 +312,7 @@ def test_head_is_as_get_without_a_body(page: TestClient) -> None:
 def test_what_has_not_changed_is_not_sent_again(page: TestClient) -> None:
     first = page.get("/services/open_v1")
     again = page.get("/services/open_v1", headers={"if-none-match": first.headers["etag"]})
-    assert (again.status_code, again.content) == (304, b"")
+    assert (again.status_code, again.content, "content-length" in again.headers) == (304, b"", False)
     [css] = [link for link in links(first.text) if "page.css" in link]
     assert "immutable" in page.get(css).headers["cache-control"]
     assert page.get("/static/page.css").headers["cache-control"] == "no-cache"
@@ -392,6 +410,24 @@ def test_a_session_looks_features_up_from_the_page_and_pushes_nothing(
     assert asking.post("/v1/push/payments", json={"rows": []}, headers=from_page).status_code == 403
 
 
+def test_a_key_that_may_not_look_up_sees_no_page(store: FeatureStore, tmp_path: Path) -> None:
+    secret, _ = keys.add(tmp_path / "keys.toml", "bringer", scopes=["push"])
+    asking = browser(create_app(store.reader, access=Access(tmp_path / "keys.toml")), authorization=f"Bearer {secret}")
+    for address in ("/", "/features/spent/sum_7d", "/skew"):
+        answer = asking.get(address)
+        assert (answer.status_code, "no scope &#39;lookup&#39;" in answer.text) == (403, True), address
+
+
+def test_a_form_of_too_many_fields_signs_nobody_in(locked: tuple[Application, Path, Mapping[str, str]]) -> None:
+    app, _, secrets = locked
+    form = {"key": secrets["all"], **{f"f{n}": "x" for n in range(40)}}
+    assert browser(app).post(SIGN_IN, data=form).status_code == 403
+
+
+def test_what_asks_for_no_path_is_no_page(page: TestClient) -> None:
+    assert [page.app.page.owns(path) for path in ("*", "", "x")] == [False] * 3  # type: ignore[attr-defined]
+
+
 def test_sign_in_from_elsewhere_is_refused(locked: tuple[Application, Path, Mapping[str, str]]) -> None:
     app, _, secrets = locked
     for site in ("cross-site", "same-site"):
@@ -436,6 +472,15 @@ def test_a_key_for_one_service_learns_nothing_of_any_other(locked: tuple[Applica
         found = asking.get(f"/?{query}").text.partition('id="results"')[2]
         assert not re.findall(r'<th scope="row"><a href="[^"]*veiled', found), query
     assert "1 definition" in asking.get("/?kind=service").text
+
+
+def test_metrics_tell_a_key_for_one_service_of_its_views_alone(locked: tuple[Application, Path, Mapping[str, str]]) -> None:
+    app, _, secrets = locked
+    told = {who: browser(app, authorization=f"Bearer {secret}").get("/metrics").text for who, secret in secrets.items()}
+    assert 'featurestore_generation{fingerprint="' in told["open"]
+    assert 'view="spent"' in told["open"]
+    assert ("veiled" in told["open"], "veiled_view" in told["all"]) == (False, True)
+    assert ["\nfeaturestore_services 1.0" in told["open"], "\nfeaturestore_services 2.0" in told["all"]] == [True, True]
 
 
 @pytest.mark.parametrize(
@@ -507,6 +552,19 @@ def test_before_anything_is_materialized_the_manifest_is_shown(store: FeatureSto
     assert "/services/open_v1" in found
     assert "holds no feature service yet" in found["/"]
     assert "It is not served" in found["/services/open_v1"]
+
+
+def test_a_manifest_tells_of_on_demand_features_those_that_may_be_seen(store: FeatureStore, tmp_path: Path) -> None:
+    from featurestore.online.memory import MemoryStore
+
+    reader, manifest, file = OnlineReader(MemoryStore(), store.clock), tmp_path / "manifest.json", tmp_path / "keys.toml"
+    manifest.write_text(json.dumps(store.bound.to_manifest()))
+    for services, status in (([], 200), (["open_v1"], 404)):
+        secret, _ = keys.add(file, f"of_{status}", services=services)
+        asking = browser(create_app(reader, manifest=manifest, access=Access(file)), authorization=f"Bearer {secret}")
+        assert asking.get("/features/mixed/veiled_share").status_code == status
+        assert asking.get("/features/mixed/share").status_code == 200
+        assert ("veiled" in asking.get("/views/mixed").text) == (status == 200)
 
 
 def test_a_catalogue_of_a_newer_version_or_a_broken_one_is_as_none(store: FeatureStore) -> None:

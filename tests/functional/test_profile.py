@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -11,12 +13,13 @@ import pyarrow.csv as csv
 import pyarrow.parquet as pq
 import pytest
 
-from featurestore import FeatureStore
+from featurestore import FeatureStore, atomic
 from featurestore.intervals import format_instant
 from featurestore.profiles import Collector, Profile
 from featurestore.profiles.kept import kept
 from featurestore.retrieval import view_profile
 from featurestore.retrieval.output import manifest_of, profile_of
+from featurestore.retrieval.profiling import Profiling
 from tests.functional.conftest import WATERMARK, Cli
 
 BUILD = ("build", "fraud_v1", "--spine", "data/spine.parquet", "--output")
@@ -188,6 +191,34 @@ def test_a_set_and_its_profile_are_found_between_their_renames(project: Path, cl
     Path(".train.parquet.profile.999999999.partial").write_bytes(b"half")
     recover(Path("train.parquet"))
     assert not list(project.glob(".train*"))
+
+
+def test_a_profile_that_misses_its_name_alone_is_still_that_of_the_set(
+    project: Path, cli: Cli, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    commit = atomic.commit
+
+    def failing(written: Path, path: Path) -> None:
+        if path.suffix == ".profile":
+            raise OSError(28, "No space left on device")
+        commit(written, path)
+
+    cli(*BUILD, "train.parquet")
+    monkeypatch.setattr(atomic, "commit", failing)
+    assert cli(*BUILD, "train.parquet", "--known-before", "2025-01-01T00:00:00Z").code == 5
+    found = profile_of(Path("train.parquet"))
+    assert found is not None
+    assert found.name.endswith(".partial")
+
+
+def test_empty_batches_after_the_last_row_wait_for_nobody(tmp_path: Path) -> None:
+    table = pa.table({"x": [1], "as_of": pa.array([0], pa.timestamp("us", "UTC"))})
+    service: Any = SimpleNamespace(feature_types={"x": pa.int64()}, label_types={}, service=SimpleNamespace(slices=()))
+    profiling = Profiling(service, cast("Any", SimpleNamespace(label=None, as_of="as_of")), table.schema, 1)
+    for rows in (table, *[table.slice(1)] * 5):
+        profiling.observe(rows, pa.array([0] * rows.num_rows, pa.int64()), {}, {})
+    assert profiling.write(tmp_path / "x.profile")
+    assert Profile.read(tmp_path / "x.profile").rows == 1
 
 
 # Runs.

@@ -488,7 +488,7 @@ def test_a_manifest_that_is_none_is_refused(made: Made, part: str, value: Any, s
 def test_a_manifest_with_a_part_missing_or_a_definition_changed_by_hand_is_refused(made: Made) -> None:
     whole = made.manifest()
     told = ("plan", "sql", "labels", "trust", "left_out", "source_rows", "windows", "without_value", "views", "engine",
-            "fingerprint", "on_demand_fingerprints", "at_once")  # fmt: skip
+            "fingerprint", "on_demand_fingerprints", "at_once", "profile", "lineage")  # fmt: skip
     documents = [{n: v for n, v in whole.items() if n != part} for part in whole if part not in (*told, "definitions", "split")]
     changed = made.manifest()
     changed["definitions"]["views"]["spending"]["ttl"] += 1

@@ -233,7 +233,7 @@ def test_another_method_is_a_405_that_names_the_right_one(served: Served, method
 
 
 def test_paths_nobody_made_are_a_404_and_other_methods_a_405(served: Served) -> None:
-    for path in ("/", "/v1", "/docs", "/redoc", "/v1/online-features/"):
+    for path in ("/v1", "/docs", "/redoc", "/v1/online-features/"):
         problem(served.get(path), 404)
     problem(served.send("POST", "/health"), 405)
 

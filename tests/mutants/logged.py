@@ -70,7 +70,10 @@ def _what_is_old_or_too_much_goes_from_the_oldest_on(folder: Path) -> None:
 
 def _a_name_hides_under_all_its_names(folder: Path) -> None:
     instance = {"name": "from", "view": "w", "keys": [["origin", "airport"]], "features": [["from_heat", "heat"]]}
-    service = {"name": "s", "instances": [instance], "on_demand": [{"name": "o", "request": {"r": "bool"}, "features": []}]}
+    made = {"name": "made", "type": "bool", "expression": {"column": "r"}}
+    operands = [["r", "request", "r", "bool"]]
+    asked = {"name": "o", "view": "o", "request": {"r": "bool"}, "operands": operands, "features": [made]}
+    service = {"name": "s", "instances": [instance], "on_demand": [asked]}
     composed = {
         "name": "",
         "instances": [{"name": "w", "view": "w", "keys": [["airport", "airport"]], "features": [["w__heat", "heat"]]}],
@@ -79,12 +82,12 @@ def _a_name_hides_under_all_its_names(folder: Path) -> None:
         redaction = Redaction([hidden])
         redaction.learn([service])
         assert not redaction.unknown
-        assert redaction.shown(service, ["from_heat"]) == (("origin",), ("r",), ())
+        assert redaction.shown(service, ["from_heat", "made"]) == (("origin",), ("r",), (1,))
         assert redaction.shown(composed, ["w__heat"]) == (("airport",), (), ())
     redaction = Redaction(["origin", "r", "nothing"])
     redaction.learn([service])
     assert redaction.unknown == ["nothing"]
-    assert redaction.shown(service, ["from_heat"]) == ((), (), (0,))
+    assert redaction.shown(service, ["from_heat", "made"]) == ((), (), (0,)), "made of r"
     assert redaction.shown(composed, ["w__heat"]) == ((), (), (0,))
 
 

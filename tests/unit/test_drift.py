@@ -18,7 +18,7 @@ from scipy import stats
 from scipy.spatial.distance import jensenshannon
 
 from featurestore.errors import FeatureStoreError
-from featurestore.monitoring.drift import Windows, compare, p_values
+from featurestore.monitoring.drift import Windows, compare, p_values, sides
 from featurestore.monitoring.drift import categories as cats
 from featurestore.monitoring.drift import numbers as nums
 from featurestore.monitoring.drift.asked import parsed
@@ -102,7 +102,16 @@ def test_chi_square_is_that_of_scipy_with_rare_categories_together():
         found = cats.chi_square(a, b, with_p=True)
         assert found.statistic == pytest.approx(expected.statistic)
         assert found.p == pytest.approx(expected.pvalue, abs=1e-12)
-        assert found.effect == pytest.approx(stats.contingency.association(both, method="cramer"))
+        alike = np.array([both[0] * 250, both[1] * 400])
+        assert found.effect == pytest.approx(stats.contingency.association(alike, method="cramer"))
+
+
+def test_a_difference_of_categories_is_as_great_beside_many_rows_as_beside_few():
+    few = pa.table({"c": ["a"] * 800 + ["b"] * 200})
+    for rows in (1_000, 200_000):
+        found = compare(pa.table({"c": ["a", "b"] * (rows // 2)}), few, features=["c"])
+        assert "chi_square" in [t.name for f in found.alerts if f.name == "c" for t in f.alerts]
+        assert effects(found, "c")["chi_square"] == pytest.approx(0.3145, abs=1e-4)
 
 
 def test_p_of_ks_is_not_below_the_exact_one():
@@ -142,6 +151,13 @@ def test_area_of_the_classifier_is_a_share_of_pairs():
     assert area == (1 + 0.5 + 0.5 + 3) / 6
     assert 0 < p < 0.5
     assert mann_whitney(np.zeros(5), np.zeros(5)) == (0.5, 1.0)
+
+
+def test_the_spread_of_huge_values_is_no_infinity():
+    values = np.array([-1.5e308, -1e308, 1e308, 1.5e308])
+    assert Values(values).std == pytest.approx(np.std(values / 1e308) * 1e308)
+    assert Values(np.r_[-np.inf, values, np.inf]).std == Values(values).std
+    assert Values(np.full(9, 0.1)).std == 0.0
 
 
 # The level of false alarms, and power.
@@ -450,6 +466,17 @@ def test_a_window_of_the_serve_log_is_read_in_the_zone_that_is_asked_for():
     assert parsed("serve-log:s", 0).service == "s"
 
 
+def test_naive_instants_of_a_set_are_read_as_its_build_read_them(tmp_path: Path, monkeypatch):
+    pq.write_table(pa.table({"x": [1], "when": pa.array([0], pa.timestamp("us"))}), tmp_path / "x.parquet")
+    told = {"as_of": {"column": "when", "timezone": "America/New_York"}, "features": ["x"]}
+    monkeypatch.setattr(sides, "manifest_of", lambda _: told)
+    hours = [
+        open_file(tmp_path / "x.parquet", **asked).instants()[0] // 3_600_000_000
+        for asked in ({}, {"timezone": "Asia/Tokyo"}, {"at": "when"})
+    ]
+    assert hours == [5, -9, 5]
+
+
 def test_a_page_escapes_what_it_is_told():
     rng = np.random.default_rng(14)
     evil = "<script>alert('x')</script>"
@@ -499,6 +526,19 @@ def test_a_profile_says_no_p_that_its_error_could_explain():
         sides = [Profile.of(pa.table({"x": rng.standard_cauchy(30_000)}), at=None) for _ in range(2)]
         below += min(t.p for f in compare(*sides).features for t in f.tests if t.p is not None) < 0.05
     assert below <= most(30, 0.05)
+
+
+def test_names_that_a_profile_cuts_and_counts_that_it_tells_too_small_are_no_drift():
+    rng = np.random.default_rng(6)
+    page_of = [f"https://example.com/{'a' * 90}/{n}" for n in range(4)]
+    visitors = [np.where(rng.random(60_000) < 0.3, "known", rng.integers(0, 10**6, 60_000).astype(str)) for _ in range(2)]
+    tables = [pa.table({"page": [page_of[n] for n in rng.integers(0, 4, 60_000)], "visitor": list(v)}) for v in visitors]
+    profiles = [Profile.of(table, at=None) for table in tables]
+    assert profiles[0].features["visitor"].values_error
+    for given in ((tables[0], profiles[1]), (profiles[0], tables[1]), profiles):
+        assert compare(*given).ok, said(compare(*given))
+    more = tables[1].set_column(1, "visitor", pa.array(np.where(rng.random(60_000) < 0.3, "known", visitors[1])))
+    assert [f.name for f in compare(tables[0], Profile.of(more, at=None)).alerts] == ["visitor"]
 
 
 def test_profiles_with_little_to_compare_neither_fail_nor_alert():

@@ -9,6 +9,7 @@ from featurestore.intervals import MICROS_PER_DAY
 from featurestore.online import past
 from featurestore.online.generations import Generation, generation, past_generations, publish, turn_back
 from featurestore.online.memory import MemoryStore
+from featurestore.server.page.live import Documents
 
 
 def entry(number: int) -> dict[str, Any]:
@@ -54,9 +55,26 @@ def test_one_that_was_turned_back_is_told_too():
     store = published(made(1, [1]), made(2, [1, 2]))
     store.write(lambda batch: turn_back(batch, made(2, [1, 2]), made(1, [1])))
     assert told(store) == [(2, [1, 2])]
+    assert shown(store) == {"v": [2]}, "what is live again is not replaced"
     store.write(lambda batch: publish(batch, made(3, [1, 3]), {}, {"v": "f"}))
     store.write(lambda batch: publish(batch, made(4, [3]), {}, {"v": "f"}))
     assert told(store) == [(3, [1, 3]), (2, [1, 2]), (1, [1])]
+    assert shown(store) == {"v": [3, 2, 1]}
+
+
+def shown(store: MemoryStore) -> dict[str, list[int]]:
+    """The generations that pages tell as replaced."""
+    with store.read() as snapshot:
+        return {view: [number for number, _ in told] for view, told in Documents.of(snapshot).read().past.items()}
+
+
+def test_a_view_that_is_live_by_two_definitions_is_told_by_both():
+    waits = {"instances": [{"view": "v", "fingerprint": "f"}, {"view": "not there yet", "fingerprint": "f"}]}
+    store = MemoryStore()
+    for number, fingerprint in enumerate(("f", "f", "g", "g"), 1):
+        one = made(number, [number], fingerprint=fingerprint)
+        store.write(lambda batch, one=one: publish(batch, one, {"s": waits}, {"v": "g"}))
+    assert shown(store) == {"v": [3, 1]}
 
 
 def test_those_of_another_definition_and_those_long_past_are_forgotten():

@@ -52,6 +52,8 @@ def test_a_day_is_judged_when_the_last_of_its_labels_is_settled():
 def test_slices_begin_at_multiples_since_1970_also_before():
     found = judge([-1, 0, 6 * DAY], [0.5] * 3, [True] * 3, slice=7 * DAY)
     assert [(d.start // DAY, d.rows) for d in found.days] == [(-7, 1), (0, 2)]
+    hours = judge([0, DAY // 2], [0.5] * 2, [True] * 2, slice=DAY // 4)
+    assert [d.to_json()["day"] for d in hours.days] == ["1970-01-01", "1970-01-01T12:00:00.000000Z"]
 
 
 def test_rows_without_score_or_label_are_counted_and_not_judged():
@@ -85,6 +87,7 @@ def test_a_count_says_yes_above_nothing_when_classes_are_asked_for():
         lambda: judge([0], ["high"], [True]),
         lambda: judge([0], [1.5], [True]),
         lambda: judge([0], [0.5], ["yes"], metrics=["mae"]),
+        lambda: judge([0], [0.5], [True], thresholds={"auc": float("nan")}),
     ],
 )
 def test_what_cannot_be_judged(refused):

@@ -17,7 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from featurestore.errors import DataError, UsageError
-from featurestore.profiles import Collector, FeatureProfile, Profile
+from featurestore.profiles import Collector, FeatureProfile, Profile, distinct
 from featurestore.profiles import collector as collecting
 from featurestore.profiles.distinct import estimate, folded, of_array, registers_of
 from featurestore.profiles.points import Levels, Points
@@ -71,6 +71,7 @@ def days(rows: int, many: int, seed: int = 0) -> pa.Table:
         (pa.binary(), [b"\xff", b"\x00", None], "00", "ff", 2, [("00", 1), ("ff", 1)]),
         (pa.list_(pa.int64()), [[1, 2], [2, 1], [1, 2], [], None], 0, 2, 3, []),
         (pa.list_(pa.string()), [["a", "b"], ["ab", ""], None], 2, 2, 2, []),
+        (pa.list_(pa.int64(), 2), [[1, 2], [2, 1], [1, 2], None], 2, 2, 2, []),
         (pa.map_(pa.string(), pa.int64()), [[("a", 1)], [("a", 2)], None], 1, 1, 2, []),
         (pa.large_string(), ["x" * 300, None], "x" * 99 + "…", "x" * 99 + "…", 1, [("x" * 99 + "…", 1)]),
         (pa.null(), [None, None], None, None, 0, []),
@@ -105,6 +106,8 @@ def test_a_constant_has_one_bar_and_no_spread() -> None:
     assert (f.std, f.cardinality, f.quantile(0.1), f.top) == (0.0, 1, 5.0, (("5", 9),))
     edges, rows = f.histogram(4)
     assert (rows.sum(), edges[0] < 5 < edges[-1]) == (9, True)
+    edges, rows = column([1.7976931348623157e308] * 3, pa.float64()).histogram(4)
+    assert (np.isfinite(edges).all(), rows.sum()) == (True, 3)
 
 
 def test_huge_values_overflow_into_none_and_nothing_warns() -> None:
@@ -233,6 +236,19 @@ def test_a_slice_column_parts_rows_by_its_most_frequent_values() -> None:
     check(found["c1"].features["x"], table.filter(pa.array(mine))["x"])
 
 
+def test_a_value_is_told_apart_wherever_a_block_has_it_and_unused_names_take_no_place(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(collecting, "block_rows", lambda _: 1_000)
+    shop = ["often"] * 1_000 + [f"s{n}" for n in range(1_000, 1_990)] + ["often"] * 10
+    table = pa.table({"x": np.arange(2_000.0), "shop": shop})
+    assert Profile.of(table, {"x": pa.float64()}, at=None, slices=["shop"]).by("shop")["often"].rows == 1_010
+    names = pa.array([*(f"unused {n}" for n in range(500)), "a", "b"])
+    coded = pa.DictionaryArray.from_arrays(pa.array([500, 501, None, 500]), names)
+    found = Profile.of(pa.table({"x": [1, 2, 3, 4], "c": coded}), {"x": pa.int64()}, at=None, slices=["c"]).by("c")
+    assert {name: part.rows for name, part in found.items()} == {"a": 2, "(null)": 1, "b": 1}
+
+
 def test_statuses_are_told_of_every_slice() -> None:
     table = pa.table({
         "x": pa.array([1, None, None, None]), "x__status": ["present", "null", "expired", "not_found"],
@@ -307,13 +323,15 @@ def test_cardinalities_are_estimated_from_few_to_many(many: int) -> None:
     assert (np.maximum(registers_of(hashes[::2], 14), registers_of(hashes[1::2], 14)) == registers_of(hashes, 14)).all()
 
 
-def test_hashes_are_of_values_not_of_encodings() -> None:
+def test_hashes_are_of_values_not_of_encodings(monkeypatch: pytest.MonkeyPatch) -> None:
     texts = ["", "a", "ab", "ba", "a\0", None, "é" * 50]
     plain = of_array(pa.array(texts))
     assert len(set(plain.tolist())) == len(texts)
     for kind in (pa.large_string(), pa.dictionary(pa.int8(), pa.string()), pa.string_view()):
         assert (of_array(pa.array(texts).cast(kind)) == plain).all()
     assert (of_array(pa.array(["x", *texts]).slice(1)) == plain).all()
+    monkeypatch.setattr(distinct, "_BYTES_AT_ONCE", 3)
+    assert (of_array(pa.array(["x", *texts, ""]).slice(1, len(texts))) == plain).all()
     lists = pa.array([["a", "b"], ["ab"], ["b", "a"], [], None, ["a", "b"]])
     found = of_array(lists).tolist()
     assert (found[0] == found[5], len(set(found))) == (True, 5)

@@ -161,6 +161,20 @@ def test_a_defect_costs_its_rows_alone(tmp_path: Path, monkeypatch: pytest.Monke
     assert (made.rows, made.dropped[ERROR]) == (4, 2)
 
 
+def test_a_file_that_cannot_be_put_together_ends_no_thread(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(tables: Sequence[pa.Table]) -> list[pa.Table]:
+        if tables[0].num_rows == 1:
+            raise MemoryError
+        return list(tables)
+
+    monkeypatch.setattr(writer, "_together", broken)
+    made = Writer(tmp_path, pieces, LIMITS)
+    for service, rows in (("a", [1]), ("b", [1, 2])):
+        made.add((service, table(rows)), len(rows))
+    made.close(10)
+    assert (made.rows, made.dropped[ERROR]) == (2, 1)
+
+
 def test_a_file_holds_what_came_in_its_time_or_as_much_as_it_may(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     hurry(monkeypatch)
     monkeypatch.setattr(writer, "FILE_ROWS", 4)
@@ -400,23 +414,35 @@ def test_a_writer_deletes_what_has_to_go(tmp_path: Path, monkeypatch: pytest.Mon
 # What is hidden.
 
 WEATHER = {"name": "weather", "keys": [{"name": "airport"}], "features": [{"name": "temperature"}, {"name": "wind"}]}
-TRIPS = {
+
+
+def computed(name: str, reads: str) -> dict[str, Any]:
+    return {"name": name, "type": "double", "expression": {"call": "nullif", "args": [{"column": reads}, {"column": reads}]}}
+
+
+TRIPS: dict[str, Any] = {
     "name": "trips",
     "instances": [
-        {"name": end, "view": "weather", "keys": [[end, "airport"]], "features": [[f"{end}_temperature", "temperature"]]}
+        {"name": end, "view": "weather", "keys": [[end, "airport"]], "features": [[f"{end}_temperature", "temperature"]],
+         "hidden": [["trips.wind", "wind"]] if end == "origin" else []}
         for end in ("origin", "target")
     ],
-    "on_demand": [{"name": "felt", "request": {"coat": "bool"}, "features": [{"name": "felt_cold"}]}],
+    "on_demand": [
+        {"name": "cold_felt", "view": "felt", "request": {"coat": "bool"},
+         "operands": [["coat", "request", "coat", "bool"], ["gale", "feature", "trips.wind", "double"],
+                      ["as_of", "as_of", "as_of", "timestamp[us, UTC]"]],
+         "features": [computed("cold_felt_cold", "as_of"), computed("cold_felt_wind", "gale"), computed("cold_worn", "coat")]}
+    ],
 }  # fmt: skip
 COMPOSED = {
     "name": "",
     "instances": [{"name": "weather", "view": "weather", "keys": [["airport", "airport"]],
                    "features": [["weather__temperature", "temperature"], ["weather__wind", "wind"]]}],
-    "on_demand": [{"name": "felt", "request": {"coat": "bool"}, "features": [{"name": "felt__felt_cold"}]}],
+    "on_demand": [{**TRIPS["on_demand"][0], "name": "felt", "features": [computed("felt__felt_cold", "as_of")]}],
 }  # fmt: skip
 EVERYTHING = [
-    "airport", "coat", "felt__felt_cold", "origin", "origin_temperature", "target", "target_temperature", "felt_cold",
-    "weather__temperature", "weather__wind",
+    "airport", "coat", "felt__felt_cold", "origin", "origin_temperature", "target", "target_temperature", "cold_felt_cold",
+    "cold_felt_wind", "cold_worn", "weather__temperature", "weather__wind",
 ]  # fmt: skip
 HIDDEN = {
     "origin": {"origin", "airport"},
@@ -425,10 +451,11 @@ HIDDEN = {
     "weather__temperature": {"origin_temperature", "target_temperature", "weather__temperature"},
     "origin_temperature": {"origin_temperature", "weather__temperature"},
     "origin__origin_temperature": {"origin_temperature", "weather__temperature"},
-    "wind": {"weather__wind"},
-    "coat": {"coat"},
-    "felt_cold": {"felt_cold", "felt__felt_cold"},
-    "felt__felt_cold": {"felt_cold", "felt__felt_cold"},
+    "wind": {"weather__wind", "cold_felt_wind"},
+    "coat": {"coat", "cold_worn"},
+    "felt_cold": {"cold_felt_cold", "felt__felt_cold"},
+    "felt__felt_cold": {"cold_felt_cold", "felt__felt_cold"},
+    "cold_felt_cold": {"cold_felt_cold", "felt__felt_cold"},
 }
 """A name of `redact` -> the columns that it hides, in a service and in what Feast's clients put together."""
 
@@ -439,7 +466,8 @@ def test_a_name_hides_what_is_called_so_under_all_its_names(name: str) -> None:
     redaction.learn([TRIPS], [WEATHER])
     redaction.check()
     left: set[str] = set()
-    for service, names in ((TRIPS, ["origin_temperature", "target_temperature", "felt_cold"]),
+    computed_too = ["cold_felt_cold", "cold_felt_wind", "cold_worn"]
+    for service, names in ((TRIPS, ["origin_temperature", "target_temperature", *computed_too]),
                            (COMPOSED, ["weather__temperature", "weather__wind", "felt__felt_cold"])):  # fmt: skip
         shown = redaction.shown(service, names)
         left |= {*shown.keys, *shown.request, *(names[i] for i in shown.features)}

@@ -30,7 +30,8 @@ def tests(before: Array, after: Array, *, with_p: bool, complete: bool) -> list[
 
 
 def chi_square(before: Array, after: Array, *, with_p: bool) -> Test:
-    """Of independence of side and category; effect: Cramér's V. p is None with one category alone."""
+    """Of independence of side and category. effect: Cramér's V of sides of one size with these shares: the same difference is
+    as great however many rows either side has. p is None with one category alone."""
     counts = np.array([_grouped(side, _common(before, after)) for side in (before, after)], float)
     counts = counts[:, counts.sum(axis=0) > 0]
     if counts.shape[1] < 2:
@@ -39,7 +40,9 @@ def chi_square(before: Array, after: Array, *, with_p: bool) -> Test:
     expected = np.outer(counts.sum(axis=1), counts.sum(axis=0)) / whole
     statistic = float(((counts - expected) ** 2 / expected).sum())
     p = p_values.chi_square(statistic, counts.shape[1] - 1) if with_p else None
-    return Test(name="chi_square", statistic=statistic, effect=float((statistic / whole) ** 0.5), p=p)
+    first, second = counts / counts.sum(axis=1, keepdims=True)
+    effect = float((((first - second) ** 2 / (first + second)).sum() / 2) ** 0.5)
+    return Test(name="chi_square", statistic=statistic, effect=effect, p=p)
 
 
 def new(before: Array, after: Array, *, with_p: bool) -> Test:

@@ -50,7 +50,10 @@ class Values:
     @property
     def std(self) -> float | None:
         low, high = np.searchsorted(self.sorted, [-np.inf, np.inf], side="right")[0], np.searchsorted(self.sorted, np.inf)
-        return float(np.std(self.sorted[low:high])) if high > low else None
+        if not high > low:
+            return None
+        scale = float(np.abs(self.sorted[[low, high - 1]]).max()) or 1.0  # so that no square leaves a double
+        return float(np.std(self.sorted[low:high] / scale)) * scale
 
     def up_to(self, points: Array) -> Array:
         found: Array = np.searchsorted(self.sorted, points, side="right") / max(self.n, 1)
@@ -123,7 +126,8 @@ def _of_sketches(reference: Distribution, current: Distribution) -> Apart:
     points = np.unique(np.concatenate([side.quantiles(GRID) for side in (reference, current)]))
     apart = np.abs(reference.up_to(points) - current.up_to(points))
     finite = np.isfinite(points)
-    area = float(np.sum(apart[finite][:-1] * np.diff(points[finite])))
+    with np.errstate(over="ignore", invalid="ignore"):
+        area = float(np.sum(apart[finite][:-1] * np.diff(points[finite])))
     return Apart(float(apart.max()), area if np.isfinite(area) else None)
 
 

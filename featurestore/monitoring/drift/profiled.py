@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -20,6 +20,7 @@ from featurestore.monitoring.drift.parts import CategoryCells, Cells, NumberCell
 from featurestore.monitoring.drift.sides import Side
 from featurestore.monitoring.drift.windows import Windows
 from featurestore.profiles import SUFFIX, FeatureProfile, Profile
+from featurestore.profiles.slices import text_of
 
 if TYPE_CHECKING:
     Array = np.ndarray[Any, np.dtype[Any]]
@@ -129,10 +130,12 @@ class Sketch:
 
 @dataclass(frozen=True)
 class Known:
-    """Categories of one side: rows by name, and rows of others."""
+    """Categories of one side: rows by name, and rows of others. error: by how much each count may be too small, its rows being
+    among the others."""
 
     counts: Mapping[str, int]
     other: int = 0
+    error: int = 0
 
 
 @dataclass(frozen=True)
@@ -174,7 +177,7 @@ def of_profile(feature: FeatureProfile, kind: str) -> Part:
     if kind == "numbers":
         return Part(feature.rows, feature.nulls, feature.nans, numbers=Sketch(feature))
     if kind == "categories":
-        return Part(feature.rows, feature.nulls, known=Known(dict(feature.top), feature.other))
+        return Part(feature.rows, feature.nulls, known=Known(_by_name(feature.top), feature.other, feature.values_error))
     return Part(feature.rows, feature.nulls)
 
 
@@ -185,8 +188,17 @@ def of_rows(column: Numbers | Categories | Array) -> Part:
     if isinstance(column, Categories):
         counts, nulls = column.counts()
         names = column.names.to_pylist()
-        return Part(len(column.codes), nulls, known=Known({names[n]: int(counts[n]) for n in np.flatnonzero(counts)}))
+        named = ((text_of(names[n]), int(counts[n])) for n in np.flatnonzero(counts))
+        return Part(len(column.codes), nulls, known=Known(_by_name(named)))
     return Part(len(column), int(column.sum()))
+
+
+def _by_name(counted: Iterable[tuple[str, int]]) -> dict[str, int]:
+    """Rows by name, as long as a profile keeps it: what is alike so far is one."""
+    found: dict[str, int] = {}
+    for name, rows in counted:
+        found[name] = found.get(name, 0) + rows
+    return found
 
 
 def together(reference: Part, current: Part) -> Cells:
@@ -203,12 +215,20 @@ def together(reference: Part, current: Part) -> Cells:
 
 
 def _shared(reference: Known, current: Known) -> tuple[Sequence[str], tuple[Array, Array]]:
-    """The names that both sides count, and all others as one: a name that one side counts among others has no count there."""
+    """The names that both sides count, and all others as one: a name that one side counts among others has no count there.
+
+    Where counts may be too small they are taken to be, within that, in the proportion that the other side has: the least
+    difference that there can be.
+    """
     sides = (reference, current)
     every = dict.fromkeys([*reference.counts, *current.counts])
     names = [name for name in every if all(name in side.counts or not side.other for side in sides)]
-    counted = [[side.counts.get(name, 0) for name in names] for side in sides]
-    others = [sum(side.counts.values()) + side.other - sum(of) for side, of in zip(sides, counted, strict=True)]
+    counted = [np.array([side.counts.get(name, 0) for name in names], np.int64) for side in sides]
+    rows = [sum(side.counts.values()) + side.other for side in sides]
+    for side in (0, 1):
+        expected = counted[1 - side] * rows[side] // max(rows[1 - side], 1)
+        counted[side] = np.clip(expected, counted[side], counted[side] + sides[side].error)
+    others = [max(of - int(by_name.sum()), 0) for of, by_name in zip(rows, counted, strict=True)]
     if not any(others):
-        return names, (np.array(counted[0]), np.array(counted[1]))
-    return [*names, "(others)"], (np.array([*counted[0], others[0]]), np.array([*counted[1], others[1]]))
+        return names, (counted[0], counted[1])
+    return [*names, "(others)"], (np.append(counted[0], others[0]), np.append(counted[1], others[1]))

@@ -25,7 +25,7 @@ MEASURES: Mapping[str, Measure] = {
     "wasserstein": Measure("values", None, "Wasserstein distance, in the feature's own unit"),
     "psi": Measure("values", None, "population stability index, over tenths of the reference or over categories"),
     "js": Measure("values", None, "Jensen–Shannon distance (base 2, from 0 to 1), over the same"),
-    "chi_square": Measure("values", 0.05, "Cramér's V, from the chi-square over categories; rare ones are one"),
+    "chi_square": Measure("values", 0.05, "Cramér's V over categories, sides weighing alike; rare ones are one"),
     "null_rate": Measure("nulls", 0.01, "difference of the shares of NULL"),
     "nan_rate": Measure("nans", 0.01, "difference of the shares of NaN"),
     "new_categories": Measure("new categories", 0.005, "share of values that the reference does not have"),

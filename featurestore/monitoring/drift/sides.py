@@ -162,7 +162,7 @@ def drawn(rows: int, sample: int, seed: int) -> Array:
 def bound(rows: int) -> float:
     """How far the share of all rows up to any value may lie from that of so many drawn ones: with CONFIDENCE for two sides at
     once, by the inequality of Dvoretzky, Kiefer and Wolfowitz."""
-    return math.sqrt(math.log(4 / (1 - CONFIDENCE)) / (2 * rows))
+    return min(1.0, math.sqrt(math.log(4 / (1 - CONFIDENCE)) / (2 * max(rows, 1))))
 
 
 def open_file(path: Path, *, at: str | None = None, timezone: str = "UTC") -> Rows:
@@ -174,7 +174,10 @@ def open_file(path: Path, *, at: str | None = None, timezone: str = "UTC") -> Ro
     with _reading(path.name):
         manifest = manifest_of(path) or {}
         told = _told(manifest)
-        when = at or manifest.get("as_of", {}).get("column") or "as_of"
+        asked = manifest.get("as_of", {})
+        when = at or asked.get("column") or "as_of"
+        if timezone == "UTC" and when == asked.get("column"):
+            timezone = asked.get("timezone") or timezone  # in which the build has read them
         source: Any = _csv(path) if path.suffix.lower() == ".csv" else ParquetTable(path)
         rows = source.num_rows if isinstance(source, pa.Table) else source.rows
         return Rows(name=path.name, source=source, rows=rows, at=when, timezone=timezone, **told)

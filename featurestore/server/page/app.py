@@ -97,6 +97,7 @@ class Page:
                 raise
             there = f"{SIGN_IN}?{urlencode({'to': quote(path) + _query_text(exchange)})}"
             return Reply(b"", [(b"location", there.encode()), (b"cache-control", b"no-store")], HTTPStatus.SEE_OTHER)
+        exchange.authorize("lookup")  # pages show values too
         return await self._page(exchange)
 
     def failed(self, error: Exception, exchange: Exchange) -> Reply:
@@ -192,6 +193,8 @@ def _route(path: str) -> Writes | None:
         return BOARDS[path][1]
     if path == "/":
         return pages.catalogue
+    if not path.startswith("/"):  # OPTIONS * asks for none
+        return None
     _, folder, *names = path.split("/")
     found = pages.OF.get(folder)
     if found is None or len(names) != found[0] or not all(names):
@@ -279,7 +282,10 @@ async def _form(receive: Receive) -> dict[str, str]:
         if len(body) > MOST_FORM:
             what = f"the form has more than {MOST_FORM} bytes"
             raise Refused(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "FS508", what, closes=True)
-    return dict(parse_qsl(body.decode("latin-1"), max_num_fields=30, errors="replace"))
+    try:
+        return dict(parse_qsl(body.decode("latin-1"), max_num_fields=30, errors="replace"))
+    except ValueError:  # more fields than any of our forms has
+        return {}
 
 
 __all__ = ["Page", "wants_html"]

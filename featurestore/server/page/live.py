@@ -75,27 +75,30 @@ class Documents:
         for name, raw in self.services.items():
             definition = read_json(raw)
             served[definition["name"]] = _served(name.removeprefix("service/"), definition, by_definition)
-        return Live(live, kept, served, _told(self.past, kept))
+        return Live(live, kept, served, _told(self.past, live, kept))
 
 
-def _past(snapshot: Snapshot, views: Sequence[str]) -> dict[str, Sequence[bytes]]:
+def _past(snapshot: Snapshot, views: Sequence[str]) -> dict[str, list[bytes]]:
     """What is remembered of the last runs of some views. Runs of all views are numbered together, so these are about
     LAST_RUNS of each."""
     epoch = snapshot.meta(EPOCH)
     after = 0 if epoch is None else max(json.loads(epoch)["epoch"] - LAST_RUNS * max(len(views), 1), 0)
-    named = [view.split("/") for view in views[:MOST_VIEWS]]
-    return {name: past.kept_of(snapshot, name, fingerprint, after) for _, name, fingerprint in named}
+    found: dict[str, list[bytes]] = {}
+    for _, name, fingerprint in (view.split("/") for view in views[:MOST_VIEWS]):  # one name may be live by two definitions
+        found.setdefault(name, []).extend(past.kept_of(snapshot, name, fingerprint, after))
+    return found
 
 
 def _told(
-    kept: Mapping[str, Sequence[bytes]], held: Mapping[str, Sequence[Generation]]
+    remembered: Mapping[str, Sequence[bytes]], *held: Mapping[str, Sequence[Generation]]
 ) -> dict[str, tuple[tuple[int, int], ...]]:
-    """(number, watermark) of each view's, newest first, but of generations that are kept."""
+    """(number, watermark) of each view's, newest first, but of generations that are there: kept, or live, as one is to which
+    the view was turned back."""
     found = {}
-    for view, documents in kept.items():
-        known = {made.number for made in held.get(view, ())}
-        one_by_one = (past.told(raw) for raw in reversed(documents))
-        found[view] = tuple(one for one in one_by_one if one is not None and one[0] not in known)
+    for view, documents in remembered.items():
+        known = {made.number for held_by_view in held for made in held_by_view.get(view, ())}
+        told = (one for raw in documents if (one := past.told(raw)) is not None and one[0] not in known)
+        found[view] = tuple(sorted(told, reverse=True))
     return found
 
 

@@ -139,13 +139,15 @@ def _json_type(name: str) -> str:
 
 
 _EXAMPLES: Mapping[str, Any] = {"integer": 1, "number": 1.5, "bool": True, "json": [], "text": "a"}
+_TEXTS = {"date": "2026-01-02", "date32": "2026-01-02", "timestamp[us, UTC]": "2026-01-02T03:04:05Z", "binary": "YQ=="}
+"""Examples of what is text in JSON, by type or family."""
 
 
 def _question(served: Served) -> str:
     """A look-up as JSON, with values of the right types."""
     parts: dict[str, dict[str, list[Any]]] = {"key": {}, "request": {}}
-    for name, part, _, kind in _fields(served):
-        parts[part][name] = [_EXAMPLES[kind]]
+    for name, part, dtype, kind in _fields(served):
+        parts[part][name] = ["1" if dtype.startswith("decimal") else _TEXTS.get(dtype, _EXAMPLES[kind])]
     body: dict[str, Any] = {"feature_service": served.name, "entities": parts["key"]}
     if parts["request"]:
         body["request"] = parts["request"]

@@ -9,14 +9,14 @@ from __future__ import annotations
 import math
 import threading
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 from featurestore.errors import FeatureStoreError
 from featurestore.intervals import MICROS_PER_DAY, parse_instant
-from featurestore.monitoring.monitor import LATEST, latest
+from featurestore.monitoring.monitor import COULD_NOT_RUN, LATEST, latest
 from featurestore.monitoring.results import ALERT, OK, SKIPPED, WARNING, Result, recent
 
 DAYS = 14
@@ -76,11 +76,11 @@ class Findings:
 
     def about(self, kind: str, subject: str) -> Findings:
         """All of one subject."""
-        return self.seen_by(lambda r: (r.kind, r.subject) == (kind, subject))
+        return Findings(tuple(s for s in self.series if (s.latest.kind, s.latest.subject) == (kind, subject)), self.looked)
 
     def seen_by(self, sees: Sees) -> Findings:
-        """Without what somebody may not see."""
-        return Findings(tuple(s for s in self.series if sees(s.latest)), self.looked)
+        """Without what somebody may not see; of a check that failed without its error, which may name that."""
+        return Findings(tuple(_without_error(s) for s in self.series if sees(s.latest)), self.looked)
 
     @property
     def alerts(self) -> list[Series]:
@@ -91,6 +91,12 @@ class Findings:
         return [
             s for s in self.series if s.latest.status == ALERT and s.latest.at > newest[s.latest.check] - MICROS_PER_DAY
         ]  # fmt: skip
+
+
+def _without_error(series: Series) -> Series:
+    if not series.latest.what.startswith(COULD_NOT_RUN):
+        return series
+    return replace(series, latest=replace(series.latest, what=COULD_NOT_RUN))
 
 
 def condensed(results: Iterable[Result]) -> Findings:

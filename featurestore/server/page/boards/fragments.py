@@ -36,8 +36,7 @@ def _feature(asked: Asked, entry: Entry, found: Findings) -> Markup:
     from featurestore.server.page.boards.past import past  # numpy, which other pages do without
 
     columns = {(service.name, column) for service, column in asked.catalogue.columns_of(entry)}
-
-    folder = profiles(asked)
+    folder, view = profiles(asked), asked.catalogue.get("view", entry.view)
 
     def mine(series: Series) -> bool:
         r = series.latest
@@ -49,6 +48,7 @@ def _feature(asked: Asked, entry: Entry, found: Findings) -> Markup:
         "boards/of_feature.html",
         asked,
         entry=entry,
+        is_kept=view is None or view.facts.get("kind", "feature") == "feature",
         past=None if folder is None else past(kept(folder, entry.view), entry.title),
         drift=[(s.latest.subject, drift.row(s)) for s in found.of(*drift.CHECKS) if mine(s)][:MOST],
         skew=[(s.latest.subject, skew.row(s)) for s in found.of(*skew.CHECKS) if mine(s)][:MOST],

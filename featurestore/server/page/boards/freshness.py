@@ -54,7 +54,7 @@ def rows(found: Findings, watermarks: Mapping[str, int], now: int) -> list[Row]:
     """Of all that was looked at, and of all views online; the worst first.
 
     watermarks: W of the views online, microseconds. now: a view whose age is beyond its limit by now is stopped, also if the
-    monitor itself has not looked since.
+    monitor itself has not looked since; one that has caught up since is not.
     """
     by_subject: dict[tuple[str, str], dict[str, Series]] = {("view", view): {} for view in watermarks}
     for series in found.of(*CHECKS):
@@ -69,12 +69,12 @@ def rows(found: Findings, watermarks: Mapping[str, int], now: int) -> list[Row]:
 def _row(kind: str, name: str, of: Mapping[str, Series], watermark: int | None, now: int) -> tuple[int, Row]:
     """How bad it is, the least the worst, and the row."""
     fresh, stopped = _freshness(name, of.get("freshness"), watermark, now)
-    statuses = {s.latest.status for s in of.values()}
+    told = [s.latest for check, s in of.items() if check != "freshness" or stopped or s.latest.status != ALERT]
+    statuses = {r.status for r in told} or ({OK} if of else set())  # a view that has caught up since it alerted is ok
     worst, status = next(((n, s) for n, s in enumerate(_WORST) if s in statuses), (len(_WORST), ""))
     shown = state(status) if status else NONE.state
     if stopped:
         worst, shown = -1, state(ALERT).saying("stopped")
-    told = [s.latest for s in of.values()]
     return worst, Row(
         kind=kind,
         name=name,
@@ -84,7 +84,7 @@ def _row(kind: str, name: str, of: Mapping[str, Series], watermark: int | None, 
         lateness=_lateness(name, of.get("lateness")),
         volume=_volume(name, of.get("volume")),
         partitions=_partitions(of.get("partitions")),
-        looked=instant(max(r.at for r in told)) if told else "never",
+        looked=instant(max(s.latest.at for s in of.values())) if of else "never",
         what=[text(r.what, 240) for r in told if r.status in (ALERT, WARNING) and r.what],
     )
 
@@ -93,13 +93,18 @@ def _freshness(name: str, series: Series | None, watermark: int | None, now: int
     """The measure, and whether the feed has stopped."""
     told, limit = (None, None) if series is None else (number(series.latest.value), number(series.latest.threshold))
     age = told if watermark is None else (now - watermark) / _MICROS
-    stopped = (series is not None and series.latest.status == ALERT) or (None not in (age, limit) and age > limit)  # type: ignore[operator]
+    stopped = bool(None not in (age, limit) and age > limit)  # type: ignore[operator]
     if series is None:
         return Measure(NONE.state, span(age), "no limit" if age is not None else "", Markup(""), ""), stopped
-    shown = state(ALERT).saying("stopped") if stopped else state(series.latest.status)
+    status, what = series.latest.status, series.latest.what
+    if status == ALERT and None in (watermark, limit):
+        stopped = True
+    elif status == ALERT and not stopped:
+        status, what = OK, ""  # a run has come since
+    shown = state(ALERT).saying("stopped") if stopped else state(status)
     allowed = "no limit" if limit is None else f"at most {span(limit)}"
     picture = _line(series, f"Age of {name} over {len(series.points)} looks, {span(age)} now, {allowed}")
-    return Measure(shown, span(age), allowed, picture, text(series.latest.what, 240)), stopped
+    return Measure(shown, span(age), allowed, picture, text(what, 240)), stopped
 
 
 def _lateness(name: str, series: Series | None) -> Measure:

@@ -35,7 +35,7 @@
       const number = ++asked;
       const query = new URLSearchParams();
       for (const [name, value] of new FormData(form)) if (value) query.set(name, value);
-      const address = query.size ? `/?${query}` : "/";
+      const address = `/?${query}`.replace(/\?$/, "");
       const answer = await fetch(address, { headers: { accept: "text/html" } });
       if (!answer.ok || answer.redirected) { location.assign(address); return; }
       const found = new DOMParser().parseFromString(await answer.text(), "text/html").getElementById("results");
@@ -52,7 +52,8 @@
     form.addEventListener("submit", (event) => { event.preventDefault(); clearTimeout(waiting); search().catch(() => form.submit()); });
   };
 
-  // The look-up. Whole numbers go and come as text: 64 bits are more than a Number holds.
+  // The look-up. Whole numbers go and come as text: 64 bits are more than a Number holds. Fields have no name of HTML's, which
+  // would stand before the form's own members: a key may be called "elements".
   const asJson = (text, type) => {
     if (text === "") return "null";
     if (type === "integer") {
@@ -75,9 +76,9 @@
   const question = (form) => {
     const part = (name) => [...form.elements].filter((field) => field.dataset.part === name).map((field) => {
       try {
-        return `${JSON.stringify(field.name)}: [${asJson(field.value.trim(), field.dataset.type)}]`;
+        return `${JSON.stringify(field.dataset.name)}: [${asJson(field.value.trim(), field.dataset.type)}]`;
       } catch (error) {
-        throw new Error(`${field.name}: ${error.message}`);
+        throw new Error(`${field.dataset.name}: ${error.message}`);
       }
     });
     const request = part("request");
