@@ -229,7 +229,9 @@ class Monitor(_Section):
         "15m", description="how often `monitor` looks, on multiples of that since 1970"
     )
     path: str = Field(".featurestore/monitor", description="folder of the results, relative to the project")
-    retention: Annotated[str, AfterValidator(_positive_duration)] = Field("90d", description="how long results are kept")
+    retention: Annotated[str, AfterValidator(_positive_duration)] = Field(
+        "90d", description="how long results are kept; beyond 2 GB the oldest days go before"
+    )
     webhook: Annotated[str | None, AfterValidator(_receiver)] = Field(
         None,
         description="where alerts are sent: http://host:port/path; none: nowhere. The receiver's token, if it wants one, is "

@@ -13,8 +13,8 @@ def post(url: str, body: bytes, *, token: str = "", wait: float, headers: dict[s
     from urllib import request
 
     told = {"Content-Type": "application/json", **(headers or {})}
-    if token:
-        told["Authorization"] = f"Bearer {token}"
+    if token.strip():  # as it is often read from a file, with the end of its line
+        told["Authorization"] = f"Bearer {token.strip()}"
     with _opener()(request.Request(url, body, told, method="POST"), timeout=wait) as answer:
         answer.read(1)
 
@@ -32,9 +32,13 @@ def _opener() -> Any:
 
 def reason_of(error: Exception) -> str:
     """Why something was not taken, in a few words."""
+    from http.client import HTTPException
+
     status = getattr(error, "code", None)
     if status is not None:
         return f"the receiver said {status}"
+    if isinstance(error, ValueError | HTTPException) and not isinstance(error, OSError):
+        return f"{type(error).__name__}: not sent, or not answered, as HTTP has it"  # its words may be those of a header
     cause = getattr(error, "reason", error)
     return str(getattr(cause, "strerror", None) or cause or type(error).__name__)
 

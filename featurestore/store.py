@@ -849,11 +849,11 @@ class FeatureStore:
     def record(self, results: Sequence[Result]) -> None:
         """Keep results where `monitor` keeps its own, for boards and `should_retrain`. Raises: StoreError FS405, FS407."""
         from featurestore.atomic import disk_errors
-        from featurestore.monitoring.results import append
+        from featurestore.monitoring.results import append, finite
 
         folder = self._base / self.config.monitor.path
         with disk_errors(folder):
-            append(folder, results)
+            append(folder, [finite(result) for result in results])
 
     def drift(
         self,
@@ -999,8 +999,14 @@ class FeatureStore:
         at = self.clock.now() if at is None else at
         path = asked.training_set if training_set is None else Path(training_set)
         made, of = (None, None) if path is None else retrain.made_at(path)
-        service = service or asked.service or of
-        kept = results.recent(self._base / self.config.monitor.path, at - asked.reach)
+        if current is not None and path is None:
+            raise UsageError("FS102", "--current is compared with a training set", hint="--training-set FILE")
+        named = service or asked.service
+        if named is not None:
+            self.registry.service(named)  # or it is typed wrong
+        service = named or of
+        folder = self._base / self.config.monitor.path
+        kept = results.of_checks(folder, asked.kinds & {"drift", "performance"}, at - asked.reach, at + 1)
         mine = [r for r in kept if service is None or service in (r.subject, r.details.get("service"))]
         drift = [r for r in mine if r.check == "drift"]
         if current is not None and path is not None and service is not None and "drift" in asked.kinds:

@@ -128,6 +128,7 @@ _LATE_ROWS = "featurestore/backfill/late.py"
 _BACKFILL = "featurestore/backfill/run.py"
 _LOG_READING, _LOG_WRITER = "featurestore/serve_log/reading.py", "featurestore/serve_log/writer.py"
 _ALERTS, _WEBHOOK = "featurestore/monitoring/alerts.py", "featurestore/monitoring/webhook.py"
+_ARRIVALS = "featurestore/compiler/duckdb/arrivals.py"
 _SKEW, _REPLAYED = "featurestore/monitoring/skew.py", "featurestore/monitoring/replayed.py"
 _PAST = "featurestore/online/past.py"
 _LOG_SECRET, _REDACTION = "featurestore/serve_log/secret.py", "featurestore/serve_log/redaction.py"
@@ -191,7 +192,7 @@ MUTANTS = (
            "a service nobody served has its features' alerts resolved", "watched-an_alert"),
     Mutant("alert_opens_each_time", _ALERTS, "if result.status == ALERT and key not in self.open:",
            "if result.status == ALERT:", "an alert is told with every look", "watched-an_alert"),
-    Mutant("event_sent_before_its_time", _WEBHOOK, "and alerts.due <= now:", ":",
+    Mutant("event_sent_before_its_time", _WEBHOOK, "not now < alerts.due <= now + LONGEST_WAIT:", "True:",
            "a receiver that is down is asked without a pause", "watched-events"),
     Mutant("event_passes_another", _WEBHOOK, "alerts.waiting.pop(0)", "alerts.waiting.pop()",
            "what was taken is not what is crossed off", "watched-events"),
@@ -209,8 +210,18 @@ MUTANTS = (
            "a cell that said it knew nothing is accused", "watched-what_is_altered"),
     Mutant("skew_by_the_newest_generation", _REPLAYED, "if made.watermark == watermark]", "if made is instance.made[0]]",
            "what was served is held against what became known since", "watched-each_served"),
-    Mutant("skew_without_pushes", _REPLAYED, "self.truth(made, self._pushed(made))", "self.truth(made)",
+    Mutant("skew_without_pushes", _REPLAYED, "else self.truth(made, pushed)", "else self.truth(made)",
            "what was pushed and served is held for wrong", "watched-pushes"),
+    # What is fresh
+    Mutant("fresh_knows_its_own_instant", _ARRIVALS, "WHERE known_time < $now\"", "WHERE known_time <= $now\"",
+           "a look as of an instant sees what becomes known at it", "fresh-what_becomes"),
+    Mutant("fresh_counts_versions", _ARRIVALS, "AND {place} = 1", "AND {place} >= 1",
+           "a correction is one more fact, and a late one", "fresh-of_the_versions"),
+    Mutant("volume_of_an_hour_under_way", "featurestore/monitoring/volume.py",
+           "(now - round(PATIENCE * quantile(took, MOST)) - first)", "(now - first)",
+           "an hour is judged before its rows could come", "fresh-an_interval"),
+    Mutant("retrain_when_better", "featurestore/monitoring/retrain.py", "if METRICS[metric] else",
+           "if not METRICS[metric] else", "a model is trained anew because it does well", "fresh-worse"),
     # What was served
     Mutant("log_window_closed", _LOG_READING, "pc.less(t, end)", "pc.less_equal(t, end)",
            "a row of the next window is in this one", "logged-a_window"),

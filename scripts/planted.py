@@ -107,8 +107,10 @@ def plant(
         rows = _day(feed, number, seed, number in shifted, number in late)
         if stopped is not None:
             rows = _without(rows, feed.day(stopped[0]), feed.day(stopped[1]))
+        path = folder / "data" / "readings" / f"day={feed.partition(number)}" / "part.parquet"
+        path.unlink(missing_ok=True)
         if number not in missing and rows.num_rows:
-            _write(rows, folder / "data" / "readings" / f"day={feed.partition(number)}" / "part.parquet")
+            _write(rows, path)
     _write(_spine(feed, seed), folder / "data" / "spine.parquet")
     return feed
 

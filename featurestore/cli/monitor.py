@@ -63,16 +63,16 @@ def _micros(every: str) -> int:
 def _look_for_ever(run: Run, watched: Monitor, every: int) -> NoReturn:
     """Until a signal comes. What a look could not write is said, and tried again with the next."""
     while True:
+        run.warnings.clear()  # with each look it is said again
         try:
             found = watched.look()
         except FeatureStoreError as error:
-            run.warnings.clear()  # each time it is said again
             run.warn(str(error))
         else:
             _tell(run, found)
             if not run.quiet:
                 print(_line(found), file=sys.stderr, flush=True)
-        _wait(run, watched, after(watched.clock.now(), every))
+        _wait(run, watched, every)
 
 
 def after(now: int, every: int) -> int:
@@ -80,13 +80,18 @@ def after(now: int, every: int) -> int:
     return (now // every + 1) * every
 
 
-def _wait(run: Run, watched: Monitor, until: int) -> None:
-    """Sleep until an instant; meanwhile send again what was not taken, when it is due."""
-    while (now := watched.clock.now()) < until:
-        due = watched.due
-        if due is not None and due <= now:
-            _say_waiting(run, watched.deliver())
-            continue
+def _wait(run: Run, watched: Monitor, every: int) -> None:
+    """Sleep until the next look is due, or the clock is set back; meanwhile send again what was not taken, when it is due."""
+    until = after(watched.clock.now(), every)
+    while until - every <= (now := watched.clock.now()) < until:
+        try:
+            due = watched.due
+            if due is not None and due <= now:
+                _say_waiting(run, watched.deliver())
+                continue
+        except FeatureStoreError as error:
+            run.warn(str(error))
+            due = None
         time.sleep(min((min(until, due or until) - now) / 1_000_000, LONGEST_SLEEP))
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from featurestore.errors import DefinitionError, SourceError, StoreUnavailable, UnknownName, UsageError, nearest
+from featurestore.errors import DataError, DefinitionError, StoreError, UnknownName, UsageError, nearest
 from featurestore.intervals import parse_duration
 from featurestore.monitoring import freshness
 from featurestore.monitoring.arrivals import SourceFacts, ViewFacts, of_source
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from featurestore.sources import SourceData
 
 NO_FILE = "FS321"
-"""A source that has no file yet has no row yet."""
+"""A source that has no file yet has no row yet; unless a view was made of it, then they are gone."""
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class Looker:
     now: int
 
     def look(self, views: Mapping[str, str], sources: Sequence[str], limits: Mapping[str, int]) -> list[Result]:
-        """The results of views {name: source} and of sources, those of the views among them. Raises: StoreError."""
+        """The results of views {name: source} and of sources, those of the views among them."""
         found = {name: self._facts(name, [view for view, of in views.items() if of == name]) for name in sources}
         facts = {view.name: view for _, of in found.values() for view in of}
         return freshness.results([facts[name] for name in views], [source for source, _ in found.values()], self.now, limits)
@@ -42,8 +42,9 @@ class Looker:
         try:
             with Session(self.settings) as session:
                 return of_source(session, self.source(name), self.now, watermarks)
-        except (SourceError, StoreUnavailable) as error:
-            trouble = "" if error.code == NO_FILE else str(error)
+        except (DataError, DefinitionError, StoreError) as error:
+            had_rows = any(at is not None for at in watermarks.values())
+            trouble = "" if error.code == NO_FILE and not had_rows else str(error)
             unread = [ViewFacts(name=view, source=name, watermark=at) for view, at in watermarks.items()]
             return SourceFacts(name=name, trouble=trouble), unread
 

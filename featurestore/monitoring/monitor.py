@@ -9,11 +9,10 @@ from __future__ import annotations
 import fcntl
 import json
 import logging
-import math
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -22,7 +21,7 @@ from featurestore.errors import FeatureStoreError, StoreLocked
 from featurestore.intervals import MICROS_PER_DAY, Clock, format_instant, parse_formatted
 from featurestore.monitoring import results as kept
 from featurestore.monitoring.alerts import FILE, OPENED, PROJECT, Alerts, Event, Key, body_of
-from featurestore.monitoring.results import ALERT, SKIPPED, Result
+from featurestore.monitoring.results import ALERT, SKIPPED, Result, finite
 from featurestore.monitoring.webhook import deliver
 
 log = logging.getLogger(__name__)
@@ -130,6 +129,7 @@ class Monitor:
         self._deliver(alerts, found)
         with disk_errors(self.folder):
             kept.drop_before(self.folder, at - self._retention)
+            kept.drop_beyond(self.folder, kept.MOST_KEPT)
         return found
 
     def deliver(self) -> Round:
@@ -163,7 +163,7 @@ class Monitor:
 
     def _checked(self, check: Check, found: Round) -> set[str]:
         try:
-            results = [_finite(result) for result in check.run(found.at)]
+            results = [finite(result) for result in check.run(found.at)]
         except Exception as error:
             self._failed(check.names[0], error, found)
             return set()
@@ -182,9 +182,7 @@ class Monitor:
         told = {
             "format": kept.FORMAT,
             "at": format_instant(found.at),
-            "results": [
-                {**r.to_json(), "details": {k: v for k, v in r.details.items() if k == "service"}} for r in newest.values()
-            ],
+            "results": [{**r.to_json(), "details": _whose(r)} for r in newest.values()],
         }
         write_text(self.folder / LATEST, json.dumps(told, allow_nan=False) + "\n")
 
@@ -215,22 +213,6 @@ def _whose(result: Result) -> dict[str, Any]:
 def _read(told: Mapping[str, Any]) -> Result:
     given = {name: value for name, value in told.items() if name != "format"}
     return Result(**{**given, "at": parse_formatted(given["at"])})
-
-
-def _finite(result: Result) -> Result:
-    """As JSON can hold it."""
-    numbers = {name: _plain(getattr(result, name)) for name in ("value", "threshold")}
-    return replace(result, **numbers, details=_plain(result.details))
-
-
-def _plain(told: Any) -> Any:
-    if isinstance(told, float):
-        return told if math.isfinite(told) else None
-    if isinstance(told, Mapping):
-        return {str(name): _plain(value) for name, value in told.items()}
-    if isinstance(told, list | tuple):
-        return [_plain(value) for value in told]
-    return told if told is None or isinstance(told, bool | int | str) else str(told)
 
 
 __all__ = ["LATEST", "LOCK", "Check", "Monitor", "Round", "failed", "latest"]

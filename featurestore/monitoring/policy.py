@@ -29,8 +29,8 @@ metric = "auc"                      # default: the first that was computed
 
 from __future__ import annotations
 
-import math
 import re
+import sys
 import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -150,7 +150,7 @@ def _duration(value: Any, what: str) -> int:
 
 
 def _number(value: Any, what: str) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+    if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) <= sys.float_info.max:
         raise UsageError("FS168", f"{what} = {value!r} is no number")
     return float(value)
 

@@ -63,6 +63,8 @@ def replay(
         if watch is not None:
             watch(Progress(f"replaying {name}"))
         table = read(log, name, window.start, window.end, most=window.most, seed=window.seed)
+        if service is None and not table.num_rows and name not in offline.registry.services:
+            continue  # nobody defines it, nor was it served: of its log a folder is left
         found.services[name] = _replayed(reader, offline, name, table)
     return found
 

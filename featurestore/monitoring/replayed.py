@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -19,6 +20,7 @@ from featurestore.online.generations import Generation
 from featurestore.online.pushes import Mark
 from featurestore.retrieval.online_features import Service
 from featurestore.retrieval.online_view import EXPIRED, NOT_FOUND, STALE, UNAVAILABLE
+from featurestore.sources import pushed_in
 from featurestore.sources.push_log import read_log
 
 EXPLAINED = 200
@@ -29,6 +31,7 @@ OTHERS = 3
 
 OTHER_DEFINITION = "answered by another definition of the service than the store's now"
 FORGOTTEN = "the generation it was answered from is forgotten"
+FORGOTTEN_ROWS = "rows that were pushed are forgotten since"
 INPUT = "an input is unverifiable"
 
 
@@ -155,7 +158,8 @@ class Replayed:
     def _truth(self, made: Generation) -> ViewTruth | str:
         """F by a generation and what was pushed to it since, or why it cannot be had."""
         if made.number not in self._truths:
-            self._truths[made.number] = self.truth(made, self._pushed(made))
+            pushed = self._pushed(made)
+            self._truths[made.number] = pushed if isinstance(pushed, str) else self.truth(made, pushed)
         return self._truths[made.number]
 
     def truth(self, made: Generation, pushed: Mark | None = None) -> ViewTruth | str:
@@ -164,12 +168,14 @@ class Replayed:
         except (SourceError, DefinitionError) as error:
             return reason_of(error)
 
-    def _pushed(self, made: Generation) -> Mark | None:
-        """How far the push log has come that is told with a generation. What arrived after a row was answered counts in no F
-        of the row, so all there is will do."""
+    def _pushed(self, made: Generation) -> Mark | str | None:
+        """How far the push log has come that is told with a generation, or why that is not known. What arrived after a row was
+        answered counts in no F of the row, so all there is will do."""
         view = self._offline.registry.views.get(made.name)
         folder = None if view is None or not made.push else self._offline.push_folder(view.source.name)
         log = None if folder is None else read_log(folder)
+        if log is not None and "." in log.log and pushed_in(made.state) is None:
+            return FORGOTTEN_ROWS  # another log than that of then, which the generation could not name yet
         return None if log is None or not log.position else Mark(log.log, log.position)
 
     def asked(
@@ -306,8 +312,9 @@ class _Causes:
 
     def _ask(self, cause: str, truth: ViewTruth | str, shift: int = 0) -> None:
         if isinstance(truth, ViewTruth):
-            asked = self._replayed.asked(self._instance, truth, self._instance.returned, self._rows, shift)
-            self._others.append((cause, asked))
+            with suppress(SourceError):  # a file that changed meanwhile: no cause is found by it
+                asked = self._replayed.asked(self._instance, truth, self._instance.returned, self._rows, shift)
+                self._others.append((cause, asked))
 
     def told(self) -> dict[tuple[int, str], str]:
         found = {}

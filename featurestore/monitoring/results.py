@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+import math
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,8 @@ FORMAT = 1
 OK, WARNING, ALERT, SKIPPED = "ok", "warning", "alert", "skipped"
 MOST_BYTES = 8_000_000
 """What `recent` reads at most."""
+MOST_KEPT = 2_000_000_000
+"""Bytes of results that are kept, however long they might be."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,9 +57,21 @@ def append(folder: Path, results: Sequence[Result]) -> None:
         by_day.setdefault(_day(result.at), []).append(result)
     for day, found in by_day.items():
         lines = "".join(json.dumps(r.to_json(), allow_nan=False) + "\n" for r in found)
-        with open(folder / f"{day}.jsonl", "ab", buffering=0) as file:
-            file.write(lines.encode())
+        path = folder / f"{day}.jsonl"
+        torn = _is_torn(path)
+        with open(path, "ab") as file:
+            file.write(b"\n" * torn + lines.encode())
+            file.flush()
             os.fsync(file.fileno())
+
+
+def _is_torn(path: Path) -> bool:
+    """Whether a crash has cut off the last line: what follows must not become part of it."""
+    try:
+        with open(path, "rb") as file:
+            return file.seek(0, os.SEEK_END) > 0 and file.seek(-1, os.SEEK_END) >= 0 and file.read(1) != b"\n"
+    except FileNotFoundError:
+        return False
 
 
 def recent(folder: Path, since: int, *, most_bytes: int = MOST_BYTES) -> list[Result]:
@@ -77,6 +92,16 @@ def recent(folder: Path, since: int, *, most_bytes: int = MOST_BYTES) -> list[Re
     return [result for path, start in reversed(chosen) for result in _read(path, start) if result.at >= since]
 
 
+def of_checks(folder: Path, checks: Collection[str], since: int, until: int) -> list[Result]:
+    """All results of some checks in [since, until), microseconds, oldest first; however many others lie between them.
+
+    Raises: StoreError FS488 for a newer format.
+    """
+    meant = [path for path in sorted(_files(folder)) if _day(since) <= path.stem <= _day(until)]
+    found = (result for path in meant for result in _read(path, 0, [f'"check": "{check}"'.encode() for check in checks]))
+    return [result for result in found if result.check in checks and since <= result.at < until]
+
+
 def latest(results: Iterable[Result]) -> dict[tuple[str, str, str, str | None], Result]:
     """The newest result of each check of each subject and feature."""
     return {(r.check, r.kind, r.subject, r.feature): r for r in sorted(results, key=lambda r: r.at)}
@@ -88,6 +113,33 @@ def drop_before(folder: Path, instant: int) -> int:
     for path in old:
         path.unlink(missing_ok=True)
     return len(old)
+
+
+def drop_beyond(folder: Path, most_bytes: int) -> int:
+    """Delete the oldest days until what is left takes no more than that; never the newest. Returns: how many."""
+    held, dropped = 0, 0
+    for number, path in enumerate(sorted(_files(folder), reverse=True)):
+        held += path.stat().st_size
+        if number and held > most_bytes:
+            path.unlink(missing_ok=True)
+            dropped += 1
+    return dropped
+
+
+def finite(result: Result) -> Result:
+    """A result as JSON can hold it."""
+    numbers = {name: _plain(getattr(result, name)) for name in ("value", "threshold")}
+    return replace(result, **numbers, details=_plain(result.details))
+
+
+def _plain(told: Any) -> Any:
+    if isinstance(told, float):
+        return told if math.isfinite(told) else None
+    if isinstance(told, Mapping):
+        return {str(name): _plain(value) for name, value in told.items()}
+    if isinstance(told, list | tuple):
+        return [_plain(value) for value in told]
+    return told if told is None or isinstance(told, bool | int | str) else str(told)
 
 
 def _files(folder: Path) -> list[Path]:
@@ -104,8 +156,8 @@ def _instant(text: str) -> int:
     return parse_formatted(text)
 
 
-def _read(path: Path, start: int) -> Iterator[Result]:
-    """Of the lines that begin at byte `start` or after it."""
+def _read(path: Path, start: int, holding: Sequence[bytes] = ()) -> Iterator[Result]:
+    """Of the lines that begin at byte `start` or after it; holding: only of those that hold one of these, if any is given."""
     try:
         with open(path, "rb") as file:
             file.seek(max(start - 1, 0))
@@ -113,6 +165,8 @@ def _read(path: Path, start: int) -> Iterator[Result]:
     except FileNotFoundError:
         return
     for line in (read.partition(b"\n")[2] if start else read).split(b"\n"):
+        if holding and not any(words in line for words in holding):
+            continue
         try:
             told = orjson.loads(line)
         except ValueError:

@@ -194,7 +194,8 @@ def _greatest_as_of(path: Path, column: str, timezone: str, **_: Any) -> int:
         else:
             at = pq.read_table(path, columns=[column]).column(column)
         if not pa.types.is_timestamp(at.type) or at.type.tz is None:
-            at = pc.assume_timezone(at.cast(pa.timestamp("us")), zone(timezone).key, ambiguous="latest", nonexistent="latest")
+            doubtful = {"ambiguous": "earliest", "nonexistent": "earliest"}  # as in a spine
+            at = pc.assume_timezone(at.cast(pa.timestamp("us")), zone(timezone).key, **doubtful)
         newest = pc.max(at.cast(pa.timestamp("us", "UTC"), safe=False).cast("int64")).as_py()
     except (pa.ArrowException, OSError, KeyError) as error:
         what = f"the greatest {column} cannot be read: {str(error).splitlines()[0]}"

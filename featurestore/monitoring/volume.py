@@ -148,12 +148,13 @@ def volume(source: SourceFacts, now: int) -> Result:
 
 
 def _details(counts: Counts, last: int) -> dict[str, Any]:
+    """history: the rows of a week of hours, or four of days, up to this one: short, for it is kept with each look."""
     span = (1 if counts.length == HOUR else 4) * WEEK // counts.length
     shown = range(max(last + 1 - span, 0), last + 1)
-    history = [
-        {"start": format_instant(counts.at(i)), "rows": counts.rows[i], "expected": list(counts.expected(i))} for i in shown
-    ]
-    return {"interval": str(Duration(counts.length)), **history[-1], "history": history}
+    return {
+        "interval": str(Duration(counts.length)), "start": format_instant(counts.at(last)), "rows": counts.rows[last],
+        "expected": list(counts.expected(last)), "history": [counts.rows[i] for i in shown],
+    }  # fmt: skip
 
 
 def partitions(source: SourceFacts, now: int) -> Result:

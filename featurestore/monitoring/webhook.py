@@ -7,7 +7,7 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from featurestore.monitoring.alerts import Alerts, Event
+from featurestore.monitoring.alerts import LONGEST_WAIT, Alerts, Event
 from featurestore.posting import post, reason_of
 
 TOKEN = "FEATURESTORE_WEBHOOK_TOKEN"
@@ -35,7 +35,7 @@ def deliver(alerts: Alerts, send: Callable[[Event], None], now: int, keep: Calla
     Returns: how many were taken, and why the next was not, or "".
     """
     taken = 0
-    while alerts.due is not None and alerts.due <= now:
+    while alerts.due is not None and not now < alerts.due <= now + LONGEST_WAIT:  # due later still: the clock was set back
         event = alerts.waiting[0]
         try:
             send(event)

@@ -178,6 +178,27 @@ def test_static_absent_and_broken_sources(tmp_path: Path, monkeypatch: pytest.Mo
     assert "FS325" in broken[0].what
 
 
+def test_of_versions_that_are_the_same_one_counts(tmp_path: Path):
+    """A file that was sent again whole."""
+    at = [MONDAY + n * MINUTE for n in range(60)]
+    times = pa.array(at * 2, pa.int64()).cast(pa.timestamp("us", "UTC"))
+    table = pa.table({"id": list(range(60)) * 2, "e": times, "k": times})
+    source = ArrowSource(name="s", table=table, event_timestamp="e", created_timestamp="k", row_key=["id"])
+    with Session(Settings()) as session:
+        found, _ = of_source(session, open_source(source, tmp_path), MONDAY + DAY, {})
+    assert ([hour.facts for hour in found.hours], sum(n for _, n in found.usual + found.recent)) == ([60], 60)
+
+
+def test_files_that_were_there_when_a_view_was_made_are_missed(planted: Feed, tmp_path: Path):
+    folder = tmp_path / "project"
+    shutil.copytree(planted.folder, folder)
+    store = FeatureStore(folder, clock=FixedClock(planted.day(20)))
+    store.materialize(known_before=planted.day(20))
+    shutil.rmtree(folder / "data" / "readings")
+    found = {r.kind: r for r in store.freshness() if r.status == "alert"}
+    assert "FS321" in found["source"].what
+
+
 def test_the_command(cli: Cli, planted: Feed, tmp_path: Path):
     folder = tmp_path / "project"
     shutil.copytree(planted.folder, folder)
@@ -258,6 +279,10 @@ def test_a_scheduler_asks_whether_to_retrain(cli: Cli, planted: Feed, tmp_path: 
     assert (said.code, said.json["errors"][0]["code"]) == (2, "FS101")
 
     (folder / "retrain.toml").write_text('[[rule]]\nkind = "drift"\nthreshold = 0.2\nwindow = "1h"\n')
+    said = cli(*asked[:-1], "--service", "others")
+    assert (said.code, said.json["errors"][0]["code"]) == (2, "FS101"), "no rule looks at its sources"
+    said = cli(*asked[:-1], "--current", folder / "train.parquet")
+    assert (said.code, said.json["errors"][0]["code"]) == (2, "FS102")
     said = cli(*asked, format_instant(planted.day(25)))
     assert (said.code, said.json["errors"][0]["code"]) == (4, "FS492")
     assert cli(*asked[:-1], "--policy", folder / "none.toml").json["errors"][0]["code"] == "FS493"

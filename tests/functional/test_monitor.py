@@ -16,15 +16,16 @@ from featurestore.cli.monitor import after
 from featurestore.errors import StoreError
 from featurestore.intervals import FixedClock, format_instant
 from featurestore.monitoring import results as kept
-from featurestore.monitoring.monitor import LATEST, Monitor
+from featurestore.monitoring.monitor import LATEST, Monitor, Round
 from featurestore.monitoring.results import ALERT, OK, SKIPPED, Result
+from featurestore.posting import post, reason_of
 from featurestore.server import monitored
 from featurestore.server.keys import ANYONE, Key
 from featurestore.server.monitored import Monitored
 from scripts.planted import plant
 from tests.functional.conftest import environment
 from tests.receiver import Receiver, receiving
-from tests.served import HOUR, W, a_day, altered, answered, log, project
+from tests.served import HOUR, SECOND, W, a_day, altered, answered, log, project
 
 ALWAYS = '[monitor]\nwindow = "40000d"\n'
 """A window that holds what was served at W whatever the machine's clock says."""
@@ -122,6 +123,43 @@ def test_a_look_that_cannot_be_written_does_not_end_the_monitor(cli, project, mo
     said = cli("monitor", "--every", "1s")
     assert (said.code, len(looks)) == (130, 3)
     assert said.err.count("warning: FS405 the disk is full") == 2
+
+
+def test_between_two_looks_neither_a_full_disk_ends_the_monitor_nor_a_clock_set_back_its_looks(cli, project, monkeypatch):
+    looks, slept = [], []
+    clock = FixedClock(W + 2)
+
+    def look(self: Monitor) -> Round:
+        looks.append(clock.now())
+        if len(looks) == 3:
+            raise KeyboardInterrupt
+        return Round(clock.now())
+
+    def sleep(seconds: float) -> None:
+        slept.append(seconds)
+        clock.micros += round(seconds * SECOND) if len(looks) == 2 or len(slept) < 3 else -HOUR
+
+    def due(self: Monitor) -> int:
+        raise StoreError("FS405", "the disk is full")
+
+    monkeypatch.setattr(Monitor, "look", look)
+    monkeypatch.setattr(Monitor, "due", property(due))
+    monkeypatch.setattr("featurestore.cli.monitor.time.sleep", sleep)
+    monkeypatch.setattr(FeatureStore, "monitor", lambda self: Monitor(project / "found", "p", self._checks, clock=clock))
+    said = cli("monitor", "--every", "1h")
+    assert said.code == 130
+    assert looks[1] == looks[0] + 2 * 60 * SECOND - HOUR, "at once"
+    assert looks[2] == after(looks[1], HOUR)
+    assert (set(slept[:3]), said.err.count("warning: FS405 the disk is full")) == ({60.0}, 2)
+
+
+@pytest.mark.parametrize("token", ["open\r\nsesame", "open-sés€me"])
+def test_a_token_that_cannot_be_sent_is_not_told_and_the_end_of_its_line_is_none_of_it(receiver, token):
+    with pytest.raises(ValueError) as refused:
+        post(receiver.url, b"{}", token=token, wait=5)
+    assert not any(part in reason_of(refused.value) for part in ("open", "sesame", "€"))
+    post(receiver.url, b"{}", token="open-sesame\n", wait=5)
+    assert [h["authorization"] for h in receiver.headers] == ["Bearer open-sesame"]
 
 
 # A week.

@@ -199,6 +199,23 @@ def test_a_service_that_is_gone_and_the_share_that_may_differ(tmp_path):
     assert {r.status for r in found.services["former"].results(W, 0.0)} == {"skipped"}
 
 
+def test_of_a_service_that_is_gone_and_served_no_more_nothing_is_said(tmp_path):
+    served = a_day(project(tmp_path), rows=20)
+    log(tmp_path, "former", served)
+    log(tmp_path, "service", served)
+    assert [*replayed(tmp_path, since=W + 9 * HOUR).services] == ["service"]
+
+
+def test_what_was_pushed_and_is_forgotten_is_not_held_against_what_was_served(tmp_path):
+    store = project(tmp_path)
+    store.clock.micros = W + 3 * HOUR
+    store.push("facts", [{"id": 9_000, "k": 1, "e": format_instant(W + 3 * HOUR - 5), "x": 1.5}])
+    log(tmp_path, "service", answered(store, "service", {"k": [1]}, W + 3 * HOUR + 5, amount=[1.0]))
+    assert counted(replayed(tmp_path), "total") == (1, 0, 0)
+    store.forget("thing", 1)
+    assert counted(replayed(tmp_path), "total") == (0, 0, 1)
+
+
 def test_generations_of_long_ago_are_remembered_with_the_files_they_were_made_of(tmp_path):
     """Seven runs, some without new rows, one over a replaced file, one turned back: two generations are kept."""
     store = project(tmp_path)

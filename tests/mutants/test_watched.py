@@ -6,9 +6,12 @@ from pathlib import Path
 
 import pytest
 
+from tests.mutants.fresh import FRESH
 from tests.mutants.watched import WATCHED
 
+STORIES = {**WATCHED, **FRESH}
 
-@pytest.mark.parametrize("story", WATCHED)
+
+@pytest.mark.parametrize("story", STORIES)
 def test_it_is_watched_as_the_stories_say(story: str, tmp_path: Path) -> None:
-    WATCHED[story](tmp_path)
+    STORIES[story](tmp_path)

@@ -216,3 +216,37 @@ def test_results_are_kept_as_json_has_them_and_go_with_their_time(tmp_path):
     watched.look(minutes=91 * 1_440)
     assert kept.recent(tmp_path, 0) == []
     assert json.loads((tmp_path / "latest.json").read_text())["results"] == []
+
+
+def test_a_clock_that_was_set_back_leaves_no_event_waiting_for_the_future(tmp_path):
+    watched = Watched(tmp_path, refuse=["refused"])
+    watched.clock.micros = T + 10 * 365 * 1_440 * MINUTE
+    watched.look(result(ALERT))
+    watched.clock.micros = T
+    watched.look(result(ALERT))
+    assert (watched.told, watched.asked) == ([("opened", "view", None)], 2)
+
+
+def test_a_line_that_a_crash_cut_off_takes_none_of_the_next_look_with_it(tmp_path):
+    kept.append(tmp_path, [result(OK, "a"), result(OK, "b")])
+    (path,) = tmp_path.iterdir()
+    path.write_bytes(path.read_bytes()[:-5])
+    kept.append(tmp_path, [result(OK, "c")])
+    assert [r.subject for r in kept.recent(tmp_path, 0)] == ["a", "c"]
+
+
+def test_results_take_no_more_than_so_many_bytes_and_the_newest_day_stays(tmp_path):
+    for day in range(4):
+        kept.append(tmp_path, [replace(result(OK), at=day * 1_440 * MINUTE)])
+    size = next(tmp_path.iterdir()).stat().st_size
+    assert [kept.drop_beyond(tmp_path, most) for most in (4 * size, 3 * size - 1, 0)] == [0, 2, 1]
+    assert [path.stem for path in tmp_path.iterdir()] == ["1970-01-04"]
+
+
+def test_results_of_a_check_are_found_whatever_lies_between_them(tmp_path, monkeypatch):
+    monkeypatch.setattr(kept, "MOST_BYTES", 0)
+    for minute in range(3):
+        others = [replace(result(OK, f"{n}"), at=minute * MINUTE, what='"check": "drift"') for n in range(9)]
+        kept.append(tmp_path, [replace(result(OK, check="drift"), at=minute * MINUTE), *others])
+    assert [r.at for r in kept.of_checks(tmp_path, {"drift"}, 0, 2 * MINUTE)] == [0, MINUTE]
+    assert kept.of_checks(tmp_path, set(), 0, MINUTE) == []

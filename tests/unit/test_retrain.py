@@ -147,6 +147,7 @@ def test_any_or_all_rules(tmp_path: Path):
         (rule("volume", "0.5", 'window = "-7d"'), "not a duration"),
         (rule("volume", "0.5", "window = -7"), "not a duration"),
         (rule("drift", "nan", 'window = "7d"'), "no number"),
+        (rule("drift", "1" + "0" * 400, 'window = "7d"'), "no number"),
         (rule("drift", "inf", 'window = "7d"'), "no number"),
         (rule("drift", '"0.2"', 'window = "7d"'), "no number"),
         (rule("drift", "0.2", 'window = "1 month"'), "no fixed length"),

@@ -40,7 +40,8 @@ def arrived(rows: ReadSource) -> str:
     first = "TRUE"
     if rows.source.row_key:
         keys = ", ".join(quoted(f"row_{column}") for column in rows.source.row_key)
-        first = f"event_time >= $event_since AND known_time = min(known_time) OVER (PARTITION BY {keys})"
+        place = f"row_number() OVER (PARTITION BY {keys} ORDER BY known_time, event_time NULLS LAST)"
+        first = f"event_time >= $event_since AND {place} = 1"
     return steps.finish("and which of a fact came first", f"SELECT event_time, known_time, {first} AS first\nFROM recent")
 
 

@@ -133,8 +133,8 @@ def _volume(name: str, series: Series | None) -> Measure:
 
 
 def _counts(told: object) -> list[float | None]:
-    """Of [{"rows": n}, …], oldest first, as many as a picture can tell apart."""
-    return numbers([part(one, "rows") for one in told[-MOST_POINTS:]]) if isinstance(told, list | tuple) else []
+    """Of rows by interval, oldest first, as many as a picture can tell apart."""
+    return numbers(told)[-MOST_POINTS:]
 
 
 def _partitions(series: Series | None) -> Measure:
