@@ -12,6 +12,7 @@ import hypothesis
 import pytest
 
 from tests import needs
+from tests.dear import DEAR
 
 if TYPE_CHECKING:
     from tests.postgres_server import PostgresServer
@@ -42,6 +43,11 @@ os.environ["FEATURESTORE_ONLINE__NICE"] = "0"  # commands run within the tests' 
 hypothesis.settings.register_profile("same", derandomize=True, database=None, deadline=None)
 hypothesis.settings.register_profile("fuzz", deadline=None, print_blob=True)
 hypothesis.settings.load_profile("fuzz" if "FEATURESTORE_FUZZ_CASES" in os.environ else "same")
+
+
+def pytest_itemcollected(item: pytest.Item) -> None:
+    if item.nodeid.removeprefix("tests/").startswith(DEAR):
+        item.add_marker(pytest.mark.slow)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -1,0 +1,55 @@
+"""Tests that take longest for what they tell every day; they run with the slow ones. Of each kind others like them stay.
+
+An entry is the beginning of a test's name as pytest prints it, from `tests/` on.
+"""
+
+from __future__ import annotations
+
+_PAGES = (
+    "audit", "boards", "check-sources", "drift", "feast", "freshness", "influence", "labels", "lineage", "on-demand-features",
+    "operate", "orchestrate", "page", "retrain", "serve-log", "skew",
+)  # fmt: skip
+_KNOWABLE = "property/test_metamorphic.py::test_what_was_not_knowable_moves_nothing"
+
+DEAR = (
+    "browser/test_pages.py::test_pages_can_be_read_in_the_dark",
+    "browser/test_pages.py::test_pages_fit_a_phone",
+    "browser/test_pages.py::test_the_theme_that_was_chosen_stays",
+    "browser/test_pages.py::test_a_stopped_feed_is_seen_without_colour_too",
+    "browser/test_pages.py::test_a_guest_sees_what_the_key_is_for",
+    "browser/test_pages.py::test_the_report_of_a_comparison_can_be_read_by_everybody[dark]",
+    *(f"docs/test_pages.py::test_the_blocks_of_a_page_run[docs/how-to/{page}.md]" for page in _PAGES),
+    *(
+        f"{_KNOWABLE}[{kind}-{cut}]"
+        for kind in ("at_once", "delayed", "created_or_event", "versions_delayed", "versions_deleted")
+        for cut in ("at known_before", "at t - serving_lag")
+    ),
+    "property/test_influence.py::test_leaving_a_row_out_gives_what_the_oracle_gives_without_it[delayed]",
+    "property/test_influence.py::test_leaving_a_row_out_gives_what_the_oracle_gives_without_it[versions_deleted]",
+    "property/test_audit.py::test_what_the_oracle_says_is_exact_and_what_it_says_of_other_instants_is_not[delayed]",
+    "property/test_backfill.py::test_a_backfill_after_late_rows_is_a_full_one_and_the_oracles[created_or_event]",
+    "crash/test_push_kill.py::test_no_acknowledged_row_is_lost_when_writers_and_a_compaction_are_killed",
+    "crash/test_materialize_kill.py::test_killed_at_any_moment",
+    "crash/test_build_kill.py::test_killed_at_any_moment",
+    "crash/test_rebuild_kill.py::test_a_rebuild_killed_at_any_moment",
+    "functional/test_window_plans.py::test_tiles_and_frames_give_the_bits_of_the_pair_join[at once-one busy key]",
+    "functional/test_window_plans.py::test_tiles_and_frames_give_the_bits_of_the_pair_join[delayed-one busy key]",
+    "functional/test_window_plans.py::test_aligned_tiles_give_the_bits_of_the_pair_join[delayed-far hops]",
+    "functional/test_prove.py::test_times_may_be_written_in_any_form[versions]",
+    "functional/test_prove.py::test_each_way_of_looking_up_is_probed_apart",
+    "functional/test_server_schemathesis.py::test_cases_for_a_service_that_exists_pass_too",
+    "functional/test_server_connections.py::test_300_half_open",
+    "functional/test_object_stores.py::test_who_touches_the_data_reads_objects_too",
+    "functional/test_push_online.py::test_rows_kept_for_pushes_are_made_anew_once_most_are_out_of_reach[redis]",
+    "functional/test_push_online.py::test_many_short_pushes",
+    "functional/test_push_online.py::test_verify_finds_no_difference_after_pushes[redis]",
+    "functional/test_push_online.py::test_over_http_a_pushed_row_is_in_the_next_answer[2]",
+    "functional/test_postgres.py::test_a_password_is_in_nothing",
+    "functional/test_server_operation.py::test_a_second_sigterm",
+    "functional/test_server_operation.py::test_several_workers_are_added_up",
+    "functional/test_redis.py::test_a_slow_redis",
+    "functional/test_partitions.py::test_tables_in_memory_and_views_of_one_key",
+    "spark/test_generated.py::test_spark_agrees_with_the_oracle[at_once]",
+    "spark/test_generated.py::test_spark_agrees_with_the_oracle[delayed]",
+    "spark/test_generated.py::test_spark_agrees_with_the_oracle[created_or_event]",
+)
