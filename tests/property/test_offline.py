@@ -1,9 +1,9 @@
 """Training sets from DuckDB equal the oracle's, cell by cell, on generated cases whose times collide.
 
 A hundred cases share one build (`featurestore.testing.strategies`). Every build is asked with both as-of plans and 1, 2
-and 4 threads (every day with half of these, and half of the plans of windows, the other half the next time), with an earlier
-cut-off, and with a serving lag; one case in fifty is also built alone. A mismatch is reduced to its smallest case and printed
-as a script.
+and 4 threads, with an earlier cut-off, and with a serving lag; every day with a third of these settings and of the plans of
+windows, the next build with the next third. One case in fifty is also built alone. A mismatch is reduced to its smallest case
+and printed as a script.
 """
 
 from __future__ import annotations
@@ -137,13 +137,13 @@ def questions(batch: Batch, every: Sequence[Settings]) -> Iterator[tuple[Questio
 
 def window_settings(number: int) -> tuple[Settings, ...]:
     """Every plan of windows, with 1, 2 and 4 threads in turn, from one build to the next."""
-    plans = WINDOW_PLANS if THOROUGH else (AUTO, *WINDOW_PLANS[1 + number % 2 :: 2])
+    plans = WINDOW_PLANS if THOROUGH else (AUTO, *WINDOW_PLANS[1 + number % 3 :: 3])
     return tuple(Settings(threads=(1, 2, 4)[(i + number) % 3], window_plan=plan) for i, plan in enumerate(plans))
 
 
 def some(every: Sequence[Settings], number: int) -> Sequence[Settings]:
-    """Of SETTINGS every second one, unless all are asked for."""
-    return every if THOROUGH or every is not SETTINGS else every[number % 2 :: 2]
+    """Of SETTINGS every third one, unless all are asked for."""
+    return every if THOROUGH or every is not SETTINGS else every[number % 3 :: 3]
 
 
 class Mismatch(AssertionError):
