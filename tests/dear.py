@@ -6,8 +6,9 @@ An entry is the beginning of a test's name as pytest prints it, from `tests/` on
 from __future__ import annotations
 
 _PAGES = (
-    "audit", "boards", "check-sources", "drift", "feast", "freshness", "influence", "labels", "lineage", "on-demand-features",
-    "operate", "orchestrate", "page", "retrain", "serve-log", "skew",
+    "audit", "backfill", "boards", "check-sources", "drift", "feast", "freshness", "influence", "labels", "lineage",
+    "on-demand-features", "operate", "orchestrate", "page", "postgres", "profiles", "retrain", "scale-out", "serve-log", "skew",
+    "sources", "split", "tables", "verify",
 )  # fmt: skip
 _KNOWABLE = "property/test_metamorphic.py::test_what_was_not_knowable_moves_nothing"
 
@@ -28,6 +29,14 @@ DEAR = (
     "property/test_influence.py::test_leaving_a_row_out_gives_what_the_oracle_gives_without_it[versions_deleted]",
     "property/test_audit.py::test_what_the_oracle_says_is_exact_and_what_it_says_of_other_instants_is_not[delayed]",
     "property/test_backfill.py::test_a_backfill_after_late_rows_is_a_full_one_and_the_oracles[created_or_event]",
+    *(
+        f"property/test_online.py::test_online_answers_as_the_oracle_does[{kind}]"
+        for kind in ("delayed", "created_or_event", "versions_delayed")
+    ),
+    *(
+        f"property/test_partitions.py::test_partitions_and_bounds_change_no_value[{kind}]"
+        for kind in ("at_once", "delayed", "created_or_event", "versions_delayed", "versions")
+    ),
     "crash/test_push_kill.py::test_no_acknowledged_row_is_lost_when_writers_and_a_compaction_are_killed",
     "crash/test_materialize_kill.py::test_killed_at_any_moment",
     "crash/test_build_kill.py::test_killed_at_any_moment",
