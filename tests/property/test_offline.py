@@ -210,7 +210,7 @@ def test_duckdb_agrees_with_the_oracle(kind: str, fuzz_cases: int, tmp_path: Pat
 @pytest.mark.fuzz
 @pytest.mark.parametrize("aggregate", AGGREGATES)
 def test_windows_agree_with_the_oracle(aggregate: str, fuzz_cases: int, tmp_path: Path) -> None:
-    each = -(-fuzz_cases * 3 // (4 * len(AGGREGATES)))
+    each = -(-fuzz_cases // len(AGGREGATES))
     builds = max(WINDOW_BUILDS, -(-each // CASES_PER_BUILD))
     met = compared(aggregate, window_worlds(aggregate, -(-each // builds)), builds, tmp_path, TWO_FILES)
     rare = {edge: met[edge] for edge in sorted(edges.EXPECTED_OF[aggregate]) if met[edge] < edges.OFTEN_OF}
