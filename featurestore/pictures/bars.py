@@ -1,11 +1,11 @@
-"""Bars side by side: counts, shares and histograms, one series or two."""
+"""Bars side by side: where they stand, and histograms."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from markupsafe import Markup, escape
+from markupsafe import Markup
 
 from featurestore.pictures.svg import finite, number, picture, shown, text
 
@@ -46,45 +46,21 @@ def names_below(names: Sequence[str], *, width: float = WIDTH, most: int = 12) -
     return [(round((n + 0.5) * place, 1), names[n][:most]) for n in dict.fromkeys(chosen)]
 
 
-def bars(
-    values: Sequence[float | None], *, names: Sequence[str] = (), second: Sequence[float | None] | None = None, label: str,
-    width: float = WIDTH, height: float = HEIGHT, alert: Sequence[bool] = (),
-) -> Markup:  # fmt: skip
-    """Bars over names. second: another series beside it. alert: which bars of the first stand out."""
-    return picture(width, height + FOOT, label, _bars(values, second, names, alert, width, height))
-
-
 def histogram(
-    edges: Sequence[float], counts: Sequence[float | None], *, second: Sequence[float | None] | None = None, label: str,
-    width: float = WIDTH, height: float = HEIGHT,
-) -> Markup:  # fmt: skip
+    edges: Sequence[float], counts: Sequence[float | None], *, label: str, width: float = WIDTH, height: float = HEIGHT
+) -> Markup:
     """Bars of equal width over intervals: one edge more than counts. The greatest and least edges are named."""
-    parts = _bars(counts, second, [], (), width, height)
+    greatest = max((v for v in counts if finite(v)), default=0.0)
+    parts = [f'<path class="axis" d="M0 {number(height)}H{number(width)}"/>']
+    parts += [
+        f'<rect class="bar" x="{number(bar.x)}" y="{number(bar.y + 4)}" width="{number(bar.w)}" '
+        f'height="{number(bar.h)}"><title>{shown(bar.value)}</title></rect>'
+        for bar in rectangles(counts, greatest, len(counts), width=width, height=height - 4)
+    ]
     ends = [edge for edge in (edges[0], edges[-1]) if finite(edge)] if len(edges) else []
     if len(ends) == 2:
         parts += [text(0, height + 14, shown(ends[0])), text(width, height + 14, shown(ends[1]), anchor="end")]
     return picture(width, height + FOOT, label, parts)
 
 
-def _bars(
-    values: Sequence[float | None], second: Sequence[float | None] | None, names: Sequence[str], alert: Sequence[bool],
-    width: float, height: float,
-) -> list[str]:  # fmt: skip
-    every = [v for v in (*values, *(second or ())) if v is not None and finite(v)]
-    greatest, count = max(every, default=0.0), max(len(values), len(second or ()), len(names))
-    parts = [f'<path class="axis" d="M0 {number(height)}H{number(width)}"/>']
-    for n, series in enumerate([values] if second is None else [values, second]):
-        kind = "bar" if n == 0 else "bar-2"
-        made = rectangles(series, greatest, count, part=1 if second is None else 2, second=n, width=width, height=height - 4)
-        for i, bar in enumerate(made):
-            told = f"{names[i]}: " if i < len(names) else ""
-            css = "bar-alert" if n == 0 and i < len(alert) and alert[i] else kind
-            parts.append(
-                f'<rect class="{css}" x="{number(bar.x)}" y="{number(bar.y + 4)}" width="{number(bar.w)}" '
-                f'height="{number(bar.h)}"><title>{escape(told)}{shown(bar.value)}</title></rect>'
-            )
-    parts += [text(x, height + 14, name, anchor="middle") for x, name in names_below(names, width=width)]
-    return parts
-
-
-__all__ = ["FOOT", "HEIGHT", "WIDTH", "Bar", "bars", "histogram", "names_below", "rectangles"]
+__all__ = ["FOOT", "HEIGHT", "WIDTH", "Bar", "histogram", "names_below", "rectangles"]

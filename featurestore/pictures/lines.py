@@ -1,4 +1,4 @@
-"""Values over time: a line with its axis, and one so small that it stands in a row of a table."""
+"""Values over time: a line with its axis."""
 
 from __future__ import annotations
 
@@ -16,34 +16,18 @@ Point = tuple[float, float | None]
 
 
 def line(
-    points: Sequence[Point], *, label: str, ends: tuple[str, str] = ("", ""), second: Sequence[Point] = (),
-    threshold: float | None = None, band: Sequence[tuple[float, float | None, float | None]] = (), width: float = WIDTH,
-    height: float = HEIGHT,
+    points: Sequence[Point], *, label: str, ends: tuple[str, str] = ("", ""),
+    band: Sequence[tuple[float, float | None, float | None]] = (), width: float = WIDTH, height: float = HEIGHT,
 ) -> Markup:  # fmt: skip
-    """A line from the left to the right. ends: names of the least and the greatest place. second: another series.
-    threshold: a level to stay below. band: (place, from, to) of an area behind the line, such as quantiles."""
-    places = [x for x, *_ in (*points, *second, *band) if finite(x)]
-    values = [y for _, *ys in (*points, *second, *band) for y in ys if y is not None and finite(y)]
-    values += [threshold] if threshold is not None and finite(threshold) else []
+    """A line from the left to the right. ends: names of the least and the greatest place. band: (place, from, to) of an area
+    behind the line, such as quantiles."""
+    places = [x for x, *_ in (*points, *band) if finite(x)]
+    values = [y for _, *ys in (*points, *band) for y in ys if y is not None and finite(y)]
     if not places or not values:
         return picture(width, height, f"{label}: nothing to show", [text(LEFT, height / 2, "nothing to show yet")])
     across, up = _scale(places, LEFT, width - 8), _scale(values, height - FOOT, TOP)
-    parts = list(_axes(values, up, width, height, ends))
-    parts += _area(band, across, up)
-    if threshold is not None and finite(threshold):
-        parts.append(f'<path class="threshold" d="M{LEFT:g} {number(up(threshold))}H{number(width - 8)}"/>')
-    parts += _path(points, across, up, "line", "dot")
-    parts += _path(second, across, up, "line-2", "dot")
+    parts = [*_axes(values, up, width, height, ends), *_area(band, across, up), *_path(points, across, up)]
     return picture(width, height, label, parts)
-
-
-def sparkline(values: Sequence[float | None], *, label: str, width: float = 120.0, height: float = 24.0) -> Markup:
-    """A line without axes."""
-    known = [v for v in values if v is not None and finite(v)]
-    if not known:
-        return picture(width, height, f"{label}: nothing to show", ())
-    across, up = _scale([0.0, max(len(values) - 1, 1)], 2, width - 2), _scale(known, height - 3, 3)
-    return picture(width, height, label, _path(list(enumerate(values)), across, up, "line", "dot"))
 
 
 class _scale:
@@ -70,7 +54,7 @@ def _axes(values: Sequence[float], up: _scale, width: float, height: float, ends
     yield text(width - 8, height - 5, ends[1], anchor="end")
 
 
-def _path(points: Sequence[Point], across: _scale, up: _scale, kind: str, dot: str) -> Iterator[str]:
+def _path(points: Sequence[Point], across: _scale, up: _scale) -> Iterator[str]:
     """The line, broken where a value is missing; a dot where a value has no neighbour."""
     run: list[tuple[float, float]] = []
     for x, y in [*points, (0.0, None)]:
@@ -78,9 +62,9 @@ def _path(points: Sequence[Point], across: _scale, up: _scale, kind: str, dot: s
             run.append((across(x), up(y)))
             continue
         if len(run) == 1:
-            yield f'<circle class="{dot}" cx="{number(run[0][0])}" cy="{number(run[0][1])}" r="2.5"/>'
+            yield f'<circle class="dot" cx="{number(run[0][0])}" cy="{number(run[0][1])}" r="2.5"/>'
         elif run:
-            yield f'<path class="{kind}" d="M{"L".join(f"{number(a)} {number(b)}" for a, b in run)}"/>'
+            yield f'<path class="line" d="M{"L".join(f"{number(a)} {number(b)}" for a, b in run)}"/>'
         run = []
 
 
@@ -93,4 +77,4 @@ def _area(band: Sequence[tuple[float, float | None, float | None]], across: _sca
     yield f'<path class="band" d="M{"L".join([*there, *back])}Z"/>'
 
 
-__all__ = ["line", "sparkline"]
+__all__ = ["line"]

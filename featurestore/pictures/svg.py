@@ -9,11 +9,9 @@ from typing import TypeGuard
 from markupsafe import Markup, escape
 
 
-def picture(width: float, height: float, label: str, parts: Iterable[str], *, links: bool = False) -> Markup:
-    """An <svg> of its size in pixels, which shrinks with its place. label: says in words what is seen. links: it holds some, so
-    that it is a group of them rather than one image."""
-    role = "group" if links else "img"
-    head = f'<svg class="picture" role="{role}" aria-label="{escape(label)}" viewBox="0 0 {number(width)} {number(height)}"'
+def picture(width: float, height: float, label: str, parts: Iterable[str]) -> Markup:
+    """An <svg> of its size in pixels, which shrinks with its place. label: says in words what is seen."""
+    head = f'<svg class="picture" role="img" aria-label="{escape(label)}" viewBox="0 0 {number(width)} {number(height)}"'
     return Markup(f'{head} width="{number(width)}" height="{number(height)}" xmlns="http://www.w3.org/2000/svg">') + Markup(
         "".join(parts) + "</svg>"
     )
