@@ -162,7 +162,7 @@ def _receiver(text: str | None) -> str | None:
     if text and (url.scheme not in ("http", "https") or not url.hostname):
         raise ValueError("must be http://host:port or https://…")
     if url.username is not None or url.password is not None or url.query or url.fragment:
-        raise ValueError("must hold no credentials; the token belongs into the environment")
+        raise ValueError("must hold no credentials; the token belongs in the environment")
     return text or None
 
 

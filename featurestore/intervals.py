@@ -18,6 +18,7 @@ from featurestore.errors import DefinitionError, UsageError
 
 MICROS_PER_SECOND = 1_000_000
 MICROS_PER_DAY = 86_400 * MICROS_PER_SECOND
+_SPANS = (("d", 86_400), ("h", 3_600), ("min", 60), ("s", 1))
 FOREVER = 2**63 - 1
 """An instant after every instant: no cut-off, or a record that never stops being exact."""
 
@@ -118,6 +119,20 @@ def format_instant(micros: int) -> str:
     except OverflowError:
         return f"{micros}us"
     return moment.strftime("%Y-%m-%dT%H:%M:%S.%fZ").rjust(27, "0")
+
+
+def in_words(seconds: int) -> str:
+    """A length of time, not negative, in its two greatest units: "3 h 5 min"; "" for none."""
+    said: list[str] = []
+    for unit, length in _SPANS:
+        if seconds >= length:
+            said.append(f"{seconds // length} {unit}")
+            seconds %= length
+        elif said:
+            break
+        if len(said) == 2:
+            break
+    return " ".join(said)
 
 
 def parse_formatted(text: str) -> int:

@@ -5,22 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-_SPANS = (("d", 86_400), ("h", 3_600), ("min", 60), ("s", 1))
+from featurestore.intervals import MICROS_PER_SECOND, in_words
+
 _SIZES = ("bytes", "kB", "MB", "GB", "TB")
 
 
 def age(micros: int) -> str:
     """A length of time in its two greatest units: "3 h 5 min"; below a second: "0 s"."""
-    seconds, parts = abs(micros) // 1_000_000, []
-    for unit, length in _SPANS:
-        if seconds >= length:
-            parts.append(f"{seconds // length} {unit}")
-            seconds %= length
-        elif parts:
-            break
-        if len(parts) == 2:
-            break
-    return ("-" if micros < 0 and parts else "") + (" ".join(parts) or "0 s")
+    words = in_words(abs(micros) // MICROS_PER_SECOND)
+    return ("-" if micros < 0 and words else "") + (words or "0 s")
 
 
 def size(number: int) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import os
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
@@ -100,11 +100,6 @@ def of_checks(folder: Path, checks: Collection[str], since: int, until: int) -> 
     meant = [path for path in sorted(_files(folder)) if _day(since) <= path.stem <= _day(until)]
     found = (result for path in meant for result in _read(path, 0, [f'"check": "{check}"'.encode() for check in checks]))
     return [result for result in found if result.check in checks and since <= result.at < until]
-
-
-def latest(results: Iterable[Result]) -> dict[tuple[str, str, str, str | None], Result]:
-    """The newest result of each check of each subject and feature."""
-    return {(r.check, r.kind, r.subject, r.feature): r for r in sorted(results, key=lambda r: r.at)}
 
 
 def drop_before(folder: Path, instant: int) -> int:

@@ -13,12 +13,12 @@ from featurestore.errors import StoreError
 from featurestore.online.generations import EPOCH
 from featurestore.online.store import Moved, OnlineStore, Snapshot
 from featurestore.registry import MANIFEST_FORMAT
+from featurestore.retrieval.online_features import MOVES
 from featurestore.server.keys import Key
 from featurestore.server.page.live import Documents, Live
 
 log = logging.getLogger(__name__)
 
-MOVES = 20
 MOST_NARROWED = 64
 """Keys' views of one state that are kept."""
 _NOTHING = Documents({}, {}, {})
@@ -35,7 +35,7 @@ class Known:
         self._epoch: bytes | None = None
         self._found: tuple[Documents, Raw | None, str] = (_NOTHING, None, "")
         self._understood: tuple[Documents, Raw | None, Catalogue | None, Live] | None = None
-        self._narrowed: dict[tuple[str, ...], Seen] = {}
+        self._narrowed: dict[tuple[str, ...], tuple[Catalogue, Live]] = {}
 
     def look(self) -> None:
         """Read what the store says of itself, if that is not what it said before."""
@@ -75,7 +75,7 @@ class Known:
             if len(self._narrowed) >= MOST_NARROWED:
                 self._narrowed = {}
             seen = self._narrowed[key.services] = self._seen(key, whole[2], whole[3])
-        return seen[0], seen[1], trouble
+        return *seen, trouble
 
     def _catalogue(self, raw: Raw | None) -> Catalogue | None:
         if raw is not None:
@@ -86,7 +86,7 @@ class Known:
         given = None if self._manifest is None else _manifest(self._manifest)
         return None if given is None else of_manifest(given)
 
-    def _seen(self, key: Key, catalogue: Catalogue | None, live: Live) -> Seen:
+    def _seen(self, key: Key, catalogue: Catalogue | None, live: Live) -> tuple[Catalogue, Live]:
         if key.services:
             views = {i["view"] for s in live.services.values() if key.may_see(s.name) for i in s.definition["instances"]}
             live = live.seen_by(key.may_see, views)
@@ -97,7 +97,7 @@ class Known:
             )
         if key.services:
             catalogue = catalogue.seen_by(key.may_see)
-        return catalogue, live, ""
+        return catalogue, live
 
 
 _EMPTY = "The online store holds no feature service yet: featurestore materialize fills it."

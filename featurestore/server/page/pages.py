@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import orjson
@@ -17,6 +17,7 @@ from featurestore.server.page import boards
 from featurestore.server.page.asked import Asked, NotThere
 from featurestore.server.page.lineage import picture
 from featurestore.server.page.live import Served
+from featurestore.server.page.paging import paged
 from featurestore.server.page.render import render
 from featurestore.server.page.search import found, words_of
 
@@ -29,11 +30,10 @@ OPTIONS = 200
 def catalogue(asked: Asked) -> str:
     """The list: by ?q=, ?kind=, ?owner=, ?tag=name:value and ?page=."""
     entries = found(asked.catalogue, asked.query)
-    page, pages, shown, first = _paged(asked, entries)
-    alerts = Markup("") if asked.query else Markup(boards.alerts(asked))
+    alerts = Markup("") if asked.query else boards.alerts(asked)
     return render(
-        "catalogue.html", asked, words=words_of(asked.query), filters=_filters(asked), entries=shown, total=len(entries),
-        first=first, page=page, pages=pages, alerts=alerts,
+        "catalogue.html", asked, words=words_of(asked.query), filters=_filters(asked), entries=paged(asked, entries, AT_ONCE),
+        alerts=alerts,
     )  # fmt: skip
 
 
@@ -54,14 +54,6 @@ def _filters(asked: Asked) -> list[tuple[str, str, list[tuple[str, str]], str]]:
     return filters
 
 
-def _paged(asked: Asked, rows: Sequence[Any]) -> tuple[int, int, Sequence[Any], int]:
-    """(page, pages, the rows of that page, the number of the first of them)."""
-    pages = max(1, -(-len(rows) // AT_ONCE))
-    page = asked.number("page", 1, 1, pages)
-    first = (page - 1) * AT_ONCE
-    return page, pages, rows[first : first + AT_ONCE], first + 1
-
-
 def entity(asked: Asked, name: str) -> str:
     entry = _entry(asked, "entity", name)
     return render("entity.html", asked, entry=entry, views=_of(asked.catalogue.used_by(entry), "view"))
@@ -71,7 +63,6 @@ def source(asked: Asked, name: str) -> str:
     entry = _entry(asked, "source", name)
     views = _of(asked.catalogue.used_by(entry), "view")
     columns = list(entry.facts.get("columns", {}).items())
-    page, pages, shown, first = _paged(asked, columns)
     readers: dict[str, list[Entry]] = {}
     for view in views:
         for feature in asked.catalogue.features(view.name):
@@ -79,20 +70,18 @@ def source(asked: Asked, name: str) -> str:
                 if "value" in roles:
                     readers.setdefault(column, []).append(feature)
     return render(
-        "source.html", asked, entry=entry, views=views, columns=shown, total=len(columns), first=first, page=page, pages=pages,
-        readers=readers, picture=picture(asked.catalogue, entry), fragment=_fragment(asked, entry),
+        "source.html", asked, entry=entry, views=views, columns=paged(asked, columns, AT_ONCE), readers=readers,
+        picture=picture(asked.catalogue, entry), fragment=boards.fragment(asked, entry),
     )  # fmt: skip
 
 
 def view(asked: Asked, name: str) -> str:
     entry = _entry(asked, "view", name)
-    features = asked.catalogue.features(name)
-    page, pages, shown, first = _paged(asked, features)
     users = asked.catalogue.used_by(entry)
     return render(
-        "view.html", asked, entry=entry, features=shown, total=len(features), first=first, page=page, pages=pages,
+        "view.html", asked, entry=entry, features=paged(asked, asked.catalogue.features(name), AT_ONCE),
         services=_of(users, "service"), views=_of(users, "view"), picture=picture(asked.catalogue, entry),
-        live=asked.live.newest(name), kept=asked.live.kept.get(name, ()), fragment=_fragment(asked, entry),
+        live=asked.live.newest(name), kept=asked.live.kept.get(name, ()), fragment=boards.fragment(asked, entry),
     )  # fmt: skip
 
 
@@ -101,21 +90,20 @@ def feature(asked: Asked, name: str) -> str:
     of = _entry(asked, "view", entry.view)
     return render(
         "feature.html", asked, entry=entry, view=of, live=asked.live.newest(of.name), columns=asked.catalogue.columns_of(entry),
-        on_demand=asked.catalogue.read_by(entry), picture=picture(asked.catalogue, entry), fragment=_fragment(asked, entry),
-        roles=ROLES,
+        on_demand=asked.catalogue.read_by(entry), picture=picture(asked.catalogue, entry), roles=ROLES,
+        fragment=boards.fragment(asked, entry),
     )  # fmt: skip
 
 
 def service(asked: Asked, name: str) -> str:
     entry = _entry(asked, "service", name)
-    columns = entry.facts.get("columns", ())
-    page, pages, shown, first = _paged(asked, columns)
     served = asked.live.services.get(name)
     fields = () if served is None else _fields(served)
     question = None if served is None else _question(served)
     return render(
-        "service.html", asked, entry=entry, served=served, fields=fields, question=question, columns=shown, total=len(columns),
-        first=first, page=page, pages=pages, picture=picture(asked.catalogue, entry), fragment=_fragment(asked, entry),
+        "service.html", asked, entry=entry, served=served, fields=fields, question=question,
+        columns=paged(asked, entry.facts.get("columns", ()), AT_ONCE), picture=picture(asked.catalogue, entry),
+        fragment=boards.fragment(asked, entry),
     )  # fmt: skip
 
 
@@ -163,10 +151,6 @@ def _entry(asked: Asked, kind: str, name: str) -> Entry:
 
 def _of(entries: Iterable[Entry], kind: str) -> list[Entry]:
     return [entry for entry in entries if entry.kind == kind]
-
-
-def _fragment(asked: Asked, entry: Entry) -> Markup:
-    return Markup(boards.fragment(asked, entry))
 
 
 OF: Mapping[str, tuple[int, Callable[..., str]]] = {

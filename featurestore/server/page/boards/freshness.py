@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
+from featurestore.intervals import MICROS_PER_SECOND
 from featurestore.monitoring.results import ALERT, OK, SKIPPED, WARNING
 from featurestore.server.page.boards.drawing import sparkline
 from featurestore.server.page.boards.findings import MOST_POINTS, Findings, Series, number, numbers, part
@@ -15,7 +16,6 @@ from featurestore.server.page.boards.words import NOTHING, State, instant, short
 
 CHECKS = ("freshness", "lateness", "volume", "partitions")
 PER_PAGE = 50
-_MICROS = 1_000_000
 _WORST = (ALERT, WARNING, OK, SKIPPED)
 _NAMED_PARTITIONS = 5
 
@@ -36,12 +36,11 @@ NONE = Measure(state(SKIPPED).saying("not looked at"), NOTHING, "", Markup(""), 
 
 @dataclass(frozen=True)
 class Row:
-    """A view or a source. watermark: of a view online. looked: when it was last checked."""
+    """A view or a source. looked: when it was last checked."""
 
     kind: str
     name: str
     state: State
-    watermark: str
     freshness: Measure
     lateness: Measure
     volume: Measure
@@ -79,7 +78,6 @@ def _row(kind: str, name: str, of: Mapping[str, Series], watermark: int | None, 
         kind=kind,
         name=name,
         state=shown,
-        watermark=NOTHING if watermark is None else instant(watermark),
         freshness=fresh,
         lateness=_lateness(name, of.get("lateness")),
         volume=_volume(name, of.get("volume")),
@@ -92,7 +90,7 @@ def _row(kind: str, name: str, of: Mapping[str, Series], watermark: int | None, 
 def _freshness(name: str, series: Series | None, watermark: int | None, now: int) -> tuple[Measure, bool]:
     """The measure, and whether the feed has stopped."""
     told, limit = (None, None) if series is None else (number(series.latest.value), number(series.latest.threshold))
-    age = told if watermark is None else (now - watermark) / _MICROS
+    age = told if watermark is None else (now - watermark) / MICROS_PER_SECOND
     stopped = bool(None not in (age, limit) and age > limit)  # type: ignore[operator]
     if series is None:
         return Measure(NONE.state, span(age), "no limit" if age is not None else "", Markup(""), ""), stopped

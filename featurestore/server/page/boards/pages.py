@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from markupsafe import Markup
@@ -12,18 +14,19 @@ from featurestore.intervals import MICROS_PER_SECOND, parse_duration
 from featurestore.server.page.asked import Asked
 from featurestore.server.page.boards import drift, freshness, history, skew
 from featurestore.server.page.boards.findings import Findings, Series, watched
-from featurestore.server.page.boards.words import instant, paged, span, state, text
+from featurestore.server.page.boards.words import instant, span, state, text
+from featurestore.server.page.paging import paged
 from featurestore.server.page.render import render
 
-MOST_PAGES = 100_000
 ALERTS = 8
 """Open alerts that the first page shows."""
 LOOKS_LEFT_OUT = 3
 """After how many intervals without a result a board says that nobody looks."""
 BOARDS = {
-    "freshness": "/freshness", "lateness": "/freshness", "volume": "/freshness", "partitions": "/freshness",
-    "drift": "/drift", "performance": "/drift", "skew": "/skew",
-}  # fmt: skip
+    check: path
+    for path, checks in (("/freshness", freshness.CHECKS), ("/drift", drift.CHECKS), ("/skew", skew.CHECKS))
+    for check in checks
+}
 """Check -> the board that shows it."""
 
 
@@ -38,40 +41,60 @@ def findings(asked: Asked, *, newest: bool = False) -> Findings:
     return found.seen_by(lambda r: asked.may_see(r.kind, r.subject))
 
 
-def page_number(asked: Asked) -> int:
-    return asked.number("page", 1, 1, MOST_PAGES)
+@dataclass(frozen=True)
+class _Board:
+    """A board of subjects and their features. table: the macro that shows rows. empty: what is said before the first look."""
+
+    title: str
+    path: str
+    table: str
+    lead: str
+    empty: str
+
+
+_DRIFT = _Board(
+    "Drift", "/drift", "drift_table",
+    "How far values have moved from their reference, by effect. In each small picture the filled shape is the reference, the "
+    "outline what was compared with it.",
+    "Nothing has been compared yet.",
+)  # fmt: skip
+_SKEW = _Board(
+    "Skew", "/skew", "skew_table",
+    "What was served, replayed against the offline truth of the same instant: how many values differ, since when, and why.",
+    "No served value has been verified yet: that takes a log of what is served, [serve_log] on = true.",
+)  # fmt: skip
 
 
 def drift_page(asked: Asked) -> str:
     """/drift: subjects, the worst first; with ?kind= and ?of= all features of one."""
-    return _by_subject(asked, drift.CHECKS, "boards/drift.html", drift.row, drift.PER_PAGE)
+    return _by_subject(asked, _DRIFT, drift.CHECKS, drift.row)
 
 
 def skew_page(asked: Asked) -> str:
     """/skew: the same of what was served."""
-    return _by_subject(asked, skew.CHECKS, "boards/skew.html", skew.row, skew.PER_PAGE)
+    return _by_subject(asked, _SKEW, skew.CHECKS, skew.row)
 
 
-def _by_subject(asked: Asked, checks: Sequence[str], template: str, row: object, per_page: int) -> str:
-    assert callable(row)
+def _by_subject(asked: Asked, board: _Board, checks: Sequence[str], row: Callable[[Series], object]) -> str:
     found = findings(asked)
     subjects = drift.subjects(found, checks)
+    written = partial(render, "boards/by_subject.html", asked, board=board)
     wanted = asked.query.get("kind", ""), asked.query.get("of", "")
     if any(wanted):
         subject = next((s for s in subjects if (s.kind, s.name) == wanted), None)
-        shown = paged(subject.series if subject else (), page_number(asked), per_page)
+        shown = paged(asked, subject.series if subject else (), drift.PER_PAGE)
         rows = [row(s) for s in shown.items]
-        return render(template, asked, subject=subject, wanted=text(wanted[1]), paged=shown, rows=rows)
-    listed = paged(subjects, page_number(asked), drift.SUBJECTS)
+        return written(subject=subject, wanted=text(wanted[1]), paged=shown, rows=rows)
+    listed = paged(asked, subjects, drift.SUBJECTS)
     shown_rows = [(s, [row(one) for one in s.series[: drift.PER_SUBJECT]]) for s in listed.items]
-    return render(template, asked, subject=None, wanted="", paged=listed, shown=shown_rows, looked=looked(asked, found))
+    return written(subject=None, wanted="", paged=listed, shown=shown_rows, looked=looked(asked, found))
 
 
 def freshness_page(asked: Asked) -> str:
     """/freshness: all views and sources, the worst first."""
     found = findings(asked)
     rows = freshness.rows(found, watermarks(asked), asked.now)
-    listed = paged(rows, page_number(asked), freshness.PER_PAGE)
+    listed = paged(asked, rows, freshness.PER_PAGE)
     counted = Counter(row.state.word for row in rows)
     return render("boards/freshness.html", asked, paged=listed, rows=listed.items, counted=counted, looked=looked(asked, found))
 
@@ -84,7 +107,7 @@ def watermarks(asked: Asked) -> Mapping[str, int]:
 def history_page(asked: Asked) -> str:
     """/history: generations, the newest first of each view; with ?of= those of one."""
     of = asked.query.get("of", "")
-    listed = paged(history.runs(asked.live, of), page_number(asked), history.PER_PAGE)
+    listed = paged(asked, history.runs(asked.live, of), history.PER_PAGE)
     rows = [history.row(run, profiles(asked)) for run in listed.items]
     return render("boards/history.html", asked, paged=listed, rows=rows, of=text(of))
 
@@ -124,7 +147,6 @@ def _alert(series: Series) -> dict[str, object]:
     return {
         "state": state(r.status),
         "check": r.check,
-        "kind": r.kind,
         "subject": r.subject,
         "feature": r.feature,
         "what": text(r.what, 200),

@@ -12,7 +12,6 @@ from featurestore.server.page.boards.findings import Series, number, part
 from featurestore.server.page.boards.words import State, instant, percent, short, state, text
 
 CHECKS = ("skew",)
-PER_PAGE = 40
 EXAMPLES = 5
 """Of a feature; more are in the results themselves."""
 _CAUSES = 6
@@ -43,7 +42,6 @@ class Row:
     causes: Sequence[tuple[str, str]]
     examples: Sequence[Example]
     over_time: Markup
-    at: str
     what: str
 
 
@@ -59,7 +57,6 @@ def row(series: Series) -> Row:
         causes=_causes(part(r.details, "causes")),
         examples=_examples(part(r.details, "examples")),
         over_time=over_time(series, name),
-        at=instant(r.at),
         what=text(r.what, 240),
         **counts,
     )
@@ -92,4 +89,4 @@ def _example(told: Mapping[str, object]) -> Example:
     )
 
 
-__all__ = ["CHECKS", "EXAMPLES", "PER_PAGE", "Example", "Row", "row"]
+__all__ = ["CHECKS", "EXAMPLES", "Example", "Row", "row"]

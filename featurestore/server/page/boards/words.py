@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Generic, TypeVar
 
+from featurestore.intervals import in_words
 from featurestore.monitoring.results import ALERT, OK, SKIPPED, WARNING
 from featurestore.server.page.render import instant
 
-T = TypeVar("T")
-_SPANS = ((86_400, "d"), (3_600, "h"), (60, "min"), (1, "s"))
 NOTHING = "–"
 
 
@@ -43,16 +40,8 @@ def span(seconds: float | None) -> str:
     """A length of time in its two greatest units: "3 h 5 min"."""
     if seconds is None:
         return NOTHING
-    left, said = round(abs(seconds)), []
-    for length, unit in _SPANS:
-        if left >= length:
-            said.append(f"{left // length} {unit}")
-            left %= length
-        elif said:
-            break
-        if len(said) == 2:
-            break
-    return ("−" if seconds < 0 and said else "") + (" ".join(said) or f"{abs(seconds):.3g} s")
+    words = in_words(round(abs(seconds)))
+    return ("−" if seconds < 0 and words else "") + (words or f"{abs(seconds):.3g} s")
 
 
 def short(number: float | None) -> str:
@@ -80,21 +69,4 @@ def text(told: object, most: int = 80) -> str:
     return said if len(said) <= most else said[: most - 1] + "…"
 
 
-@dataclass(frozen=True)
-class Paged(Generic[T]):
-    """One page of many. number: from 1. pages: how many there are, at least 1. total: of all items."""
-
-    items: Sequence[T]
-    number: int
-    pages: int
-    total: int
-
-
-def paged(items: Sequence[T], number: int, per_page: int) -> Paged[T]:
-    """The page of that number; the nearest there is for one beyond the ends."""
-    pages = max(-(-len(items) // per_page), 1)
-    number = min(max(number, 1), pages)
-    return Paged(items[(number - 1) * per_page : number * per_page], number, pages, len(items))
-
-
-__all__ = ["NOTHING", "STATES", "Paged", "State", "instant", "paged", "percent", "short", "span", "state", "text"]
+__all__ = ["NOTHING", "STATES", "State", "instant", "percent", "short", "span", "state", "text"]
