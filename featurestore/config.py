@@ -238,7 +238,9 @@ class Monitor(_Section):
         "FEATURESTORE_WEBHOOK_TOKEN in the environment",
     )
     freshness: dict[str, str] = Field(
-        {}, description='how old a watermark may be, by view or "*": {"*" = "2h", card_payments = "30m"}'
+        {},
+        description='how old a watermark may be, by view or "*", and how long a source may be silent: '
+        '{"*" = "2h", card_payments = "30m"}',
     )
     window: Annotated[str, AfterValidator(_positive_duration)] = Field(
         "1d", description="how far back served rows are compared: for skew and for drift"

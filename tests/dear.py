@@ -25,18 +25,6 @@ DEAR = (
         for kind in ("at_once", "delayed", "created_or_event", "versions_delayed", "versions_deleted")
         for cut in ("at known_before", "at t - serving_lag")
     ),
-    "property/test_influence.py::test_leaving_a_row_out_gives_what_the_oracle_gives_without_it[delayed]",
-    "property/test_influence.py::test_leaving_a_row_out_gives_what_the_oracle_gives_without_it[versions_deleted]",
-    "property/test_audit.py::test_what_the_oracle_says_is_exact_and_what_it_says_of_other_instants_is_not[delayed]",
-    "property/test_backfill.py::test_a_backfill_after_late_rows_is_a_full_one_and_the_oracles[created_or_event]",
-    *(
-        f"property/test_online.py::test_online_answers_as_the_oracle_does[{kind}]"
-        for kind in ("delayed", "created_or_event", "versions_delayed")
-    ),
-    *(
-        f"property/test_partitions.py::test_partitions_and_bounds_change_no_value[{kind}]"
-        for kind in ("at_once", "delayed", "created_or_event", "versions_delayed", "versions")
-    ),
     "crash/test_push_kill.py::test_no_acknowledged_row_is_lost_when_writers_and_a_compaction_are_killed",
     "crash/test_materialize_kill.py::test_killed_at_any_moment",
     "crash/test_build_kill.py::test_killed_at_any_moment",

@@ -168,8 +168,7 @@ def _table(features: list[FeatureDrift]) -> str:
     shown = [name for name in _SHOWN if any(name in f.effects for f in features)]
     rows = []
     for f in features[:_MOST]:
-        ps = [test.p_adjusted for test in f.tests if test.p_adjusted is not None]
         cells = ["" if f.effects.get(name) is None else f"{f.effects[name]:.3f}" for name in shown]
-        rows.append([_name(f), f.status, *cells, f"{min(ps):.2g}" if ps else ""])
+        rows.append([_name(f), f.status, *cells, "" if f.p is None else f"{f.p:.2g}"])
     table = show.table(["feature", "", *(_NAMED.get(name, name) for name in shown), "p"], rows, indent="  ")
     return table if len(features) <= _MOST else f"{table}\n  … {len(features) - _MOST:,} more"

@@ -28,10 +28,11 @@ MOST_KEPT = 2_000_000_000
 class Result:
     """One check of one subject.
 
-    at: instant of the check, microseconds. check: "freshness", "lateness", "volume", "partitions", "drift", "skew", "profile",
-    "performance". kind, subject: what was looked at: ("source" | "view" | "service" | "training_set", its name). feature: of
-    the subject, or None. status: OK, WARNING, ALERT or SKIPPED (not compared, `what` says why). value, threshold: of the
-    check's own measure, None where there is none. what: one sentence. details: what JSON can hold, by check.
+    at: instant of the check, microseconds. check: "freshness", "lateness", "volume", "partitions", "drift", "skew",
+    "performance", "monitor" (a check that could not run). kind, subject: what was looked at: ("source" | "view" | "service" |
+    "training_set" | "project", its name). feature: of the subject, or None. status: OK, WARNING, ALERT or SKIPPED (not
+    compared, `what` says why). value, threshold: of the check's own measure, None where there is none. what: one sentence.
+    details: what JSON can hold, by check.
     """
 
     at: int

@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from featurestore.errors import DataError
-from featurestore.intervals import MICROS_PER_SECOND, format_instant, parse_formatted, parse_instant, zone
+from featurestore.errors import DataError, FeatureStoreError
+from featurestore.intervals import MICROS_PER_SECOND, format_instant, parse_formatted, parse_instant
 from featurestore.monitoring.performance import METRICS
 from featurestore.monitoring.policy import Policy, Rule
 from featurestore.monitoring.results import SKIPPED, Result
@@ -177,28 +177,23 @@ def made_at(path: Path) -> tuple[int, str]:
     """
     recorded = read(path)
     document = recorded.document
-    cut_off = document["known_before"]
-    made = _greatest_as_of(recorded.output, **document["as_of"]) if cut_off is None else parse_formatted(cut_off)
+    cut_off, asked = document["known_before"], document["as_of"]
+    made = _greatest_as_of(recorded.output, asked) if cut_off is None else parse_formatted(cut_off)
     return made, str(document["service"])
 
 
-def _greatest_as_of(path: Path, column: str, timezone: str, **_: Any) -> int:
-    import pyarrow as pa
+def _greatest_as_of(path: Path, asked: Mapping[str, Any]) -> int:
+    """asked: `as_of` of the set's manifest."""
     import pyarrow.compute as pc
-    from pyarrow import csv
-    from pyarrow import parquet as pq
 
+    from featurestore.retrieval.spine import instants, open_spine
+
+    column = asked["column"]
     try:
-        if path.suffix.lower() == ".csv":
-            at = csv.read_csv(path, convert_options=csv.ConvertOptions(include_columns=[column])).column(column)
-        else:
-            at = pq.read_table(path, columns=[column]).column(column)
-        if not pa.types.is_timestamp(at.type) or at.type.tz is None:
-            doubtful = {"ambiguous": "earliest", "nonexistent": "earliest"}  # as in a spine
-            at = pc.assume_timezone(at.cast(pa.timestamp("us")), zone(timezone).key, **doubtful)
-        newest = pc.max(at.cast(pa.timestamp("us", "UTC"), safe=False).cast("int64")).as_py()
-    except (pa.ArrowException, OSError, KeyError) as error:
-        what = f"the greatest {column} cannot be read: {str(error).splitlines()[0]}"
+        rows = open_spine(path, keys={}, as_of=column)
+        newest = pc.max(instants(rows, column, timezone=asked["timezone"], as_of_format=asked["format"])).as_py()
+    except FeatureStoreError as error:
+        what = f"the greatest {column} cannot be read: {error.what}"
         raise DataError("FS492", what, where=path.name, hint="a training set beside its manifest") from None
     if newest is None:
         raise DataError("FS492", f"the training set has no {column}", where=path.name, hint="a set with rows")

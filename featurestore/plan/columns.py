@@ -69,14 +69,22 @@ def _by_roles(found: Mapping[str, Iterable[Use]]) -> Lineage:
 
 def to_data(columns: Lineage) -> dict[str, list[dict[str, Any]]]:
     """{feature: [{"source", "column", "roles"}, …]}: each column once; what the value is made of comes first."""
-    return {name: _told(found) for name, found in columns.items()}
+    return {
+        name: [{"source": source, "column": column, "roles": roles} for (source, column), roles in by_column(found).items()]
+        for name, found in columns.items()
+    }
 
 
-def _told(found: Iterable[Column]) -> list[dict[str, Any]]:
+def by_column(found: Iterable[Column]) -> dict[tuple[str | None, str], list[str]]:
+    """The roles of each column, both in the order of ROLES."""
     roles: dict[tuple[str | None, str], list[str]] = {}
     for source, column, role in sorted(found, key=lambda c: (_ORDER[c.role], c.source or "", c.column)):
         roles.setdefault((source, column), []).append(role)
-    return [{"source": source, "column": column, "roles": of} for (source, column), of in roles.items()]
+    return roles
 
 
-__all__ = ["ROLES", "Column", "Lineage", "column_lineage", "of_plan", "to_data", "view_lineage"]
+def in_order(roles: Iterable[str]) -> tuple[str, ...]:
+    return tuple(sorted(roles, key=_ORDER.__getitem__))
+
+
+__all__ = ["ROLES", "Column", "Lineage", "by_column", "column_lineage", "in_order", "of_plan", "to_data", "view_lineage"]

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 from featurestore import expressions
 from featurestore.errors import UnknownName, UsageError, nearest
-from featurestore.plan.columns import ROLES, Column, column_lineage, view_lineage
+from featurestore.plan.columns import by_column, column_lineage, in_order, view_lineage
 from featurestore.registry import BoundFacts, BoundOnDemand, BoundRegistry, BoundService
 
 GROUPS: Mapping[str, str] = {
@@ -24,7 +24,6 @@ GROUPS: Mapping[str, str] = {
 """Kind of a node -> kind of what it belongs to. row: of a spine's or request's row; served: a column of a service."""
 KINDS = tuple(kind for kind in (*GROUPS.values(), *GROUPS) if kind != "row")
 """The kinds of things that can be asked about."""
-_ORDER = {role: number for number, role in enumerate(ROLES)}
 
 
 class Node(NamedTuple):
@@ -72,7 +71,7 @@ class Flow:
         for edge in _walked([node], self._into, lambda edge: edge.start):
             if edge.roles:
                 found.setdefault(edge.start, set()).update(edge.roles)
-        return {column: _sorted(roles) for column, roles in found.items()}
+        return {column: in_order(roles) for column, roles in found.items()}
 
     def next_to(self, column: Node) -> Reached:
         """What a column goes into at once."""
@@ -85,7 +84,7 @@ class Flow:
             beyond = _walked([first.end], self._out_of, lambda edge: edge.end)
             for reached in (first.end, *(edge.end for edge in beyond)):
                 found.setdefault(reached, set()).update(first.roles)
-        return {reached: _sorted(roles) for reached, roles in found.items()}
+        return {reached: in_order(roles) for reached, roles in found.items()}
 
     def around(self, nodes: Iterable[Node]) -> Flow:
         """All that is upstream or downstream of some nodes."""
@@ -146,11 +145,11 @@ def flow(bound: BoundRegistry) -> Flow:
     """The flow of a whole project; columns that no view reads are nodes without edges."""
     views: Mapping[str, Mapping[str, BoundFacts]] = {"feature": bound.views, "label": bound.labels}
     edges = [
-        Edge(_column(source, column), Node(kind, name, feature), roles)
+        Edge(_column(source, column), Node(kind, name, feature), tuple(roles))
         for kind, of_kind in views.items()
         for name, view in of_kind.items()
         for feature, found in view_lineage(view).items()
-        for (source, column), roles in _by_column(found)
+        for (source, column), roles in by_column(found).items()
     ]
     edges += [edge for name, asked in bound.on_demand.items() for edge in _computed(name, asked)]
     edges += [edge for name, service in bound.services.items() for edge in _served(name, service)]
@@ -189,19 +188,8 @@ def _served(name: str, service: BoundService) -> Iterator[Edge]:
         for out, feature, _ in label.features:
             yield Edge(Node("label", label.bound.name, feature.name), Node("served", name, out))
     for out, found in column_lineage(service).items():
-        for (source, column), roles in _by_column(c for c in found if c.source is None and c.role != "request"):
-            yield Edge(_column(source, column), Node("served", name, out), roles)
-
-
-def _by_column(found: Iterable[Column]) -> Iterator[tuple[tuple[str | None, str], tuple[str, ...]]]:
-    roles: dict[tuple[str | None, str], set[str]] = {}
-    for source, column, role in sorted(found, key=lambda c: (_ORDER[c.role], c.source or "", c.column)):
-        roles.setdefault((source, column), set()).add(role)
-    return ((column, _sorted(of)) for column, of in roles.items())
-
-
-def _sorted(roles: Iterable[str]) -> tuple[str, ...]:
-    return tuple(sorted(roles, key=_ORDER.__getitem__))
+        for (source, column), roles in by_column(c for c in found if c.source is None and c.role != "request").items():
+            yield Edge(_column(source, column), Node("served", name, out), tuple(roles))
 
 
 def _by(edges: Iterable[Edge], key: Any) -> Mapping[Node, list[Edge]]:

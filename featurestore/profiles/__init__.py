@@ -6,6 +6,6 @@ business of `retrieval`, `store` and `monitoring`; whether two are alike that of
 
 from featurestore.profiles.collector import Collector
 from featurestore.profiles.feature import FeatureProfile
-from featurestore.profiles.profile import SUFFIX, Profile, Slice
+from featurestore.profiles.profile import SUFFIX, Profile
 
-__all__ = ["SUFFIX", "Collector", "FeatureProfile", "Profile", "Slice"]
+__all__ = ["SUFFIX", "Collector", "FeatureProfile", "Profile"]

@@ -14,12 +14,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from featurestore.profiles import feature as features
-from featurestore.profiles.columns import Column, kind_of
+from featurestore.profiles.columns import Column
 from featurestore.profiles.feature import FeatureProfile
 from featurestore.profiles.points import Ints
 from featurestore.profiles.profile import Profile
-from featurestore.profiles.slices import FOLLOWED, OTHER, SHOWN, Times, Values, most_times
+from featurestore.profiles.slices import OTHER, SHOWN, Times, Values, most_times
 
 BLOCK_VALUES = 1 << 23
 """Values of a block, all features together: 64 MB."""
@@ -219,4 +218,4 @@ def _moved(counted: Ints, to: Ints, number: int) -> Ints:
     return made
 
 
-__all__ = ["FOLLOWED", "Collector", "STATUSES", "features", "kind_of"]
+__all__ = ["STATUSES", "Collector"]

@@ -35,7 +35,7 @@ from featurestore.profiles.feature import (
 )
 from featurestore.profiles.moments import Moments
 from featurestore.profiles.points import Floats, Ints, Levels, Points
-from featurestore.profiles.slices import LONGEST, text_of
+from featurestore.profiles.slices import text_of
 from featurestore.profiles.tops import IN_ALL, IN_SLICE, Tops
 
 MOST_POINTS = 512
@@ -362,4 +362,4 @@ def _pairs(groups: Ints, codes: Ints, number: int, values: int) -> tuple[Ints, I
     return found // max(values, 1), found % max(values, 1), counts
 
 
-__all__ = ["Column", "LONGEST", "kind_of"]
+__all__ = ["Column", "kind_of"]

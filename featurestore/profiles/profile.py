@@ -23,17 +23,6 @@ SUFFIX = ".profile"
 
 
 @dataclass(frozen=True)
-class Slice:
-    """Some of the rows. by: "time", or the column that parts them. start: the first instant (microseconds) of a stretch of
-    time. value: of the column, as text."""
-
-    by: str
-    profile: Profile = field(repr=False)
-    start: int | None = None
-    value: str | None = None
-
-
-@dataclass(frozen=True)
 class Profile:
     """rows: how many. features: over all of them. times: (day since 1970 on which it starts, its profile) of each stretch of
     time, each of one `unit`. columns: slice column -> value -> profile, the most frequent first, "(other)" last. Profiles of
@@ -113,11 +102,6 @@ class Profile:
             raise UsageError("FS161", what, known=list(self.columns), hint=nearest(column, self.columns) or "day")
         return self.columns[column]
 
-    def slices(self) -> list[Slice]:
-        """All slices, those of time first."""
-        found = [Slice("time", profile, start=start) for start, profile in self.days()]
-        return found + [Slice(by, p, value=value) for by, of in self.columns.items() for value, p in of.items()]
-
     @staticmethod
     def read(path: Path | str, features: Sequence[str] | None = None) -> Profile:
         """The profile in a file. features: only these. Raises: DataError FS160."""
@@ -181,4 +165,4 @@ def _empty(feature: FeatureProfile) -> FeatureProfile:
     return FeatureProfile(feature.name, feature.type, feature.kind, 0)
 
 
-__all__ = ["SUFFIX", "Profile", "Slice", "micros"]
+__all__ = ["SUFFIX", "Profile", "micros"]

@@ -45,7 +45,7 @@ INCLUDES = ((), ("status",), ("status", "event_timestamp"))
 
 
 @pytest.mark.fuzz
-@pytest.mark.parametrize("kind", daily(TIMED, "at_once", "created_or_event", "versions"))
+@pytest.mark.parametrize("kind", daily(TIMED, "at_once", "versions"))
 def test_a_backfill_after_late_rows_is_a_full_one_and_the_oracles(kind: str, fuzz_cases: int, tmp_path: Path) -> None:
     met, builds = Counter[str](), max(fuzz_cases // 3_000, 1)
 

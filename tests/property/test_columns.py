@@ -23,6 +23,7 @@ from featurestore.plan.columns import Column, column_lineage
 from featurestore.registry import BoundService, Registry
 from featurestore.testing.strategies import KINDS, VALUES, Row, World, expecting, world
 from tests.property import files
+from tests.property.daily import daily
 from tests.property.engines import Cells, Question, by_duckdb
 from tests.property.test_metamorphic import ONE_FILE
 
@@ -94,11 +95,8 @@ def drawn_worlds(kind: str, builds: int, folder: Path) -> Iterable[Shuffling]:
         yield Shuffling(drawn if seed % 2 else expecting(rng, drawn)[0], folder / str(seed))
 
 
-EVERYDAY = ("created_or_event", "versions_deleted", "static")
-
-
 @pytest.mark.fuzz
-@pytest.mark.parametrize("kind", [pytest.param(kind, marks=() if kind in EVERYDAY else pytest.mark.slow) for kind in KINDS])
+@pytest.mark.parametrize("kind", daily(KINDS, "created_or_event", "versions_deleted", "static"))
 def test_what_is_not_named_changes_no_byte_and_what_is_made_of_it_does(kind: str, fuzz_cases: int, tmp_path: Path) -> None:
     spared, moved = 0, 0
     for made in drawn_worlds(kind, max(1, fuzz_cases // 3_000), tmp_path):

@@ -36,6 +36,7 @@ from featurestore.online.memory import MemoryStore
 from featurestore.retrieval.online_view import layout_of, measures_of
 from featurestore.testing.strategies import CASE, CREATED, EVENT, KINDS, Row, World, expecting, world
 from tests.property import files
+from tests.property.daily import daily
 from tests.property.engines import Question, by_oracle, of_features
 from tests.spec.spread import comparable
 
@@ -278,7 +279,7 @@ def _reach(project: Project) -> float:
 
 
 @pytest.mark.fuzz
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", daily(KINDS, "at_once", "created", "versions", "versions_deleted", "static"))
 def test_online_answers_as_the_oracle_does(kind: str, fuzz_cases: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     met: Counter[str] = Counter()
     monkeypatch.setattr(writing, "MOST", 1e9)

@@ -23,6 +23,7 @@ from featurestore.engines.duckdb import Settings
 from featurestore.plan.needed import EVERYTHING, Needed
 from featurestore.retrieval import cuts, training_set
 from featurestore.testing.strategies import KINDS, World, worlds
+from tests.property.daily import daily
 from tests.property.engines import Question
 from tests.property.test_offline import CASES_PER_BUILD, Batch, check, make_batch, or_explained
 
@@ -47,7 +48,7 @@ def narrowed(monkeypatch: pytest.MonkeyPatch) -> list[Needed]:
 
 
 @pytest.mark.fuzz
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", daily(KINDS, "created", "versions_deleted", "static"))
 def test_partitions_and_bounds_change_no_value(kind: str, fuzz_cases: int, tmp_path: Path, narrowed: list[Needed]) -> None:
     builds = max(fuzz_cases // (10 * len(KINDS) * CASES), 1)
 

@@ -180,7 +180,7 @@ class _Job:
         names = [side.type_name(name) for side in (self.reference, self.current)]
         said = "" if names[0] == names[1] else f"{names[0]} in {self.reference.name}, {names[1]} in {self.current.name}"
         for (window, _), cells in zip(self.cut, self._cells(name, kind, classified, seen), strict=True):
-            yield self._compared(FeatureDrift(name=name, kind=_KINDS[kind], window=window, rows=cells.rows, what=said), cells)
+            yield self._compared(FeatureDrift(name=name, kind=kind, window=window, rows=cells.rows, what=said), cells)
 
     def _cells(self, name: str, kind: str, classified: tuple[Array, Array] | None, seen: list[Array]) -> Iterator[parts.Cells]:
         windows = [rows for _, rows in self.cut]
@@ -222,7 +222,6 @@ class _Job:
         return replace(found, tests=tests, status=OK)
 
 
-_KINDS = {"numbers": "numbers", "categories": "categories", "other": "other", "null": "null"}
 _ALONE = {"other": "of this type NULL alone is compared", "null": "NULL on both sides"}
 
 

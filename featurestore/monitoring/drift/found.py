@@ -41,9 +41,9 @@ class Test:
 class FeatureDrift:
     """One feature, the label, or all features together (ALL), of one window of the current side.
 
-    kind: "numbers", "categories", "other" (nulls alone are compared), "label" in front of it for the label, "all". status:
-    OK, ALERT, or SKIPPED where nothing could be compared. what: one sentence. rows: of either side. shown: {"edges" (numbers)
-    or "names" (categories), "reference", "current": shares}, or None. window: [from, to) in microseconds, None: all rows.
+    kind: "numbers", "categories", "other" (nulls alone are compared), "null" (there is nothing else), or "all". status: OK,
+    ALERT, or SKIPPED where nothing could be compared. what: one sentence. rows: of either side. shown: {"edges" (numbers) or
+    "names" (categories), "reference", "current": shares}, or None. window: [from, to) in microseconds, None: all rows.
     """
 
     name: str
@@ -60,6 +60,11 @@ class FeatureDrift:
     def effects(self) -> dict[str, float | None]:
         """The size of each measure."""
         return {test.name: test.effect for test in self.tests}
+
+    @property
+    def p(self) -> float | None:
+        """The least adjusted p of its tests."""
+        return min((test.p_adjusted for test in self.tests if test.p_adjusted is not None), default=None)
 
     @property
     def alerts(self) -> list[Test]:
@@ -80,12 +85,11 @@ class FeatureDrift:
 
     def details(self) -> dict[str, Any]:
         """What a board shows of it: the measures, the least adjusted p, and shares of either side by bin."""
-        ps = [test.p_adjusted for test in self.tests if test.p_adjusted is not None]
         shown = self.shown or {}
         bins = {name: shown[name] for name in ("edges", "names") if name in shown}
         sides = {side: {**bins, "shares": shown[side]} if side in shown else None for side in ("reference", "current")}
         window = {} if self.window is None else {"window": [format_instant(end) for end in self.window]}
-        return {**self.effects, "p": min(ps, default=None), "label": self.is_label, **window, **sides}
+        return {**self.effects, "p": self.p, "label": self.is_label, **window, **sides}
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -35,7 +35,6 @@ def page(found: Comparison) -> str:
         found=found,
         all=ALL,
         measures=[(name, MEASURES[name].title) for name in MEASURED if any(name in f.effects for f in found.features)],
-        least=_least,
         windows=[_span(window) for window in windows],
         over_time=_over_time(found.features, windows),
         bars=_psi([] if windows else found.features),
@@ -47,10 +46,6 @@ def page(found: Comparison) -> str:
         foot=FOOT,
         row=ROW,
     )
-
-
-def _least(feature: FeatureDrift) -> float | None:
-    return min((test.p_adjusted for test in feature.tests if test.p_adjusted is not None), default=None)
 
 
 def _span(window: tuple[int, int]) -> str:
@@ -77,7 +72,7 @@ def _psi(features: Sequence[FeatureDrift]) -> list[dict[str, Any]]:
             "name": f.name,
             "short": _short(f.name, 28),
             "psi": psi,
-            "w": round(240 * psi / greatest, 1),
+            "w": round(LONG * psi / greatest, 1),
             "alert": f.status == ALERT,
         }
         for psi, f in known
