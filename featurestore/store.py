@@ -146,6 +146,16 @@ class FeatureStore:
         return self.root or Path.cwd()
 
     @property
+    def _log_folder(self) -> Path:
+        """Where what was served is logged."""
+        return self._base / self.config.serve_log.path
+
+    @property
+    def _results_folder(self) -> Path:
+        """Where results of monitoring are kept."""
+        return self._base / self.config.monitor.path
+
+    @property
     def sql_folder(self) -> Path:
         """Where compiled SQL lies."""
         return self._base / self.config.project.sql
@@ -557,12 +567,14 @@ class FeatureStore:
         """As `report`; with the first view that is done the store is told of the definitions, for those who only read it."""
         if self.root is None or not self.config.server.page:
             return report
-        waiting = [True]
+        kept = False
 
         def told(done: ViewReport) -> None:
             from featurestore.catalogue import keep, making
 
-            if waiting and waiting.pop():
+            nonlocal kept
+            if not kept:
+                kept = True
                 keep(self.online, making.outline(self.bound), lambda: making.document(self.bound))
             if report is not None:
                 report(done)
@@ -738,8 +750,8 @@ class FeatureStore:
         start, end = _instant(since), _instant(until)
         window = Window(-FOREVER if start is None else start, FOREVER if end is None else end, sample, seed)
         name = service.name if isinstance(service, FeatureService) else service
-        log, threshold = self.root / self.config.serve_log.path, self.config.monitor.skew
-        return replay(self.reader, self._offline, log, window, service=name, threshold=threshold, watch=watch)
+        threshold = self.config.monitor.skew
+        return replay(self.reader, self._offline, self._log_folder, window, service=name, threshold=threshold, watch=watch)
 
     def monitor(self) -> Monitor:
         """What looks at freshness, lateness, volume, partitions, drift and skew: `look()` while it is `locked()`.
@@ -851,7 +863,7 @@ class FeatureStore:
         from featurestore.atomic import disk_errors
         from featurestore.monitoring.results import append, finite
 
-        folder = self._base / self.config.monitor.path
+        folder = self._results_folder
         with disk_errors(folder):
             append(folder, [finite(result) for result in results])
 
@@ -887,7 +899,7 @@ class FeatureStore:
         from featurestore.monitoring.drift.asked import Places, drift
 
         places = Places(
-            log=self._base / self.config.serve_log.path,
+            log=self._log_folder,
             now=self.clock.now(),
             at=as_of,
             timezone=timezone,
@@ -936,14 +948,14 @@ class FeatureStore:
         needed = self.config.drift.min_rows if min_rows is None else min_rows
         length = parse_duration(slice, what="slice").micros
         wanted = Wanted(metrics=metrics, thresholds=thresholds or {}, min_rows=needed, slice=length)
-        log, now = self._base / self.config.serve_log.path, self.clock.now()
-        rows = asked.opened(predictions, Places(log=log, now=now, at=as_of, timezone=timezone))
+        places = Places(log=self._log_folder, now=self.clock.now(), at=as_of, timezone=timezone)
+        rows = asked.opened(predictions, places)
         served = self.bound_service(service).service
         alone, column, view = asked.labels_alone(served, label, list(rows.types))
         keys = list(dict.fromkeys(key for instance in (*alone.instances, *alone.labels) for key in instance.key_columns))
         given = asked.read(rows, score, keys, timezone)
         reports: list[Report] = []
-        cutoff = now + 1 if known_before is None else known_before  # rows dated later settle nothing yet
+        cutoff = places.now + 1 if known_before is None else known_before  # rows dated later settle nothing yet
         built = self.build_training_set(alone, given.spine, known_before=cutoff, report=reports.append)
         assert not isinstance(built, Path)
         until = reports[0].labels[view]["mature_until"]
@@ -1005,8 +1017,7 @@ class FeatureStore:
         if named is not None:
             self.registry.service(named)  # or it is typed wrong
         service = named or of
-        folder = self._base / self.config.monitor.path
-        kept = results.of_checks(folder, asked.kinds & {"drift", "performance"}, at - asked.reach, at + 1)
+        kept = results.of_checks(self._results_folder, asked.kinds & {"drift", "performance"}, at - asked.reach, at + 1)
         mine = [r for r in kept if service is None or service in (r.subject, r.details.get("service"))]
         drift = [r for r in mine if r.check == "drift"]
         if current is not None and path is not None and service is not None and "drift" in asked.kinds:

@@ -5,9 +5,9 @@ what `making` needs, which writes it.
 """
 
 from featurestore.catalogue.entries import KINDS, ON_DEMAND, Catalogue, Entry
-from featurestore.catalogue.kept import Raw, document_of, keep, raw_of, read
+from featurestore.catalogue.kept import Raw, keep, raw_of, read
 from featurestore.catalogue.known import of_manifest, of_store
 
 __all__ = [
-    "KINDS", "ON_DEMAND", "Catalogue", "Entry", "Raw", "document_of", "keep", "of_manifest", "of_store", "raw_of", "read",
+    "KINDS", "ON_DEMAND", "Catalogue", "Entry", "Raw", "keep", "of_manifest", "of_store", "raw_of", "read",
 ]  # fmt: skip

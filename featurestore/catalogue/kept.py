@@ -9,8 +9,8 @@ from __future__ import annotations
 import hashlib
 import json
 import zlib
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, fields
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from featurestore.catalogue.entries import Catalogue, Entry
@@ -79,15 +79,6 @@ def _entry(given: Mapping[str, Any]) -> Entry:
     return Entry(**{**given, "uses": tuple((kind, name) for kind, name in given.get("uses", ()))})
 
 
-def document_of(entries: Iterable[Entry]) -> dict[str, Any]:
-    """A document of entries, as `read` gives them back."""
-    return {"format": FORMAT, "entries": [{f.name: _plain(getattr(e, f.name)) for f in fields(Entry)} for e in entries]}
-
-
-def _plain(value: Any) -> Any:
-    return dict(value) if isinstance(value, Mapping) else list(map(list, value)) if isinstance(value, tuple) else value
-
-
 def packed(document: Mapping[str, Any]) -> bytes:
     """The document as it is kept, with as many of its texts as there is room for."""
     body = _json(document)
@@ -127,4 +118,4 @@ def _meta(snapshot: Snapshot) -> dict[str, Any] | None:
     return {"format": 0, "outline": "", "digest": "", **given}
 
 
-__all__ = ["FORMAT", "MOST_BYTES", "Raw", "document_of", "keep", "packed", "raw_of", "read", "without_longest"]
+__all__ = ["FORMAT", "MOST_BYTES", "Raw", "keep", "packed", "raw_of", "read", "without_longest"]

@@ -106,16 +106,11 @@ def remembered(snapshot: Scanned, known: Sequence[Told]) -> list[dict[str, Any]]
 
 def kept_of(scanned: Scanned, name: str, fingerprint: str, after: int) -> list[bytes]:
     """What is remembered of the generations of a view by one definition whose numbers are above `after`, oldest first, as it is
-    kept: see `told`."""
-    prefix, found = _prefix_of(name, fingerprint), []
-    for key, value in scanned.scan(TABLE, prefix + after.to_bytes(8, "big")):
-        if not bytes(key).startswith(prefix):
-            break
-        found.append(bytes(value))
-    return found
+    kept: see `number_and_watermark`."""
+    return [value for _, value in _scan(scanned, _prefix_of(name, fingerprint), after.to_bytes(8, "big"))]
 
 
-def told(raw: bytes) -> tuple[int, int] | None:
+def number_and_watermark(raw: bytes) -> tuple[int, int] | None:
     """(number, watermark) of what is kept; None of a newer format."""
     one = json.loads(raw)
     return (one["number"], one["watermark"]) if one["format"] <= FORMAT else None
@@ -148,13 +143,18 @@ def _text(entry: Mapping[str, Any]) -> str:
 
 def _of(scanned: Scanned, made: Told) -> Iterator[tuple[bytes, dict[str, Any]]]:
     """Oldest first; a newer format is left out: it can tell more, and nothing here depends on it."""
-    prefix = _prefix(made)
-    for key, value in scanned.scan(TABLE, prefix):
+    for key, value in _scan(scanned, _prefix(made)):
+        told = json.loads(value)
+        if told["format"] <= FORMAT:
+            yield key, told
+
+
+def _scan(scanned: Scanned, prefix: bytes, after: bytes = b"") -> Iterator[tuple[bytes, bytes]]:
+    """What is kept under a prefix, from the key after `after` on."""
+    for key, value in scanned.scan(TABLE, prefix + after):
         if not bytes(key).startswith(prefix):
             return
-        told = json.loads(bytes(value))
-        if told["format"] <= FORMAT:
-            yield bytes(key), told
+        yield bytes(key), bytes(value)
 
 
 def _prefix(made: Told) -> bytes:
@@ -165,4 +165,4 @@ def _prefix_of(name: str, fingerprint: str) -> bytes:
     return f"{name}\0{fingerprint}\0".encode()
 
 
-__all__ = ["SPAN", "TABLE", "forget", "in_common", "kept_of", "remember", "remembered", "told", "whole"]
+__all__ = ["SPAN", "TABLE", "forget", "in_common", "kept_of", "remember", "remembered", "number_and_watermark", "whole"]

@@ -38,6 +38,7 @@ from featurestore.server.keys import Access
 from featurestore.server.page.app import SIGN_IN
 from featurestore.server.page.live import Served
 from featurestore.server.page.pages import _question
+from tests.entries import document_of
 from tests.functional.serving import make_project, serving
 
 NOW = parse_instant("2026-01-03T00:00:00Z")
@@ -627,7 +628,7 @@ def many() -> TestClient:
     from featurestore.online.memory import MemoryStore
 
     made = MemoryStore()
-    catalogue.keep(made, "many", lambda: catalogue.document_of(entries))
+    catalogue.keep(made, "many", lambda: document_of(entries))
     return browser(create_app(OnlineReader(made, FixedClock(NOW))))
 
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from featurestore.catalogue import Catalogue, Entry, document_of, keep, of_store
+from featurestore.catalogue import Catalogue, Entry, keep, of_store
 from featurestore.intervals import FixedClock
 from featurestore.online.memory import MemoryStore
 from featurestore.server import keys
@@ -17,6 +17,7 @@ from featurestore.server.keys import Access
 from featurestore.server.page import Page
 from featurestore.server.problems import Refused
 from featurestore.server.sessions import Sessions
+from tests.entries import document_of
 
 
 def _view(name: str, source: str, features: list[str], columns: list[str]) -> list[Entry]:

@@ -97,7 +97,7 @@ def _told(
     found = {}
     for view, documents in remembered.items():
         known = {made.number for held_by_view in held for made in held_by_view.get(view, ())}
-        told = (one for raw in documents if (one := past.told(raw)) is not None and one[0] not in known)
+        told = (one for raw in documents if (one := past.number_and_watermark(raw)) is not None and one[0] not in known)
         found[view] = tuple(sorted(told, reverse=True))
     return found
 
