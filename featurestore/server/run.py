@@ -6,6 +6,7 @@ One process by default; with more workers each opens the store itself, after it 
 from __future__ import annotations
 
 import asyncio
+import gc
 import ipaddress
 import resource
 import signal
@@ -209,6 +210,9 @@ class _Server(uvicorn.Server):
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
+        # What the program is made of stays: to look through it again and again for garbage would hold up answers.
+        gc.collect()
+        gc.freeze()
         self._ready()
 
 
