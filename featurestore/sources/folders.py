@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -15,6 +16,8 @@ import pyarrow.parquet as pq
 from featurestore.sources.files import sha256
 
 _PATTERN = "*.parquet"
+_FOOTERS = 16
+"""Files whose footers are kept, so that a table read column by column does not parse them each time."""
 
 
 def is_there(path: Path) -> bool:
@@ -53,6 +56,7 @@ class ParquetTable:
         if path.is_dir() and self._paths == [path]:
             raise pa.ArrowInvalid("the folder holds no Parquet file")
         self._options = {"page_checksum_verification": page_checksum_verification, "pre_buffer": pre_buffer}
+        self._footers: dict[Path, pq.FileMetaData] = {}
         with self._open(self._paths[0]) as first:
             self.schema_arrow = first.schema_arrow
 
@@ -63,7 +67,10 @@ class ParquetTable:
         return
 
     def _open(self, path: Path) -> pq.ParquetFile:
-        return pq.ParquetFile(path, **self._options)
+        file = pq.ParquetFile(path, metadata=self._footers.get(path), **self._options)
+        if len(self._footers) < _FOOTERS:
+            self._footers[path] = file.metadata
+        return file
 
     @property
     def groups(self) -> Iterator[tuple[Path, int, int]]:
@@ -80,22 +87,25 @@ class ParquetTable:
         return sum(rows for _, _, rows in self.groups)
 
     def iter_batches(self, batch_size: int, columns: Sequence[str] | None = None) -> Iterator[pa.RecordBatch]:
-        wanted = None if columns is None else list(columns)
         for path in self._paths:
             with self._open(path) as file:
-                yield from file.iter_batches(batch_size=batch_size, columns=wanted)
+                yield from file.iter_batches(batch_size=batch_size, **_of(columns))
 
     def of_group(
         self, path: Path, group: int, batch_size: int, columns: Sequence[str] | None = None
     ) -> Iterator[pa.RecordBatch]:
         """The rows of one row group."""
         with self._open(path) as file:
-            wanted = None if columns is None else list(columns)
-            yield from file.iter_batches(batch_size=batch_size, row_groups=[group], columns=wanted)
+            yield from file.iter_batches(batch_size=batch_size, row_groups=[group], **_of(columns))
 
     def read(self, columns: Sequence[str] | None = None) -> pa.Table:
         tables = []
         for path in self._paths:
             with self._open(path) as file:
-                tables.append(file.read(columns=None if columns is None else list(columns)))
+                tables.append(file.read(**_of(columns)))
         return pa.concat_tables(tables)
+
+
+def _of(columns: Sequence[str] | None) -> dict[str, Any]:
+    """What a reader is asked for. One column is read by one thread: to hand it over costs as much as to read it."""
+    return {"columns": None if columns is None else list(columns), "use_threads": columns is None or len(columns) > 1}

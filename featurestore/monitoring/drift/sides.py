@@ -4,7 +4,6 @@ which of its rows are drawn, and that a column is read when it is compared, not 
 from __future__ import annotations
 
 import math
-import random
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -156,7 +155,7 @@ class Rows:
 
 def drawn(rows: int, sample: int, seed: int) -> Array:
     """So many numbers of rows, rising."""
-    return np.array(sorted(random.Random(seed).sample(range(rows), sample)), np.int64)
+    return np.sort(np.random.default_rng(seed).choice(rows, sample, replace=False, shuffle=False))
 
 
 def bound(rows: int) -> float:
@@ -178,7 +177,7 @@ def open_file(path: Path, *, at: str | None = None, timezone: str = "UTC") -> Ro
         when = at or asked.get("column") or "as_of"
         if timezone == "UTC" and when == asked.get("column"):
             timezone = asked.get("timezone") or timezone  # in which the build has read them
-        source: Any = _csv(path) if path.suffix.lower() == ".csv" else ParquetTable(path)
+        source: Any = _csv(path) if path.suffix.lower() == ".csv" else ParquetTable(path, pre_buffer=False)
         rows = source.num_rows if isinstance(source, pa.Table) else source.rows
         return Rows(name=path.name, source=source, rows=rows, at=when, timezone=timezone, **told)
 
