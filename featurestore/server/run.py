@@ -215,6 +215,10 @@ class _Server(uvicorn.Server):
         gc.freeze()
         self._ready()
 
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().shutdown(sockets)
+        gc.unfreeze()  # or else libraries report at the end that it has leaked
+
 
 def _settings(application: Callable[[], Application], workers: int) -> uvicorn.Config:
     return uvicorn.Config(

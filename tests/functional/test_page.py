@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import json
 import re
 import shutil
@@ -270,10 +272,28 @@ def test_every_page_forbids_scripts_and_frames_of_others(page: TestClient) -> No
     for address in ("/", "/nowhere", "/static/page.js"):
         headers = page.get(address).headers
         policy = headers["content-security-policy"]
-        assert policy.startswith("default-src 'none'; script-src 'self'; style-src 'self'")
+        assert policy.startswith("default-src 'none'; script-src 'self'; style-src 'sha256-")
         assert "unsafe" not in policy
         assert headers["x-content-type-options"] == "nosniff"
         assert headers["x-frame-options"] == "DENY"
+
+
+def test_the_one_style_of_a_page_is_the_one_allowed(page: TestClient) -> None:
+    answer = page.get("/")
+    [style] = re.findall(r"<style>(.*?)</style>", answer.text, re.DOTALL)
+    digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
+    assert f"style-src 'sha256-{digest}';" in answer.headers["content-security-policy"]
+    assert " style=" not in answer.text
+
+
+@pytest.mark.parametrize(
+    "cookies, theme",
+    [("featurestore_theme=dark", "dark"), ("a=b; featurestore_theme=light; c=d", "light"), ("featurestore_theme=automatic", ""),
+     ("featurestore_theme=dark\"><script>", ""), ("xfeaturestore_theme=dark", ""), ("", "")],
+)  # fmt: skip
+def test_a_page_comes_in_the_theme_that_was_chosen(page: TestClient, cookies: str, theme: str) -> None:
+    text = page.get("/", headers={"cookie": cookies}).text
+    assert re.search(r"<html lang=\"en\"(.*)>", text)[1] == (f' data-theme="{theme}"' if theme else "")  # type: ignore[index]
 
 
 def test_without_keys_other_names_for_this_machine_are_refused(page: TestClient) -> None:
@@ -300,7 +320,7 @@ def test_a_host_that_is_no_host_is_not_repeated(locked: tuple[Application, Path,
 
 @pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "PATCH", "OPTIONS"])
 def test_pages_are_read_only(page: TestClient, method: str) -> None:
-    for address in ("/", "/services/open_v1", "/static/page.css"):
+    for address in ("/", "/services/open_v1", "/static/page.js"):
         answer = page.request(method, address)
         assert (answer.status_code, answer.headers["allow"]) == (405, "GET, HEAD")
 
@@ -314,9 +334,9 @@ def test_what_has_not_changed_is_not_sent_again(page: TestClient) -> None:
     first = page.get("/services/open_v1")
     again = page.get("/services/open_v1", headers={"if-none-match": first.headers["etag"]})
     assert (again.status_code, again.content, "content-length" in again.headers) == (304, b"", False)
-    [css] = [link for link in links(first.text) if "page.css" in link]
-    assert "immutable" in page.get(css).headers["cache-control"]
-    assert page.get("/static/page.css").headers["cache-control"] == "no-cache"
+    [script] = re.findall(r'<script src="(/static/page\.js[^"]*)"', first.text)
+    assert "immutable" in page.get(script).headers["cache-control"]
+    assert page.get("/static/page.js").headers["cache-control"] == "no-cache"
 
 
 @pytest.mark.parametrize(

@@ -36,8 +36,8 @@ SIGN_IN, SIGN_OUT = "/sign-in", "/sign-out"
 MOST_FORM = 4_096
 """Bytes of a sign-in."""
 _POLICY = (
-    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; form-action 'self'; "
-    "base-uri 'none'; frame-ancestors 'none'"
+    f"default-src 'none'; script-src 'self'; style-src {static.style_source()}; img-src 'self'; connect-src 'self'; "
+    "form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
 )
 _SECURE: Headers = [
     (b"content-security-policy", _POLICY.encode()),
@@ -52,6 +52,7 @@ _HTML: Headers = [
     (b"vary", b"cookie, authorization, x-api-key"),
     *_SECURE,
 ]
+_THEME = re.compile(rb"(?:^|; ?)featurestore_theme=(light|dark)(?:;|$)")
 _HOST = re.compile(rb"[A-Za-z0-9.-]{1,253}(:\d{1,5})?|\[[0-9A-Fa-f:.]{2,45}\](:\d{1,5})?")
 _LOCAL = re.compile(r"/(?![/\\])[\w\-./~%?&=+:,@]*", re.ASCII)
 
@@ -149,6 +150,7 @@ class Page:
             who=key.name,
             limited=bool(key.services),
             signed_in=key is not ANYONE and _by_session(exchange),
+            theme=_theme(exchange),
             trouble=trouble,
         )
 
@@ -245,6 +247,11 @@ def _address(exchange: Exchange) -> str:
     host = exchange.headers.get(b"host", b"")
     secure = exchange.scope.get("scheme") == "https" or exchange.headers.get(b"x-forwarded-proto") == b"https"
     return f"http{'s' if secure else ''}://{host.decode() if _HOST.fullmatch(host) else '127.0.0.1:8000'}"
+
+
+def _theme(exchange: Exchange) -> str:
+    found = _THEME.search(exchange.headers.get(b"cookie", b""))
+    return found[1].decode() if found else ""
 
 
 def _is_this_machine(host: bytes) -> bool:

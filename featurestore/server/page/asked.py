@@ -18,8 +18,8 @@ class Asked:
     path: decoded, without query. query: by name, the last of equals. catalogue, live: what who asks may see, nothing else.
     now: microseconds. root, config: the project's, for results and profiles below it; None where there is no folder.
     address: where the server was reached, for examples: "http://127.0.0.1:8000". who: the API key's name; "" where there
-    are no keys. limited: whether that key may see some services only. signed_in: by a session rather than by a header. trouble:
-    what is wrong with the online store, in one sentence.
+    are no keys. limited: whether that key may see some services only. signed_in: by a session rather than by a header. theme:
+    "light" or "dark" where one was chosen, else "". trouble: what is wrong with the online store, in one sentence.
     """
 
     path: str
@@ -33,6 +33,7 @@ class Asked:
     who: str = ""
     limited: bool = False
     signed_in: bool = False
+    theme: str = ""
     trouble: str = ""
 
     def may_see(self, kind: str, subject: str) -> bool:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
+from weakref import WeakKeyDictionary
 
 from markupsafe import Markup
 
@@ -20,8 +21,23 @@ _KINDS = {"feature": "feature", "label": "label", ON_DEMAND: "on_demand"}
 _PAGES = {"column": "source", "feature": "view", "label": "view", "on_demand": "view", "served": "service"}
 
 
+_DRAWN: WeakKeyDictionary[Catalogue, dict[tuple[str, str], Markup]] = WeakKeyDictionary()
+MOST_DRAWN = 64
+"""Pictures kept of a catalogue: one of a thousand features takes longer than the rest of its page. One thread draws."""
+
+
 def picture(catalogue: Catalogue, entry: Entry) -> Markup:
     """An <svg> of what an entry is made of and what is made of it; empty where nothing is known."""
+    kept = _DRAWN.setdefault(catalogue, {})
+    which = entry.kind, entry.name
+    if which not in kept:
+        if len(kept) >= MOST_DRAWN:
+            kept.clear()
+        kept[which] = _picture(catalogue, entry)
+    return kept[which]
+
+
+def _picture(catalogue: Catalogue, entry: Entry) -> Markup:
     nodes: dict[Node, int] = {}
     edges = []
     for start, end, roles in dict.fromkeys(_ways(catalogue, entry)):

@@ -89,6 +89,7 @@ def with_query(asked: Asked, **changed: Any) -> str:
 @lru_cache(maxsize=1)
 def environment() -> jinja2.Environment:
     import jinja2
+    from markupsafe import Markup
 
     made = jinja2.Environment(
         loader=jinja2.FileSystemLoader(TEMPLATES),
@@ -99,7 +100,7 @@ def environment() -> jinja2.Environment:
         auto_reload=False,
     )
     made.globals.update(
-        address=address, facts_of=facts_of, link=link, ago=ago, with_query=with_query, static=static.address, LONGEST=LONGEST,
+        address=address, facts_of=facts_of, link=link, ago=ago, with_query=with_query, static=static.address, style=Markup(static.style()), LONGEST=LONGEST,
     )  # fmt: skip
     made.filters.update(instant=instant, duration=duration, short=short)
     return made

@@ -6,24 +6,16 @@
   const THEMES = ["automatic", "light", "dark"];
   const root = document.documentElement;
 
-  const kept = () => {
-    try { return localStorage.getItem("theme") || "automatic"; } catch { return "automatic"; }
-  };
-  const show = (theme) => {
-    if (theme === "light" || theme === "dark") root.dataset.theme = theme;
-    else delete root.dataset.theme;
-  };
-  show(kept()); // before anything is painted
-
+  // A cookie keeps the theme, so that the server can write it into the page before anything is painted.
   const themeSwitch = (button) => {
-    let theme = THEMES.includes(kept()) ? kept() : "automatic";
-    const say = () => { button.textContent = `Theme: ${theme}`; };
+    const say = () => { button.textContent = `Theme: ${root.dataset.theme || "automatic"}`; };
     button.hidden = false;
     say();
     button.addEventListener("click", () => {
-      theme = THEMES[(THEMES.indexOf(theme) + 1) % THEMES.length];
-      try { localStorage.setItem("theme", theme); } catch { /* it holds for this page */ }
-      show(theme);
+      const theme = THEMES[(THEMES.indexOf(root.dataset.theme || "automatic") + 1) % THEMES.length];
+      if (theme === "automatic") delete root.dataset.theme;
+      else root.dataset.theme = theme;
+      document.cookie = `featurestore_theme=${theme}; path=/; samesite=strict; max-age=31536000`;
       say();
     });
   };
@@ -138,10 +130,8 @@
     for (const hidden of document.querySelectorAll("[data-needs-script]")) hidden.hidden = false;
   };
 
-  document.addEventListener("DOMContentLoaded", () => {
-    const found = (selector, use) => { const element = document.querySelector(selector); if (element) use(element); };
-    found("#theme", themeSwitch);
-    found("form[data-live]", liveSearch);
-    found("form[data-service]", lookUp);
-  });
+  const found = (selector, use) => { const element = document.querySelector(selector); if (element) use(element); };
+  found("#theme", themeSwitch);
+  found("form[data-live]", liveSearch);
+  found("form[data-service]", lookUp);
 })();
