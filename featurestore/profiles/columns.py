@@ -19,7 +19,7 @@ from featurestore.profiles.distinct import (
     is_bytes,
     numbers,
     of_array,
-    of_numbers,
+    of_finite,
     ranks,
 )
 from featurestore.profiles.feature import (
@@ -88,29 +88,31 @@ class Column:
         for way, (groups, order, starts) in orders.items():
             cells = self._cells[way]
             cells.grow(len(starts) - 1)
-            if valid is not None:
-                cells.nulls += np.bincount(groups[~valid], minlength=len(cells.nulls))
             points = self._points(cells, values if order is None else values[order], valid, order, starts)
             cells.see(points)
             if hashes is None:
-                self._count(way, points.groups, of_numbers(points.values))
+                self._count(way, points.groups, of_finite(points.values))
             else:
                 held = slice(None) if valid is None else valid
                 self._count(way, groups[held], hashes[held])
         return None
 
     def _points(self, cells: _Cells, values: Floats, valid: Any, order: Ints | None, starts: Ints) -> Points:
-        """The finite values by group, those that are not counted apart."""
+        """The finite values by group; the others are counted apart: NULL, which is NaN here, NaN and the infinite."""
         finite = np.isfinite(values)
         if finite.all():
             return Points.of(values.copy() if order is None else values, starts)
-        groups = np.repeat(np.arange(len(starts) - 1), np.diff(starts))
-        odd = ~finite if valid is None else ~finite & (valid if order is None else valid[order])
-        tests: tuple[Any, ...] = (np.isnan, np.isposinf, np.isneginf)
-        for place, test in enumerate(tests):
-            cells.odd[place] += np.bincount(groups[odd][test(values[odd])], minlength=len(cells.nulls))
-        sizes = np.bincount(groups[finite], minlength=len(starts) - 1)
-        return Points.of(values[finite], np.concatenate(([0], np.cumsum(sizes))))
+        first = np.concatenate(([0], np.cumsum(finite)))[starts]
+        others = np.diff(starts) - np.diff(first)
+        if valid is None or others.sum() > np.count_nonzero(~valid):
+            groups = np.repeat(np.arange(len(others)), np.diff(starts))
+            odd = ~finite if valid is None else ~finite & (valid if order is None else valid[order])
+            tests: tuple[Any, ...] = (np.isnan, np.isposinf, np.isneginf)
+            for place, test in enumerate(tests):
+                cells.odd[place] += np.bincount(groups[odd][test(values[odd])], minlength=len(others))
+            others = others - np.bincount(groups[odd], minlength=len(others))
+        cells.nulls += others
+        return Points.of(values[finite], first)
 
     def _count(self, way: str, groups: Ints, hashes: Hashes) -> None:
         """What is distinct in each group of a way, and once over all rows."""

@@ -39,8 +39,12 @@ def mixed(words: Hashes) -> Hashes:
 
 def of_numbers(values: Floats) -> Hashes:
     """-0.0 is 0.0, and every NaN the same."""
-    plain = np.where(np.isnan(values), np.nan, values + 0.0)
-    return mixed(plain.view(np.uint64))
+    return of_finite(np.where(np.isnan(values), np.nan, values + 0.0))
+
+
+def of_finite(values: Floats) -> Hashes:
+    """The same of numbers among which there is neither."""
+    return mixed(values.view(np.uint64))
 
 
 def of_array(array: pa.Array) -> Hashes:
