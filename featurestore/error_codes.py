@@ -201,13 +201,13 @@ CODES: Mapping[str, ErrorCode] = {
     ),
     "FS160": ErrorCode(
         "Not a profile",
-        "The file is missing, is none that a build or a run has written, is of a newer featurestore, or lacks the feature.",
+        "The file is missing, is none that a build or a run has written, cannot be read, or is of a newer featurestore.",
         "the file is no profile · in train.parquet.profile · try featurestore profile FILE",
         "Build the set again, or give the training set itself: its profile is then computed.",
     ),
     "FS161": ErrorCode(
         "No such column to profile",
-        "A column to profile or to part rows by is not in the table or profile, or the column of instants holds none.",
+        "A feature or column to profile or to part rows by is not in the table or profile, or there is no column of instants.",
         "the profile has no slices by 'country' · try day",
         "Name a column that is there; slices of training sets are declared by `FeatureService(slices=[…])`.",
     ),

@@ -79,7 +79,8 @@ def parse_instant(text: str, *, what: str = "instant", up: bool = False) -> int:
     """
     micros, offset = split_iso(text, what=what, up=up)
     if offset is None:
-        raise UsageError("FS103", f"{what} {text!r} has no offset from UTC", hint=f"{text}Z or {text}+01:00")
+        whole = text.strip() if _INSTANT.match(text.strip()) else f"{text.strip()}T00:00:00"
+        raise UsageError("FS103", f"{what} {text!r} has no offset from UTC", hint=f"{whole}Z or {whole}+01:00")
     return micros - offset
 
 

@@ -779,7 +779,7 @@ class FeatureStore:
         store = FeatureStore(self.root, clock=self.clock)
         try:
             yield [
-                Check(("freshness", "lateness", "volume", "partitions"), lambda now: store.freshness(now=now)),
+                Check(("freshness", "lateness", "volume", "partitions", "reading"), lambda now: store.freshness(now=now)),
                 Check(("drift",), store._drift),
                 Check(("skew",), store._skew),
             ]
@@ -971,7 +971,8 @@ class FeatureStore:
             now: the instant (ISO 8601 with offset, or microseconds; default: the clock's). Rows that became known later are
                 not there.
         Returns: of each view that is kept online its watermark's age ("freshness"); of each source "freshness" (how long
-            nothing came in), "lateness", "volume" and "partitions". Values and thresholds are in seconds, or rows.
+            nothing came in), "lateness", "volume" and "partitions", and "reading" where that fails. Values and thresholds
+            are in seconds, or rows.
         Raises: UnknownName FS101, UsageError FS107 (`[monitor] freshness`), StoreError. A source that cannot be read alerts.
         """
         from featurestore.monitoring.look import Looker, checked, chosen

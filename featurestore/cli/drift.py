@@ -91,8 +91,6 @@ def drift(
     if record:
         subject = ("training_set", found.current.name) if service is None else ("service", service)
         run.store.record(found.results(run.store.clock.now(), *subject))
-    if all(not feature.tests for feature in found.features):
-        run.warn("nothing could be compared")
     if output is not None:
         from featurestore.atomic import write_text
         from featurestore.monitoring.drift.html import page

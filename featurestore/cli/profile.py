@@ -11,6 +11,7 @@ import typer
 from featurestore.cli import show
 from featurestore.cli.answer import Answer
 from featurestore.cli.command import Run
+from featurestore.errors import UsageError
 from featurestore.intervals import format_instant
 
 if TYPE_CHECKING:
@@ -55,6 +56,8 @@ def _parts(found: Profile, by: str | None) -> list[tuple[str, Profile]]:
     if by is None:
         return []
     if by == "day":
+        if found.rows and not found.days():
+            raise UsageError("FS161", "no column of instants to tell days by", hint="--as-of-column NAME")
         return [(format_instant(start)[:10], part) for start, part in found.days()]
     return list(found.by(by).items())
 

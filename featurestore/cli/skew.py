@@ -23,7 +23,11 @@ def errors(found: Skew) -> list[FeatureStoreError]:
         return [CheckFailed("FS164", what, hint="featurestore verify")]
     if not found.ok:
         why = "; ".join(f"{name}: {reason}" for name, reason in found.reasons.items()) or "there is no serve log"
-        return [CheckFailed("FS165", f"no served cell could be compared: {why}", hint="[serve_log] on = true, and serve")]
+        return [
+            CheckFailed(
+                "FS165", f"no served cell could be compared: {why}", hint="[serve_log] on = true, and serve; or another --since"
+            )
+        ]
     return []
 
 

@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 from featurestore.atomic import write_text
 from featurestore.errors import StoreError
 from featurestore.intervals import MICROS_PER_SECOND, format_instant
-from featurestore.monitoring.results import ALERT, OK, SKIPPED, WARNING, Result
+from featurestore.monitoring.results import ALERT, OK, READING, SKIPPED, WARNING, Result
 
 FORMAT = 1
 FILE = "alerts.json"
@@ -155,7 +155,8 @@ def body_of(change: Change, *, at: int, project: str) -> dict[str, Any]:
     """What a receiver is told: plain JSON without any value of a row."""
     event, key, since, result = change
     alert = _digest(*key, since)
-    gone = "runs again" if key.kind == PROJECT else "is not checked any more"
+    again = {PROJECT: "runs again", READING: "it can be read again"}
+    gone = again.get(key.kind) or again.get(key.check) or "is not checked any more"
     return {
         "format": FORMAT,
         "id": _digest(alert, event),

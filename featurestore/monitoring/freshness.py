@@ -13,7 +13,7 @@ from typing import Any
 
 from featurestore.intervals import MICROS_PER_SECOND, format_instant
 from featurestore.monitoring.arrivals import RECENT, YOUNG, SourceFacts, ViewFacts, is_grown, quantile
-from featurestore.monitoring.results import ALERT, OK, SKIPPED, Result
+from featurestore.monitoring.results import ALERT, OK, READING, SKIPPED, Result
 from featurestore.monitoring.told import Told, instant, seconds, span
 from featurestore.monitoring.volume import partitions, volume
 
@@ -36,13 +36,16 @@ def results(
 
     limits: {view, source or "*": microseconds}: how old a watermark may be ("*": of every view), and how long a source may
     be silent (default: by what is usual for it). sources: those of the views are among them.
-    Returns: of each view "freshness"; of each source "freshness", "lateness", "volume", "partitions"; SKIPPED where there is
-    nothing to compare.
+    Returns: of each view "freshness"; of each source "freshness", "lateness", "volume", "partitions", and where it cannot be
+    read "reading"; SKIPPED where there is nothing to compare.
     """
     within = limits or {}
     by_name = {source.name: source for source in sources}
     found = [watermark(view, by_name[view.source], now, within.get(view.name, within.get("*"))) for view in views]
     for source in sources:
+        if source.trouble:
+            told = Told(now, READING, "source", source.name)
+            found.append(told.result(ALERT, f"it cannot be read: {source.trouble}"))
         found += [silence(source, now, within.get(source.name)), lateness(source, now)]
         found += [volume(source, now), partitions(source, now)]
     return found
@@ -80,7 +83,7 @@ def silence(source: SourceFacts, now: int, limit: int | None = None) -> Result:
     }
     told = Told(now, "freshness", "source", source.name, details)
     if source.trouble:
-        return told.result(ALERT, f"it cannot be read: {source.trouble}")
+        return told.result(SKIPPED, "it cannot be read")
     if source.static or source.newest_known is None:
         return told.result(SKIPPED, "static: it has no times" if source.static else "no row is known yet")
     silent = now - source.newest_known
@@ -88,9 +91,8 @@ def silence(source: SourceFacts, now: int, limit: int | None = None) -> Result:
     if gaps:
         details["usual_gap_s"] = median(gaps) / MICROS_PER_SECOND
     if limit is None and (len(gaps) < MIN_GAPS or not is_grown(source)):
-        return told.result(
-            SKIPPED, f"{span(silent)} since the last row; too young to tell what is usual", value=seconds(silent)
-        )
+        few = f"{len(gaps)} pauses were seen in four weeks, {MIN_GAPS} over a week tell what is usual"
+        return told.result(SKIPPED, f"{span(silent)} since the last row; {few}", value=seconds(silent))
     allowed = usual_silence(gaps, outages=MOST_OUTAGES if _knows_weekends(source) else 0) if limit is None else limit
     what = f"{span(silent)} since the last row, known at {format_instant(source.newest_known)}"
     if silent > allowed:
@@ -124,8 +126,11 @@ def lateness(source: SourceFacts, now: int) -> Result:
     told = Told(now, "lateness", "source", source.name)
     if not source.recorded or source.static:
         return told.result(SKIPPED, "when its rows become known is declared, not recorded")
-    if recent < MIN_RECENT or usual < MIN_USUAL or not is_grown(source, RECENT):
-        return told.result(SKIPPED, "too few rows, or too young, to tell what is usual")
+    if recent < MIN_RECENT or usual < MIN_USUAL:
+        few = f"{recent:,} rows in the newest {span(RECENT)} and {usual:,} before"
+        return told.result(SKIPPED, f"{few}: {MIN_RECENT} and {MIN_USUAL} are compared")
+    if not is_grown(source, RECENT):
+        return told.result(SKIPPED, "seen for less than a week: too young to tell what is usual")
     told = replace(told, details={"recent": _quantiles(source.recent), "usual": _quantiles(source.usual)})
     half, limit = quantile(source.recent, 0.5), max(quantile(source.usual, LATE), LEAST_LATE)
     what = f"half of the newest rows are more than {span(half)} late, usually {span(quantile(source.usual, 0.5))}"

@@ -104,9 +104,9 @@ class Performance:
 
 @dataclass(frozen=True, kw_only=True)
 class Wanted:
-    """metrics: of METRICS; () chooses by the label's type. thresholds: AUC at least, the others at most. min_rows: judged rows
-    a day needs. slice: microseconds that are judged together, a day unless said otherwise; multiples of it since 1970 begin
-    one. Raises: UsageError FS396."""
+    """metrics: of METRICS; without any, nor thresholds, the label's type chooses. thresholds: AUC at least, the others at most.
+    min_rows: judged rows a day needs. slice: microseconds that are judged together, a day unless said otherwise; multiples of
+    it since 1970 begin one. Raises: UsageError FS396."""
 
     metrics: Sequence[str] = ()
     thresholds: Mapping[str, float] = field(default_factory=dict)
@@ -124,7 +124,7 @@ class Wanted:
     def of(self, label: pa.DataType) -> tuple[str, ...]:
         """The metrics, for a label of that type. Raises: UsageError FS396 for a type that has none."""
         usual = _OF_CLASSES if pa.types.is_boolean(label) else ("rmse", "mae")
-        chosen = tuple(dict.fromkeys([*(self.metrics or usual), *self.thresholds]))
+        chosen = tuple(dict.fromkeys([*self.metrics, *self.thresholds])) or usual
         if not (_is_number(label) or set(chosen) <= set(_OF_CLASSES)):
             hint = "--metric auc, to ask whether there is a value"
             raise UsageError("FS396", f"a label of type {label} has no {', '.join(chosen)}", known=_OF_CLASSES, hint=hint)

@@ -72,7 +72,7 @@ def replay(
 def _replayed(reader: OnlineReader, offline: Offline, name: str, table: pa.Table) -> ServiceSkew:
     report = ServiceSkew(name, table.num_rows)
     if not table.num_rows:
-        report.reason = "no row was logged"
+        report.reason = "no logged row has its t in the window"
         return report
     rows = Logged(table)
     report.first, report.last = min(rows.t), max(rows.t)

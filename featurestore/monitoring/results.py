@@ -18,6 +18,8 @@ from featurestore.intervals import format_instant, parse_formatted
 
 FORMAT = 1
 OK, WARNING, ALERT, SKIPPED = "ok", "warning", "alert", "skipped"
+READING = "reading"
+"""The check that alerts while a source cannot be read, and says nothing else: what its rows say is another matter."""
 MOST_BYTES = 8_000_000
 """What `recent` reads at most."""
 MOST_KEPT = 2_000_000_000
@@ -28,11 +30,11 @@ MOST_KEPT = 2_000_000_000
 class Result:
     """One check of one subject.
 
-    at: instant of the check, microseconds. check: "freshness", "lateness", "volume", "partitions", "drift", "skew",
-    "performance", "monitor" (a check that could not run). kind, subject: what was looked at: ("source" | "view" | "service" |
-    "training_set" | "project", its name). feature: of the subject, or None. status: OK, WARNING, ALERT or SKIPPED (not
-    compared, `what` says why). value, threshold: of the check's own measure, None where there is none. what: one sentence.
-    details: what JSON can hold, by check.
+    at: instant of the check, microseconds. check: "freshness", "lateness", "volume", "partitions", "reading", "drift",
+    "skew", "performance", "monitor" (a check that could not run). kind, subject: what was looked at: ("source" | "view" |
+    "service" | "training_set" | "project", its name). feature: of the subject, or None. status: OK, WARNING, ALERT or SKIPPED
+    (not compared, `what` says why). value, threshold: of the check's own measure, None where there is none. what: one
+    sentence. details: what JSON can hold, by check.
     """
 
     at: int

@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from featurestore.errors import DataError, nearest
+from featurestore.errors import DataError, UsageError, nearest
 from featurestore.profiles.feature import CATEGORY, FeatureProfile
 from featurestore.profiles.moments import Moments
 from featurestore.profiles.points import Points
@@ -76,7 +76,7 @@ def _row(by: str, start: int | None, value: str | None, f: FeatureProfile) -> tu
 
 
 def read(path: Path | str, features: Sequence[str] | None = None) -> Profile:
-    """Raises: DataError FS160."""
+    """Raises: DataError FS160, UsageError FS161."""
     path = Path(path)
     if not path.is_file():
         raise DataError("FS160", f"no profile {path.name!r}", where=str(path), hint="featurestore profile FILE")
@@ -87,7 +87,7 @@ def read(path: Path | str, features: Sequence[str] | None = None) -> Profile:
             for name in features or ():
                 if name not in known:
                     what = f"the profile has no feature {name!r}"
-                    raise DataError("FS160", what, where=path.name, known=known, hint=nearest(name, known))
+                    raise UsageError("FS161", what, where=path.name, known=known, hint=nearest(name, known))
             table = file.read()
         if features is not None:
             table = table.filter(pa.compute.is_in(table["feature"], pa.array(list(features), pa.string())))

@@ -9,7 +9,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from featurestore.errors import DataError, UsageError
+from featurestore.errors import DataError, SpineError, UsageError, nearest
 from featurestore.profiles import SUFFIX, Collector, Profile
 from featurestore.retrieval.output import manifest_of, profile_of
 from featurestore.retrieval.spine import Spine, instants, open_spine
@@ -44,7 +44,13 @@ def _computed(path: Path, as_of: str | None, slices: Sequence[str], features: Se
     said: dict[str, Any] = manifest_of(path) or {}
     asked = said.get("as_of", {})
     column = as_of or asked.get("column", "as_of")
-    spine = open_spine(path, keys={}, as_of=column)
+    try:
+        spine = open_spine(path, keys={}, as_of=column)
+    except SpineError as error:
+        raise DataError("FS160", error.what.replace("the spine", "the file"), where=path.name) from error
+    if as_of is not None and as_of not in spine.schema.names:
+        known = spine.schema.names
+        raise UsageError("FS161", f"no column of instants {as_of!r}", where=path.name, known=known, hint=nearest(as_of, known))
     at = None
     if as_of is not None or column in spine.schema.names:
         at = instants(spine, column, timezone=asked.get("timezone", "UTC"), as_of_format=asked.get("format"))

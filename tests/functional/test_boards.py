@@ -23,7 +23,8 @@ from featurestore.profiles import Profile
 from featurestore.server.page import boards
 from featurestore.server.page.asked import Asked
 from featurestore.server.page.boards.drawing import overlaid, sparkline
-from featurestore.server.page.boards.findings import MOST_POINTS, condensed
+from featurestore.server.page.boards.findings import MOST_POINTS, Last, condensed
+from featurestore.server.page.boards.freshness import rows as freshness_rows
 from featurestore.server.page.live import Live
 from tests.functional import found
 from tests.functional.found import HOUR, NOW
@@ -407,6 +408,38 @@ def test_a_series_is_bounded_and_its_newest_result_is_its_latest():
     many = [Result(at=n, check="drift", kind="service", subject="s", value=float(n)) for n in (*range(300), 5)]
     (series,) = condensed(many).series
     assert (len(series.points), series.latest.at, series.points[-1].value) == (MOST_POINTS, 299, 299.0)
+
+
+def test_what_the_last_look_no_longer_speaks_of_is_over():
+    def one(at: int, check: str, kind: str, subject: str, feature: str | None = None, what: str = "") -> Result:
+        return Result(at=at, check=check, kind=kind, subject=subject, feature=feature, status="alert", what=what)
+
+    before = [
+        one(1, "freshness", "project", "shop", what="could not run: FS210"),  # it runs again
+        one(1, "drift", "service", "typo_v9", what="could not run: FS101"),  # nobody asks for it any more
+        one(1, "skew", "service", "s", what="no logged row has its t in the window"),  # there are rows now
+        one(1, "skew", "service", "s", "gone"),  # a feature that the service had
+        one(1, "drift", "training_set", "x.parquet", "kept"),  # compared by hand
+        one(1, "skew", "service", "s", "x"),
+    ]
+    last = [one(5, "skew", "service", "s", "x"), one(5, "freshness", "view", "v")]
+    later = [one(6, "drift", "service", "s", what="could not run: by hand, since")]
+    everything = condensed([*before, *last, *later])
+    assert len(everything.series) == 8
+    found = condensed([*before, *last, *later], Last.of(last))
+    assert sorted((s.latest.check, s.latest.subject, s.latest.feature or "") for s in found.series) == [
+        ("drift", "s", ""), ("drift", "x.parquet", "kept"), ("freshness", "v", ""), ("skew", "s", "x"),
+    ]  # fmt: skip
+    assert len(condensed(before, Last.of([])).series) == len(before), "no monitor ever looked"
+
+
+def test_a_source_of_which_nothing_is_usual_is_not_called_fresh():
+    def one(check: str, status: str) -> Result:
+        return Result(at=1, check=check, kind="source", subject="s", status=status)
+
+    for freshness, volume, state in (("skipped", "ok", "skipped"), ("skipped", "alert", "alert"), ("ok", "skipped", "ok")):
+        [row] = freshness_rows(condensed([one("freshness", freshness), one("volume", volume)]), {}, 2)
+        assert row.state.name == state
 
 
 def test_a_series_of_days_and_windows_has_each_once_and_ends_with_the_newest():

@@ -174,7 +174,7 @@ def test_static_absent_and_broken_sources(tmp_path: Path, monkeypatch: pytest.Mo
     (tmp_path / "data").mkdir()
     (tmp_path / "data" / "a.parquet").write_bytes(b"no parquet")
     broken = [r for r in store_of(files).freshness() if r.status == "alert"]
-    assert [(r.check, r.kind) for r in broken] == [("freshness", "source")]
+    assert [(r.check, r.kind) for r in broken] == [("reading", "source")]
     assert "FS325" in broken[0].what
 
 

@@ -163,8 +163,9 @@ def test_any_file_has_a_profile(tmp_path: Path, cli: Cli, name: str) -> None:
     ("arguments", "code", "said"),
     [
         (("nothing.parquet",), 4, "FS160"), (("x.parquet", "--feature", "y"), 2, "FS161"),
-        (("x.parquet", "--by", "y"), 2, "FS161"), (("x.parquet", "--as-of-column", "y"), 4, "FS303"),
-        (("x.profile",), 4, "FS160"),
+        (("x.parquet", "--by", "y"), 2, "FS161"), (("x.parquet", "--as-of-column", "y"), 2, "FS161"),
+        (("x.parquet", "--by", "day"), 2, "FS161"), (("x.profile",), 4, "FS160"),
+        (("broken.parquet",), 4, "FS160 the file cannot be read as Parquet"),
     ],
 )  # fmt: skip
 def test_what_the_command_cannot_show(
@@ -173,6 +174,7 @@ def test_what_the_command_cannot_show(
     monkeypatch.chdir(tmp_path)
     pq.write_table(pa.table({"x": [1]}), "x.parquet")
     Path("x.profile").write_text("{}")
+    Path("broken.parquet").write_text("{}")
     done = cli("profile", *arguments)
     assert (done.code, said in done.err) == (code, True)
 

@@ -55,6 +55,7 @@ def _what_matters_alerts(folder: Path) -> None:
     assert _alerts(compare(*sides, tests=True)) == {"ks", "null_rate"}
     assert _alerts(compare(*sides, thresholds={"x": {"psi": 9.0}})) == {"null_rate"}
     assert _alerts(compare(*sides, thresholds={"x": {"psi": 0.01}}, tests=False)) == {"psi"}
+    assert _alerts(compare(*sides, thresholds={"x": {"chi_square": 9.0}})) == {"ks", "null_rate"}
     many = rng.normal(size=300_000)
     assert not _alerts(compare(pa.table({"x": many}), pa.table({"x": rng.normal(0.03, size=300_000)})))
 

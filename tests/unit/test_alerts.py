@@ -36,7 +36,7 @@ class Watched:
 
     @contextmanager
     def checks(self) -> Iterator[list[Check]]:
-        yield [Check(("freshness", "volume"), lambda now: [replace(r, at=now) for r in self.now_found()])]
+        yield [Check(("freshness", "volume", "reading"), lambda now: [replace(r, at=now) for r in self.now_found()])]
 
     def send(self, event: Event) -> None:
         self.asked += 1
@@ -80,6 +80,20 @@ def test_what_is_not_there_any_more_is_resolved_and_what_could_not_be_looked_at_
     assert watched.told[4:] == [("resolved", "gone", None), ("resolved", "skipped", "g")]
     assert watched.sent[4]["what"] == "is not checked any more"
     assert list(found.open) == [Key("freshness", "view", "skipped", "f"), Key("freshness", "view", "itself", None)]
+
+
+def test_a_source_that_can_be_read_again_says_so_whatever_its_rows_say(tmp_path):
+    """Its feed is another alert: while it could not be looked at, or tells nothing, that stays as it was."""
+    watched = Watched(tmp_path)
+    stopped = result(ALERT, "feed", what="the feed stopped")
+    unread = Result(at=T, check="reading", kind="view", subject="feed", status=ALERT, what="it cannot be read: FS321")
+    watched.look(stopped)
+    watched.look(result(SKIPPED, "feed"), unread)
+    found = watched.look(result(SKIPPED, "feed", what="too young"))
+    assert [(b["event"], b["check"], b["what"]) for b in watched.sent[1:]] == [
+        ("opened", "reading", "it cannot be read: FS321"), ("resolved", "reading", "it can be read again"),
+    ]  # fmt: skip
+    assert [key.check for key in found.open] == ["freshness"]
 
 
 def test_of_two_results_of_one_thing_the_one_that_alerts_counts(tmp_path):

@@ -342,6 +342,18 @@ def test_a_threshold_replaces_the_default_of_what_it_is_about_and_of_nothing_els
     assert alerts(**{"*": {"ks": 0.9, "null_rate": 0.1}}, y={"ks": 0.1}) == {"x": ["null_rate"], "y": ["ks"]}
 
 
+def test_a_threshold_of_what_is_not_measured_replaces_nothing_and_says_so():
+    before, after = pa.table({"c": ["a", "b"] * 500}), pa.table({"c": ["a", "a"] * 500})
+    for thresholds in ({"c": {"ks": 0.9}}, {"*": {"ks": 0.9}}):
+        found = compare(before, after, thresholds=thresholds)
+        assert [(f.name, [t.name for t in f.alerts]) for f in found.alerts if f.name != "*"] == [("c", ["chi_square"])]
+        assert [note for note in found.notes if "c.ks has no effect" in note] == list(found.notes)[: "c" in thresholds]
+
+
+def test_that_nothing_could_be_compared_is_told_to_machines_too():
+    assert "nothing could be compared" in compare(pa.table({"x": [1.0]}), pa.table({"x": [1.0]})).to_json()["notes"]
+
+
 def test_thresholds_alone_need_no_extra(monkeypatch):
     def absent(name):
         raise ImportError(name)

@@ -277,7 +277,10 @@ def test_a_static_source_and_one_that_cannot_be_read():
     static = results([], [SourceFacts(name="s", static=True)], MONDAY)
     assert [r.status for r in static] == [SKIPPED] * 4
     broken = results([], [SourceFacts(name="s", trouble="FS325 it is no Parquet")], MONDAY)
-    assert [r.status for r in broken] == [ALERT, SKIPPED, SKIPPED, SKIPPED]
+    assert [(r.check, r.status) for r in broken] == [
+        ("reading", ALERT), *((check, SKIPPED) for check in ("freshness", "lateness", "volume", "partitions")),
+    ]  # fmt: skip
+    assert "FS325 it is no Parquet" in broken[0].what
 
 
 def view(age: int | None, *, waiting: int = 0, limit: int | None = 2 * HOUR, newest: int | None = MONDAY - 5 * HOUR):

@@ -109,6 +109,14 @@ def test_an_instant_without_offset_or_sense_is_refused(text: str) -> None:
     assert "--known-before" in str(caught.value)
 
 
+@pytest.mark.parametrize("text", ["2025-12-31", " 2025-12-31 ", "2025-12-31T10:00"])
+def test_what_is_suggested_can_be_read(text: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        parse_instant(text)
+    for suggested in caught.value.hint.split(" or "):
+        parse_instant(suggested)
+
+
 def test_local_text_keeps_its_offset_apart() -> None:
     assert split_iso("1970-01-01T01:00:00") == (3_600_000_000, None)
     assert split_iso("1970-01-02") == (MICROS_PER_DAY, None)

@@ -94,3 +94,10 @@ def test_what_cannot_be_judged(refused):
     with pytest.raises(FeatureStoreError) as error:
         refused()
     assert error.value.code == "FS396"
+
+
+def test_a_threshold_alone_is_the_metric_that_is_asked_for():
+    assert Wanted(thresholds={"auc": 0.8}).of(pa.float64()) == ("auc",)
+    assert Wanted(metrics=["mae"], thresholds={"rmse": 1.0}).of(pa.float64()) == ("mae", "rmse")
+    assert Wanted().of(pa.float64()) == ("rmse", "mae")
+    assert Wanted().of(pa.bool_()) == ("auc", "logloss")

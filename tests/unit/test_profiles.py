@@ -197,7 +197,7 @@ def test_a_file_brings_back_what_was_written(profile: Profile, tmp_path: Path) -
     assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
     one = Profile.read(tmp_path / "a", ["word"])
     assert {name: f.top for name, f in one.features.items()} == {"word": profile.features["word"].top}
-    with pytest.raises(DataError, match=r"FS160.*no feature 'wrd'.*try word"):
+    with pytest.raises(UsageError, match=r"FS161.*no feature 'wrd'.*try word"):
         Profile.read(tmp_path / "a", ["wrd"])
 
 

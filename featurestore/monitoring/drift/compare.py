@@ -66,6 +66,9 @@ def compare(
     adjusted = {(n, k): p for (n, k, _), p in zip(ps, p_values.holm([p for _, _, p in ps]), strict=True)}
     settled = [_settled(f, {k: adjusted.get((n, k)) for k in range(len(f.tests))}, thresholds or {}, alpha)
                for n, f in enumerate(found)]  # fmt: skip
+    job.notes += _idle(found, thresholds or {})
+    if not any(feature.tests for feature in found):
+        job.notes.append("nothing could be compared")
     settled.sort(key=lambda f: (f.window or (0, 0), f.status != ALERT, f.name != ALL and not f.is_label))
     return Comparison(
         reference=job.reference.compared(), current=job.current.compared(), alpha=alpha, min_rows=min_rows, seed=seed,
@@ -80,6 +83,16 @@ def _side(given: Any, name: str) -> Side:
         return profiled.Profiled(name, given)
     side: Side = of_table(given, name) if isinstance(given, pa.Table) else given
     return side
+
+
+def _idle(found: Sequence[FeatureDrift], thresholds: rules.Thresholds) -> Iterator[str]:
+    """Of thresholds of one feature, each that it has no such measure for."""
+    for feature in found:
+        if feature.tests and feature.window == found[0].window:
+            measured = {test.name for test in feature.tests}
+            for measure in sorted(thresholds.get(feature.name, {}).keys() - measured):
+                known = ", ".join(sorted(measured))
+                yield f"threshold {feature.name}.{measure} has no effect: what is measured of it is {known}"
 
 
 def _settled(

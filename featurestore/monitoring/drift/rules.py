@@ -72,10 +72,11 @@ def merged(settings: Thresholds, asked: Thresholds) -> dict[str, dict[str, float
 
 
 def judged(name: str, tests: Sequence[Test], thresholds: Thresholds, alpha: float) -> list[Test]:
-    """The tests of a feature, each with its threshold and whether it alerts."""
+    """The tests of a feature, each with its threshold and whether it alerts. A threshold of what was not measured of the
+    feature replaces nothing."""
     wanted = {**thresholds.get(ALL, {}), **thresholds.get(name, {})}
-    replaced = {MEASURES[measure].about for measure in wanted}
     effects = {test.name: test.effect for test in tests}
+    replaced = {MEASURES[measure].about for measure in wanted if measure in effects}
     found = []
     for test in tests:
         threshold = wanted.get(test.name)

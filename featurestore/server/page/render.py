@@ -100,7 +100,8 @@ def environment() -> jinja2.Environment:
         auto_reload=False,
     )
     made.globals.update(
-        address=address, facts_of=facts_of, link=link, ago=ago, with_query=with_query, static=static.address, style=Markup(static.style()), LONGEST=LONGEST,
+        address=address, facts_of=facts_of, link=link, ago=ago, with_query=with_query, static=static.address,
+        style=Markup(static.style()), LONGEST=LONGEST,
     )  # fmt: skip
     made.filters.update(instant=instant, duration=duration, short=short)
     return made

@@ -8,14 +8,15 @@ from __future__ import annotations
 
 import math
 import threading
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
 
 from featurestore.errors import FeatureStoreError
 from featurestore.intervals import MICROS_PER_DAY, parse_instant
+from featurestore.monitoring.alerts import PROJECT
 from featurestore.monitoring.monitor import COULD_NOT_RUN, LATEST, latest
 from featurestore.monitoring.results import ALERT, OK, SKIPPED, WARNING, Result, recent
 
@@ -99,20 +100,48 @@ def _without_error(series: Series) -> Series:
     return replace(series, latest=replace(series.latest, what=COULD_NOT_RUN))
 
 
-def condensed(results: Iterable[Result]) -> Findings:
-    """Results as series."""
+@dataclass(frozen=True)
+class Last:
+    """What the monitor's last look spoke of. at: when that was; None: there was none."""
+
+    things: frozenset[Thing] = frozenset()
+    at: int | None = None
+
+    @classmethod
+    def of(cls, results: Sequence[Result]) -> Last:
+        return cls(frozenset(_thing(r) for r in results), max((r.at for r in results), default=None))
+
+    def is_over(self, r: Result) -> bool:
+        """Whether a result is of what that look, which came later, knows nothing of any more: a check that runs again, a
+        subject of which it compared more or less. Of what was looked at by hand alone it says nothing."""
+        if self.at is None or r.at >= self.at or _thing(r) in self.things:
+            return False
+        return r.kind == PROJECT or r.what.startswith(COULD_NOT_RUN) or _thing(r)[:3] in self._subjects
+
+    @cached_property
+    def _subjects(self) -> frozenset[tuple[str, str, str]]:
+        return frozenset(thing[:3] for thing in self.things)
+
+
+def _thing(r: Result) -> Thing:
+    return r.check, r.kind, r.subject, r.feature
+
+
+def condensed(results: Iterable[Result], last: Last | None = None) -> Findings:
+    """Results as series, without what is over."""
     points: dict[Thing, dict[int, Point]] = {}
     newest: dict[Thing, tuple[int, Result]] = {}
     looked = None
     for r in results:
         looked = max(r.at, r.at if looked is None else looked)
-        thing = (r.check, r.kind, r.subject, r.feature)
+        thing = _thing(r)
         about = _about(r)
         points.setdefault(thing, {})[about] = Point(about, number(r.value), number(r.threshold), r.status)
         if thing not in newest or about >= newest[thing][0]:
             newest[thing] = about, r
     series = [
         Series(newest[thing][1], tuple(of[at] for at in sorted(of)[-MOST_POINTS:])) for thing, of in points.items()
+        if last is None or not last.is_over(newest[thing][1])
     ]  # fmt: skip
     return Findings(tuple(sorted(series, key=lambda s: s.rank)), looked)
 
@@ -146,11 +175,13 @@ class Watch:
         return condensed(latest(self._folder)) if (self._folder / LATEST).exists() else self._read(NEWEST_BYTES)
 
     def _read(self, most: int) -> Findings:
-        files = _files(self._folder)
+        files = _files(self._folder, "????-??-??.jsonl")
+        seen = files, _files(self._folder, LATEST)
         with self._lock:
             held = self._held.get(most)
-            if held is None or held[0] != files:
-                held = files, condensed(recent(self._folder, _since(files), most_bytes=most))
+            if held is None or held[0] != seen:
+                last = Last.of(latest(self._folder))
+                held = seen, condensed(recent(self._folder, _since(files), most_bytes=most), last)
                 self._held[most] = held
             return held[1]
 
@@ -164,10 +195,10 @@ def watched(folder: Path) -> Watch:
 Files = tuple[tuple[str, int, int], ...]
 
 
-def _files(folder: Path) -> Files:
-    """(name, size, time) of the files of results, which are named by their day; another one whenever a file changes."""
+def _files(folder: Path, pattern: str) -> Files:
+    """(name, size, time) of files: those of results are named by their day. Another one whenever a file changes."""
     found = []
-    for path in sorted(folder.glob("????-??-??.jsonl")):
+    for path in sorted(folder.glob(pattern)):
         try:
             told = path.stat()
         except FileNotFoundError:  # retention took it

@@ -9,12 +9,12 @@ from dataclasses import dataclass
 from markupsafe import Markup
 
 from featurestore.intervals import MICROS_PER_SECOND
-from featurestore.monitoring.results import ALERT, OK, SKIPPED, WARNING
+from featurestore.monitoring.results import ALERT, OK, READING, SKIPPED, WARNING
 from featurestore.server.page.boards.drawing import sparkline
 from featurestore.server.page.boards.findings import MOST_POINTS, Findings, Series, number, numbers, part
 from featurestore.server.page.boards.words import NOTHING, State, instant, short, span, state, text
 
-CHECKS = ("freshness", "lateness", "volume", "partitions")
+CHECKS = ("freshness", "lateness", "volume", "partitions", READING)
 PER_PAGE = 50
 _WORST = (ALERT, WARNING, OK, SKIPPED)
 _NAMED_PARTITIONS = 5
@@ -70,6 +70,8 @@ def _row(kind: str, name: str, of: Mapping[str, Series], watermark: int | None, 
     fresh, stopped = _freshness(name, of.get("freshness"), watermark, now)
     told = [s.latest for check, s in of.items() if check != "freshness" or stopped or s.latest.status != ALERT]
     statuses = {r.status for r in told} or ({OK} if of else set())  # a view that has caught up since it alerted is ok
+    if SKIPPED in {r.status for r in told if r.check == "freshness"}:
+        statuses.discard(OK)  # that its rows are as many as ever does not make a silent feed fresh
     worst, status = next(((n, s) for n, s in enumerate(_WORST) if s in statuses), (len(_WORST), ""))
     shown = state(status) if status else NONE.state
     if stopped:
