@@ -51,7 +51,7 @@ class Audited:
         return self.store.audit(table, self.service, tolerance=1e-9)
 
 
-@pytest.mark.parametrize("kind", daily(KINDS, "created", "versions_deleted", "static"))
+@pytest.mark.parametrize("kind", daily(KINDS, "created", "static"))
 def test_what_the_oracle_says_is_exact_and_what_it_says_of_other_instants_is_not(kind: str) -> None:
     drawn = Audited(kind)
     honest = drawn.told(drawn.spine)

@@ -33,6 +33,7 @@ from featurestore.engines.reference.times import Reading
 from featurestore.engines.reference.values import read_keys
 from featurestore.testing.strategies import BEACON, CASE, KINDS, World, window_worlds, worlds
 from tests.property import edges, files
+from tests.property.daily import daily
 from tests.property.engines import Answered, Question, by_duckdb, by_oracle, differences
 from tests.property.reproduction import Alone, Trial, script, smallest
 from tests.spec.spread import Spreads
@@ -44,6 +45,8 @@ WINDOW_BUILDS = 2
 MANY_BUILDS = 30
 """So many builds of an aggregate must have met every plan that can serve it; fewer meet some by chance."""
 ALONE_EVERY = 50
+EVERY_DAY = ("count", "sum", "max", "count_distinct", "any", "first", "quantile", "last_k")
+"""One of each way of being computed; the other aggregates come with the slow tests."""
 # Below the threshold (spine rows) DuckDB joins as-of by nested loops. 0 forbids that plan; the great one forces it on a
 # whole batch, as the default of 64 does on a case alone.
 SETTINGS = tuple(Settings(threads=n, asof_loop_join_threshold=limit) for limit in (0, 1_000_000) for n in (1, 2, 4))
@@ -199,7 +202,7 @@ def check(
 
 
 @pytest.mark.fuzz
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", daily(KINDS, "created", "versions_deleted", "static"))
 def test_duckdb_agrees_with_the_oracle(kind: str, fuzz_cases: int, tmp_path: Path) -> None:
     builds = -(-fuzz_cases // (len(KINDS) * CASES_PER_BUILD))
     met = compared(kind, worlds(kind, CASES_PER_BUILD), builds, tmp_path)
@@ -208,7 +211,7 @@ def test_duckdb_agrees_with_the_oracle(kind: str, fuzz_cases: int, tmp_path: Pat
 
 
 @pytest.mark.fuzz
-@pytest.mark.parametrize("aggregate", AGGREGATES)
+@pytest.mark.parametrize("aggregate", daily(AGGREGATES, *EVERY_DAY))
 def test_windows_agree_with_the_oracle(aggregate: str, fuzz_cases: int, tmp_path: Path) -> None:
     each = -(-fuzz_cases // len(AGGREGATES))
     builds = max(WINDOW_BUILDS, -(-each // CASES_PER_BUILD))

@@ -24,6 +24,7 @@ from featurestore.sources.push_log import PushLog, read_log
 from featurestore.sources.push_rows import PushTarget
 from featurestore.testing.strategies import BEACON, CASE, CREATED, EVENT, FAR, KINDS, Row, World, world
 from tests.property import files
+from tests.property.daily import daily
 from tests.property.engines import Answered, Question, by_duckdb, differences
 from tests.property.test_offline import Batch
 from tests.spec.spread import comparable
@@ -93,7 +94,7 @@ def check(rng: Random, drawn: World, layout: files.Layout, folder: Path) -> int:
 
 
 @pytest.mark.parametrize("layout", ["plain", "any"])
-@pytest.mark.parametrize("kind", VERSIONED)
+@pytest.mark.parametrize("kind", daily(VERSIONED, "versions_deleted"))
 def test_pushed_rows_are_rows_known_since_they_arrived(kind: str, layout: str, tmp_path: Path) -> None:
     pushed = 0
     for number in range(WORLDS):

@@ -36,6 +36,7 @@ from featurestore.sources.push_log import PushLog, read_log
 from featurestore.sources.push_rows import PushTarget
 from featurestore.testing.strategies import CASE, CREATED, EVENT, FAR, Row, world
 from tests.property import files
+from tests.property.daily import daily
 from tests.property.engines import Question, by_oracle, of_features
 from tests.property.test_online import FEW_OR_MANY, INSTANTS, NEVER, Asked, Project, _spans, _with_stale, answers
 from tests.property.test_pushed import PLAIN, VERSIONED, can_be_pushed, pushed_rows
@@ -158,7 +159,7 @@ def redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
 
 
 @pytest.mark.fuzz
-@pytest.mark.parametrize("kind", VERSIONED)
+@pytest.mark.parametrize("kind", daily(VERSIONED, "versions_deleted"))
 def test_pushed_rows_are_in_answers(
     kind: str, fuzz_cases: int, tmp_path: Path, redis: RedisServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -15,6 +15,7 @@ import pytest
 from featurestore import FeatureStore, Split
 from featurestore.testing.strategies import KINDS, world
 from tests.property import files
+from tests.property.daily import daily
 from tests.property.test_offline import Batch, make_batch
 
 CASES = 40
@@ -50,7 +51,7 @@ def split_of(rng: Random, batch: Batch) -> Split:
     return rng.choice(kinds)()  # type: ignore[no-any-return]
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", daily(KINDS, "created", "versions_deleted", "static"))
 def test_a_world_is_built_again_to_the_byte_and_a_shuffled_spine_moves_no_cell_and_no_part(
     kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -14,12 +14,13 @@ import pytest
 
 from featurestore.online.generations import generations
 from featurestore.testing.strategies import KINDS
+from tests.property.daily import daily
 from tests.property.test_online import Project, make_project
 
 CASES = 40
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", daily(KINDS, "created", "versions_deleted", "static"))
 def test_online_answers_of_generated_worlds_are_verified(kind: str, tmp_path: Path) -> None:
     project = make_project(Random(f"verify {kind}"), kind, tmp_path, cases=CASES, on_disk=kind == "versions")
     met: Counter[str] = Counter()
