@@ -79,7 +79,7 @@ def parse_instant(text: str, *, what: str = "instant", up: bool = False) -> int:
     """
     micros, offset = split_iso(text, what=what, up=up)
     if offset is None:
-        whole = text.strip() if _INSTANT.match(text.strip()) else f"{text.strip()}T00:00:00"
+        whole = text.strip() if _INSTANT.match(text.strip()) else format_instant(micros)[:19]
         raise UsageError("FS103", f"{what} {text!r} has no offset from UTC", hint=f"{whole}Z or {whole}+01:00")
     return micros - offset
 

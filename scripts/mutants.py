@@ -168,7 +168,7 @@ MUTANTS = (
            "np.sort(np.random.default_rng(seed).choice(rows, sample, replace=False, shuffle=False))", "np.arange(sample)",
            "a draw is the oldest rows", "compared-a_draw"),
     Mutant("a_threshold_of_nothing_silences", "featurestore/monitoring/drift/rules.py",
-           " for measure in wanted if measure in effects", " for measure in wanted",
+           " for measure in wanted if effects.get(measure) is not None", " for measure in wanted",
            "a threshold of what a feature does not have ends its alerts", "compared-what_matters"),
     Mutant("young_days_are_judged", "featurestore/monitoring/performance.py", "if instants[rows].max() > last:",
            "if instants[rows].min() > last:", "a day is judged by the labels that are settled early", "compared-only_settled"),

@@ -57,7 +57,7 @@ def drift(
     sample: Annotated[
         int | None, Option(metavar="N", min=1, help="Draw so many rows of either side, and say what that costs.")
     ] = None,
-    seed: Annotated[int, Option(metavar="N", help="Which rows are drawn, and how the classifier's folds fall.")] = 0,
+    seed: Annotated[int, Option(metavar="N", min=0, help="Which rows are drawn, and how the classifier's folds fall.")] = 0,
     tests: Annotated[
         bool, Option("--tests/--no-tests", help="Without: distances and thresholds alone, no extra needed.")
     ] = True,

@@ -155,7 +155,7 @@ def body_of(change: Change, *, at: int, project: str) -> dict[str, Any]:
     """What a receiver is told: plain JSON without any value of a row."""
     event, key, since, result = change
     alert = _digest(*key, since)
-    again = {PROJECT: "runs again", READING: "it can be read again"}
+    again = {PROJECT: "runs again", READING: "it can be read again, or is not read any more"}
     gone = again.get(key.kind) or again.get(key.check) or "is not checked any more"
     return {
         "format": FORMAT,

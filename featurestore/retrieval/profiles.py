@@ -47,7 +47,7 @@ def _computed(path: Path, as_of: str | None, slices: Sequence[str], features: Se
     try:
         spine = open_spine(path, keys={}, as_of=column)
     except SpineError as error:
-        raise DataError("FS160", error.what.replace("the spine", "the file"), where=path.name) from error
+        raise DataError("FS160", error.what.replace("the spine", "the file"), where=path.name, hint=error.hint) from error
     if as_of is not None and as_of not in spine.schema.names:
         known = spine.schema.names
         raise UsageError("FS161", f"no column of instants {as_of!r}", where=path.name, known=known, hint=nearest(as_of, known))

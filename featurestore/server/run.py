@@ -6,6 +6,7 @@ One process by default; with more workers each opens the store itself, after it 
 from __future__ import annotations
 
 import asyncio
+import atexit
 import gc
 import ipaddress
 import resource
@@ -130,7 +131,15 @@ def _application(config: Config, root: Path, manifest: Path | None, shared: Path
     loop = asyncio.get_running_loop()
     metrics.keep_leaving(loop)
     _drain_on_sigterm(app.connections, parse_duration(server.drain).micros / MICROS_PER_SECOND, loop)
+    _keep_for_good()
     return app
+
+
+def _keep_for_good() -> None:
+    """What the program is made of stays: to look through it again and again for garbage would hold up answers."""
+    gc.collect()
+    gc.freeze()
+    atexit.register(gc.unfreeze)  # or else libraries report at the end that it has leaked
 
 
 def _opened(config: Config, root: Path) -> OnlineStore:
@@ -210,14 +219,7 @@ class _Server(uvicorn.Server):
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
-        # What the program is made of stays: to look through it again and again for garbage would hold up answers.
-        gc.collect()
-        gc.freeze()
         self._ready()
-
-    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        await super().shutdown(sockets)
-        gc.unfreeze()  # or else libraries report at the end that it has leaked
 
 
 def _settings(application: Callable[[], Application], workers: int) -> uvicorn.Config:

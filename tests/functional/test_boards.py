@@ -419,16 +419,20 @@ def test_what_the_last_look_no_longer_speaks_of_is_over():
         one(1, "drift", "service", "typo_v9", what="could not run: FS101"),  # nobody asks for it any more
         one(1, "skew", "service", "s", what="no logged row has its t in the window"),  # there are rows now
         one(1, "skew", "service", "s", "gone"),  # a feature that the service had
+        one(1, "reading", "source", "feed", what="it cannot be read: FS325"),  # it can be read again
+        one(1, "skew", "service", "quiet", "kept"),  # of which nothing was logged since
         one(1, "drift", "training_set", "x.parquet", "kept"),  # compared by hand
         one(1, "skew", "service", "s", "x"),
     ]
-    last = [one(5, "skew", "service", "s", "x"), one(5, "freshness", "view", "v")]
+    quiet = one(5, "skew", "service", "quiet", what="no logged row has its t in the window")
+    last = [one(5, "skew", "service", "s", "x"), one(5, "freshness", "view", "v"), quiet]
     later = [one(6, "drift", "service", "s", what="could not run: by hand, since")]
     everything = condensed([*before, *last, *later])
-    assert len(everything.series) == 8
+    assert len(everything.series) == 11
     found = condensed([*before, *last, *later], Last.of(last))
     assert sorted((s.latest.check, s.latest.subject, s.latest.feature or "") for s in found.series) == [
-        ("drift", "s", ""), ("drift", "x.parquet", "kept"), ("freshness", "v", ""), ("skew", "s", "x"),
+        ("drift", "s", ""), ("drift", "x.parquet", "kept"), ("freshness", "v", ""), ("skew", "quiet", ""),
+        ("skew", "quiet", "kept"), ("skew", "s", "x"),
     ]  # fmt: skip
     assert len(condensed(before, Last.of([])).series) == len(before), "no monitor ever looked"
 

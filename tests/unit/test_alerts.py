@@ -91,7 +91,8 @@ def test_a_source_that_can_be_read_again_says_so_whatever_its_rows_say(tmp_path)
     watched.look(result(SKIPPED, "feed"), unread)
     found = watched.look(result(SKIPPED, "feed", what="too young"))
     assert [(b["event"], b["check"], b["what"]) for b in watched.sent[1:]] == [
-        ("opened", "reading", "it cannot be read: FS321"), ("resolved", "reading", "it can be read again"),
+        ("opened", "reading", "it cannot be read: FS321"),
+        ("resolved", "reading", "it can be read again, or is not read any more"),
     ]  # fmt: skip
     assert [key.check for key in found.open] == ["freshness"]
 

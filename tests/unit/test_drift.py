@@ -347,7 +347,15 @@ def test_a_threshold_of_what_is_not_measured_replaces_nothing_and_says_so():
     for thresholds in ({"c": {"ks": 0.9}}, {"*": {"ks": 0.9}}):
         found = compare(before, after, thresholds=thresholds)
         assert [(f.name, [t.name for t in f.alerts]) for f in found.alerts if f.name != "*"] == [("c", ["chi_square"])]
-        assert [note for note in found.notes if "c.ks has no effect" in note] == list(found.notes)[: "c" in thresholds]
+        assert [note.partition(":")[0] for note in found.notes] == ["threshold c.ks has no effect"] * ("c" in thresholds)
+    flat, varied = pa.table({"x": [1.0] * 500}), pa.table({"x": [1.0, 2.0] * 250})
+    found = compare(flat, varied, thresholds={"x": {"wasserstein_std": 0.5}})
+    assert "ks" in [t.name for f in found.alerts if f.name == "x" for t in f.alerts]
+    windows = Windows(DAY, DAY, False)
+    early = [*range(3), *range(DAY, DAY + 200)]
+    some = pa.table({"x": [0.0, *np.linspace(0, 1, 202)], "as_of": pa.array(early, pa.timestamp("us", "UTC"))})
+    found = compare(some, some, thresholds={"x": {"psi": 0.2}, "*": {"null_rate": 0.1}}, windows=windows)
+    assert not [note for note in found.notes if "no effect" in note], found.notes
 
 
 def test_that_nothing_could_be_compared_is_told_to_machines_too():

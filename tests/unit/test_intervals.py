@@ -109,7 +109,7 @@ def test_an_instant_without_offset_or_sense_is_refused(text: str) -> None:
     assert "--known-before" in str(caught.value)
 
 
-@pytest.mark.parametrize("text", ["2025-12-31", " 2025-12-31 ", "2025-12-31T10:00"])
+@pytest.mark.parametrize("text", ["2025-12-31", " 2025-12-31 ", "20251231", "2025-W01-1", "2025-12-31T10:00"])
 def test_what_is_suggested_can_be_read(text: str) -> None:
     with pytest.raises(UsageError) as caught:
         parse_instant(text)

@@ -55,9 +55,11 @@ def compare(
         sample: rows to draw from either side. features: columns to compare; default: those that the sides say they have.
         label: a column to compare as the label. windows: of the current side, each compared with the whole reference.
         tests: False: no p and no classifier, so that nothing but numpy is needed; thresholds alone alert then.
-    Raises: UsageError FS390, FS391 (extra `monitor` missing), FS393, FS398; DataError FS392.
+    Raises: UsageError FS102, FS390, FS391 (extra `monitor` missing), FS393, FS398; DataError FS392.
     """
     rules.check(thresholds or {})
+    if seed < 0:
+        raise UsageError("FS102", f"seed {seed} is below 0")
     given = (_side(reference, "the reference"), _side(current, "the current rows"))
     sides = [side.draw(sample, seed + n) for n, side in enumerate(given)]
     job = _Job(sides[0], sides[1], features, label, windows, min_rows, seed, tests)
@@ -87,12 +89,13 @@ def _side(given: Any, name: str) -> Side:
 
 def _idle(found: Sequence[FeatureDrift], thresholds: rules.Thresholds) -> Iterator[str]:
     """Of thresholds of one feature, each that it has no such measure for."""
+    measured: dict[str, dict[str, None]] = {}
     for feature in found:
-        if feature.tests and feature.window == found[0].window:
-            measured = {test.name for test in feature.tests}
-            for measure in sorted(thresholds.get(feature.name, {}).keys() - measured):
-                known = ", ".join(sorted(measured))
-                yield f"threshold {feature.name}.{measure} has no effect: what is measured of it is {known}"
+        if feature.tests and feature.name != ALL:
+            measured.setdefault(feature.name, {}).update({t.name: None for t in feature.tests if t.effect is not None})
+    for name, measures in measured.items():
+        for measure in sorted(thresholds.get(name, {}).keys() - measures):
+            yield f"threshold {name}.{measure} has no effect: what is measured of it is {', '.join(measures)}"
 
 
 def _settled(

@@ -76,7 +76,7 @@ def judged(name: str, tests: Sequence[Test], thresholds: Thresholds, alpha: floa
     feature replaces nothing."""
     wanted = {**thresholds.get(ALL, {}), **thresholds.get(name, {})}
     effects = {test.name: test.effect for test in tests}
-    replaced = {MEASURES[measure].about for measure in wanted if measure in effects}
+    replaced = {MEASURES[measure].about for measure in wanted if effects.get(measure) is not None}
     found = []
     for test in tests:
         threshold = wanted.get(test.name)

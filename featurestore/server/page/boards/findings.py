@@ -18,7 +18,7 @@ from featurestore.errors import FeatureStoreError
 from featurestore.intervals import MICROS_PER_DAY, parse_instant
 from featurestore.monitoring.alerts import PROJECT
 from featurestore.monitoring.monitor import COULD_NOT_RUN, LATEST, latest
-from featurestore.monitoring.results import ALERT, OK, SKIPPED, WARNING, Result, recent
+from featurestore.monitoring.results import ALERT, OK, READING, SKIPPED, WARNING, Result, recent
 
 DAYS = 14
 """How far back boards look."""
@@ -116,11 +116,13 @@ class Last:
         subject of which it compared more or less. Of what was looked at by hand alone it says nothing."""
         if self.at is None or r.at >= self.at or _thing(r) in self.things:
             return False
-        return r.kind == PROJECT or r.what.startswith(COULD_NOT_RUN) or _thing(r)[:3] in self._subjects
+        says_nothing_else = r.kind == PROJECT or r.check == READING or r.what.startswith(COULD_NOT_RUN)
+        return says_nothing_else or _thing(r)[:3] in self._compared
 
     @cached_property
-    def _subjects(self) -> frozenset[tuple[str, str, str]]:
-        return frozenset(thing[:3] for thing in self.things)
+    def _compared(self) -> frozenset[tuple[str, str, str]]:
+        """Subjects of whose features something was said: of one that was skipped whole, what was found before stands."""
+        return frozenset(thing[:3] for thing in self.things if thing[3] is not None)
 
 
 def _thing(r: Result) -> Thing:

@@ -15,7 +15,7 @@
       const theme = THEMES[(THEMES.indexOf(root.dataset.theme || "automatic") + 1) % THEMES.length];
       if (theme === "automatic") delete root.dataset.theme;
       else root.dataset.theme = theme;
-      document.cookie = `featurestore_theme=${theme}; path=/; samesite=strict; max-age=31536000`;
+      document.cookie = `featurestore_theme=${theme}; path=/; samesite=lax; max-age=31536000`;
       say();
     });
   };
