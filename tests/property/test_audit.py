@@ -82,7 +82,7 @@ def plain(column: pa.ChunkedArray) -> list[Any]:
     return [None if floats and one != one else value for one, value in zip(column.to_pylist(), values, strict=True)]
 
 
-@pytest.mark.parametrize("kind", daily(("at_once", "created", "versions"), "created"))
+@pytest.mark.parametrize("kind", daily(("at_once", "created", "versions"), "at_once"))
 def test_a_value_of_nobody_is_unexplained_and_never_a_leak(kind: str) -> None:
     planted = 0
     for seed in range(3):

@@ -279,7 +279,7 @@ def _reach(project: Project) -> float:
 
 
 @pytest.mark.fuzz
-@pytest.mark.parametrize("kind", daily(KINDS, "created", "versions", "static"))
+@pytest.mark.parametrize("kind", daily(KINDS, "versions", "static"))
 def test_online_answers_as_the_oracle_does(kind: str, fuzz_cases: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     met: Counter[str] = Counter()
     monkeypatch.setattr(writing, "MOST", 1e9)

@@ -48,7 +48,7 @@ def narrowed(monkeypatch: pytest.MonkeyPatch) -> list[Needed]:
 
 
 @pytest.mark.fuzz
-@pytest.mark.parametrize("kind", daily(KINDS, "created", "versions_deleted", "static"))
+@pytest.mark.parametrize("kind", daily(KINDS, "versions_deleted", "static"))
 def test_partitions_and_bounds_change_no_value(kind: str, fuzz_cases: int, tmp_path: Path, narrowed: list[Needed]) -> None:
     builds = max(fuzz_cases // (10 * len(KINDS) * CASES), 1)
 
