@@ -6,9 +6,9 @@ An entry is the beginning of a test's name as pytest prints it, from `tests/` on
 from __future__ import annotations
 
 _PAGES = (
-    "audit", "backfill", "boards", "build-training-sets", "check-sources", "drift", "feast", "freshness", "influence", "labels", "lineage",
-    "on-demand-features", "operate", "orchestrate", "page", "postgres", "profiles", "prove", "push", "rebuild", "retrain",
-    "scale-out", "serve", "serve-log", "skew", "sources", "split", "tables", "verify",
+    "audit", "backfill", "boards", "build-training-sets", "check-sources", "drift", "feast", "freshness", "influence", "labels",
+    "lineage", "on-demand-features", "operate", "orchestrate", "page", "postgres", "profiles", "prove", "push", "rebuild",
+    "retrain", "scale-out", "serve", "serve-log", "skew", "sources", "split", "tables", "verify",
 )  # fmt: skip
 _KNOWABLE = "property/test_metamorphic.py::test_what_was_not_knowable_moves_nothing"
 _PLANTED = "functional/test_audit.py::test_planted_cells_get_their_cause_and_the_source_row_that_explains_them"
