@@ -1,7 +1,7 @@
 """Pages of a project with a thousand features: how long until a browser has painted one, and how large they are.
 
 Chromium is asked if there is one and Playwright with it; without, the time until the whole page has arrived stands for it, and
-the figure says so. A page is opened in a browser that has seen none before, so style sheet and script are fetched as well.
+the figure says so. A page is opened in a browser that has seen none before, so its script is fetched as well.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ class Pages:
         server = max(times.values())
         return [
             Figure("page_paint", least[slowest], f"{how}; slowest {slowest}; from the server at most {server:.0f} ms", "ms"),
-            Figure("page_size", sizes[largest] / 1_000, f"largest {largest}; style sheet and script besides", "kB"),
+            Figure("page_size", sizes[largest] / 1_000, f"largest {largest}; style sheet within, script besides", "kB"),
         ]
 
 
